@@ -1,0 +1,119 @@
+"""The ``secateur`` command: gathers the commands and turns every failure into one message and an exit code.
+
+A command is a module of this room, named in :data:`COMMANDS`, that holds a function of the module's name
+(or, for a family of commands, a ``typer.Typer`` named ``app``).
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from secateur import __version__
+from secateur.cli.failures import Failure, describe
+
+COMMANDS: tuple[str, ...] = ("compress", "train", "prune", "evaluate", "export", "report", "data")
+
+# what typer returns for Ctrl-C inside a command
+INTERRUPTED = 130
+
+
+def build(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """Return the application with the named command modules in the order given."""
+    app = typer.Typer(
+        name="secateur",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for name in commands:
+        module = import_module(f"secateur.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"secateur {__version__}")
+        raise typer.Exit
+
+
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Cut a transformer that diagnoses bearing faults down to a small, verified model."""
+
+
+def run(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What stands behind ``secateur`` on the command line.
+    app : typer.Typer, optional
+        Default: the whole application.
+
+    Returns
+    -------
+    int
+        0, or that of the failure, which has been told on standard error and, if ``--json`` is among the
+        arguments, as an object with ``error`` and ``kind`` on standard output.
+    """
+    try:
+        app = app or build()
+        outcome = app(args=list(arguments) or ["--help"], prog_name="secateur", standalone_mode=False)
+    except typer.Abort:
+        failure = describe(KeyboardInterrupt())
+    except (Exception, KeyboardInterrupt) as error:
+        failure = _wrong_usage(error) or describe(error)
+        if failure is None:
+            raise
+    else:
+        if outcome != INTERRUPTED:
+            return outcome if isinstance(outcome, int) else 0
+        failure = describe(KeyboardInterrupt())
+    _tell(failure, as_json="--json" in arguments)
+    return failure.exit_code
+
+
+def _wrong_usage(error: BaseException) -> Failure | None:
+    # typer's own errors have no public class in common across its releases; all of them format themselves
+    if not hasattr(error, "format_message"):
+        return None
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "secateur"
+    message = error.format_message().rstrip() or "no command was given"
+    if not message.endswith((".", ")", "?")):
+        message += "."
+    return Failure(
+        kind="UsageError",
+        message=f"{message} See '{command} --help'.",
+        exit_code=getattr(error, "exit_code", 2),
+    )
+
+
+def _tell(failure: Failure, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"error": failure.message, "kind": failure.kind}))
+    typer.secho(f"error: {failure.message}", fg=typer.colors.RED, err=True)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # a polite kill cleans up as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""``secateur compress``: recordings in, a verified small model and a report out."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+
+import typer
+
+from secateur.cli import options
+
+
+def compress(
+    data: options.Data,
+    out: options.Out,
+    split: options.Split = "fault_size",
+    backbone: options.Backbone = "small-mha",
+    ratio: options.Ratio = 13.8,
+    seed: options.Seed = 0,
+    snr: options.Snr = "-10,-6,-2,2,6,10",
+    method: options.Method = "cascade",
+    criterion: options.Criterion = "taylor",
+    layers: options.Layers = None,
+    heads: options.Heads = None,
+    channels: options.Channels = None,
+    multiple: options.Multiple = None,
+    min_accuracy: options.MinAccuracy = None,
+    train_steps: options.TrainSteps = 600,
+    recovery_steps: options.RecoverySteps = 300,
+    batch_size: options.BatchSize = 32,
+    channel: options.Channel = None,
+    rivals: bool = typer.Option(
+        True, help="Also fit the baselines: forest, fault lines, the shape from scratch."
+    ),
+    as_json: options.AsJson = False,
+) -> None:
+    """Train a dense model, cut it in a cascade, prove it, export it and report.
+
+    The same command goes on where a stopped one ended.
+    """
+    from secateur.cli.settings import cut_settings, hand_allocation
+    from secateur.cli.tables import print_run
+    from secateur.core.progress import quiet
+    from secateur.training.settings import FitSettings
+    from secateur.workflow.compress import compress as carry_out
+    from secateur.workflow.settings import RunSettings, TaskSettings
+
+    settings = RunSettings(
+        task=TaskSettings(data=options.absolute(data), split=split, seed=seed, channel=channel),
+        backbone=backbone,
+        fit=FitSettings(max_steps=train_steps, batch_size=batch_size),
+        cut=cut_settings(
+            method=method,
+            ratio=ratio,
+            criterion=criterion,
+            hand=hand_allocation(layers, heads, channels),
+            multiple=multiple,
+            min_accuracy=min_accuracy,
+            recovery_steps=recovery_steps,
+            batch_size=batch_size,
+        ),
+        snr_curve_db=options.parse_snr(snr),
+        rivals=rivals,
+    )
+    with quiet() if as_json else nullcontext():
+        result = carry_out(settings, out)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        print_run(result, out)

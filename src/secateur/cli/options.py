@@ -1,0 +1,78 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secateur.core.errors import ConfigError
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="Folder or file of recordings, or 'simulated' for the built-in rig.", show_default=False
+    ),
+]
+Split = Annotated[
+    str,
+    typer.Option(help="Split protocol: load, load@-6, fault_size:14, fault_size:all, speed, specimen, ..."),
+]
+OtherData = Annotated[
+    str | None, typer.Option(help="Recordings other than those that the model was trained on.")
+]
+OtherSplit = Annotated[str | None, typer.Option(help="Split other than that of the training.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Channel = Annotated[str | None, typer.Option(help="Channel by name; default: each recording's first.")]
+Backbone = Annotated[
+    str, typer.Option(help="nano|small|base with -mha or -gqa, or a local GPT-2 or Llama folder.")
+]
+Ratio = Annotated[float | None, typer.Option(help="Dense over remaining parameters of the whole model.")]
+TrainSteps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the dense model, at most.")]
+RecoverySteps = Annotated[int, typer.Option(min=1, help="Recovery steps over all stages, at most.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Windows a step.")]
+Method = Annotated[str, typer.Option(help="cascade or one_shot.")]
+Criterion = Annotated[
+    str, typer.Option(help="Importance of heads and channels: taylor, magnitude, activation, random.")
+]
+Layers = Annotated[int | None, typer.Option(help="Layers to keep, by hand; with --heads and --channels.")]
+Heads = Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]
+Channels = Annotated[int | None, typer.Option(help="FFN channels to keep in each layer, by hand.")]
+Multiple = Annotated[
+    int | None,
+    typer.Option(help="Round channel widths to this multiple; default: the largest that harms little."),
+]
+MinAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        help="Validation accuracy (0 to 1) under which the cascade goes back to its last good stage."
+    ),
+]
+Snr = Annotated[
+    str, typer.Option(help="Signal-to-noise ratios of the curve in dB, separated by commas; '' for none.")
+]
+Out = Annotated[Path, typer.Option(help="Folder to write.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+
+
+def parse_snr(text: str) -> tuple[float, ...]:
+    """Read ``-10,-6,2``.
+
+    Raises
+    ------
+    ConfigError
+        If a part is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ConfigError(
+            f"--snr '{text}' is not a list of numbers in dB; write --snr=-10,-6,-2,2,6,10."
+        ) from None
+
+
+def absolute(data: str) -> str:
+    """Return a data path that holds from any working directory; ``simulated`` stays."""
+    return data if data == "simulated" else os.path.abspath(data)

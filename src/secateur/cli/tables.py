@@ -1,0 +1,118 @@
+"""Results on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from secateur.report.numbers import count, decimal, duration, percent, size, times
+
+FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
+
+
+def print_run(result: Mapping[str, Any], out: Path) -> None:
+    """Show what a run came to: dense beside pruned beside the rivals."""
+    console = Console()
+    split = result["split"]
+    leak = "leaks: the test knows the specimens" if split["leaks"] else "does not leak"
+    table = Table(title=f"{result['backbone']} on {split['protocol']} ({leak})")
+    for heading in ("", "parameters", "accuracy", "macro-F1", "false alarms", "ECE"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    rows = {"dense": result["dense"], "pruned": result["pruned"], **result["baselines"]}
+    for name, figures in rows.items():
+        table.add_row(
+            name.replace("_", " "),
+            count(figures.get("parameters")),
+            percent(figures["accuracy"]),
+            percent(figures["macro_f1"]),
+            percent(figures["false_alarm_rate"]),
+            decimal(figures["ece"]),
+        )
+    console.print(table)
+    if result.get("stages"):
+        console.print(stage_table(result["stages"]))
+    for curve in ("dense", "pruned"):
+        if points := result[curve].get("snr_curve"):
+            levels = "  ".join(f"{p['snr_db']:g} dB {percent(p['accuracy'])}" for p in points)
+            console.print(f"{curve} under noise: {levels}")
+    console.print(
+        f"{times(result['ratio'])} fewer parameters; the pruned model agrees with the dense one on "
+        f"{percent(result['fidelity']['agreement'])} of the test windows (KL {decimal(result['fidelity']['kl'])})"
+    )
+    if "bytes" in result:
+        console.print(
+            f"bytes: dense {size(result['bytes']['dense'])}, pruned {size(result['bytes']['pruned'])}, bundle "
+            f"{size(result['bytes']['bundle'])}; ONNX logits differ by at most {result['parity']['max_abs_diff']:.1e}"
+        )
+    if result.get("stopped_by_floor"):
+        console.print(f"stopped by the accuracy floor: {result['reason']}")
+    pages = [out / "report.html"] if "folds" not in result else sorted(out.glob("*/report.html"))
+    for page in pages:
+        console.print(f"report: {page}", soft_wrap=True)
+
+
+def stage_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the stages of a method as a table, each with the figures that its recovery started from."""
+    table = Table(title="stages (validation windows)")
+    for heading in ("stage", "parameters", "accuracy before", "cut", "re-fit", "recovered", "steps", "time"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for record in records:
+        table.add_row(
+            record["stage"] + ("" if record["accepted"] else " (undone)"),
+            count(record["after_recovery"]["parameters"]),
+            *(
+                percent(record[moment]["accuracy"])
+                for moment in ("before", "after_cut", "after_refit", "after_recovery")
+            ),
+            str(record["recovery_steps"]),
+            duration(record["seconds"]),
+        )
+    return table
+
+
+def print_stages(records: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Show what a pruning did."""
+    console = Console()
+    console.print(stage_table(records))
+    console.print(f"checkpoint: {out}", soft_wrap=True)
+
+
+def print_fit(fitted: Mapping[str, Any], out: Path) -> None:
+    """Show how a training went."""
+    Console().print(
+        f"best at step {fitted['best_step']} of {fitted['steps']}: validation macro-F1 "
+        f"{percent(fitted['validation_macro_f1'])}, loss {decimal(fitted['validation_loss'])} "
+        f"({duration(fitted['seconds'])}, {fitted['precision']}); checkpoint: {out}",
+        soft_wrap=True,
+    )
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """Show the judgement of one checkpoint."""
+    console = Console()
+    evaluation, split = result["evaluation"], result["split"]
+    low, high = evaluation["accuracy_interval"]
+    table = Table(title=f"{split['protocol']}, {evaluation['windows']} test windows")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    table.add_row("parameters", count(evaluation["parameters"]))
+    table.add_row("accuracy", f"{percent(evaluation['accuracy'])} (95 %: {percent(low)} to {percent(high)})")
+    table.add_row("macro-F1", percent(evaluation["macro_f1"]))
+    table.add_row("false alarms", percent(evaluation["false_alarm_rate"]))
+    table.add_row("ECE", decimal(evaluation["ece"]))
+    for name, recall in evaluation["per_class_recall"].items():
+        table.add_row(f"recall {name}", percent(recall))
+    for point in evaluation["snr_curve"]:
+        table.add_row(f"accuracy at {point['snr_db']:g} dB", percent(point["accuracy"]))
+    if result["fidelity"]:
+        table.add_row("agreement with dense", percent(result["fidelity"]["agreement"]))
+        table.add_row("KL from dense", decimal(result["fidelity"]["kl"]))
+    console.print(table)
+    if split["leaks"]:
+        console.print(f"this split leaks: {split['leak_reason']}")
+    if split["caveat"]:
+        console.print(split["caveat"])

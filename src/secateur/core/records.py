@@ -1,0 +1,91 @@
+"""Results as data: dataclasses to JSON and JSON lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import CheckpointError
+from secateur.core.files import write_aside
+
+
+def to_jsonable(value: Any) -> Any:
+    """Turn dataclasses, arrays, paths and NumPy scalars into plain JSON values; NaN becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return to_jsonable(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        entries = sorted(value) if isinstance(value, (set, frozenset)) else value
+        return [to_jsonable(entry) for entry in entries]
+    if isinstance(value, np.generic):
+        return to_jsonable(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, aside first and then renamed."""
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(to_jsonable(value), indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}); it may be cut short.") from None
+
+
+class JsonLines:
+    """A file of one JSON record a line, written record by record so that a killed run keeps its past.
+
+    Parameters
+    ----------
+    path : Path
+        The file; created with the first record.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def append(self, record: Any) -> None:
+        """Add one record and flush it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(to_jsonable(record)) + "\n")
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all whole records; a last line cut short by a kill is passed over."""
+        if not self.path.exists():
+            return []
+        records = []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                if number < len(lines):
+                    raise CheckpointError(
+                        f"{self.path} line {number} is not JSON; the file is damaged."
+                    ) from None
+        return records

@@ -1,0 +1,1 @@
+"""What goes to the device: the ONNX graph, its parity with the checkpoint, and the bundle around both."""

@@ -1,0 +1,208 @@
+"""The bundle: model, manifest and golden windows in one folder that a device can check by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from secateur.core.errors import ExportError
+from secateur.core.files import folder_aside, sha256_of
+from secateur.core.records import to_jsonable, write_json
+from secateur.export.manifest import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    FileRecord,
+    GoldenRecord,
+    LayerRecord,
+    LineageRecord,
+    Manifest,
+    MetricsRecord,
+    ParityRecord,
+    TensorRecord,
+)
+from secateur.export.onnx import export_onnx, frozen_copy
+from secateur.export.parity import TOLERANCE, measure_parity, reference_logits
+from secateur.export.session import INPUTS
+from secateur.export.verify import verify_bundle
+from secateur.models.binding import bind
+from secateur.structure.plan import PruningPlan
+
+GOLDEN_WINDOWS = 2
+NORMALISATION = "zero mean and unit RMS per window, inside the graph"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleInfo:
+    """What was written.
+
+    Attributes
+    ----------
+    folder : Path
+        The bundle.
+    manifest : Manifest
+        Its manifest.
+    n_bytes : int
+        Size of the whole bundle; that of the graph alone is ``manifest.files["model.onnx"].bytes``.
+    """
+
+    folder: Path
+    manifest: Manifest
+    n_bytes: int
+
+    @property
+    def parity(self) -> ParityRecord:
+        """How far the graph is from the checkpoint."""
+        return self.manifest.parity
+
+
+def write_bundle(
+    model: nn.Module,
+    windows: Mapping[str, np.ndarray],
+    out: Path,
+    *,
+    name: str,
+    plan: PruningPlan | None = None,
+    metrics: MetricsRecord | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    tolerance: float = TOLERANCE,
+) -> BundleInfo:
+    """Export a diagnoser, prove its parity on real windows, and write the bundle.
+
+    The folder appears under its name only after the graph has agreed with the checkpoint and the finished
+    bundle has passed the same check that a device makes.
+
+    Parameters
+    ----------
+    model : Diagnoser
+        Left as it is; what is exported is a float32 copy.
+    windows : mapping
+        Real windows: ``waveform`` float32 (n, window_length), ``shaft_rate_hz`` (n,), ``fault_orders``
+        (n, 4) and, if known, ``label`` (n,), as ``Windows.take`` gives them. At least two.
+    out : Path
+        The folder; a former bundle there is replaced.
+    name : str
+        What to call the model.
+    plan : PruningPlan, optional
+        What was kept of the dense model; names the original position of each layer.
+    metrics : MetricsRecord, optional
+        Figures of merit and their split.
+    lineage : mapping, optional
+        Fields of :class:`~secateur.export.manifest.LineageRecord` except ``plan_sha256``.
+    tolerance : float
+        Largest difference of logits allowed.
+
+    Returns
+    -------
+    BundleInfo
+
+    Raises
+    ------
+    ExportError
+        If the windows do not fit the model, the model cannot be exported, or parity fails.
+    """
+    _check_windows(model, windows)
+    model = frozen_copy(model)
+    expected = reference_logits(model, windows)
+    with folder_aside(Path(out)) as folder:
+        export_onnx(model, windows, folder / MODEL_FILE)
+        parity = measure_parity(folder / MODEL_FILE, expected, windows, tolerance=tolerance)
+        golden = _golden_rows(windows)
+        np.savez(
+            folder / GOLDEN_FILE,
+            logits=expected[golden],
+            **{key: np.asarray(windows[key], dtype=np.float32)[golden] for key in INPUTS},
+        )
+        manifest = Manifest(
+            **_description(model, plan),
+            name=name,
+            files={
+                file: FileRecord(sha256=sha256_of(folder / file), bytes=(folder / file).stat().st_size)
+                for file in (MODEL_FILE, GOLDEN_FILE)
+            },
+            parity=parity,
+            metrics=metrics,
+            lineage=LineageRecord(**{**(lineage or {}), "plan_sha256": plan_sha256(plan) if plan else None}),
+            golden=GoldenRecord(file=GOLDEN_FILE, windows=len(golden), tolerance=tolerance),
+        )
+        write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json"))
+        verify_bundle(folder)
+        n_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    return BundleInfo(folder=Path(out), manifest=manifest, n_bytes=n_bytes)
+
+
+def _check_windows(model: nn.Module, windows: Mapping[str, np.ndarray]) -> None:
+    length = model.config.window_length
+    missing = [key for key in INPUTS if key not in windows]
+    if missing:
+        raise ExportError(f"the windows lack {', '.join(missing)}; needed: {', '.join(INPUTS)}.")
+    shape = np.shape(windows["waveform"])
+    if len(shape) != 2 or shape[0] < GOLDEN_WINDOWS or shape[1] != length:
+        raise ExportError(
+            f"windows of shape {shape} were given; an export needs at least {GOLDEN_WINDOWS} windows of "
+            f"{length} samples, shape (n, {length})."
+        )
+    if not np.isfinite(windows["waveform"]).all():
+        raise ExportError("the windows for the export hold NaN or infinity; give finite ones.")
+
+
+def _golden_rows(windows: Mapping[str, np.ndarray]) -> list[int]:
+    """Rows of the golden windows, of different classes where labels tell them apart."""
+    labels = np.asarray(windows.get("label", np.arange(len(windows["waveform"]))))
+    first_of_class = sorted(np.unique(labels, return_index=True)[1].tolist())
+    others = [row for row in range(len(labels)) if row not in first_of_class]
+    return (first_of_class + others)[:GOLDEN_WINDOWS]
+
+
+def _description(model: nn.Module, plan: PruningPlan | None) -> dict[str, Any]:
+    """Fields of the manifest that can be read from the model."""
+    config = model.config
+    bound = bind(model)
+    positions = [layer.index for layer in (plan.layers if plan else bound.layers)]
+    if len(positions) != len(bound.layers):
+        raise ExportError(
+            f"the plan keeps {len(positions)} layers but the model has {len(bound.layers)}; give the plan "
+            "that the model was cut by."
+        )
+    classes = tuple(config.classes)
+    per_class = ("batch", len(classes))
+    return {
+        "family": bound.spec.family,
+        "labels": classes,
+        "window_length": config.window_length,
+        "sampling_rate_hz": config.sampling_rate_hz,
+        "normalisation": NORMALISATION,
+        "inputs": (
+            TensorRecord(
+                name="waveform", shape=("batch", config.window_length), meaning="acceleration in any unit"
+            ),
+            TensorRecord(name="shaft_rate_hz", shape=("batch",), meaning="turns a second; 0 if unknown"),
+            TensorRecord(
+                name="fault_orders",
+                shape=("batch", 4),
+                meaning="BPFO, BPFI, twice BSF and FTF over the shaft rate; zeros if unknown",
+            ),
+        ),
+        "outputs": (
+            TensorRecord(name="logits", shape=per_class, meaning="log-probability plus a constant"),
+            TensorRecord(name="probabilities", shape=per_class, meaning="softmax of logits"),
+        ),
+        "front_end": to_jsonable(config.to_json()["front_end"]),
+        "layers": tuple(
+            LayerRecord(index=index, heads=layer.n_heads, groups=layer.n_groups, channels=layer.n_channels)
+            for index, layer in zip(positions, bound.layers, strict=True)
+        ),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def plan_sha256(plan: PruningPlan) -> str:
+    """Return the SHA-256 of a plan's canonical JSON, as hexadecimal digits."""
+    return hashlib.sha256(json.dumps(plan.to_json(), sort_keys=True).encode()).hexdigest()

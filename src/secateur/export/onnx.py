@@ -1,0 +1,121 @@
+"""A diagnoser as one ONNX file that takes raw windows."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from secateur.core.errors import ExportError
+from secateur.core.files import write_aside
+from secateur.export.session import INPUTS, OUTPUTS
+
+
+class Deployed(nn.Module):
+    """A diagnoser that also gives probabilities, as a device wants them.
+
+    Parameters
+    ----------
+    diagnoser : torch.nn.Module
+        ``forward(waveform, shaft_rate_hz, fault_orders) -> logits``.
+    """
+
+    def __init__(self, diagnoser: nn.Module) -> None:
+        super().__init__()
+        self.diagnoser = diagnoser
+
+    def forward(self, waveform: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and probabilities, both of shape (batch, classes)."""
+        logits = self.diagnoser(waveform, shaft_rate_hz, fault_orders)
+        return logits, logits.softmax(dim=-1)
+
+
+def frozen_copy(model: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode, in float32, on the CPU; the model itself is left as it is."""
+    return copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval().requires_grad_(False)
+
+
+def export_onnx(model: nn.Module, windows: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a diagnoser as a single ONNX file with a dynamic batch.
+
+    Weights lie inside the file. Names of source files and call stacks, which the exporter attaches to
+    every node, are removed: they are the exporting machine's own business and a third of a small file.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        In evaluation mode, on the CPU, in float32 (:func:`frozen_copy`).
+    windows : mapping
+        At least one real window to trace with: ``waveform`` (n, length), ``shaft_rate_hz`` (n,),
+        ``fault_orders`` (n, 4).
+    path : Path
+        Written aside and renamed.
+
+    Raises
+    ------
+    ExportError
+        If the exporter cannot express the model.
+    """
+    batch = torch.export.Dim("batch")
+    # a traced batch of 1 would be taken for a constant
+    pair = {name: np.resize(windows[name], (2, *windows[name].shape[1:])) for name in INPUTS}
+    try:
+        with _silent():
+            program = torch.onnx.export(
+                Deployed(model).eval(),
+                tuple(torch.as_tensor(pair[name], dtype=torch.float32) for name in INPUTS),
+                dynamo=True,
+                input_names=list(INPUTS),
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises many private classes
+        raise ExportError(
+            f"the model cannot be written as ONNX: {_root_cause(error)} "
+            "Keep to operations that torch.onnx can express."
+        ) from error
+    proto = program.model_proto
+    _remove_traces(proto)
+    with write_aside(path) as aside:
+        aside.write_bytes(proto.SerializeToString())
+
+
+def _remove_traces(proto: object) -> None:
+    graphs = [proto.graph, *proto.functions]
+    for graph in graphs:
+        for node in graph.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+        del graph.value_info[:]
+        del graph.metadata_props[:]
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
+        del value.metadata_props[:]
+    del proto.metadata_props[:]
+
+
+def _root_cause(error: Exception) -> str:
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    lines = [line.strip() for line in str(root).splitlines() if line.strip()]
+    return lines[0] if lines else type(root).__name__
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    former = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(former)

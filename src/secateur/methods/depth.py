@@ -1,0 +1,151 @@
+"""How many layers to keep: candidate depths are cut to the full target and compared by measured loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from secateur.core.progress import track
+from secateur.scoring.layers import LayerRanking
+from secateur.structure.counting import parameters
+from secateur.structure.plan import PruningPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthProbe:
+    """One candidate depth.
+
+    Parameters
+    ----------
+    layers : int
+        Layers that stay.
+    parameters : int
+        Of the candidate, cut to the full target.
+    loss : float
+        Mean of cross-entropy and KL(dense || candidate) over the probe windows.
+    excess, excess_error : float
+        Mean over windows of its loss less the best candidate's, and the standard error of that mean.
+    """
+
+    layers: int
+    parameters: int
+    loss: float
+    excess: float
+    excess_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthChoice:
+    """The depth that was chosen and why.
+
+    Parameters
+    ----------
+    layers : int
+        Layers that stay.
+    ranking : LayerRanking
+        Order in which layers are given up.
+    probes : tuple of DepthProbe
+        All candidates, the shallowest first.
+    """
+
+    layers: int
+    ranking: LayerRanking
+    probes: tuple[DepthProbe, ...]
+
+
+def removable_layers(identity: PruningPlan, target_parameters: int) -> int:
+    """Return the fewest layers after whose removal the rest fits the target whole, one staying at least.
+
+    No more are worth removing. Layers are taken to be of equal size, as in a dense model.
+    """
+    n_layers = len(identity.layers)
+    for n_removed in range(n_layers):
+        if parameters(identity.without_layers(range(n_removed))) <= target_parameters:
+            return n_removed
+    return n_layers - 1
+
+
+def candidate_starts(
+    identity: PruningPlan, order: Sequence[int], target_parameters: int, *, limit: int
+) -> list[PruningPlan]:
+    """Return plans that lack the first layers of ``order``, for every depth that can spend the target.
+
+    A depth whose whole layers stay under the target is a candidate only where no other is: a method that
+    leaves part of its budget unspent cannot be compared at equal parameters.
+
+    Parameters
+    ----------
+    identity : PruningPlan
+        The dense model.
+    order : sequence of int
+        Layers in the order in which they are given up.
+    target_parameters : int
+        A depth is out of question if its narrowest model is larger.
+    limit : int
+        Most candidates, spread evenly over the depths.
+
+    Returns
+    -------
+    list of PruningPlan
+        The shallowest first.
+    """
+    starts = [identity.without_layers(order[:n_removed]) for n_removed in range(len(order), -1, -1)]
+    possible = [start for start in starts if parameters(narrowest(start)) <= target_parameters]
+    possible = [start for start in possible if parameters(start) >= target_parameters] or possible[-1:]
+    if len(possible) <= limit:
+        return possible
+    chosen = np.unique(np.linspace(0, len(possible) - 1, limit).round().astype(int))
+    return [possible[position] for position in chosen]
+
+
+def narrowest(plan: PruningPlan) -> PruningPlan:
+    """Return the plan that keeps one group and one channel of each of its layers."""
+    for layer in plan.layers:
+        plan = plan.with_groups(layer.index, layer.groups[:1])
+        plan = plan.with_channels(layer.index, layer.channels[:1])
+    return plan
+
+
+def choose_depth(
+    ranking: LayerRanking,
+    starts: Sequence[PruningPlan],
+    plan_for: Callable[[PruningPlan], PruningPlan],
+    losses_of: Callable[[PruningPlan], np.ndarray],
+) -> DepthChoice:
+    """Cut every candidate to the full target, measure it, and take the shallowest that is as good as any.
+
+    As good means: its mean excess loss over the best, paired window by window, is within one standard
+    error. Depth costs latency: of two models with equal parameters the shallow one is faster.
+
+    Parameters
+    ----------
+    ranking : LayerRanking
+        Carried into the result.
+    starts : sequence of PruningPlan
+        Candidates, the shallowest first.
+    plan_for : callable
+        Gives the full plan of a start.
+    losses_of : callable
+        Gives the loss of each probe window of a full plan, shape (windows,).
+    """
+    if len(starts) == 1:
+        return DepthChoice(layers=len(starts[0].layers), ranking=ranking, probes=())
+    plans = [plan_for(start) for start in starts]
+    losses = np.stack([losses_of(plan) for plan in track(plans, "probing depths")])
+    excess = losses - losses[losses.mean(axis=1).argmin()]
+    n_windows = losses.shape[1]
+    errors = excess.std(axis=1, ddof=min(1, n_windows - 1)) / np.sqrt(n_windows)
+    probes = tuple(
+        DepthProbe(
+            layers=len(plan.layers),
+            parameters=parameters(plan),
+            loss=float(losses[number].mean()),
+            excess=float(excess[number].mean()),
+            excess_error=float(errors[number]),
+        )
+        for number, plan in enumerate(plans)
+    )
+    chosen = next(probe for probe in probes if probe.excess <= probe.excess_error)
+    return DepthChoice(layers=chosen.layers, ranking=ranking, probes=probes)

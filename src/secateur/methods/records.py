@@ -1,0 +1,154 @@
+"""What is written down of every stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from secateur.signals.windows import Windows
+from secateur.structure.plan import PruningPlan
+from secateur.training import metrics
+from secateur.training.evaluate import fidelity, predict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """A model on the clean validation windows.
+
+    Parameters
+    ----------
+    parameters : int
+        Of the whole model as deployed.
+    accuracy, macro_f1 : float
+    loss : float
+        Mean cross-entropy in nats.
+    agreement : float
+        Share of windows on which it calls the class that the dense model calls.
+    kl : float
+        Mean KL(dense || model) in nats.
+    """
+
+    parameters: int
+    accuracy: float
+    macro_f1: float
+    loss: float
+    agreement: float
+    kl: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRecord:
+    """One stage of a method.
+
+    Parameters
+    ----------
+    method, stage : str
+        Such as "cascade" and "groups".
+    number : int
+        From 1.
+    target_parameters : int or None
+        What the stage was to come down to; None if the counts were given by hand.
+    removed_layers : tuple of int
+        Layers that this stage removed, as dense indices.
+    removed_groups, removed_channels : int
+        Units that this stage removed from the layers that stayed.
+    kept : tuple of dict
+        What stays after it: dense ``index``, number of ``groups`` and of ``channels`` a layer.
+    before, after_cut, after_refit, after_recovery : Figures
+        Validation figures from the stage's start to its end.
+    recovery_steps : int
+        Steps that were taken.
+    samples_seen : int
+        Training windows drawn, with repetition.
+    refit : dict
+        What the least-squares re-fit reports; empty if there was none.
+    decisions : dict
+        How the cut was chosen: layer ranking, probed depths.
+    accepted : bool
+        False if the accuracy floor was broken and the stage was undone.
+    seconds : float
+        Wall time.
+    """
+
+    method: str
+    stage: str
+    number: int
+    target_parameters: int | None
+    removed_layers: tuple[int, ...]
+    removed_groups: int
+    removed_channels: int
+    kept: tuple[dict[str, int], ...]
+    before: Figures
+    after_cut: Figures
+    after_refit: Figures
+    after_recovery: Figures
+    recovery_steps: int
+    samples_seen: int
+    refit: dict[str, Any]
+    decisions: dict[str, Any]
+    accepted: bool
+    seconds: float
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> StageRecord:
+        """Read a record back from its JSON form."""
+        figures = {f.name: Figures(**value[f.name]) for f in fields(cls) if f.type == "Figures"}
+        return cls(
+            **{
+                **value,
+                **figures,
+                "removed_layers": tuple(value["removed_layers"]),
+                "kept": tuple(value["kept"]),
+            }
+        )
+
+
+class Yardstick:
+    """Measures models on the validation windows, against the dense model's answers there.
+
+    Parameters
+    ----------
+    dense : nn.Module
+        The reference.
+    validation : Windows
+        Labelled windows.
+    """
+
+    def __init__(self, dense: nn.Module, validation: Windows) -> None:
+        self._validation = validation
+        self._labels = np.asarray(validation.labels)
+        self._dense_logits = predict(dense, validation)
+
+    def measure(self, model: nn.Module) -> Figures:
+        """Return the figures of ``model``."""
+        logits = predict(model, self._validation)
+        counts = metrics.confusion(self._labels, logits.argmax(axis=1), logits.shape[1])
+        likeness = fidelity(self._dense_logits, logits)
+        chosen = metrics.log_softmax(logits)[np.arange(len(logits)), self._labels]
+        return Figures(
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            accuracy=metrics.accuracy(counts),
+            macro_f1=metrics.macro_f1(counts),
+            loss=float(-chosen.mean()),
+            agreement=likeness.agreement,
+            kl=likeness.kl,
+        )
+
+
+def what_was_cut(former: PruningPlan, plan: PruningPlan) -> dict[str, Any]:
+    """Return the fields of a record that tell the difference between two plans of one dense model."""
+    before = {layer.index: layer for layer in former.layers}
+    return {
+        "removed_layers": tuple(sorted(set(before) - {layer.index for layer in plan.layers})),
+        "removed_groups": sum(len(before[layer.index].groups) - len(layer.groups) for layer in plan.layers),
+        "removed_channels": sum(
+            len(before[layer.index].channels) - len(layer.channels) for layer in plan.layers
+        ),
+        "kept": tuple(
+            {"index": layer.index, "groups": len(layer.groups), "channels": len(layer.channels)}
+            for layer in plan.layers
+        ),
+    }

@@ -1,0 +1,138 @@
+"""The small shape trained from scratch: what pruning has to beat."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from secateur.core.errors import ConfigError
+from secateur.core.seeds import derive
+from secateur.methods.base import METHODS, Compression, Task
+from secateur.methods.one_shot import plan_once
+from secateur.methods.records import StageRecord, what_was_cut
+from secateur.methods.settings import SearchSettings
+from secateur.methods.stage import Workbench
+from secateur.models.binding import bind
+from secateur.recovery.lora import RecoverySettings
+from secateur.structure.budget import Budget
+from secateur.structure.plan import PruningPlan
+from secateur.surgery.apply import apply
+from secateur.training.fit import fit
+from secateur.training.settings import FitSettings
+
+
+@METHODS.register("scratch")
+class Scratch:
+    """A model of the pruned shape with fresh random weights, trained on the labels.
+
+    It sees as many training windows as the recovery it stands beside: the recovery's ``max_steps`` times
+    its batch size, plus ``extra_steps`` (to grant it what the dense model saw as well). It learns from the
+    labels alone, as a model that has no dense predecessor must.
+
+    Parameters
+    ----------
+    settings : SearchSettings
+        How the shape is found when no plan is given.
+    plan : PruningPlan, optional
+        The shape to train, such as that of a cascade; by default the one-shot plan of the budget.
+    learning_rate : float
+        Peak rate; the recovery's is meant for adapters.
+    extra_steps : int
+        Steps beside the recovery's.
+    """
+
+    name: ClassVar = "scratch"
+    keeps_weights: ClassVar = False
+
+    def __init__(
+        self,
+        settings: SearchSettings | None = None,
+        *,
+        plan: PruningPlan | None = None,
+        learning_rate: float = FitSettings.learning_rate,
+        extra_steps: int = 0,
+    ) -> None:
+        if extra_steps < 0:
+            raise ConfigError(f"extra_steps is {extra_steps}; it must not be negative.")
+        self.settings = settings or SearchSettings()
+        self.plan, self.learning_rate, self.extra_steps = plan, learning_rate, extra_steps
+
+    def compress(
+        self,
+        model: nn.Module,
+        task: Task,
+        budget: Budget | None,
+        recovery: RecoverySettings | None,
+        out: Path | None = None,
+    ) -> Compression:
+        """See :class:`secateur.methods.base.Method`; with a plan the budget may be None.
+
+        ``out`` holds the resumable state of the training.
+        """
+        if recovery is None:
+            raise ConfigError("training from scratch needs recovery settings; their steps are its steps.")
+        started = time.perf_counter()
+        bench = Workbench(self.name, model, task, self.settings, recovery)
+        dense_figures = bench.yardstick.measure(model)
+        target, plan = None, self.plan
+        if plan is None:
+            target = bench.target(budget)
+            plan = plan_once(bench, target)[0]
+        small = apply(fresh(model, seed=task.seed), plan)
+        untrained = bench.yardstick.measure(small)
+        result = fit(small, task.train, task.validation, self._fit_settings(recovery, task.seed), out)
+        record = StageRecord(
+            method=self.name,
+            stage=self.name,
+            number=1,
+            target_parameters=target,
+            **what_was_cut(bench.identity, plan),
+            before=dense_figures,
+            after_cut=untrained,
+            after_refit=untrained,
+            after_recovery=bench.yardstick.measure(small),
+            recovery_steps=result.steps,
+            samples_seen=result.samples_seen,
+            refit={},
+            decisions={"depth": len(plan.layers)},
+            accepted=True,
+            seconds=time.perf_counter() - started,
+        )
+        return Compression(method=self.name, model=small, plan=plan, records=(record,))
+
+    def _fit_settings(self, recovery: RecoverySettings, seed: int) -> FitSettings:
+        steps = recovery.max_steps + self.extra_steps
+        return FitSettings(
+            max_steps=steps,
+            batch_size=recovery.batch_size,
+            learning_rate=self.learning_rate,
+            warmup_steps=min(FitSettings.warmup_steps, steps // 4),
+            balance=recovery.balance,
+            precision=recovery.precision,
+            evaluate_every=min(recovery.evaluate_every, steps),
+            patience=recovery.patience,
+            monitor=recovery.monitor,
+            max_validation_windows=recovery.max_validation_windows,
+            augmentation=recovery.augmentation,
+            seed=derive(seed, "scratch"),
+        )
+
+
+def fresh(model: nn.Module, *, seed: int) -> nn.Module:
+    """Return a model of the same configuration with weights drawn by its own initialiser.
+
+    Its units are exchangeable, so a plan applied to it gives a fresh model of the plan's shape.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "fresh-weights"))
+        drawn = type(model)(model.config)
+    if bind(drawn).shape != bind(model).shape:
+        raise ConfigError(
+            "the model given is already cut: its configuration describes a larger one. Train from scratch "
+            "beside the dense model, with the plan of the cut."
+        )
+    return drawn.to(next(model.parameters()).device)

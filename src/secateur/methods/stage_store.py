@@ -1,0 +1,87 @@
+"""Finished stages on disk, so that a killed run goes on from the last one."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from secateur.core.errors import CheckpointError
+from secateur.core.records import read_json, to_jsonable, write_json
+from secateur.methods.records import StageRecord
+from secateur.methods.stage import State
+from secateur.models.checkpoint import load, save
+from secateur.structure.plan import PruningPlan
+from secateur.training.state import digest
+
+RECOVERY = "recovery"
+
+
+class StageStore:
+    """Stages of one run in one folder: ``stage-1-layers/model`` and, written last, ``record.json``.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where; None keeps nothing.
+    fingerprint : dict
+        What the run depends on; stages of another run are refused.
+    """
+
+    def __init__(self, folder: Path | None, fingerprint: dict[str, Any]) -> None:
+        self.folder, self.fingerprint = folder, to_jsonable(fingerprint)
+
+    def place(self, number: int, stage: str) -> Path | None:
+        """Return the folder of one stage."""
+        return None if self.folder is None else self.folder / f"stage-{number}-{stage}"
+
+    def recovery_place(self, number: int, stage: str) -> Path | None:
+        """Return the folder of the resumable state of a stage's recovery; it goes when the stage is done."""
+        place = self.place(number, stage)
+        return None if place is None else place / RECOVERY
+
+    def write(self, state: State, record: StageRecord) -> None:
+        """Keep a finished stage; its record appears only once its model is whole."""
+        place = self.place(record.number, record.stage)
+        if place is None:
+            return
+        save(state.model, place / "model", plan=state.plan)
+        entry = {"fingerprint": self.fingerprint, "plan": state.plan.to_json(), "record": record}
+        write_json(place / "record.json", entry)
+        shutil.rmtree(place / RECOVERY, ignore_errors=True)
+
+    def read(self, number: int, stage: str) -> tuple[State, StageRecord] | None:
+        """Return a finished stage, or None if it has not been finished.
+
+        Raises
+        ------
+        CheckpointError
+            If it is damaged or belongs to another run.
+        """
+        place = self.place(number, stage)
+        if place is None or not (place / "record.json").exists():
+            return None
+        entry = read_json(place / "record.json")
+        if entry["fingerprint"] != self.fingerprint:
+            raise CheckpointError(
+                f"{place} holds a stage of another run (model, data, settings or seed differ); "
+                "give an empty folder, or the settings of that run."
+            )
+        record = StageRecord.from_json(entry["record"])
+        plan = PruningPlan.from_json(entry["plan"])
+        return State(model=load(place / "model"), plan=plan, figures=record.after_recovery), record
+
+
+def fingerprint(
+    dense: nn.Module, labels: tuple[np.ndarray, np.ndarray], **settings: object
+) -> dict[str, Any]:
+    """Return what identifies a run: weights, labels of training and validation windows, settings."""
+    return {
+        "dense": digest(dense),
+        "labels": [hashlib.sha256(np.asarray(part, dtype=np.int64).tobytes()).hexdigest() for part in labels],
+        **settings,
+    }

@@ -1,0 +1,1 @@
+"""Models: the Diagnoser, binding of specifications to live modules, checkpoints."""

@@ -1,0 +1,111 @@
+"""What the front end computes, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from secateur.core.errors import ConfigError
+
+FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
+"""Families of spectral lines; the first four follow the bearing, the last one the shaft itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontEndSettings:
+    """Constants of the front end; they travel with the checkpoint and the bundle.
+
+    Parameters
+    ----------
+    sampling_rate_hz : float
+        Rate of the windows.
+    window_length : int
+        Samples a window. 8192 at 12 kHz hold about 20 shaft turns at 1800 rpm, which is what it takes
+        to tell neighbouring fault lines apart.
+    band_shares : tuple of float
+        Centres of the demodulation bands as shares of half the sampling rate.
+    band_filter_length : int
+        Samples of each band filter (Hann-windowed complex exponential); its pass band is about
+        ``2 * sampling_rate_hz / band_filter_length`` wide.
+    envelope_hop : int
+        Samples from one envelope value to the next.
+    spectrum_length : int
+        Length of the (zero-padded) Fourier transform of the envelopes.
+    harmonics : int
+        Lines looked for in each family: 1 to ``harmonics`` times its rate.
+    slip_tolerance : float
+        How far a line may lie from its computed rate, as a share of that rate: rolling elements slip
+        by 1 to 2 % (Randall and Antoni, MSSP 25, 2011).
+    frames, frame_bins : int
+        Spectrogram frames a window, and frequency bins of each.
+    frame_filter_length : int
+        Samples of one short-time Fourier transform behind the frames.
+    feature_noise : float
+        Standard deviation of the noise added to features in training, in decades.
+    band_dropout : float
+        Share of demodulation bands hidden in training.
+    frame_dropout : float
+        Share of windows whose spectrogram frames are hidden in training, so that lines must do.
+    frame_colouring : float
+        Standard deviation, in decades, of a random smooth gain curve over frequency added to the
+        frames in training: the resonances of one rig must not become the signature of a fault.
+    """
+
+    sampling_rate_hz: float
+    window_length: int = 8192
+    band_shares: tuple[float, ...] = (0.1, 0.233, 0.367, 0.5, 0.633, 0.767, 0.9)
+    band_filter_length: int = 48
+    envelope_hop: int = 8
+    spectrum_length: int = 2048
+    harmonics: int = 4
+    slip_tolerance: float = 0.012
+    frames: int = 8
+    frame_bins: int = 64
+    frame_filter_length: int = 256
+    feature_noise: float = 0.1
+    band_dropout: float = 0.3
+    frame_dropout: float = 0.3
+    frame_colouring: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.window_length < 4 * self.frame_filter_length:
+            raise ConfigError(
+                f"a window of {self.window_length} samples is too short for frames of "
+                f"{self.frame_filter_length}; give at least {4 * self.frame_filter_length}."
+            )
+        if (self.frame_filter_length // 2) % self.frame_bins:
+            raise ConfigError(
+                f"{self.frame_bins} frame bins do not divide the {self.frame_filter_length // 2} "
+                "frequencies of the frames; choose a divisor."
+            )
+        if not all(0 < share < 1 for share in self.band_shares):
+            raise ConfigError(f"band_shares {self.band_shares}; each must lie between 0 and 1.")
+        if self.envelope_length > self.spectrum_length:
+            raise ConfigError(
+                f"{self.envelope_length} envelope samples do not fit a spectrum of "
+                f"{self.spectrum_length}; raise spectrum_length or envelope_hop."
+            )
+
+    @property
+    def n_bands(self) -> int:
+        """Envelopes a window: one a band, and the whitened one over all of them."""
+        return len(self.band_shares) + 1
+
+    @property
+    def band_centres_hz(self) -> tuple[float, ...]:
+        """Centres of the demodulation bands."""
+        return tuple(share * self.sampling_rate_hz / 2 for share in self.band_shares)
+
+    @property
+    def envelope_length(self) -> int:
+        """Samples of each envelope."""
+        return (self.window_length - self.band_filter_length) // self.envelope_hop + 1
+
+    @property
+    def envelope_rate_hz(self) -> float:
+        """Rate of the envelopes."""
+        return self.sampling_rate_hz / self.envelope_hop
+
+    @property
+    def resolution_hz(self) -> float:
+        """Frequency resolution of a window's envelope spectrum."""
+        return self.sampling_rate_hz / self.window_length

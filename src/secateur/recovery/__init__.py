@@ -1,0 +1,1 @@
+"""Winning back what a cut costs: least-squares re-fit, then adapters with distillation."""

@@ -1,0 +1,210 @@
+"""Tables of the report, as rows of finished text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from secateur.report.numbers import (
+    MISSING,
+    count,
+    decimal,
+    duration,
+    percent,
+    points,
+    ranges,
+    signed,
+    size,
+    times,
+    words,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One quantity of the dense and of the pruned model."""
+
+    name: str
+    dense: str
+    pruned: str
+    change: str = ""
+    meaning: str = ""
+
+
+def _get(values: Mapping[str, Any] | None, *keys: str) -> Any:
+    """Value at a path of keys; None where any of them is missing."""
+    found: Any = values
+    for key in keys:
+        if not isinstance(found, Mapping) or key not in found:
+            return None
+        found = found[key]
+    return found
+
+
+def headline(result: Mapping[str, Any]) -> list[Comparison]:
+    """Dense beside pruned; rows for which neither model has a figure are left out."""
+    rows = [
+        _row(result, "parameters", "parameters", count, _fewer),
+        _bytes_row(result),
+        _row(result, "accuracy", "accuracy", percent, points, "share of test windows called rightly"),
+        _row(result, "macro-F1", "macro_f1", percent, points, "mean F1 over the classes"),
+        _row(result, "false alarms", "false_alarm_rate", percent, points, "healthy windows called faulty"),
+        _row(result, "calibration error", "ece", percent, points, "gap between confidence and accuracy"),
+    ]
+    agreement, kl = _get(result, "fidelity", "agreement"), _get(result, "fidelity", "kl")
+    if agreement is not None:
+        told = "windows on which both models call the same class"
+        rows.append(Comparison(name="agreement", dense=MISSING, pruned=percent(agreement), meaning=told))
+    if kl is not None:
+        told = "divergence of the pruned model's probabilities from the dense one's, in nats"
+        rows.append(Comparison(name="KL", dense=MISSING, pruned=f"{kl:.3g}", meaning=told))
+    return [row for row in rows if (row.dense, row.pruned) != (MISSING, MISSING)]
+
+
+def _row(
+    result: Mapping[str, Any],
+    name: str,
+    key: str,
+    write: Callable[[Any], str],
+    change: Callable[[Any, Any], str],
+    meaning: str = "",
+) -> Comparison:
+    dense, pruned = _get(result, "dense", key), _get(result, "pruned", key)
+    return Comparison(
+        name=name, dense=write(dense), pruned=write(pruned), change=change(pruned, dense), meaning=meaning
+    )
+
+
+def _fewer(pruned: float | None, dense: float | None) -> str:
+    return f"{times(dense / pruned)} fewer" if dense and pruned else MISSING
+
+
+def _bytes_row(result: Mapping[str, Any]) -> Comparison:
+    dense, pruned = _get(result, "bytes", "dense"), _get(result, "bytes", "pruned")
+    return Comparison(name="on disk", dense=size(dense), pruned=size(pruned), change=_fewer(pruned, dense))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRow:
+    """One stage of the cascade."""
+
+    name: str
+    removed: str
+    parameters: str
+    before: str
+    cut: str
+    refit: str
+    recovered: str
+    agreement: str
+    samples: str
+    seconds: str
+    accepted: bool
+
+
+def stage_rows(records: Sequence[Mapping[str, Any]]) -> list[StageRow]:
+    """What each stage cut, what that cost and what recovery won back, on validation windows."""
+    return [
+        StageRow(
+            name=words(record["stage"]),
+            removed=_what_went(record),
+            parameters=count(_get(record, "after_recovery", "parameters")),
+            before=percent(_get(record, "before", "accuracy")),
+            cut=percent(_get(record, "after_cut", "accuracy")),
+            refit=percent(_get(record, "after_refit", "accuracy")),
+            recovered=percent(_get(record, "after_recovery", "accuracy")),
+            agreement=percent(_get(record, "after_recovery", "agreement")),
+            samples=count(record.get("samples_seen")),
+            seconds=duration(record.get("seconds")),
+            accepted=bool(record.get("accepted", True)),
+        )
+        for record in records
+    ]
+
+
+def _what_went(record: Mapping[str, Any]) -> str:
+    parts = []
+    layers = record.get("removed_layers") or ()
+    if layers:
+        parts.append(f"layer{'s' if len(layers) > 1 else ''} {ranges(layers)}")
+    for key, unit in (("removed_groups", "head groups"), ("removed_channels", "channels")):
+        if record.get(key):
+            parts.append(f"{record[key]:,} {unit}".replace(",", " "))
+    return ", ".join(parts) or "nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RivalRow:
+    """One model of the comparison."""
+
+    name: str
+    kind: str
+    parameters: str
+    accuracy: str
+    macro_f1: str
+    false_alarms: str
+
+
+def rival_rows(result: Mapping[str, Any]) -> list[RivalRow]:
+    """Return dense, pruned and every baseline, judged on the same windows."""
+    models = {"dense": result.get("dense"), "pruned": result.get("pruned"), **(result.get("baselines") or {})}
+    return [
+        RivalRow(
+            name=words(name),
+            kind=name if name in ("dense", "pruned") else "rival",
+            parameters=count(figures.get("parameters")),
+            accuracy=percent(figures.get("accuracy")),
+            macro_f1=percent(figures.get("macro_f1")),
+            false_alarms=percent(figures.get("false_alarm_rate")),
+        )
+        for name, figures in models.items()
+        if isinstance(figures, Mapping)
+    ]
+
+
+def recall_rows(result: Mapping[str, Any]) -> list[Comparison]:
+    """Recall of each class, dense beside pruned."""
+    dense, pruned = (_get(result, side, "per_class_recall") or {} for side in ("dense", "pruned"))
+    return [
+        Comparison(
+            name=words(name),
+            dense=percent(dense.get(name)),
+            pruned=percent(pruned.get(name)),
+            change=points(pruned.get(name), dense.get(name)),
+        )
+        for name in dict.fromkeys([*dense, *pruned])
+    ]
+
+
+def noise_rows(result: Mapping[str, Any]) -> list[Comparison]:
+    """Accuracy at each signal-to-noise ratio, dense beside pruned."""
+    sides = [
+        {point["snr_db"]: point["accuracy"] for point in _get(result, side, "snr_curve") or ()}
+        for side in ("dense", "pruned")
+    ]
+    dense, pruned = sides
+    return [
+        Comparison(
+            name=f"{signed(level, 'g')} dB",
+            dense=percent(dense.get(level)),
+            pruned=percent(pruned.get(level)),
+            change=points(pruned.get(level), dense.get(level)),
+        )
+        for level in sorted({*dense, *pruned})
+    ]
+
+
+def parity_text(result: Mapping[str, Any]) -> str | None:
+    """One line on how far the exported graph is from the checkpoint."""
+    worst = _get(result, "parity", "max_abs_diff")
+    if worst is None:
+        return None
+    windows = _get(result, "parity", "windows")
+    over = f" over {windows} windows" if windows is not None else ""
+    return f"ONNX logits within {worst:.1e} of the checkpoint{over}."
+
+
+def confidence(probabilities: Sequence[float], classes: Sequence[str]) -> str:
+    """Write the most probable class with its probability."""
+    best = max(range(len(classes)), key=lambda index: probabilities[index])
+    return f"{words(classes[best])} {decimal(probabilities[best], 2)}"

@@ -1,0 +1,1 @@
+"""Scoring: calibration samples, criteria of importance, loss of layers, and allocation of a budget."""

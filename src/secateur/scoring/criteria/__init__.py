@@ -1,0 +1,1 @@
+"""Criteria: how much a head, a KV group or a channel matters; one file per criterion."""

@@ -1,0 +1,74 @@
+"""The loss by which importance is judged: the task's, and the divergence from a reference model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from secateur.scoring.calibration import Batch, frozen, logits_of
+
+SummedLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy summed over the samples.
+
+    An unlabelled sample (label -1) is judged by the class that the model itself gives it.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, C)
+    labels : Tensor of int, shape (B,)
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    labels = labels.to(logits.device)
+    labels = torch.where(labels < 0, logits.detach().argmax(dim=-1), labels)
+    return functional.cross_entropy(logits, labels, reduction="sum")
+
+
+@torch.no_grad()
+def reference_logits(model: nn.Module, batches: Iterable[Batch]) -> list[torch.Tensor]:
+    """Return the logits of ``model`` batch by batch, to measure others against."""
+    with frozen(model):
+        return [logits_of(model, batch) for batch in batches]
+
+
+@torch.no_grad()
+def sample_losses(
+    model: nn.Module, batches: Iterable[Batch], references: Sequence[torch.Tensor] | None = None
+) -> torch.Tensor:
+    """Loss of each sample: cross-entropy, plus KL from the reference where one is given.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A classifier of windows.
+    batches : iterable of dict
+        Calibration batches.
+    references : sequence of Tensor, optional
+        Logits of the reference model on the same batches; they are also the labels of unlabelled samples.
+
+    Returns
+    -------
+    Tensor of float64, shape (samples,)
+    """
+    losses = []
+    with frozen(model):
+        for number, batch in enumerate(batches):
+            logits = logits_of(model, batch).double()
+            labels = batch["label"].to(logits.device)
+            own = logits if references is None else references[number].to(logits.device).double()
+            labels = torch.where(labels < 0, own.argmax(dim=-1), labels)
+            loss = functional.cross_entropy(logits, labels, reduction="none")
+            if references is not None:
+                loss = loss + functional.kl_div(
+                    logits.log_softmax(-1), own.log_softmax(-1), reduction="none", log_target=True
+                ).sum(dim=-1)
+            losses.append(loss.cpu())
+    return torch.cat(losses)

@@ -1,0 +1,1 @@
+"""Vibration: recordings, windows, splits, bearing kinematics, descriptors, a simulated rig. No torch."""

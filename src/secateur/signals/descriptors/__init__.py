@@ -1,0 +1,1 @@
+"""Hand-made descriptors of vibration windows, the inputs of the classical baselines."""

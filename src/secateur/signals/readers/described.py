@@ -1,0 +1,115 @@
+"""Files of one's own, described by a small YAML beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.signals.readers.description import Description, RecordingEntry, orders_of, read_description
+from secateur.signals.recording import FAULT_LOCATIONS, Recording
+from secateur.signals.sources.delimited import TextFormat
+from secateur.signals.sources.open import open_source
+from secateur.signals.sources.wav import WavSource
+
+DESCRIPTION_NAMES = ("recordings.yaml", "recordings.yml")
+_PATTERN_SIGNS = "*?["
+
+
+def load_described(description_path: Path) -> list[Recording]:
+    """Read the recordings that a YAML description names; the waveforms stay on disk.
+
+    Parameters
+    ----------
+    description_path : Path
+        The YAML; files are named relative to its folder.
+
+    Raises
+    ------
+    DataError
+        If the description has a fault, a file is missing, or a sampling rate is nowhere given.
+    """
+    description = read_description(description_path)
+    recordings: dict[str, Recording] = {}
+    for number, entry in enumerate(description.recordings, start=1):
+        where = f"{description_path}, recording {number} ('{entry.file}')"
+        for path in _files(description_path.parent, entry, where):
+            try:
+                recording = _recording(description_path.parent, description, entry, path, where)
+            except ConfigError as error:
+                raise DataError(f"{where}: {error}") from None
+            if recording.recording_id in recordings:
+                raise DataError(f"{where}: {path} is described twice; name each file once.")
+            recordings[recording.recording_id] = recording
+    return list(recordings.values())
+
+
+def _files(folder: Path, entry: RecordingEntry, where: str) -> list[Path]:
+    if any(sign in entry.file for sign in _PATTERN_SIGNS):
+        found = sorted(path for path in folder.glob(entry.file) if path.is_file())
+        if not found:
+            raise DataError(f"{where}: no file in {folder} matches the pattern.")
+        return found
+    path = folder / entry.file
+    if not path.is_file():
+        raise DataError(f"{where}: {path} is missing.")
+    return [path]
+
+
+def _recording(
+    folder: Path, description: Description, entry: RecordingEntry, path: Path, where: str
+) -> Recording:
+    columns = tuple(entry.columns if entry.columns is not None else description.columns)
+    source, channels = open_source(path, columns, TextFormat(**description.text.model_dump()))
+    recording_id = path.relative_to(folder).with_suffix("").as_posix()
+    speed_rpm = entry.speed_rpm or description.speed_rpm
+    return Recording(
+        recording_id=recording_id,
+        source=source,
+        channels=channels,
+        sampling_rate_hz=_sampling_rate_hz(description, entry, source, where),
+        group_id=entry.group or recording_id,
+        dataset=description.dataset,
+        fault_location=_fault_location(description, entry, where),
+        shaft_speed_rpm=speed_rpm,
+        nominal_speed_rpm=entry.nominal_speed_rpm or speed_rpm,
+        load=entry.load,
+        fault_size_mil=entry.fault_size_mil,
+        severity=entry.severity,
+        position=entry.position,
+        fault_orders=orders_of(entry.bearing if entry.bearing is not None else description.bearing),
+        path=path,
+        subset=entry.subset,
+        notes=entry.notes,
+    )
+
+
+def _sampling_rate_hz(description: Description, entry: RecordingEntry, source: object, where: str) -> float:
+    stated = entry.sampling_rate_hz or description.sampling_rate_hz
+    in_header = source.sampling_rate_hz if isinstance(source, WavSource) else None
+    if stated and in_header and stated != in_header:
+        raise DataError(
+            f"{where}: the description says {stated:g} Hz and the file's header {in_header:g} Hz; "
+            "correct the one that is wrong."
+        )
+    rate = stated or in_header
+    if rate is None:
+        raise DataError(
+            f"{where}: no sampling rate. Add 'sampling_rate_hz: <samples a second>' to it, or at the top "
+            "for all recordings; it is never guessed."
+        )
+    return rate
+
+
+def _fault_location(description: Description, entry: RecordingEntry, where: str) -> str | None:
+    if entry.label is None:
+        return None
+    location = description.labels.get(entry.label, entry.label)
+    if location not in FAULT_LOCATIONS:
+        own = f" or a word that 'labels' translates ({', '.join(description.labels)})" * bool(
+            description.labels
+        )
+        raise DataError(
+            f"{where}: label '{location}'; allowed: {', '.join(FAULT_LOCATIONS)}{own}. "
+            "Translate other words with 'labels: {your word: normal}'."
+        )
+    return location

@@ -1,0 +1,133 @@
+"""The YAML that describes recordings of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from secateur.core.errors import DataError
+from secateur.signals.kinematics import BearingGeometry, FaultOrders, known_bearing
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GeometryEntry(_Strict):
+    """A bearing by its dimensions."""
+
+    n_balls: int
+    ball_diameter_mm: Positive
+    pitch_diameter_mm: Positive
+    contact_angle_deg: float = 0.0
+
+
+class MultipliersEntry(_Strict):
+    """A bearing by the multiples of the shaft rate that a catalogue gives."""
+
+    bpfo: Positive
+    bpfi: Positive
+    bsf2: Positive | None = None
+    ftf: Positive | None = None
+
+
+def _number_as_name(value: object) -> object:
+    """Let ``bearing: 6205`` be written without quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class TextEntry(_Strict):
+    """How numbers are written in CSV files: see ``TextFormat``."""
+
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    decimal: Literal[".", ","] = "."
+    skip_lines: Annotated[int, Field(ge=0)] = 0
+
+
+BearingEntry = Annotated[str | GeometryEntry | MultipliersEntry, BeforeValidator(_number_as_name)]
+
+
+class RecordingEntry(_Strict):
+    """One file, or the files that a pattern matches, with what is known about them.
+
+    Settings that the whole set shares stand at the top of the description; those here go first.
+    """
+
+    file: str
+    label: str | None = None
+    group: str | None = None
+    columns: list[str] | None = None
+    sampling_rate_hz: Positive | None = None
+    speed_rpm: Positive | None = None
+    nominal_speed_rpm: Positive | None = None
+    load: float | None = None
+    fault_size_mil: Positive | None = None
+    severity: str | None = None
+    position: str | None = None
+    bearing: BearingEntry | None = None
+    subset: str = ""
+    notes: str = ""
+
+
+class Description(_Strict):
+    """A whole data set of one's own.
+
+    ``labels`` translates one's own words ("healthy") into fault locations ("normal").
+    """
+
+    dataset: str
+    recordings: list[RecordingEntry] = Field(min_length=1)
+    sampling_rate_hz: Positive | None = None
+    columns: list[str] = []
+    text: TextEntry = TextEntry()
+    speed_rpm: Positive | None = None
+    bearing: BearingEntry | None = None
+    labels: dict[str, str] = {}
+
+
+def read_description(path: Path) -> Description:
+    """Read and check a description.
+
+    Raises
+    ------
+    DataError
+        If it is not YAML or a key is unknown, missing or of the wrong kind; the message lists every
+        fault with the allowed keys.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not YAML ({error}).") from None
+    try:
+        return Description.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(_in_words(fault) for fault in error.errors())
+        raise DataError(f"{path}: {faults}.") from None
+
+
+def _in_words(fault: dict) -> str:
+    place = ".".join(map(str, fault["loc"])) or "the description"
+    if fault["type"] != "extra_forbidden":
+        return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+    models = {"GeometryEntry": GeometryEntry, "MultipliersEntry": MultipliersEntry}
+    tops = {"recordings": RecordingEntry, "text": TextEntry}
+    named = [models[part] for part in fault["loc"] if part in models]
+    is_top = len(fault["loc"]) == 1
+    model = named[0] if named else Description if is_top else tops.get(fault["loc"][0], Description)
+    return f"{place}: unknown key; allowed: {', '.join(model.model_fields)}"
+
+
+def orders_of(bearing: str | GeometryEntry | MultipliersEntry | None) -> FaultOrders | None:
+    """Return the fault orders of a bearing given by name, geometry or multipliers; None stays None."""
+    if bearing is None:
+        return None
+    if isinstance(bearing, str):
+        return known_bearing(bearing)
+    if isinstance(bearing, MultipliersEntry):
+        return FaultOrders.from_multipliers(**bearing.model_dump())
+    return BearingGeometry(designation="as described", **bearing.model_dump()).orders

@@ -1,0 +1,60 @@
+"""Original MATLAB files of the UESTC bearing data set."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from secateur.core.errors import DataError
+from secateur.signals.kinematics import known_bearing
+from secateur.signals.recording import FaultLocation, Recording
+from secateur.signals.sources.mat import MatSource
+
+SAMPLING_RATE_HZ = 20_000.0
+NAME = re.compile(r"^([NBIO])_(\d+)_(\d+)$")
+_FAULTS: dict[str, FaultLocation] = {"N": "normal", "B": "ball", "I": "inner_race", "O": "outer_race"}
+_SEVERITY = {
+    "N": None,
+    "B": "pit 3 mm diameter, 5 mm deep",
+    "I": "cut 0.55 mm wide, 1 mm deep",
+    "O": "cut 0.55 mm wide, 1 mm deep",
+}
+
+
+def load_uestc(folder: Path) -> list[Recording]:
+    """Read every file below a folder whose name is like ``B_1000_1.mat``: class, nominal rpm, piece.
+
+    The pieces of one class and speed are one uninterrupted recording, hence one group. The speed is the
+    nominal one; the true one differs by up to 8 %. The lines fit an insert bearing of the UC204 kind.
+
+    Raises
+    ------
+    DataError
+        If there is no such file.
+    """
+    recordings = []
+    for path in sorted(folder.rglob("*.mat")):
+        found = NAME.match(path.stem)
+        if found is None:
+            continue
+        recordings.append(
+            Recording(
+                recording_id=f"uestc_{path.stem.lower()}",
+                source=MatSource(path, ("Data",)),
+                channels=("A",),
+                sampling_rate_hz=SAMPLING_RATE_HZ,
+                group_id=f"uestc_{found[1].lower()}_{found[2]}",
+                dataset="UESTC",
+                fault_location=_FAULTS[found[1]],
+                shaft_speed_rpm=float(found[2]),
+                nominal_speed_rpm=float(found[2]),
+                severity=_SEVERITY[found[1]],
+                fault_orders=known_bearing("UC204"),
+                path=path,
+                subset="no_load",
+                notes=f"nominal speed; piece {found[3]} of one continuous recording",
+            )
+        )
+    if not recordings:
+        raise DataError(f"{folder} holds no UESTC file (B_1000_1.mat, N_800_5.mat, ...).")
+    return recordings

@@ -1,0 +1,121 @@
+"""A common sampling rate: polyphase resampling, of a whole series or piece by piece."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from scipy.signal import firwin, upfirdn
+
+from secateur.core.errors import DataError
+from secateur.signals.recording import ArraySource, WaveformSource
+
+# Kaiser-windowed low pass: 80 dB of stop band from the lower of the two Nyquist rates on, flat up to
+# 0.84 of it.
+_HALF_LENGTH = 32
+_KAISER_BETA = 7.9
+_CUTOFF = 0.92
+_LARGEST_FACTOR = 20_000
+
+
+def rate_ratio(from_hz: float, to_hz: float) -> tuple[int, int]:
+    """Return the whole numbers (up, down) with ``to_hz = from_hz * up / down``.
+
+    Raises
+    ------
+    DataError
+        If the ratio is not one of whole numbers up to 20,000.
+    """
+    if not (from_hz > 0 and to_hz > 0):
+        raise DataError(f"resampling from {from_hz} Hz to {to_hz} Hz; both rates must be positive.")
+    ratio = (Fraction(to_hz) / Fraction(from_hz)).limit_denominator(_LARGEST_FACTOR)
+    exact = to_hz / from_hz
+    if ratio.numerator > _LARGEST_FACTOR or abs(float(ratio) - exact) > 1e-9 * exact:
+        raise DataError(
+            f"resampling from {from_hz} Hz to {to_hz} Hz; the rates must stand in a ratio of whole numbers "
+            f"up to {_LARGEST_FACTOR}. Choose another target rate."
+        )
+    return ratio.numerator, ratio.denominator
+
+
+@lru_cache(maxsize=32)
+def _low_pass(up: int, down: int) -> tuple[np.ndarray, int]:
+    """Return the filter and its delay in output samples, led by zeros so that the delay is a whole one."""
+    widest = max(up, down)
+    taps = up * firwin(2 * _HALF_LENGTH * widest + 1, _CUTOFF / widest, window=("kaiser", _KAISER_BETA))
+    delay = -(-_HALF_LENGTH * widest // down)
+    lead = delay * down - _HALF_LENGTH * widest
+    return np.concatenate([np.zeros(lead), taps]).astype(np.float32), delay
+
+
+@dataclass(frozen=True)
+class ResampledReader:
+    """A waveform source at another rate, computed where it is read, so that memory stays bounded.
+
+    Output sample k stands at the time of input sample ``k * down / up``. Beyond its two ends the
+    waveform is continued by its first and last value.
+
+    Parameters
+    ----------
+    source : WaveformSource
+        Samples at ``from_hz``.
+    from_hz, to_hz : float
+        Sampling rates.
+    """
+
+    source: WaveformSource
+    from_hz: float
+    to_hz: float
+
+    @property
+    def factors(self) -> tuple[int, int]:
+        """The whole numbers (up, down)."""
+        return rate_ratio(self.from_hz, self.to_hz)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.source.n_channels
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel after resampling."""
+        up, down = self.factors
+        return -(-self.source.n_samples * up // down)
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return output samples ``start`` to ``stop`` as float32 (channels, stop - start)."""
+        up, down = self.factors
+        if up == down:
+            return self.source.read(start, stop)
+        margin = -(-_HALF_LENGTH * max(up, down) // up) + 1
+        first_block = (start * down // up - margin) // down  # aligned, so that the phases agree
+        first = first_block * down
+        last = -(-stop * down // up) + margin
+        n_samples = self.source.n_samples
+        samples = self.source.read(max(first, 0), min(last, n_samples))
+        samples = np.pad(samples, ((0, 0), (max(-first, 0), max(last - n_samples, 0))), mode="edge")
+        taps, delay = _low_pass(up, down)
+        filtered = upfirdn(taps, samples, up, down, axis=-1)
+        offset = start - first_block * up + delay
+        return filtered[:, offset : offset + stop - start].astype(np.float32, copy=False)
+
+
+def resample(x: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
+    """Resample along the last axis with an anti-aliasing polyphase filter.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., samples)
+    from_hz, to_hz : float
+        Sampling rates before and after.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., ceil(samples * to_hz / from_hz))
+    """
+    x = np.asarray(x, dtype=np.float32)
+    reader = ResampledReader(ArraySource(x.reshape(-1, x.shape[-1])), from_hz, to_hz)
+    return reader.read(0, reader.n_samples).reshape(*x.shape[:-1], reader.n_samples)

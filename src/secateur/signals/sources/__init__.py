@@ -1,0 +1,1 @@
+"""Waveforms in files, one module a format, each read piece by piece."""

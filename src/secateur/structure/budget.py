@@ -1,0 +1,110 @@
+"""How small a model must become, counted on the whole deployed model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from secateur.core.errors import PlanError
+from secateur.structure.counting import shape_parameters
+from secateur.structure.shape import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A limit on the parameters that remain; exactly one of the two is given.
+
+    Parameters
+    ----------
+    ratio : float, optional
+        Dense parameters over remaining parameters, front end, embeddings and head included; at least 1.
+    max_parameters : int, optional
+        Remaining parameters at most.
+
+    Raises
+    ------
+    PlanError
+        If none or both are given, or one is out of range.
+    """
+
+    ratio: float | None = None
+    max_parameters: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.ratio is None) == (self.max_parameters is None):
+            raise PlanError(
+                f"a budget is either a ratio or a number of parameters; got ratio={self.ratio}, "
+                f"max_parameters={self.max_parameters}."
+            )
+        if self.ratio is not None and not 1.0 <= self.ratio < float("inf"):
+            raise PlanError(f"ratio must be a number of at least 1 (dense over remaining); got {self.ratio}.")
+        if self.max_parameters is not None and self.max_parameters < 1:
+            raise PlanError(f"max_parameters must be at least 1; got {self.max_parameters}.")
+
+    def target_parameters(self, dense_total: int) -> int:
+        """Return the parameters that may remain of a model of ``dense_total``."""
+        if self.max_parameters is not None:
+            return min(self.max_parameters, dense_total)
+        return int(dense_total / self.ratio)
+
+    def reachable_target(self, family: str, shape: ModelShape, *, channels_floor: int = 1) -> int:
+        """Return :meth:`target_parameters` of a dense shape after checking that it can be reached.
+
+        Parameters
+        ----------
+        family : str
+            Name of the architecture specification.
+        shape : ModelShape
+            The dense model.
+        channels_floor : int
+            Fewest channels a layer may keep.
+
+        Raises
+        ------
+        PlanError
+            If even the smallest cut is larger; the message names the largest ratio that can be reached.
+        """
+        dense = shape_parameters(family, shape)
+        smallest = smallest_parameters(family, shape, channels_floor=channels_floor)
+        target = self.target_parameters(dense)
+        if target < smallest:
+            # Rounded down, so that the named ratio is itself accepted.
+            largest_ratio = int(100 * dense / smallest) / 100
+            raise PlanError(
+                f"{self._wanted()} leaves {target:,} of {dense:,} parameters, but the smallest cut (one "
+                f"layer with one key/value group and {channels_floor} FFN channel(s)) has {smallest:,}, of "
+                f"which {shape.other_parameters:,} lie outside the blocks. The largest ratio that can be "
+                f"reached is {largest_ratio:.2f}; ask for that or less, or start from a larger backbone."
+            )
+        return target
+
+    def _wanted(self) -> str:
+        if self.ratio is not None:
+            return f"ratio {self.ratio:g}"
+        return f"max_parameters {self.max_parameters:,}"
+
+
+def smallest_parameters(family: str, shape: ModelShape, *, channels_floor: int = 1) -> int:
+    """Return the parameters of the smallest model that a plan can leave: one layer with one group.
+
+    Parameters
+    ----------
+    family : str
+        Name of the architecture specification.
+    shape : ModelShape
+        The dense model.
+    channels_floor : int
+        Fewest channels that layer may keep (all of its channels where it has fewer).
+    """
+    return min(
+        shape_parameters(
+            family,
+            replace(
+                shape,
+                n_layers=1,
+                heads_per_layer=(shape.heads_per_group(layer),),
+                kv_groups_per_layer=(1,),
+                channels_per_layer=(min(channels_floor, shape.channels_per_layer[layer]),),
+            ),
+        )
+        for layer in range(shape.n_layers)
+    )

@@ -1,0 +1,1 @@
+"""Surgery: a plan carried out on a model, and the zero masks that prove it right."""

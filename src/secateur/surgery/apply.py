@@ -1,0 +1,66 @@
+"""A plan carried out: a smaller model beside the one it was made for."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TypeVar
+
+from torch import nn
+
+from secateur.core.errors import PlanError
+from secateur.models.binding import BoundModel, bind
+from secateur.structure.plan import PruningPlan
+from secateur.surgery.channels import keep_channels
+from secateur.surgery.groups import keep_groups
+from secateur.surgery.layers import keep_layers
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def apply(model: Model, plan: PruningPlan) -> Model:
+    """Return a smaller copy of ``model`` that holds only the units the plan keeps.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A ``Diagnoser`` or a ``transformers`` model; left as it is.
+    plan : PruningPlan
+        Its indices count in ``model``.
+
+    Returns
+    -------
+    torch.nn.Module
+        A model of the same class. Its output equals that of ``model`` with the removed units masked by
+        :func:`secateur.surgery.masks.mask`.
+
+    Raises
+    ------
+    PlanError
+        If the plan was made for a model of another family or shape.
+    """
+    require_fit(bind(model), plan)
+    cut = deepcopy(model)
+    bound = bind(cut)
+    keep_layers(bound, tuple(layer.index for layer in plan.layers))
+    for layer, kept in zip(bound.layers, plan.layers, strict=True):
+        keep_groups(layer, kept.groups)
+        keep_channels(layer, kept.channels)
+    return cut
+
+
+def require_fit(bound: BoundModel, plan: PruningPlan) -> None:
+    """Check that the plan's indices count in this model.
+
+    Raises
+    ------
+    PlanError
+        If the family or the shape differs; the message tells both.
+    """
+    if plan.family != bound.spec.family:
+        raise PlanError(f"the plan is for a '{plan.family}' model, this one is '{bound.spec.family}'.")
+    shape = bound.shape
+    if plan.shape != shape:
+        raise PlanError(
+            f"the plan was made for {plan.shape.summary()}; this model has {shape.summary()}. "
+            "Apply it to the model it was made on, or compose plans with `then`."
+        )

@@ -1,0 +1,1 @@
+"""Fitting a diagnoser, its rivals, and the figures that judge them."""

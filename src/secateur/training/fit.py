@@ -1,0 +1,61 @@
+"""Fitting a diagnoser to labelled windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from secateur.training.batches import Batch, forward
+from secateur.training.class_balance import class_weights
+from secateur.training.loop import FitResult, run_loop
+from secateur.training.settings import FitSettings
+
+if TYPE_CHECKING:
+    from secateur.signals.windows import Windows
+
+
+def fit(
+    model: nn.Module,
+    train: Windows,
+    validation: Windows,
+    settings: FitSettings,
+    out: Path | None = None,
+) -> FitResult:
+    """Fit a model by cross-entropy, in place, and leave the weights that were best on validation.
+
+    Parameters
+    ----------
+    model : nn.Module
+        ``model(waveform, shaft_rate_hz, fault_orders) -> logits``.
+    train, validation : Windows
+        Labelled windows.
+    settings : FitSettings
+    out : Path, optional
+        Folder of the resumable state; a run that finds one there goes on from it.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    DataError
+        If a part is empty or training windows have no label.
+    CheckpointError
+        If the state in ``out`` is damaged or of another run.
+    """
+
+    def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
+        logits = forward(model, batch)
+        weight = None
+        if settings.balance == "loss":
+            weight = torch.as_tensor(class_weights(train.labels, logits.shape[1])).to(logits.device)
+        return functional.cross_entropy(
+            logits, batch["label"], weight=weight, label_smoothing=settings.label_smoothing
+        )
+
+    return run_loop(model, cross_entropy, train, validation, settings, out=out, description="fitting")

@@ -1,0 +1,254 @@
+"""``secateur compress``: from recordings to a verified small model, with a report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import ConfigError
+from secateur.core.progress import console
+from secateur.core.provenance import provenance
+from secateur.core.records import JsonLines, read_json, to_jsonable, write_json
+from secateur.export.bundle import BundleInfo
+from secateur.models import checkpoint
+from secateur.models.diagnoser import Diagnoser
+from secateur.report.page import write_report
+from secateur.training.evaluate import evaluate, fidelity, predict
+from secateur.workflow.backbone import build_dense
+from secateur.workflow.examples import write_examples
+from secateur.workflow.rivals import judge_rivals
+from secateur.workflow.settings import RunSettings
+from secateur.workflow.steps import (
+    export_bundle,
+    prune_and_save,
+    records_path,
+    require_reachable,
+    train_dense,
+)
+from secateur.workflow.task import Preparation, prepare
+
+RESULT = "result.json"
+RUN = "run.json"
+
+
+def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
+    """Carry out a whole run, or the rest of one that was stopped.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    out : Path
+        Run folder; see ``docs/run_folder.md`` for what it gets.
+
+    Returns
+    -------
+    dict
+        The content of ``result.json``.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` holds a run with other settings.
+    SecateurError
+        Whatever a step may raise; the steps finished so far stay.
+    """
+    out = Path(out)
+    folds = prepare(settings.task)
+    require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
+    _claim(out, settings)
+    if (out / RESULT).exists():
+        console.print(f"{out / RESULT} is there already; nothing is left to do")
+        return read_json(out / RESULT)
+    if len(folds) == 1:
+        return _compress_fold(folds[0], settings, out)
+    results = []
+    for fold in folds:
+        console.rule(fold.split.protocol)
+        place = out / fold.split.protocol.replace(":", "-")
+        done = place / RESULT
+        results.append(read_json(done) if done.exists() else _compress_fold(fold, settings, place))
+    result = mean_of_folds(settings, results)
+    write_json(out / RESULT, result)
+    return result
+
+
+def _claim(out: Path, settings: RunSettings) -> None:
+    """Write the settings into the run folder, or check that they are those of the run in it."""
+    mine = settings.to_json()
+    if not (out / RUN).exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
+        write_json(out / RUN, {"settings": mine, **provenance(seed=settings.task.seed)})
+        return
+    theirs = read_json(out / RUN)["settings"]
+    if theirs != mine:
+        differing = ", ".join(_differences(theirs, mine))
+        raise ConfigError(
+            f"{out} holds a run with other settings ({differing}); choose another --out, or repeat its command."
+        )
+
+
+def _differences(theirs: Any, mine: Any, name: str = "") -> list[str]:
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        return [
+            difference
+            for key in sorted({*theirs, *mine})
+            for difference in _differences(theirs.get(key), mine.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if theirs == mine else [f"{name}: {theirs} there, {mine} asked for"]
+
+
+def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -> dict[str, Any]:
+    task = settings.task
+    dense = train_dense(
+        preparation, backbone=settings.backbone, task=task, settings=settings.fit, folder=out / "dense"
+    )
+    if (out / "pruned" / checkpoint.CHECKSUMS).exists():
+        pruned = checkpoint.load(out / "pruned")
+    else:
+        pruned = prune_and_save(dense, preparation, task=task, cut=settings.cut, folder=out / "pruned").model
+        records_path(out / "pruned").replace(out / "records.jsonl")
+    described = checkpoint.describe(out / "pruned")
+    judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)
+    bundle = export_bundle(
+        pruned,
+        preparation,
+        folder=out / "bundle",
+        plan=described.plan,
+        name=f"{settings.backbone} pruned {judged['ratio']:.1f}x",
+        seed=task.seed,
+        values=judged["pruned"],
+    )
+    rivals: dict[str, Any] = {}
+    if settings.rivals:
+        dense_steps = checkpoint.describe(out / "dense").metadata["fit"]["steps"]
+        rivals = judge_rivals(
+            dense,
+            preparation,
+            described.plan,
+            settings=settings,
+            dense_steps=dense_steps,
+            folder=out / ".rivals.partial",
+        )
+    result = _result(preparation, settings, judged, bundle, described, rivals, out)
+    write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
+    write_json(out / RESULT, result)
+    write_report(out)
+    shutil.rmtree(out / ".rivals.partial", ignore_errors=True)
+    return result
+
+
+def compare(
+    dense: Diagnoser,
+    pruned: Diagnoser,
+    preparation: Preparation,
+    *,
+    snr_curve_db: Sequence[float],
+    seed: int,
+) -> dict[str, Any]:
+    """Judge dense and pruned on the test windows, and the pruned one against the dense one.
+
+    Returns
+    -------
+    dict
+        ``dense`` and ``pruned`` evaluations, ``fidelity`` and ``ratio``, as JSON values.
+    """
+    test, snr_db = preparation.test, preparation.split.test_snr_db
+    dense_figures, pruned_figures = (
+        evaluate(
+            model, test, classes=preparation.classes, snr_db=snr_db, snr_curve_db=snr_curve_db, seed=seed
+        )
+        for model in (dense, pruned)
+    )
+    logits = [predict(model, test, snr_db=snr_db, seed=seed) for model in (dense, pruned)]
+    return to_jsonable(
+        {
+            "dense": dense_figures,
+            "pruned": pruned_figures,
+            "fidelity": fidelity(*logits),
+            "ratio": dense_figures.parameters / pruned_figures.parameters,
+        }
+    )
+
+
+def _result(
+    preparation: Preparation,
+    settings: RunSettings,
+    judged: dict[str, Any],
+    bundle: BundleInfo,
+    described: checkpoint.Description,
+    rivals: dict[str, Any],
+    out: Path,
+) -> dict[str, Any]:
+    split = preparation.split
+    origin = provenance(seed=settings.task.seed)
+    return to_jsonable(
+        {
+            **judged,
+            "classes": split.classes,
+            "split": {
+                "protocol": split.protocol,
+                "leaks": split.leaks,
+                "leak_reason": split.leak_reason,
+                "caveat": split.caveat,
+                "groups": split.groups(),
+            },
+            "seed": settings.task.seed,
+            "backbone": settings.backbone,
+            "method": settings.cut.method,
+            "stopped_by_floor": described.metadata["stopped_by_floor"],
+            "reason": described.metadata["reason"],
+            "stages": JsonLines(out / "records.jsonl").read(),
+            "parity": bundle.parity.model_dump(),
+            "bytes": {
+                "dense": (out / "dense" / checkpoint.TENSORS).stat().st_size,
+                "pruned": (out / "pruned" / checkpoint.TENSORS).stat().st_size,
+                "bundle": bundle.n_bytes,
+            },
+            "baselines": rivals,
+            "settings": settings.to_json(),
+            "data_sha256": preparation.data_sha256,
+            "versions": origin["versions"],
+            "provenance": origin,
+        }
+    )
+
+
+def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the unweighted means over folds, with the folds' own results beside them."""
+
+    def mean(*path: str) -> float | None:
+        values = []
+        for result in results:
+            value: Any = result
+            for key in path:
+                value = None if value is None else value.get(key)
+            values.append(value)
+        return None if None in values else float(np.mean(values))
+
+    figures = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
+    return {
+        **{
+            side: {"parameters": results[0][side]["parameters"], **{key: mean(side, key) for key in figures}}
+            for side in ("dense", "pruned")
+        },
+        "fidelity": {key: mean("fidelity", key) for key in ("agreement", "kl")},
+        "ratio": min(result["ratio"] for result in results),
+        "baselines": {
+            rival: {key: mean("baselines", rival, key) for key in figures}
+            for rival in results[0]["baselines"]
+        },
+        "parity": {"max_abs_diff": max(result["parity"]["max_abs_diff"] for result in results)},
+        "split": {
+            "protocol": settings.task.split,
+            "leaks": any(result["split"]["leaks"] for result in results),
+            "folds": [result["split"] for result in results],
+        },
+        "seed": settings.task.seed,
+        "backbone": settings.backbone,
+        "folds": list(results),
+    }

@@ -1,0 +1,86 @@
+"""What a compressed model has to beat: classical models, and its own shape trained from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from secateur.core.records import read_json, to_jsonable, write_json
+from secateur.methods.scratch import Scratch
+from secateur.models.diagnoser import Diagnoser
+from secateur.structure.plan import PruningPlan
+from secateur.training.classical import fit_fault_line_regression, fit_forest
+from secateur.training.evaluate import WindowClassifier, evaluate
+from secateur.workflow.settings import RunSettings
+from secateur.workflow.steps import calibrated_task
+from secateur.workflow.task import Preparation
+
+
+def judge_rivals(
+    dense: Diagnoser,
+    preparation: Preparation,
+    plan: PruningPlan,
+    *,
+    settings: RunSettings,
+    dense_steps: int,
+    folder: Path,
+) -> dict[str, dict[str, Any]]:
+    """Fit and judge every rival; each result is kept in ``folder``, so that a killed run goes on.
+
+    Parameters
+    ----------
+    dense : Diagnoser
+        The dense model, whose initialiser the scratch model uses.
+    preparation : Preparation
+    plan : PruningPlan
+        The shape for the model from scratch.
+    settings : RunSettings
+    dense_steps : int
+        Steps that the dense model was trained for: the model from scratch is granted them on top of
+        the recovery's, so that it sees as many windows as dense training and recovery together.
+    folder : Path
+
+    Returns
+    -------
+    dict
+        ``random_forest``, ``fault_line_regression`` and ``scratch``: evaluations as JSON values.
+    """
+    seed = settings.task.seed
+    classes = preparation.classes
+
+    def scratch() -> Diagnoser:
+        method = Scratch(settings.cut.cascade.search, plan=plan, extra_steps=dense_steps)
+        task = calibrated_task(preparation, seed=seed, settings=settings.cut.recovery)
+        return method.compress(dense, task, None, settings.cut.recovery, folder / "scratch").model
+
+    fitted: dict[str, Callable[[], Any]] = {
+        "random_forest": lambda: fit_forest(preparation.train, n_classes=len(classes), seed=seed),
+        "fault_line_regression": lambda: fit_fault_line_regression(
+            preparation.train, preparation.validation, n_classes=len(classes), seed=seed
+        ),
+        "scratch": scratch,
+    }
+    return {name: _judged(name, make, preparation, settings, folder) for name, make in fitted.items()}
+
+
+def _judged(
+    name: str,
+    make: Callable[[], Diagnoser | WindowClassifier],
+    preparation: Preparation,
+    settings: RunSettings,
+    folder: Path,
+) -> dict[str, Any]:
+    kept = folder / f"{name}.json"
+    if kept.exists():
+        return read_json(kept)
+    evaluation = evaluate(
+        make(),
+        preparation.test,
+        classes=preparation.classes,
+        snr_db=preparation.split.test_snr_db,
+        snr_curve_db=settings.snr_curve_db,
+        seed=settings.task.seed,
+    )
+    write_json(kept, evaluation)
+    return to_jsonable(evaluation)

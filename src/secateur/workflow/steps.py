@@ -1,0 +1,230 @@
+"""The steps of a run, each of which can stand alone: train, prune, judge, export."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import CheckpointError, ConfigError
+from secateur.core.progress import console
+from secateur.core.provenance import provenance
+from secateur.core.records import JsonLines, to_jsonable
+from secateur.core.seeds import derive
+from secateur.export.bundle import BundleInfo, write_bundle
+from secateur.export.manifest import MetricsRecord
+from secateur.methods.base import METHODS, Compression, Method, Task
+from secateur.methods.cascade import Cascade
+from secateur.models import checkpoint
+from secateur.models.binding import bind
+from secateur.models.diagnoser import Diagnoser
+from secateur.structure.budget import Budget
+from secateur.structure.plan import PruningPlan
+from secateur.training.fit import fit
+from secateur.training.settings import FitSettings
+from secateur.workflow.backbone import build_dense
+from secateur.workflow.settings import CutSettings, TaskSettings
+from secateur.workflow.task import Preparation, prepare_one
+
+PARITY_WINDOWS = 32
+
+
+def partial_folder(folder: Path) -> Path:
+    """Return where the resumable state of a step is kept until ``folder`` is whole."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def train_dense(
+    preparation: Preparation, *, backbone: str, task: TaskSettings, settings: FitSettings, folder: Path
+) -> Diagnoser:
+    """Train the dense model and save it, or load it if ``folder`` already holds it.
+
+    Parameters
+    ----------
+    preparation : Preparation
+    backbone : str
+        See :func:`secateur.workflow.backbone.build_dense`.
+    task : TaskSettings
+        Kept in the checkpoint, so that later steps know the data and the split.
+    settings : FitSettings
+    folder : Path
+        Of the checkpoint.
+    """
+    if (folder / checkpoint.CHECKSUMS).exists():
+        return checkpoint.load(folder)
+    model = build_dense(backbone, preparation, seed=task.seed)
+    partial = partial_folder(folder)
+    result = fit(
+        model,
+        preparation.train,
+        preparation.validation,
+        replace(settings, seed=derive(task.seed, "fit")),
+        partial,
+    )
+    model.eval()
+    checkpoint.save(model, folder, metadata=_metadata(preparation, task, backbone=backbone, fit=result))
+    shutil.rmtree(partial, ignore_errors=True)
+    return model
+
+
+def _metadata(preparation: Preparation, task: TaskSettings, **more: Any) -> dict[str, Any]:
+    return to_jsonable(
+        {
+            "task": task,
+            "protocol": preparation.split.protocol,
+            "data_sha256": preparation.data_sha256,
+            "provenance": provenance(seed=task.seed),
+            **more,
+        }
+    )
+
+
+def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
+    """Check a budget before anything is trained for it.
+
+    Raises
+    ------
+    PlanError
+        If it cannot be reached; the message names the largest ratio that can.
+    """
+    if cut.ratio is not None:
+        bound = bind(model)
+        Budget(ratio=cut.ratio).reachable_target(bound.spec.family, bound.shape)
+
+
+def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> Task:
+    """Return the task of a method, its calibration windows varied as training windows are."""
+    return Task.from_windows(
+        preparation.train, preparation.validation, seed=seed, augmentation=settings.augmentation
+    )
+
+
+def method_for(cut: CutSettings) -> Method:
+    """Return the method that the settings name, with its settings."""
+    chosen = METHODS.get(cut.method)
+    return chosen(cut.cascade) if chosen is Cascade else chosen(cut.cascade.search)
+
+
+def load_for_task(
+    folder: Path, *, data: str | None = None, split: str | None = None
+) -> tuple[Diagnoser, TaskSettings, Preparation]:
+    """Load a checkpoint together with its task: the one it was trained on, or other data or split.
+
+    Raises
+    ------
+    ConfigError
+        If the classes of the split are not those of the model.
+    CheckpointError
+        If the checkpoint is damaged or does not name its task.
+    """
+    model = checkpoint.load(folder)
+    metadata = checkpoint.describe(folder).metadata
+    if "task" not in metadata:
+        raise CheckpointError(
+            f"{folder} does not say which task it was trained on; train it with 'secateur train'."
+        )
+    task = TaskSettings(**{**metadata["task"], "split": split or metadata["protocol"]})
+    if data is not None:
+        task = replace(task, data=data)
+    preparation = prepare_one(task)
+    if preparation.classes != tuple(model.config.classes):
+        raise ConfigError(
+            f"split '{task.split}' of {task.data} has the classes {', '.join(preparation.classes)}, but the model "
+            f"knows {', '.join(model.config.classes)}; choose a split with the same classes."
+        )
+    if preparation.front_end.sampling_rate_hz != model.config.sampling_rate_hz:
+        raise ConfigError(
+            f"the recordings come at {preparation.front_end.sampling_rate_hz:g} Hz at most, but the model takes "
+            f"{model.config.sampling_rate_hz:g} Hz; give recordings of at least that rate."
+        )
+    return model, task, preparation
+
+
+def prune_and_save(
+    dense: Diagnoser, preparation: Preparation, *, task: TaskSettings, cut: CutSettings, folder: Path
+) -> Compression:
+    """Compress the dense model and save it with its plan; finished stages are taken up after a kill.
+
+    The stage records go to ``NAME.records.jsonl`` beside the folder.
+    """
+    partial = partial_folder(folder)
+    compression = method_for(cut).compress(
+        dense,
+        calibrated_task(preparation, seed=task.seed, settings=cut.recovery),
+        None if cut.ratio is None else Budget(ratio=cut.ratio),
+        cut.recovery,
+        partial,
+    )
+    checkpoint.save(
+        compression.model,
+        folder,
+        plan=compression.plan,
+        metadata=_metadata(
+            preparation,
+            task,
+            method=cut.method,
+            ratio=cut.ratio,
+            stopped_by_floor=compression.stopped_by_floor,
+            reason=compression.reason,
+        ),
+    )
+    write_records(compression, records_path(folder))
+    shutil.rmtree(partial, ignore_errors=True)
+    return compression
+
+
+def records_path(folder: Path) -> Path:
+    """Return the file of the stage records of a pruned checkpoint."""
+    return folder.with_name(f"{folder.name}.records.jsonl")
+
+
+def write_records(compression: Compression, path: Path) -> None:
+    """Write the stage records anew, one a line."""
+    path.unlink(missing_ok=True)
+    lines = JsonLines(path)
+    for record in compression.records:
+        lines.append(record)
+
+
+def export_bundle(
+    model: Diagnoser,
+    preparation: Preparation,
+    *,
+    folder: Path,
+    plan: PruningPlan,
+    name: str,
+    seed: int,
+    values: dict[str, Any] | None = None,
+) -> BundleInfo:
+    """Write the ONNX bundle, its parity proved on test windows; see ``write_bundle``."""
+    test = preparation.test
+    rows = np.unique(np.linspace(0, len(test) - 1, min(PARITY_WINDOWS, len(test))).round().astype(int))
+    origin = provenance(seed=seed)
+    split = preparation.split
+    metrics = None
+    if values is not None:
+        metrics = MetricsRecord(
+            protocol=split.protocol,
+            leaks=split.leaks,
+            leak_reason=split.leak_reason or None,
+            values={name: values[name] for name in ("accuracy", "macro_f1", "false_alarm_rate", "ece")},
+        )
+    console.print("exporting to ONNX")
+    return write_bundle(
+        model,
+        test.take(rows),
+        folder,
+        name=name,
+        plan=plan,
+        metrics=metrics,
+        lineage={
+            "seed": seed,
+            "command": origin["command"],
+            "time_utc": origin["time_utc"],
+            "versions": origin["versions"],
+            "data_sha256": preparation.data_sha256,
+        },
+    )

@@ -1,0 +1,123 @@
+"""From a path and a protocol to windows on three sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from secateur.core.errors import ConfigError
+from secateur.core.files import sha256_of
+from secateur.models.front_end.settings import FrontEndSettings
+from secateur.signals.readers.open import load_recordings
+from secateur.signals.recording import Recording
+from secateur.signals.simulator.collection import simulated_recordings
+from secateur.signals.splits import Split, make_splits
+from secateur.signals.windows import Windows, WindowSpec
+from secateur.workflow.settings import TaskSettings
+
+SIMULATED = "simulated"
+HIGHEST_RATE_HZ = 12000.0
+"""Recordings are brought to the lowest rate among them, and to no more than this: a window of 8192
+samples must hold some twenty shaft turns for its fault lines to stand apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """A task ready to be learnt.
+
+    Parameters
+    ----------
+    split : Split
+    front_end : FrontEndSettings
+        Front end for the rate and length of the windows.
+    train, validation, test : Windows
+    data_sha256 : str
+        Of all recordings of the split.
+    """
+
+    split: Split
+    front_end: FrontEndSettings
+    train: Windows
+    validation: Windows
+    test: Windows
+    data_sha256: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return self.split.classes
+
+
+def open_recordings(data: str, *, seed: int) -> list[Recording]:
+    """Read recordings from a path, or simulate them for the name ``simulated``.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to read there.
+    """
+    return simulated_recordings(seed) if data == SIMULATED else load_recordings(Path(data))
+
+
+def prepare(settings: TaskSettings) -> list[Preparation]:
+    """Split and window the recordings; one preparation for each fold of the protocol.
+
+    Raises
+    ------
+    ConfigError
+        If the protocol is unknown.
+    DataError
+        If the recordings cannot be read or cannot be split that way.
+    """
+    recordings = open_recordings(settings.data, seed=settings.seed)
+    return [_windowed(split, settings) for split in make_splits(recordings, settings.split, settings.seed)]
+
+
+def prepare_one(settings: TaskSettings) -> Preparation:
+    """Prepare a protocol that is one split.
+
+    Raises
+    ------
+    ConfigError
+        If the protocol has several folds.
+    """
+    prepared = prepare(settings)
+    if len(prepared) > 1:
+        folds = ", ".join(fold.split.protocol for fold in prepared)
+        raise ConfigError(f"split '{settings.split}' has several folds; name one of {folds}.")
+    return prepared[0]
+
+
+def _windowed(split: Split, settings: TaskSettings) -> Preparation:
+    segments = (*split.train, *split.validation, *split.test)
+    rate_hz = min(HIGHEST_RATE_HZ, *(segment.recording.sampling_rate_hz for segment in segments))
+    spec = WindowSpec(sampling_rate_hz=rate_hz, length=settings.window_length)
+    channel = 0 if settings.channel is None else settings.channel
+    return Preparation(
+        split=split,
+        front_end=FrontEndSettings(sampling_rate_hz=rate_hz, window_length=settings.window_length),
+        train=Windows(split.train, spec, settings.train_hop, channel),
+        validation=Windows(split.validation, spec, settings.test_hop, channel),
+        test=Windows(split.test, spec, settings.test_hop, channel),
+        data_sha256=digest_of(
+            {segment.recording.recording_id: segment.recording for segment in segments}.values()
+        ),
+    )
+
+
+def digest_of(recordings: Sequence[Recording]) -> str:
+    """Return one SHA-256 for recordings in any order: of their files, or of samples that have no file."""
+    lines = sorted(f"{recording.recording_id} {_sha256(recording)}" for recording in recordings)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _sha256(recording: Recording) -> str:
+    if recording.sha256:
+        return recording.sha256
+    if recording.path is not None:
+        return sha256_of(recording.path)
+    return hashlib.sha256(np.ascontiguousarray(recording.read())).hexdigest()

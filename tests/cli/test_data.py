@@ -1,0 +1,111 @@
+"""The ``data`` commands, as a person and as a program calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secateur.cli.app import run
+from secateur.signals import fetch as fetch_module
+from secateur.signals.fetch import Fetched
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("n1", "n2", "b1", "b2"):
+        np.save(tmp_path / f"{name}.npy", rng.standard_normal(20_000).astype(np.float32))
+    (tmp_path / "recordings.yaml").write_text(
+        "dataset: rig\nsampling_rate_hz: 12000\nspeed_rpm: 1800\nbearing: 6205\nrecordings:\n"
+        "  - {file: 'n*.npy', label: normal}\n  - {file: 'b*.npy', label: ball}\n"
+    )
+    return tmp_path
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "list"]) == 0
+    assert "cwru" in capsys.readouterr().out
+    assert run(["data", "list", "--json"]) == 0
+    answer = as_json(capsys)
+    assert [entry["name"] for entry in answer["data_sets"]] == ["cwru", "jnu", "uestc", "mfpt"]
+    assert "archive" in [layout["name"] for layout in answer["layouts"]]
+
+
+def test_check_of_sound_recordings(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "check", str(rig)]) == 0
+    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    assert run(["data", "check", str(rig), "--json"]) == 0
+    assert as_json(capsys) == {"errors": 0, "findings": []}
+
+
+def test_check_of_a_nan_exits_with_2(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = np.load(rig / "b1.npy")
+    samples[123] = np.nan
+    np.save(rig / "b1.npy", samples)
+    assert run(["data", "check", str(rig)]) == 2
+    assert "not_finite" in capsys.readouterr().out
+    assert run(["data", "check", str(rig), "--json"]) == 2
+    answer = as_json(capsys)
+    assert answer["errors"] == 1
+    assert answer["findings"][0]["subject"] == "b1"
+    assert "the first at 123" in answer["findings"][0]["message"]
+
+
+def test_describe_with_pictures(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "describe", str(rig), "--out", str(rig / "pictures"), "--json"]) == 0
+    answer = as_json(capsys)
+    counts = [(entry["label"], entry["recordings"]) for entry in answer["classes"]]
+    assert counts == [("normal", 2), ("ball", 2)]
+    assert [Path(path).name for path in answer["pictures"]] == ["rig_ball.png", "rig_normal.png"]
+    assert all(Path(path).is_file() for path in answer["pictures"])
+    assert run(["data", "describe", str(rig)]) == 0
+    assert "4 recordings" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["data", "check", "/no/such/place"], 2, "/no/such/place does not exist"),
+        (["data", "describe", "/no/such/place"], 2, "/no/such/place does not exist"),
+        (["data", "fetch", "xx", "--out", "unused"], 2, "unknown data set 'xx'; allowed: cwru"),
+        (["data", "fetch", "cwru"], 2, "--out"),
+    ],
+)
+def test_wrong_use_gets_one_message(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == code
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+
+
+def test_a_rate_missing_in_the_yaml(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rig / "recordings.yaml").write_text("dataset: rig\nrecordings: [{file: n1.npy}]\n")
+    assert run(["data", "describe", str(rig), "--json"]) == 2
+    answer = as_json(capsys)
+    assert answer["kind"] == "DataError"
+    assert "sampling_rate_hz" in answer["error"]
+
+
+def test_fetch_reports_what_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def pretend(name: str, out: Path) -> Fetched:
+        came = ("a.mat",)
+        return Fetched(
+            name=name, folder=out, downloaded=came, present=(), unverified=came, sha256={"a.mat": "00"}
+        )
+
+    monkeypatch.setattr(fetch_module, "fetch", pretend)
+    assert run(["data", "fetch", "cwru", "--out", str(tmp_path), "--json"]) == 0
+    assert as_json(capsys)["downloaded"] == ["a.mat"]
+    assert run(["data", "fetch", "cwru", "--out", str(tmp_path)]) == 0
+    assert "1 files downloaded" in capsys.readouterr().out

@@ -1,0 +1,93 @@
+"""The choice of depth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from secateur.methods.depth import candidate_starts, choose_depth, narrowest, removable_layers
+from secateur.scoring.layers import LayerRanking
+from secateur.structure.counting import parameters
+from secateur.structure.plan import PruningPlan
+from secateur.structure.shape import ModelShape
+
+IDENTITY = PruningPlan.identity(
+    "llama",
+    ModelShape(
+        n_layers=6,
+        hidden=32,
+        head_dim=8,
+        heads_per_layer=(4,) * 6,
+        kv_groups_per_layer=(2,) * 6,
+        channels_per_layer=(64,) * 6,
+        other_parameters=1000,
+    ),
+)
+RANKING = LayerRanking(order=(3, 1, 4), losses=(0.0,) * 4, single_increases=(0.0,) * 6)
+
+
+def starts_of(*depths):
+    return [IDENTITY.without_layers((3, 1, 4, 0, 2)[: 6 - depth]) for depth in depths]
+
+
+def choose(losses_by_depth):
+    starts = starts_of(*sorted(losses_by_depth))
+    losses = {depth: np.asarray(values) for depth, values in losses_by_depth.items()}
+    return choose_depth(RANKING, starts, lambda start: start, lambda plan: losses[len(plan.layers)])
+
+
+def test_the_clearly_best_depth_wins():
+    rng = np.random.default_rng(0)
+    noise = 0.01 * rng.standard_normal((3, 200))
+    choice = choose({2: 3.0 + noise[0], 4: 1.0 + noise[1], 6: 2.0 + noise[2]})
+    assert choice.layers == 4
+    assert [probe.layers for probe in choice.probes] == [2, 4, 6]
+    assert choice.probes[1].excess == 0.0
+
+
+def test_within_noise_the_fewer_layers_win():
+    rng = np.random.default_rng(1)
+    common = rng.exponential(1.0, 400)
+    jitter = rng.standard_normal(400)
+    jitter -= jitter.mean()
+    assert choose({3: common + jitter + 0.01, 5: common, 6: common + 5}).layers == 3
+    assert choose({3: common + jitter + 0.5, 5: common, 6: common + 5}).layers == 5
+
+
+def test_pairing_by_window_sees_small_but_steady_differences():
+    common = np.random.default_rng(2).exponential(5.0, 400)
+    assert choose({3: common + 0.01, 5: common}).layers == 5
+
+
+def test_a_single_candidate_is_taken_unmeasured():
+    def fail(_plan):
+        raise AssertionError("nothing to compare")
+
+    choice = choose_depth(RANKING, starts_of(4), fail, fail)
+    assert (choice.layers, choice.probes) == (4, ())
+
+
+def test_candidates_run_from_whole_layers_to_narrowest_that_fit():
+    whole = parameters(IDENTITY.without_layers(range(4)))
+    assert removable_layers(IDENTITY, whole) == 4
+    assert removable_layers(IDENTITY, whole - 1) == 5
+    assert removable_layers(IDENTITY, parameters(IDENTITY)) == 0
+    order = (3, 1, 4, 0, 2)
+    fits_four = parameters(narrowest(IDENTITY.without_layers(order[:2])))
+    starts = candidate_starts(IDENTITY, order, fits_four, limit=10)
+    assert [len(start.layers) for start in starts] == [1, 2, 3, 4]
+    assert starts[1].removed_layers == (0, 1, 3, 4)
+    limited = candidate_starts(IDENTITY, order, fits_four, limit=2)
+    assert [len(start.layers) for start in limited] == [1, 4]
+    spending = candidate_starts(IDENTITY, order, whole, limit=10)
+    assert [len(start.layers) for start in spending] == [2, 3, 4, 5, 6]
+
+
+def test_a_depth_that_leaves_budget_unspent_is_the_last_resort():
+    order = (3, 1, 4, 0, 2)
+    one_group = replace(IDENTITY.shape, kv_groups_per_layer=(1,) * 6, channels_per_layer=(1,) * 6)
+    rigid = PruningPlan.identity("llama", one_group)
+    between = (parameters(rigid.without_layers(order[:3])) + parameters(rigid.without_layers(order[:2]))) // 2
+    starts = candidate_starts(rigid, order, between, limit=10)
+    assert [len(start.layers) for start in starts] == [3]
