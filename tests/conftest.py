@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import yaml
+
+from secateur.core.progress import quiet
+from secateur.signals.simulator.collection import simulated_recordings
+from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, Measurement
+
+if TYPE_CHECKING:
+    from secateur.workflow.settings import RunSettings
 
 
 def _data_folder(name: str) -> Path:
@@ -29,3 +41,65 @@ def cwru_dir() -> Path:
 def uestc_dir() -> Path:
     """Folder of the UESTC recordings (archive layout)."""
     return _data_folder("uestc")
+
+
+@pytest.fixture(scope="session")
+def small_rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 16 short recordings of one simulated rig as NPY with a YAML: 4 classes, 2 sizes, 2 loads."""
+    folder = tmp_path_factory.mktemp("rig")
+    recordings = simulated_recordings(
+        0,
+        rigs=(replace(DEFAULT_RIGS[0], speeds_rpm=(1797.0, 1730.0)),),
+        physics=DefectPhysics(sizes_mil=(14.0, 21.0), snr_db=(6.0, 9.0)),
+        measurement=Measurement(duration_s=3.5),
+    )
+    entries = []
+    for recording in recordings:
+        np.save(folder / f"{recording.recording_id}.npy", recording.read())
+        entry = {
+            "file": f"{recording.recording_id}.npy",
+            "label": recording.fault_location,
+            "group": recording.group_id,
+            "speed_rpm": recording.shaft_speed_rpm,
+            "load": recording.load,
+            "fault_size_mil": recording.fault_size_mil,
+        }
+        entries.append({key: value for key, value in entry.items() if value is not None})
+    description = {"dataset": "rig", "sampling_rate_hz": 12_000, "bearing": "6205", "recordings": entries}
+    (folder / "recordings.yaml").write_text(yaml.safe_dump(description))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_settings(small_rig: Path) -> RunSettings:
+    """Settings of a run that takes seconds: a nano backbone, few steps, states written every fifth step."""
+    from secateur.recovery.settings import RecoverySettings
+    from secateur.training.settings import FitSettings
+    from secateur.workflow.settings import CutSettings, RunSettings, TaskSettings
+
+    return RunSettings(
+        task=TaskSettings(data=str(small_rig), split="fault_size:14"),
+        backbone="nano-mha",
+        fit=FitSettings(max_steps=40, batch_size=8, checkpoint_every=5),
+        cut=CutSettings(
+            ratio=1.3, recovery=RecoverySettings(max_steps=12, batch_size=8, checkpoint_every=5)
+        ),
+        snr_curve_db=(0.0,),
+    )
+
+
+@pytest.fixture(scope="session")
+def small_run(small_settings: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of that run, finished; tests must not change it."""
+    from secateur.workflow.compress import compress
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    with quiet():
+        compress(small_settings, folder)
+    return folder
+
+
+@pytest.fixture
+def small_result(small_run: Path) -> dict[str, Any]:
+    """Content of its ``result.json``."""
+    return json.loads((small_run / "result.json").read_text())

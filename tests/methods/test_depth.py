@@ -31,10 +31,12 @@ def starts_of(*depths):
     return [IDENTITY.without_layers((3, 1, 4, 0, 2)[: 6 - depth]) for depth in depths]
 
 
-def choose(losses_by_depth):
+def choose(losses_by_depth, tolerance=0.0):
     starts = starts_of(*sorted(losses_by_depth))
     losses = {depth: np.asarray(values) for depth, values in losses_by_depth.items()}
-    return choose_depth(RANKING, starts, lambda start: start, lambda plan: losses[len(plan.layers)])
+    return choose_depth(
+        RANKING, starts, lambda start: start, lambda plan: losses[len(plan.layers)], tolerance=tolerance
+    )
 
 
 def test_the_clearly_best_depth_wins():
@@ -60,11 +62,18 @@ def test_pairing_by_window_sees_small_but_steady_differences():
     assert choose({3: common + 0.01, 5: common}).layers == 5
 
 
+def test_a_loss_within_the_tolerance_buys_fewer_layers():
+    common = np.random.default_rng(3).exponential(1.0, 400)
+    losses = {2: common + 0.03, 3: common + 0.008, 5: common}
+    assert choose(losses, tolerance=0.01).layers == 3
+    assert choose(losses, tolerance=0.005).layers == 5
+
+
 def test_a_single_candidate_is_taken_unmeasured():
     def fail(_plan):
         raise AssertionError("nothing to compare")
 
-    choice = choose_depth(RANKING, starts_of(4), fail, fail)
+    choice = choose_depth(RANKING, starts_of(4), fail, fail, tolerance=0.0)
     assert (choice.layers, choice.probes) == (4, ())
 
 
@@ -78,8 +87,8 @@ def test_candidates_run_from_whole_layers_to_narrowest_that_fit():
     starts = candidate_starts(IDENTITY, order, fits_four, limit=10)
     assert [len(start.layers) for start in starts] == [1, 2, 3, 4]
     assert starts[1].removed_layers == (0, 1, 3, 4)
-    limited = candidate_starts(IDENTITY, order, fits_four, limit=2)
-    assert [len(start.layers) for start in limited] == [1, 4]
+    limited = candidate_starts(IDENTITY, order, fits_four, limit=3)
+    assert [len(start.layers) for start in limited] == [1, 2, 4]
     spending = candidate_starts(IDENTITY, order, whole, limit=10)
     assert [len(start.layers) for start in spending] == [2, 3, 4, 5, 6]
 

@@ -70,6 +70,7 @@ def test_figures_are_those_of_the_run(result, records, examples, plan):
     assert "97.9 %" in text
     assert "−0.5 pt" in text
     assert "37.9 MB" in text
+    assert "1/13.8" in text
     assert "2.74 MB" in text
     assert "98.7 %" in text
     assert "This split leaks." in text

@@ -41,13 +41,12 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
             console.print(f"{curve} under noise: {levels}")
     console.print(
         f"{times(result['ratio'])} fewer parameters; the pruned model agrees with the dense one on "
-        f"{percent(result['fidelity']['agreement'])} of the test windows (KL {decimal(result['fidelity']['kl'])})"
+        f"{percent(result['fidelity']['agreement'])} of the test windows "
+        f"(KL {decimal(result['fidelity']['kl'])})"
     )
     if "bytes" in result:
-        console.print(
-            f"bytes: dense {size(result['bytes']['dense'])}, pruned {size(result['bytes']['pruned'])}, bundle "
-            f"{size(result['bytes']['bundle'])}; ONNX logits differ by at most {result['parity']['max_abs_diff']:.1e}"
-        )
+        sizes = ", ".join(f"{name} {size(n_bytes)}" for name, n_bytes in result["bytes"].items())
+        console.print(f"{sizes}; ONNX logits differ by at most {result['parity']['max_abs_diff']:.1e}")
     if result.get("stopped_by_floor"):
         console.print(f"stopped by the accuracy floor: {result['reason']}")
     pages = [out / "report.html"] if "folds" not in result else sorted(out.glob("*/report.html"))

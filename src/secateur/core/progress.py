@@ -41,7 +41,10 @@ class Advance:
 
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
-    """Show a bar of ``total`` steps while the block runs; it disappears when done."""
+    """Show a bar of ``total`` steps while the block runs; it disappears when done.
+
+    Where the output is no terminal (a log file), the description alone is written.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,7 +52,10 @@ def progress(description: str, total: int | None) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[shown]}"),
     )
-    with Progress(*columns, console=console, transient=True, disable=console.quiet) as bar:
+    shown = console.is_terminal and not console.quiet
+    if not shown:
+        console.print(f"{description} ...")
+    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
         yield Advance(bar, bar.add_task(description, total=total, shown=""))
 
 

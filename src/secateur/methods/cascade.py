@@ -161,7 +161,9 @@ class _Run:
             )
             return start.then(relative)
 
-        return choose_depth(ranking, starts, full_plan, bench.probe_losses)
+        return choose_depth(
+            ranking, starts, full_plan, bench.probe_losses, tolerance=self.settings.search.depth_tolerance
+        )
 
     def _cut(
         self, state: State, stage: StageName, depth: int, choice: DepthChoice | None

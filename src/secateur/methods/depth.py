@@ -84,7 +84,8 @@ def candidate_starts(
     target_parameters : int
         A depth is out of question if its narrowest model is larger.
     limit : int
-        Most candidates, spread evenly over the depths.
+        Most candidates. They are spread by ratio, not by difference: the cheap shallow ones, between
+        which the choice matters most for latency, lie closest.
 
     Returns
     -------
@@ -96,8 +97,10 @@ def candidate_starts(
     possible = [start for start in possible if parameters(start) >= target_parameters] or possible[-1:]
     if len(possible) <= limit:
         return possible
-    chosen = np.unique(np.linspace(0, len(possible) - 1, limit).round().astype(int))
-    return [possible[position] for position in chosen]
+    depths = [len(start.layers) for start in possible]
+    wanted = np.geomspace(depths[0], depths[-1], limit)
+    chosen = {int(np.abs(np.array(depths) - depth).argmin()) for depth in wanted}
+    return [possible[position] for position in sorted(chosen)]
 
 
 def narrowest(plan: PruningPlan) -> PruningPlan:
@@ -113,11 +116,14 @@ def choose_depth(
     starts: Sequence[PruningPlan],
     plan_for: Callable[[PruningPlan], PruningPlan],
     losses_of: Callable[[PruningPlan], np.ndarray],
+    *,
+    tolerance: float,
 ) -> DepthChoice:
     """Cut every candidate to the full target, measure it, and take the shallowest that is as good as any.
 
     As good means: its mean excess loss over the best, paired window by window, is within one standard
-    error. Depth costs latency: of two models with equal parameters the shallow one is faster.
+    error or within ``tolerance``. Depth costs latency: of two models with equal parameters the shallow
+    one is faster, and a difference that recovery levels out is not worth that.
 
     Parameters
     ----------
@@ -129,6 +135,8 @@ def choose_depth(
         Gives the full plan of a start.
     losses_of : callable
         Gives the loss of each probe window of a full plan, shape (windows,).
+    tolerance : float
+        Excess loss in nats that counts as none.
     """
     if len(starts) == 1:
         return DepthChoice(layers=len(starts[0].layers), ranking=ranking, probes=())
@@ -147,5 +155,5 @@ def choose_depth(
         )
         for number, plan in enumerate(plans)
     )
-    chosen = next(probe for probe in probes if probe.excess <= probe.excess_error)
+    chosen = next(probe for probe in probes if probe.excess <= max(probe.excess_error, tolerance))
     return DepthChoice(layers=chosen.layers, ranking=ranking, probes=probes)

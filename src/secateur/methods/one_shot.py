@@ -101,5 +101,5 @@ def plan_once(bench: Workbench, target_parameters: int) -> tuple[PruningPlan, De
 
     removable = order[: removable_layers(identity, target_parameters)]
     starts = candidate_starts(identity, removable, target_parameters, limit=search.max_depths)
-    choice = choose_depth(ranking, starts, full_plan, bench.probe_losses)
+    choice = choose_depth(ranking, starts, full_plan, bench.probe_losses, tolerance=search.depth_tolerance)
     return full_plan(identity.without_layers(order[: len(order) - choice.layers])), choice

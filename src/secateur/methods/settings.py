@@ -51,6 +51,8 @@ class SearchSettings:
         Takes the place of all measurement of shares.
     max_depths : int
         Most candidate depths that are probed, spread over those that are possible.
+    depth_tolerance : float
+        Excess loss in nats over the best candidate that counts as none, so that the shallower one wins.
     probe_steps : int
         Recovery steps that each candidate gets before it is judged, beside the total. Rankings of
         candidates can flip after recovery.
@@ -62,13 +64,19 @@ class SearchSettings:
     criterion: str = DEFAULT_CRITERION
     multiple: int | None = None
     hand: HandAllocation | None = None
-    max_depths: int = 6
+    max_depths: int = 5
+    depth_tolerance: float = 0.01
     probe_steps: int = 0
-    ranking_samples: int = 96
+    ranking_samples: int = 64
 
     def __post_init__(self) -> None:
         CRITERIA.get(self.criterion)
-        for name, least in (("max_depths", 1), ("probe_steps", 0), ("ranking_samples", 1)):
+        for name, least in (
+            ("max_depths", 1),
+            ("depth_tolerance", 0),
+            ("probe_steps", 0),
+            ("ranking_samples", 1),
+        ):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
 

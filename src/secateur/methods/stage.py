@@ -169,8 +169,17 @@ class Workbench:
         plan = state.plan.then(relative)
         model = apply(state.model, relative)
         after_cut = self.yardstick.measure(model)
-        report = {} if relative.is_identity else self._refit(model, plan, self.task.calibration)
-        after_refit = self.yardstick.measure(model) if report else after_cut
+        report = {}
+        after_refit = after_cut
+        if not relative.is_identity:
+            refitted = deepcopy(model)
+            report = self._refit(refitted, plan, self.task.calibration)
+            after_refit = self.yardstick.measure(refitted) if report else after_cut
+            # a projection closer to the dense one does not always make better logits
+            if report and after_refit.kl < after_cut.kl:
+                model = refitted
+            elif report:
+                report, after_refit = {**report, "undone": True}, after_cut
         done = self._recover(model, steps, stage, out)
         after_recovery = self.yardstick.measure(model) if done is not None else after_refit
         record = StageRecord(

@@ -42,6 +42,7 @@ def _gpt2(size: Size, tokens: int) -> dict[str, Any]:
         n_layer=size.layers,
         n_head=size.heads,
         n_inner=size.channels,
+        activation_function="gelu_pytorch_tanh",
         resid_pdrop=DROPOUT,
         embd_pdrop=DROPOUT,
         attn_pdrop=DROPOUT,

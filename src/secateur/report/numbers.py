@@ -40,9 +40,13 @@ def count(number: float | None) -> str:
 
 def axis_count(number: float) -> str:
     """Write a round number of parameters for an axis: 5000000 -> '5 M'."""
-    return (
-        f"{number / 1e6:g} M" if number >= 1e6 else f"{number / 1e3:g} k" if number >= 1e3 else f"{number:g}"
-    )
+    unit, scale = ("M", 1e6) if number >= 1e6 else ("k", 1e3) if number >= 1e3 else ("", 1)
+    return f"{number / scale:g} {unit}".rstrip()
+
+
+def axis_number(value: float) -> str:
+    """Write a plain number for an axis, with a true minus: -4.0 -> '−4'."""
+    return f"{value:g}".replace("-", "−")
 
 
 def size(n_bytes: float | None) -> str:
@@ -52,7 +56,7 @@ def size(n_bytes: float | None) -> str:
 
 def times(ratio: float | None) -> str:
     """Write a ratio: '13.8×'."""
-    return MISSING if ratio is None else f"{_three_digits(ratio)}×"
+    return MISSING if ratio is None else f"{three_digits(ratio)}×"
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
@@ -91,9 +95,10 @@ def _scaled(number: float, scales: tuple[tuple[str, float], ...], base: str) -> 
     for unit, scale in scales:
         # what would round up to 1000 of the smaller unit belongs here already
         if number >= 0.9995 * scale:
-            return f"{_three_digits(number / scale)} {unit}"
+            return f"{three_digits(number / scale)} {unit}"
     return f"{number:.0f} {base}".rstrip()
 
 
-def _three_digits(number: float) -> str:
+def three_digits(number: float) -> str:
+    """Write a positive number below 1000 to three digits."""
     return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:.0f}"

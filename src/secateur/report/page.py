@@ -39,7 +39,7 @@ from secateur.report.figures.layers import layer_rows
 from secateur.report.figures.path import size_path
 from secateur.report.figures.snr import snr_curve
 
-MOST_EXAMPLES = 6
+MOST_EXAMPLES = 12
 SIDES = ("dense", "pruned")
 REQUIRED_EXAMPLE_KEYS = ("waveform", "sampling_rate_hz", "shaft_rate_hz", "fault_orders", "label", "classes")
 STAGE_KEYS = ("stage", "before", "after_cut", "after_recovery")

@@ -16,7 +16,7 @@ from secateur.report.numbers import (
     ranges,
     signed,
     size,
-    times,
+    three_digits,
     words,
 )
 
@@ -77,7 +77,7 @@ def _row(
 
 
 def _fewer(pruned: float | None, dense: float | None) -> str:
-    return f"{times(dense / pruned)} fewer" if dense and pruned else MISSING
+    return f"1/{three_digits(dense / pruned)}" if dense and pruned else MISSING
 
 
 def _bytes_row(result: Mapping[str, Any]) -> Comparison:

@@ -49,13 +49,15 @@ def _from_folder(backbone: str, preparation: Preparation) -> Diagnoser:
     folder = Path(backbone)
     if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"backbone '{backbone}' is neither a preset ({', '.join(PRESETS)}) nor a folder with a config.json."
+            f"backbone '{backbone}' is neither a preset ({', '.join(PRESETS)}) nor a folder with a "
+            "config.json."
         )
     try:
         found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if found.model_type not in BACKBONE_FAMILIES:
             raise UnsupportedArchitecture(
-                f"{folder} holds a '{found.model_type}' model; a Diagnoser takes {', '.join(BACKBONE_FAMILIES)}."
+                f"{folder} holds a '{found.model_type}' model; a Diagnoser takes "
+                f"{', '.join(BACKBONE_FAMILIES)}."
             )
         pretrained = AutoModel.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32

@@ -88,7 +88,8 @@ def _claim(out: Path, settings: RunSettings) -> None:
     if theirs != mine:
         differing = ", ".join(_differences(theirs, mine))
         raise ConfigError(
-            f"{out} holds a run with other settings ({differing}); choose another --out, or repeat its command."
+            f"{out} holds a run with other settings ({differing}); choose another --out, or repeat its "
+            "command."
         )
 
 

@@ -132,13 +132,13 @@ def load_for_task(
     preparation = prepare_one(task)
     if preparation.classes != tuple(model.config.classes):
         raise ConfigError(
-            f"split '{task.split}' of {task.data} has the classes {', '.join(preparation.classes)}, but the model "
-            f"knows {', '.join(model.config.classes)}; choose a split with the same classes."
+            f"split '{task.split}' of {task.data} has the classes {', '.join(preparation.classes)}, but the "
+            f"model knows {', '.join(model.config.classes)}; choose a split with the same classes."
         )
     if preparation.front_end.sampling_rate_hz != model.config.sampling_rate_hz:
         raise ConfigError(
-            f"the recordings come at {preparation.front_end.sampling_rate_hz:g} Hz at most, but the model takes "
-            f"{model.config.sampling_rate_hz:g} Hz; give recordings of at least that rate."
+            f"the recordings come at {preparation.front_end.sampling_rate_hz:g} Hz at most, but the model "
+            f"takes {model.config.sampling_rate_hz:g} Hz; give recordings of at least that rate."
         )
     return model, task, preparation
 

@@ -60,7 +60,7 @@ class FrontEndSettings:
     slip_tolerance: float = 0.012
     frames: int = 8
     frame_bins: int = 64
-    frame_filter_length: int = 256
+    frame_filter_length: int = 128
     feature_noise: float = 0.1
     band_dropout: float = 0.3
     frame_dropout: float = 0.3

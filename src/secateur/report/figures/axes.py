@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
+from secateur.report.numbers import axis_number
+
 Writer = Callable[[float], str]
 
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 14.0, 34.0, 38.0
@@ -67,7 +69,7 @@ class Axes:
         low, high = self.y_limits
         return self.height - BOTTOM - (value - low) / (high - low) * (self.height - TOP - BOTTOM)
 
-    def x_axis(self, ticks: Iterable[float], label: str, write: Writer = "{:g}".format) -> None:
+    def x_axis(self, ticks: Iterable[float], label: str, write: Writer = axis_number) -> None:
         """Write tick marks and a label under the plot."""
         floor = self.height - BOTTOM
         self._parts.append(f'<path class="axis" d="M{LEFT} {floor:.1f}H{self.width - RIGHT:.1f}"/>')
@@ -77,7 +79,7 @@ class Axes:
             self.text(place, floor + 16, write(tick), "tick", anchor="middle")
         self.text((LEFT + self.width - RIGHT) / 2, self.height - 5, label, "label", anchor="middle")
 
-    def y_axis(self, ticks: Iterable[float], label: str, write: Writer = "{:g}".format) -> None:
+    def y_axis(self, ticks: Iterable[float], label: str, write: Writer = axis_number) -> None:
         """Draw quiet horizontal lines with their values, and a label above the plot."""
         for tick in ticks:
             place = self.y(tick)

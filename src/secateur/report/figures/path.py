@@ -41,9 +41,7 @@ def size_path(records: Sequence[dict[str, Any]]) -> Markup | None:
     )
     low, high = axes.y_limits
     axes.y_axis(nice_ticks(low, min(high, 1.0)), "accuracy on validation windows", axis_percent)
-    axes.x_axis(
-        decade_ticks(0.8 * min(sizes), 1.25 * max(sizes)), "parameters, smaller to the right", axis_count
-    )
+    axes.x_axis(decade_ticks(*axes.x_limits[::-1]), "parameters, smaller to the right", axis_count)
     lift = 0.0
     last = axes.x(records[0]["before"]["parameters"]) + 30
     for record in records:

@@ -1,0 +1,51 @@
+# make demo: install, then one whole run on the simulated rig.   make test: everything that must hold.
+
+# The first interpreter that is new enough and can make a virtual environment.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# Each test worker computes on one core; more threads than cores would wait for each other.
+TEST_ENV := OMP_NUM_THREADS=1
+
+.PHONY: help install demo test quick lint clean
+
+help:
+	@echo "make demo     one whole run on the simulated rig: result table and report"
+	@echo "make test     lint, import rules and every test"
+	@echo "make quick    the fast tests alone"
+	@echo "make install  the virtual environment in $(VENV)"
+	@echo "make clean    remove what these made"
+
+install: $(INSTALLED)
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with the venv module was not found; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "installing into $(VENV); this downloads packages and takes a few minutes"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/secateur compress --data simulated --split fault_size --backbone small-mha --ratio 13.8 \
+		--train-steps 120 --recovery-steps 60 --snr=-6,2,10 --out demo/small-mha
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+test: lint
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+quick: $(INSTALLED)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,192 @@
+"""How far a diagnoser can be cut on the Case Western recordings, and against what.
+
+Trains the dense model of every cell (backbone x seed x split) once, cuts it by every method to every
+ratio, judges all on clean and noisy test windows, and writes one JSON line a result. Finished results are
+kept, so the command goes on where it was stopped. ``--tables`` turns the lines into ``docs/results.md``
+tables.
+
+    python benchmarks/cwru_compression.py --data DIR/cwru --work runs/cwru --jobs 2
+    python benchmarks/cwru_compression.py --work runs/cwru --tables
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+BACKBONES = ("small-mha", "small-gqa")
+SPLITS = ("load", "fault_size:7", "fault_size:14", "fault_size:21")
+SNR_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
+TRAIN_STEPS, RECOVERY_STEPS = 300, 200
+RATIO = 13.8
+FURTHER_RATIOS = (27.0, 55.0, 110.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One dense model and all that is made of it."""
+
+    backbone: str
+    split: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's folder."""
+        return f"{self.backbone}_{self.split.replace(':', '-')}_{self.seed}"
+
+    def cuts(self) -> Iterator[tuple[str, float]]:
+        """Methods and ratios, the more important ones first."""
+        yield from (("cascade", RATIO), ("one_shot", RATIO), ("scratch", RATIO))
+        if self.split == "load":
+            for ratio in FURTHER_RATIOS:
+                yield from (("cascade", ratio), ("one_shot", ratio), ("scratch", ratio))
+
+
+def cells(seeds: int) -> list[Cell]:
+    """All cells, one seed after the other, so that a stopped study has whole seeds."""
+    return [
+        Cell(backbone=backbone, split=split, seed=seed)
+        for seed in range(seeds)
+        for split in SPLITS
+        for backbone in BACKBONES
+    ]
+
+
+def run_cell(cell: Cell, data: str, work: Path) -> None:
+    """Compute what is missing of a cell and append it to its file of results."""
+    import torch
+
+    from secateur.core.progress import console
+    from secateur.core.records import JsonLines
+    from secateur.methods.scratch import Scratch
+    from secateur.methods.settings import CascadeSettings, SearchSettings
+    from secateur.models import checkpoint
+    from secateur.recovery.settings import RecoverySettings
+    from secateur.structure.budget import Budget
+    from secateur.training.classical import fit_fault_line_regression, fit_forest
+    from secateur.training.evaluate import evaluate, fidelity, predict
+    from secateur.training.settings import FitSettings
+    from secateur.workflow.settings import CutSettings, TaskSettings
+    from secateur.workflow.steps import calibrated_task, method_for, train_dense
+    from secateur.workflow.task import prepare_one
+
+    torch.set_num_threads(1)
+    console.quiet = True
+    folder = work / cell.name
+    lines = JsonLines(folder / "results.jsonl")
+    done = {(line["method"], line["asked_ratio"]) for line in lines.read()}
+    task = TaskSettings(data=data, split=cell.split, seed=cell.seed)
+    prepared = prepare_one(task)
+    dense = train_dense(
+        prepared,
+        backbone=cell.backbone,
+        task=task,
+        settings=FitSettings(max_steps=TRAIN_STEPS),
+        folder=folder / "dense",
+    )
+    dense_logits = predict(dense, prepared.test, seed=cell.seed)
+    trained_steps = checkpoint.describe(folder / "dense").metadata["fit"]["steps"]
+
+    def judge(method: str, ratio: float | None, model: Any, started: float, **more: Any) -> None:
+        evaluation = evaluate(
+            model, prepared.test, classes=prepared.classes, snr_curve_db=SNR_DB, seed=cell.seed
+        )
+        closeness = fidelity(dense_logits, predict(model, prepared.test, seed=cell.seed))
+        lines.append(
+            {
+                **asdict(cell),
+                "method": method,
+                "asked_ratio": ratio,
+                "evaluation": evaluation,
+                "fidelity": closeness,
+                "leaks": prepared.split.leaks,
+                "data_sha256": prepared.data_sha256,
+                "seconds": time.perf_counter() - started,
+                **more,
+            }
+        )
+
+    started = time.perf_counter()
+    n_classes = len(prepared.classes)
+    if ("dense", None) not in done:
+        judge("dense", None, dense, started, samples_seen=trained_steps * FitSettings.batch_size)
+    if ("random_forest", None) not in done:
+        judge("random_forest", None, fit_forest(prepared.train, n_classes=n_classes, seed=cell.seed), started)
+    if ("fault_line_regression", None) not in done:
+        regression = fit_fault_line_regression(
+            prepared.train, prepared.validation, n_classes=n_classes, seed=cell.seed
+        )
+        judge("fault_line_regression", None, regression, started)
+
+    recovery = RecoverySettings(max_steps=RECOVERY_STEPS)
+    calibrated = calibrated_task(prepared, seed=cell.seed, settings=recovery)
+    plans: dict[float, Any] = {}
+    for method, ratio in cell.cuts():
+        place = folder / f"{method}-{ratio:g}"
+        if (method, ratio) in done:
+            continue
+        started = time.perf_counter()
+        if method == "scratch":
+            plan = plans.get(ratio) or checkpoint.describe(folder / f"cascade-{ratio:g}").plan
+            made = Scratch(plan=plan, extra_steps=trained_steps).compress(dense, calibrated, None, recovery)
+        else:
+            cut = CutSettings(method=method, ratio=ratio, cascade=CascadeSettings(search=SearchSettings()))
+            made = method_for(cut).compress(dense, calibrated, Budget(ratio=ratio), recovery)
+            checkpoint.save(made.model, place, plan=made.plan)
+            plans[ratio] = made.plan if method == "cascade" else plans.get(ratio)
+        judge(
+            method,
+            ratio,
+            made.model,
+            started,
+            samples_seen=made.samples_seen,
+            kept=[(len(layer.groups), len(layer.channels)) for layer in made.plan.layers],
+            stages=[
+                {
+                    "stage": record.stage,
+                    "after_cut": record.after_cut,
+                    "after_refit": record.after_refit,
+                    "after_recovery": record.after_recovery,
+                    "seconds": record.seconds,
+                }
+                for record in made.records
+            ],
+        )
+
+
+def main() -> None:
+    """Parse the command line and run or tabulate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder of the Case Western recordings")
+    parser.add_argument("--work", type=Path, required=True, help="folder for models and results")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="cells computed at a time, one core each")
+    parser.add_argument("--tables", action="store_true", help="print the tables of what is there")
+    arguments = parser.parse_args()
+    if arguments.tables:
+        from cwru_tables import print_tables
+
+        print_tables(arguments.work)
+        return
+    if arguments.data is None:
+        parser.error("--data is needed to run")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    data = str(Path(arguments.data).resolve())
+    with ProcessPoolExecutor(max_workers=arguments.jobs) as pool:
+        futures = {
+            pool.submit(run_cell, cell, data, arguments.work): cell for cell in cells(arguments.seeds)
+        }
+        for future in as_completed(futures):
+            future.result()
+            print(f"{futures[future].name} done", flush=True)
+
+
+if __name__ == "__main__":
+    main()
