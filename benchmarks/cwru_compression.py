@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ SNR_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
 TRAIN_STEPS, RECOVERY_STEPS = 300, 200
 RATIO = 13.8
 FURTHER_RATIOS = (27.0, 55.0, 110.0)
+CUTTING = ("cascade", "one_shot", "scratch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,10 @@ class Cell:
         """Name of the cell's folder."""
         return f"{self.backbone}_{self.split.replace(':', '-')}_{self.seed}"
 
-    def cuts(self) -> Iterator[tuple[str, float]]:
+    def cuts(self, methods: Collection[str]) -> Iterator[tuple[str, float]]:
         """Methods and ratios, the more important ones first."""
-        yield from (("cascade", RATIO), ("one_shot", RATIO), ("scratch", RATIO))
-        if self.split == "load":
-            for ratio in FURTHER_RATIOS:
-                yield from (("cascade", ratio), ("one_shot", ratio), ("scratch", ratio))
+        for ratio in (RATIO, *(FURTHER_RATIOS if self.split == "load" else ())):
+            yield from ((method, ratio) for method in CUTTING if method in methods)
 
 
 def cells(seeds: int) -> list[Cell]:
@@ -59,7 +58,7 @@ def cells(seeds: int) -> list[Cell]:
     ]
 
 
-def run_cell(cell: Cell, data: str, work: Path) -> None:
+def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str]) -> None:
     """Compute what is missing of a cell and append it to its file of results."""
     import torch
 
@@ -128,7 +127,7 @@ def run_cell(cell: Cell, data: str, work: Path) -> None:
     recovery = RecoverySettings(max_steps=RECOVERY_STEPS)
     calibrated = calibrated_task(prepared, seed=cell.seed, settings=recovery)
     plans: dict[float, Any] = {}
-    for method, ratio in cell.cuts():
+    for method, ratio in cell.cuts(methods):
         place = folder / f"{method}-{ratio:g}"
         if (method, ratio) in done:
             continue
@@ -163,11 +162,16 @@ def run_cell(cell: Cell, data: str, work: Path) -> None:
 
 def main() -> None:
     """Parse the command line and run or tabulate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", help="folder of the Case Western recordings")
     parser.add_argument("--work", type=Path, required=True, help="folder for models and results")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells computed at a time, one core each")
+    parser.add_argument(
+        "--methods", default=",".join(CUTTING), help="beside dense and classical models; '' for none"
+    )
     parser.add_argument("--tables", action="store_true", help="print the tables of what is there")
     arguments = parser.parse_args()
     if arguments.tables:
@@ -178,10 +182,12 @@ def main() -> None:
     if arguments.data is None:
         parser.error("--data is needed to run")
     os.environ["OMP_NUM_THREADS"] = "1"
+    methods = tuple(name for name in arguments.methods.split(",") if name)
     data = str(Path(arguments.data).resolve())
     with ProcessPoolExecutor(max_workers=arguments.jobs) as pool:
         futures = {
-            pool.submit(run_cell, cell, data, arguments.work): cell for cell in cells(arguments.seeds)
+            pool.submit(run_cell, cell, data, arguments.work, methods): cell
+            for cell in cells(arguments.seeds)
         }
         for future in as_completed(futures):
             future.result()

@@ -81,9 +81,7 @@ def small_settings(small_rig: Path) -> RunSettings:
         task=TaskSettings(data=str(small_rig), split="fault_size:14"),
         backbone="nano-mha",
         fit=FitSettings(max_steps=40, batch_size=8, checkpoint_every=5),
-        cut=CutSettings(
-            ratio=1.3, recovery=RecoverySettings(max_steps=12, batch_size=8, checkpoint_every=5)
-        ),
+        cut=CutSettings(ratio=1.3, recovery=RecoverySettings(max_steps=12, batch_size=8, checkpoint_every=5)),
         snr_curve_db=(0.0,),
     )
 

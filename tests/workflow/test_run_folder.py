@@ -40,8 +40,8 @@ def test_the_folder_holds_what_a_run_promises(small_run):
         "report.html",
     }
     page = (small_run / "report.html").read_text()
-    assert page.startswith("<!DOCTYPE html>")
-    assert "src=\"http" not in page
+    assert page.startswith("<!doctype html>")
+    assert 'src="http' not in page
 
 
 def test_the_result_has_every_promised_key(small_result, small_settings):
@@ -103,7 +103,9 @@ def test_stages_tell_figures_before_and_after_recovery(small_run, small_result):
 def test_the_plan_leads_from_dense_to_pruned(small_run, small_result):
     plan = PruningPlan.from_json(read_json(small_run / "pruned/plan.json"))
     assert not plan.is_identity
-    assert [layer.index for layer in plan.layers] == [kept["index"] for kept in small_result["stages"][-1]["kept"]]
+    assert [layer.index for layer in plan.layers] == [
+        kept["index"] for kept in small_result["stages"][-1]["kept"]
+    ]
     assert PruningPlan.from_json(read_json(small_run / "dense/plan.json")).is_identity
 
 

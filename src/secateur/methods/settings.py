@@ -66,7 +66,7 @@ class SearchSettings:
     hand: HandAllocation | None = None
     max_depths: int = 5
     depth_tolerance: float = 0.01
-    probe_steps: int = 0
+    probe_steps: int = 20
     ranking_samples: int = 64
 
     def __post_init__(self) -> None:

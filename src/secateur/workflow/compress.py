@@ -24,6 +24,7 @@ from secateur.workflow.rivals import judge_rivals
 from secateur.workflow.settings import RunSettings
 from secateur.workflow.steps import (
     export_bundle,
+    partial_folder,
     prune_and_save,
     records_path,
     require_reachable,
@@ -109,9 +110,11 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         preparation, backbone=settings.backbone, task=task, settings=settings.fit, folder=out / "dense"
     )
     if (out / "pruned" / checkpoint.CHECKSUMS).exists():
+        shutil.rmtree(partial_folder(out / "pruned"), ignore_errors=True)
         pruned = checkpoint.load(out / "pruned")
     else:
         pruned = prune_and_save(dense, preparation, task=task, cut=settings.cut, folder=out / "pruned").model
+    if records_path(out / "pruned").exists():
         records_path(out / "pruned").replace(out / "records.jsonl")
     described = checkpoint.describe(out / "pruned")
     judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)

@@ -53,10 +53,11 @@ def train_dense(
     folder : Path
         Of the checkpoint.
     """
+    partial = partial_folder(folder)
     if (folder / checkpoint.CHECKSUMS).exists():
+        shutil.rmtree(partial, ignore_errors=True)
         return checkpoint.load(folder)
     model = build_dense(backbone, preparation, seed=task.seed)
-    partial = partial_folder(folder)
     result = fit(
         model,
         preparation.train,
@@ -158,6 +159,8 @@ def prune_and_save(
         cut.recovery,
         partial,
     )
+    # the checkpoint last: once it is there, nothing of this step is done again
+    write_records(compression, records_path(folder))
     checkpoint.save(
         compression.model,
         folder,
@@ -171,7 +174,6 @@ def prune_and_save(
             reason=compression.reason,
         ),
     )
-    write_records(compression, records_path(folder))
     shutil.rmtree(partial, ignore_errors=True)
     return compression
 
