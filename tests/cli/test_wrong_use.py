@@ -66,7 +66,7 @@ def compress(data, *options):
         (["--method", "magic"], "magic"),
         (["--ratio", "0.5"], "at least 1"),
         (["--ratio", "nan"], "at least 1"),
-        (["--ratio", "big"], "'big' is not a valid float"),
+        (["--ratio", "big"], "Invalid value for '--ratio'"),
         (["--snr", "quiet"], "'quiet' is not a list of numbers"),
         (["--layers", "1"], "missing: --heads, --channels"),
         (["--layers", "1", "--heads", "5", "--channels", "8"], "heads"),
@@ -75,8 +75,8 @@ def compress(data, *options):
         (["--multiple", "0"], "multiple"),
         (["--min-accuracy", "95"], "must lie in 0..1"),
         (["--min-accuracy", "0.5", "--method", "one_shot"], "--min-accuracy goes with the cascade"),
-        (["--batch-size", "0"], "0 is not in the range"),
-        (["--train-steps", "-5"], "-5 is not in the range"),
+        (["--batch-size", "0"], "Invalid value for '--batch-size'"),
+        (["--train-steps", "-5"], "Invalid value for '--train-steps'"),
         (["--channel", "DE"], "DE"),
     ],
 )
@@ -119,7 +119,7 @@ def test_a_nan_is_named_with_its_place(location, own_rig, refused):
     np.save(path, samples)
     message = refused(*compress(folder), kind="DataError")
     assert path.stem in message
-    assert "20123" in message.replace(",", "")
+    assert "sample 20123 (1.677 s) is NaN" in message
 
 
 def test_too_few_groups_are_named(own_rig, refused):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -75,4 +74,4 @@ def parse_snr(text: str) -> tuple[float, ...]:
 
 def absolute(data: str) -> str:
     """Return a data path that holds from any working directory; ``simulated`` stays."""
-    return data if data == "simulated" else os.path.abspath(data)
+    return data if data == "simulated" else str(Path(data).absolute())

@@ -64,7 +64,7 @@ class SearchSettings:
     criterion: str = DEFAULT_CRITERION
     multiple: int | None = None
     hand: HandAllocation | None = None
-    max_depths: int = 5
+    max_depths: int = 4
     depth_tolerance: float = 0.01
     probe_steps: int = 20
     ranking_samples: int = 64
@@ -72,12 +72,13 @@ class SearchSettings:
     def __post_init__(self) -> None:
         CRITERIA.get(self.criterion)
         for name, least in (
+            ("multiple", 1),
             ("max_depths", 1),
             ("depth_tolerance", 0),
             ("probe_steps", 0),
             ("ranking_samples", 1),
         ):
-            if getattr(self, name) < least:
+            if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
 
 

@@ -18,6 +18,7 @@ from secateur.export.bundle import BundleInfo, write_bundle
 from secateur.export.manifest import MetricsRecord
 from secateur.methods.base import METHODS, Compression, Method, Task
 from secateur.methods.cascade import Cascade
+from secateur.methods.cuts import check_hand
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser
@@ -84,16 +85,18 @@ def _metadata(preparation: Preparation, task: TaskSettings, **more: Any) -> dict
 
 
 def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
-    """Check a budget before anything is trained for it.
+    """Check a budget, or an allocation by hand, before anything is trained for it.
 
     Raises
     ------
     PlanError
-        If it cannot be reached; the message names the largest ratio that can.
+        If it cannot be reached; the message names the largest ratio, or the counts, that can.
     """
+    bound = bind(model)
     if cut.ratio is not None:
-        bound = bind(model)
         Budget(ratio=cut.ratio).reachable_target(bound.spec.family, bound.shape)
+    if (hand := cut.cascade.search.hand) is not None:
+        check_hand(hand, PruningPlan.identity(bound.spec.family, bound.shape))
 
 
 def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> Task:

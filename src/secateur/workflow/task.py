@@ -24,6 +24,8 @@ HIGHEST_RATE_HZ = 12000.0
 """Recordings are brought to the lowest rate among them, and to no more than this: a window of 8192
 samples must hold some twenty shaft turns for its fault lines to stand apart."""
 
+WINDOWS_READ_AT_ONCE = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
@@ -71,7 +73,7 @@ def prepare(settings: TaskSettings) -> list[Preparation]:
     ConfigError
         If the protocol is unknown.
     DataError
-        If the recordings cannot be read or cannot be split that way.
+        If the recordings cannot be read or cannot be split that way, or a window is unusable (NaN, flat).
     """
     recordings = open_recordings(settings.data, seed=settings.seed)
     return [_windowed(split, settings) for split in make_splits(recordings, settings.split, settings.seed)]
@@ -97,16 +99,27 @@ def _windowed(split: Split, settings: TaskSettings) -> Preparation:
     rate_hz = min(HIGHEST_RATE_HZ, *(segment.recording.sampling_rate_hz for segment in segments))
     spec = WindowSpec(sampling_rate_hz=rate_hz, length=settings.window_length)
     channel = 0 if settings.channel is None else settings.channel
+    train = Windows(split.train, spec, settings.train_hop, channel)
+    validation = Windows(split.validation, spec, settings.test_hop, channel)
+    test = Windows(split.test, spec, settings.test_hop, channel)
+    _require_usable(train, validation, test)
     return Preparation(
         split=split,
         front_end=FrontEndSettings(sampling_rate_hz=rate_hz, window_length=settings.window_length),
-        train=Windows(split.train, spec, settings.train_hop, channel),
-        validation=Windows(split.validation, spec, settings.test_hop, channel),
-        test=Windows(split.test, spec, settings.test_hop, channel),
+        train=train,
+        validation=validation,
+        test=test,
         data_sha256=digest_of(
             {segment.recording.recording_id: segment.recording for segment in segments}.values()
         ),
     )
+
+
+def _require_usable(*sides: Windows) -> None:
+    """Read every window once: an unusable one must not show after an hour of training."""
+    for windows in sides:
+        for _ in windows.batches(WINDOWS_READ_AT_ONCE):
+            pass
 
 
 def digest_of(recordings: Sequence[Recording]) -> str:

@@ -1,0 +1,154 @@
+"""Ctrl-C and a full disk: one line, no half artefact, and the same command goes on afterwards."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import secateur.training.loop
+from secateur.cli.app import run
+from secateur.core.files import write_aside
+from secateur.core.records import read_json
+
+pytestmark = pytest.mark.slow
+
+# states are written every 200 steps
+STEPS = 260
+
+
+def command(data, out, *, steps=STEPS):
+    options = {
+        "--data": data,
+        "--split": "fault_size:14",
+        "--backbone": "nano-gqa",
+        "--ratio": "1.2",
+        "--train-steps": steps,
+        "--recovery-steps": 2,
+        "--batch-size": 4,
+        "--snr": "",
+        "--out": out,
+    }
+    return ["compress", "--no-rivals", "--json", *(str(part) for pair in options.items() for part in pair)]
+
+
+def only_resumable_state_in(out):
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [".dense.partial", "run.json"]
+    state = read_json(out / ".dense.partial/state.json")
+    assert sorted(path.name for path in (out / ".dense.partial").iterdir()) == sorted(
+        ["state.json", state["tensors"]]
+    )
+    return state["step"]
+
+
+def test_ctrl_c_in_training_leaves_a_run_that_goes_on(small_rig, tmp_path, capfd, monkeypatch):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "secateur.cli.app", *command(small_rig, out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        deadline = time.monotonic() + 240
+        while not (out / ".dense.partial/state.json").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        answer, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert told == f"error: {json.loads(answer)['error']}\n"
+    assert json.loads(answer)["kind"] == "Interrupted"
+    assert only_resumable_state_in(out) == 200
+
+    steps = []
+    write_state = secateur.training.loop.write_state
+    monkeypatch.setattr(
+        secateur.training.loop,
+        "write_state",
+        lambda folder, state, fingerprint: (
+            steps.append(state.step),
+            write_state(folder, state, fingerprint),
+        ),
+    )
+    assert run(command(small_rig, out)) == 0
+    assert steps[0] == STEPS
+    captured = capfd.readouterr()
+    assert json.loads(captured.out) == read_json(out / "result.json")
+    assert captured.err == ""
+    assert read_json(out / "dense/config.json")["metadata"]["fit"]["steps"] == STEPS
+
+
+class FullDisk:
+    """Stands for a disk on which any write under one name fails; lets everything else through."""
+
+    def __init__(self, monkeypatch, name):
+        self.patch, self.name = monkeypatch, name
+
+    def __enter__(self):
+        self.context = self.patch.context()
+        patch = self.context.__enter__()
+        real = os.replace
+
+        def replace(source, target, **options):
+            if os.fspath(target).endswith(self.name):
+                raise OSError(errno.ENOSPC, "No space left on device", os.fspath(target))
+            return real(source, target, **options)
+
+        patch.setattr(os, "replace", replace)
+        patch.setattr("pathlib.os.replace", replace)
+
+    def __exit__(self, *trouble):
+        self.context.__exit__(*trouble)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a Linux mount namespace")
+def test_a_disk_that_is_really_full(small_rig, tmp_path):
+    """A file system of 256 kB, on which the training state of a nano model does not fit."""
+    namespace = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=256k none '{disk}'"
+    if subprocess.run([*namespace, "sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not allow to mount a small file system")
+    inside = f'{mount} && "$@"; code=$?; find "{disk}" -mindepth 1 -printf "%P\\n" > "$0"; exit $code'
+    arguments = command(small_rig, disk / "out", steps=400)
+    answer = subprocess.run(
+        [*namespace, "sh", "-c", inside, tmp_path / "left", sys.executable, "-m", "secateur.cli.app", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert answer.returncode == 1, answer.stderr
+    told = json.loads(answer.stdout)
+    assert answer.stderr == f"error: {told['error']}\n"
+    assert "disk is full" in told["error"] or "No space left" in told["error"]
+    left = (tmp_path / "left").read_text().split()
+    assert not [name for name in left if name.endswith((".safetensors", "state.json"))]
+    assert set(left) <= {"out", "out/run.json", "out/.dense.partial"}
+
+
+def full_for(monkeypatch, *names):
+    """Make every write aside fail for files of these names, as on a full disk."""
+    import secateur.core.files as files
+
+    real = files.tempfile.mkstemp, files.tempfile.mkdtemp
+
+    def failing(make):
+        def call(*, prefix, dir):
+            if prefix.strip(".") in names:
+                raise OSError(errno.ENOSPC, "No space left on device", os.fspath(dir))
+            return make(prefix=prefix, dir=dir)
+
+        return call
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", failing(real[0]))
+    monkeypatch.setattr(files.tempfile, "mkdtemp", failing(real[1]))
