@@ -66,7 +66,7 @@ def test_describe_with_pictures(rig: Path, capsys: pytest.CaptureFixture[str]) -
     assert [Path(path).name for path in answer["pictures"]] == ["rig_ball.png", "rig_normal.png"]
     assert all(Path(path).is_file() for path in answer["pictures"])
     assert run(["data", "describe", str(rig)]) == 0
-    assert "4 recordings" in capsys.readouterr().out
+    assert "4 recordings" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

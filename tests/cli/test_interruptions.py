@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import secateur.training.loop
 from secateur.cli.app import run
-from secateur.core.files import write_aside
+from secateur.core import files
 from secateur.core.records import read_json
 
 pytestmark = pytest.mark.slow
 
+SECATEUR = str(Path(sys.executable).with_name("secateur"))
 # states are written every 200 steps
 STEPS = 260
 
@@ -51,7 +54,7 @@ def only_resumable_state_in(out):
 def test_ctrl_c_in_training_leaves_a_run_that_goes_on(small_rig, tmp_path, capfd, monkeypatch):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "secateur.cli.app", *command(small_rig, out)],
+        [SECATEUR, *command(small_rig, out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -86,27 +89,50 @@ def test_ctrl_c_in_training_leaves_a_run_that_goes_on(small_rig, tmp_path, capfd
     assert read_json(out / "dense/config.json")["metadata"]["fit"]["steps"] == STEPS
 
 
-class FullDisk:
-    """Stands for a disk on which any write under one name fails; lets everything else through."""
+@contextmanager
+def no_space_for(name):
+    """Refuse the file or folder of one name, as a full disk does; let everything else through."""
 
-    def __init__(self, monkeypatch, name):
-        self.patch, self.name = monkeypatch, name
+    def failing(make):
+        def call(*, prefix, dir):
+            if prefix == f".{name}.":
+                raise OSError(errno.ENOSPC, "No space left on device", str(dir))
+            return make(prefix=prefix, dir=dir)
 
-    def __enter__(self):
-        self.context = self.patch.context()
-        patch = self.context.__enter__()
-        real = os.replace
+        return call
 
-        def replace(source, target, **options):
-            if os.fspath(target).endswith(self.name):
-                raise OSError(errno.ENOSPC, "No space left on device", os.fspath(target))
-            return real(source, target, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        for function in ("mkstemp", "mkdtemp"):
+            patch.setattr(files.tempfile, function, failing(getattr(files.tempfile, function)))
+        yield
 
-        patch.setattr(os, "replace", replace)
-        patch.setattr("pathlib.os.replace", replace)
 
-    def __exit__(self, *trouble):
-        self.context.__exit__(*trouble)
+def test_a_disk_full_at_any_artefact_leaves_none_by_halves_and_a_run_that_goes_on(small_rig, tmp_path, capfd):
+    out = tmp_path / "out"
+    call = command(small_rig, out, steps=6)
+    for name in (
+        "run.json",
+        "state-end.safetensors",
+        "dense",
+        "record.json",
+        "pruned",
+        "bundle",
+        "result.json",
+        "report.html",
+    ):
+        with no_space_for(name):
+            assert run(call) == 1
+        captured = capfd.readouterr()
+        told = json.loads(captured.out)
+        assert "No space left on device" in told["error"]
+        assert captured.err == f"error: {told['error']}\n"
+        assert not (out / name).exists()
+        hidden = {path.name for path in out.rglob(".*")}
+        assert hidden <= {".dense.partial", ".pruned.partial"}
+    assert run(call) == 0
+    assert json.loads(capfd.readouterr().out) == read_json(out / "result.json")
+    assert (out / "report.html").is_file()
+    assert not list(out.rglob(".*"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a Linux mount namespace")
@@ -121,7 +147,7 @@ def test_a_disk_that_is_really_full(small_rig, tmp_path):
     inside = f'{mount} && "$@"; code=$?; find "{disk}" -mindepth 1 -printf "%P\\n" > "$0"; exit $code'
     arguments = command(small_rig, disk / "out", steps=400)
     answer = subprocess.run(
-        [*namespace, "sh", "-c", inside, tmp_path / "left", sys.executable, "-m", "secateur.cli.app", *arguments],
+        [*namespace, "sh", "-c", inside, tmp_path / "left", SECATEUR, *arguments],
         capture_output=True,
         text=True,
         timeout=240,
@@ -134,21 +160,3 @@ def test_a_disk_that_is_really_full(small_rig, tmp_path):
     left = (tmp_path / "left").read_text().split()
     assert not [name for name in left if name.endswith((".safetensors", "state.json"))]
     assert set(left) <= {"out", "out/run.json", "out/.dense.partial"}
-
-
-def full_for(monkeypatch, *names):
-    """Make every write aside fail for files of these names, as on a full disk."""
-    import secateur.core.files as files
-
-    real = files.tempfile.mkstemp, files.tempfile.mkdtemp
-
-    def failing(make):
-        def call(*, prefix, dir):
-            if prefix.strip(".") in names:
-                raise OSError(errno.ENOSPC, "No space left on device", os.fspath(dir))
-            return make(prefix=prefix, dir=dir)
-
-        return call
-
-    monkeypatch.setattr(files.tempfile, "mkstemp", failing(real[0]))
-    monkeypatch.setattr(files.tempfile, "mkdtemp", failing(real[1]))

@@ -19,8 +19,8 @@ def test_steps_add_up_and_follow_the_shares(total, cuts):
     assert all(abs(part - total * share) <= 1.01 for part, share in zip(steps, shares, strict=True))
 
 
-def test_the_default_gives_most_to_the_last_stage():
-    assert split_steps(1000, CascadeSettings().recovery_shares) == (150, 150, 700)
+def test_the_default_gives_all_to_the_last_stage():
+    assert split_steps(1000, CascadeSettings().recovery_shares) == (0, 0, 1000)
 
 
 @pytest.mark.parametrize(

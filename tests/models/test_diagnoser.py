@@ -61,7 +61,7 @@ def test_presets_have_the_size_they_are_named_for(name, low, high):
 
 def test_no_parameter_is_dead():
     model = build_preset("nano-mha", classes=CLASSES, sampling_rate_hz=12000.0)
-    waveform, rate, orders = inputs()
+    waveform, _rate, orders = inputs()
     model(waveform, torch.tensor([29.0, 0.0]), orders).sum().backward()
     dead = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert dead == []

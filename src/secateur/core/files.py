@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from secateur.core.errors import ConfigError
+
 
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
@@ -45,6 +47,29 @@ def folder_aside(path: Path) -> Iterator[Path]:
             aside.replace(path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def require_replaceable(folder: Path, marker: str | None = None) -> None:
+    """Check that writing ``folder`` loses nothing that is not ours to replace.
+
+    Parameters
+    ----------
+    folder : Path
+        Where a result is to go.
+    marker : str, optional
+        Name of the file by which a former result of the same kind, which may be replaced, is known.
+
+    Raises
+    ------
+    ConfigError
+        If there is a file, or a folder that is neither empty nor such a result.
+    """
+    folder = Path(folder)
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_dir() and (not any(folder.iterdir()) or (marker and (folder / marker).exists())):
+        return
+    raise ConfigError(f"{folder} exists and holds something else; choose a new or an empty folder.")
 
 
 def sha256_of(path: Path) -> str:

@@ -7,6 +7,7 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 RECORDED_PACKAGES = (
@@ -38,7 +39,7 @@ def versions() -> dict[str, str]:
 def provenance(*, command: str | None = None, seed: int | None = None) -> dict[str, Any]:
     """Return what is needed to run a result again: command, seed, versions, machine, time (UTC)."""
     return {
-        "command": command if command is not None else " ".join(sys.argv),
+        "command": command if command is not None else " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
         "versions": versions(),
         "machine": {

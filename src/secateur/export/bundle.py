@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from secateur.core.errors import ExportError
-from secateur.core.files import folder_aside, sha256_of
+from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.records import to_jsonable, write_json
 from secateur.export.manifest import (
     GOLDEN_FILE,
@@ -87,7 +87,7 @@ def write_bundle(
         Real windows: ``waveform`` float32 (n, window_length), ``shaft_rate_hz`` (n,), ``fault_orders``
         (n, 4) and, if known, ``label`` (n,), as ``Windows.take`` gives them. At least two.
     out : Path
-        The folder; a former bundle there is replaced.
+        The folder; a former bundle there is replaced, anything else is refused.
     name : str
         What to call the model.
     plan : PruningPlan, optional
@@ -105,9 +105,12 @@ def write_bundle(
 
     Raises
     ------
+    ConfigError
+        If ``out`` holds something that is no bundle.
     ExportError
         If the windows do not fit the model, the model cannot be exported, or parity fails.
     """
+    require_replaceable(Path(out), MANIFEST_FILE)
     _check_windows(model, windows)
     model = frozen_copy(model)
     expected = reference_logits(model, windows)

@@ -94,14 +94,15 @@ class CascadeSettings:
         Each once; coarse to fine by default.
     recovery_shares : tuple of float
         Share of the recovery steps that each stage gets, in the order of the stages; they add up to 1.
-        The last stage, which sees the final shape, gets most: equal thirds lose to all-at-the-end.
+        By default the last stage, which sees the final shape, gets all, and the stages before it are
+        re-fitted by least squares only: shares for them lost accuracy under noise (docs/results.md).
     min_accuracy : float, optional
         Validation accuracy (0 to 1) below which a stage is undone and the cascade ends.
     """
 
     search: SearchSettings = SearchSettings()
     order: tuple[StageName, ...] = STAGE_NAMES
-    recovery_shares: tuple[float, ...] = (0.15, 0.15, 0.7)
+    recovery_shares: tuple[float, ...] = (0.0, 0.0, 1.0)
     min_accuracy: float | None = None
 
     def __post_init__(self) -> None:

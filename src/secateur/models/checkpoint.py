@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from secateur.core.errors import CheckpointError, SecateurError
-from secateur.core.files import folder_aside, sha256_of
+from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.records import read_json, write_json
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
@@ -63,7 +63,8 @@ def save(
     model : Diagnoser
         Dense or cut; adapters must be merged.
     folder : Path
-        Where to; a checkpoint already there is replaced once the new one is verified.
+        Where to; a checkpoint already there is replaced once the new one is verified, anything else is
+        refused.
     plan : PruningPlan, optional
         Plan that leads from the dense model of ``model.config`` to this one. None: the model is dense.
     metadata : dict, optional
@@ -71,11 +72,14 @@ def save(
 
     Raises
     ------
+    ConfigError
+        If ``folder`` holds something that is no checkpoint.
     CheckpointError
         If the plan does not lead to the model, the written folder does not give it back (every tensor
         bit by bit, logits to 1e-6), or the disk does not take it. ``folder`` is then as it was.
     """
     folder = Path(folder)
+    require_replaceable(folder, CHECKSUMS)
     bound = bind(model)
     plan = plan or PruningPlan.identity(bound.spec.family, bound.shape)
     if plan.result != bound.shape:

@@ -112,8 +112,7 @@ def make_splits(
             recordings, base, seed, piece_s=piece_s, extra_sizes_in_training=extra_sizes_in_training
         )
         return [
-            replace(_with_few_labels(split, percent, seed, piece_s), test_snr_db=parsed.test_snr_db)
-            for split in full
+            _with_noise(_with_few_labels(split, percent, seed, piece_s), parsed.test_snr_db) for split in full
         ]
     if parsed.name == "random_window":
         splits = [_random_window(recordings, seed, piece_s)]
@@ -125,7 +124,13 @@ def make_splits(
             extra_sizes_in_training=extra_sizes_in_training,
         )
         splits = [_from_holdout(holdout, recordings) for holdout in holdouts.get(parsed.name)(request)]
-    return [replace(split, test_snr_db=parsed.test_snr_db) for split in splits]
+    return [_with_noise(split, parsed.test_snr_db) for split in splits]
+
+
+def _with_noise(split: Split, snr_db: float | None) -> Split:
+    if snr_db is None:
+        return split
+    return replace(split, protocol=f"{split.protocol}@{snr_db:g}", test_snr_db=snr_db)
 
 
 def _from_holdout(holdout: Holdout, recordings: Sequence[Recording]) -> Split:

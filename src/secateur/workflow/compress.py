@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from secateur.core.errors import ConfigError
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
@@ -20,6 +18,7 @@ from secateur.report.page import write_report
 from secateur.training.evaluate import evaluate, fidelity, predict
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.examples import write_examples
+from secateur.workflow.folds import fold_folder, mean_of_folds
 from secateur.workflow.rivals import judge_rivals
 from secateur.workflow.settings import RunSettings
 from secateur.workflow.steps import (
@@ -30,10 +29,12 @@ from secateur.workflow.steps import (
     require_reachable,
     train_dense,
 )
-from secateur.workflow.task import Preparation, prepare
+from secateur.workflow.task import Preparation, prepare, split_record
 
 RESULT = "result.json"
 RUN = "run.json"
+REPORT = "report.html"
+RIVALS = ".rivals.partial"
 
 
 def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
@@ -61,20 +62,28 @@ def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
     folds = prepare(settings.task)
     require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
     _claim(out, settings)
-    if (out / RESULT).exists():
-        console.print(f"{out / RESULT} is there already; nothing is left to do")
-        return read_json(out / RESULT)
     if len(folds) == 1:
-        return _compress_fold(folds[0], settings, out)
+        return _finished(out) or _compress_fold(folds[0], settings, out)
     results = []
     for fold in folds:
         console.rule(fold.split.protocol)
-        place = out / fold.split.protocol.replace(":", "-")
-        done = place / RESULT
-        results.append(read_json(done) if done.exists() else _compress_fold(fold, settings, place))
-    result = mean_of_folds(settings, results)
-    write_json(out / RESULT, result)
-    return result
+        place = out / fold_folder(fold.split.protocol)
+        results.append(_finished(place) or _compress_fold(fold, settings, place))
+    if not (out / RESULT).exists():
+        write_json(out / RESULT, mean_of_folds(settings, results))
+    return read_json(out / RESULT)
+
+
+def _finished(out: Path) -> dict[str, Any] | None:
+    """Return the result of a run whose figures are all there; what stands behind them is made up for."""
+    if not (out / RESULT).exists():
+        return None
+    if (out / REPORT).exists():
+        console.print(f"{out / RESULT} is there already; nothing is left to do")
+    else:
+        write_report(out)
+    shutil.rmtree(out / RIVALS, ignore_errors=True)
+    return read_json(out / RESULT)
 
 
 def _claim(out: Path, settings: RunSettings) -> None:
@@ -136,13 +145,13 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
             described.plan,
             settings=settings,
             dense_steps=dense_steps,
-            folder=out / ".rivals.partial",
+            folder=out / RIVALS,
         )
     result = _result(preparation, settings, judged, bundle, described, rivals, out)
     write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
     write_json(out / RESULT, result)
     write_report(out)
-    shutil.rmtree(out / ".rivals.partial", ignore_errors=True)
+    shutil.rmtree(out / RIVALS, ignore_errors=True)
     return result
 
 
@@ -194,13 +203,7 @@ def _result(
         {
             **judged,
             "classes": split.classes,
-            "split": {
-                "protocol": split.protocol,
-                "leaks": split.leaks,
-                "leak_reason": split.leak_reason,
-                "caveat": split.caveat,
-                "groups": split.groups(),
-            },
+            "split": split_record(split),
             "seed": settings.task.seed,
             "backbone": settings.backbone,
             "method": settings.cut.method,
@@ -220,39 +223,3 @@ def _result(
             "provenance": origin,
         }
     )
-
-
-def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the unweighted means over folds, with the folds' own results beside them."""
-
-    def mean(*path: str) -> float | None:
-        values = []
-        for result in results:
-            value: Any = result
-            for key in path:
-                value = None if value is None else value.get(key)
-            values.append(value)
-        return None if None in values else float(np.mean(values))
-
-    figures = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
-    return {
-        **{
-            side: {"parameters": results[0][side]["parameters"], **{key: mean(side, key) for key in figures}}
-            for side in ("dense", "pruned")
-        },
-        "fidelity": {key: mean("fidelity", key) for key in ("agreement", "kl")},
-        "ratio": min(result["ratio"] for result in results),
-        "baselines": {
-            rival: {key: mean("baselines", rival, key) for key in figures}
-            for rival in results[0]["baselines"]
-        },
-        "parity": {"max_abs_diff": max(result["parity"]["max_abs_diff"] for result in results)},
-        "split": {
-            "protocol": settings.task.split,
-            "leaks": any(result["split"]["leaks"] for result in results),
-            "folds": [result["split"] for result in results],
-        },
-        "seed": settings.task.seed,
-        "backbone": settings.backbone,
-        "folds": list(results),
-    }

@@ -9,8 +9,11 @@ from typing import Any
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models import checkpoint
+from secateur.signals.selection import specimen_of
+from secateur.signals.splits import Split
 from secateur.training.evaluate import evaluate, fidelity, predict
 from secateur.workflow.steps import load_for_task
+from secateur.workflow.task import split_record
 
 
 def judge_checkpoint(
@@ -55,13 +58,23 @@ def judge_checkpoint(
             "evaluation": evaluation,
             "fidelity": closeness,
             "split": {
-                "protocol": preparation.split.protocol,
-                "leaks": preparation.split.leaks,
-                "leak_reason": preparation.split.leak_reason,
-                "caveat": preparation.split.caveat,
-                "groups": preparation.split.groups(),
+                **split_record(preparation.split),
+                **_leak(preparation.split, checkpoint.describe(folder).metadata["training_specimens"]),
             },
             "data_sha256": preparation.data_sha256,
             "provenance": provenance(seed=task.seed),
         }
     )
+
+
+def _leak(split: Split, training_specimens: list[str]) -> dict[str, Any]:
+    """Say whether the model was trained on specimens of this test, whatever its own split was."""
+    damaged = {
+        specimen_of(segment.recording)
+        for segment in split.test
+        if segment.recording.fault_location != "normal"
+    }
+    known = sorted(damaged & set(training_specimens))
+    if not known or split.leaks:
+        return {}
+    return {"leaks": True, "leak_reason": f"the model was trained on test specimens: {', '.join(known)}."}

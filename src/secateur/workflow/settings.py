@@ -7,7 +7,7 @@ from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.core.records import to_jsonable
-from secateur.methods.base import METHODS
+from secateur.methods.registered import METHODS
 from secateur.methods.settings import CascadeSettings
 from secateur.recovery.settings import RecoverySettings
 from secateur.signals.protocols import parse_protocol

@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 
 from secateur.core.errors import CheckpointError, ConfigError
+from secateur.core.files import require_replaceable
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
 from secateur.export.bundle import BundleInfo, write_bundle
-from secateur.export.manifest import MetricsRecord
-from secateur.methods.base import METHODS, Compression, Method, Task
+from secateur.export.manifest import MANIFEST_FILE, MetricsRecord
+from secateur.methods.base import Compression, Method, Task
 from secateur.methods.cascade import Cascade
 from secateur.methods.cuts import check_hand
+from secateur.methods.registered import METHODS
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser
+from secateur.signals.selection import specimen_of
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
 from secateur.training.fit import fit
@@ -41,7 +44,7 @@ def partial_folder(folder: Path) -> Path:
 def train_dense(
     preparation: Preparation, *, backbone: str, task: TaskSettings, settings: FitSettings, folder: Path
 ) -> Diagnoser:
-    """Train the dense model and save it, or load it if ``folder`` already holds it.
+    """Train the dense model and save it, or load it if ``folder`` already holds that very model.
 
     Parameters
     ----------
@@ -53,11 +56,25 @@ def train_dense(
     settings : FitSettings
     folder : Path
         Of the checkpoint.
+
+    Raises
+    ------
+    ConfigError
+        If ``folder`` holds something else, or a model trained with other settings.
     """
     partial = partial_folder(folder)
+    origin = to_jsonable({"task": task, "backbone": backbone, "fit_settings": settings})
     if (folder / checkpoint.CHECKSUMS).exists():
+        metadata = checkpoint.describe(folder).metadata
+        differing = [key for key, value in origin.items() if metadata.get(key) != value]
+        if differing or metadata["data_sha256"] != preparation.data_sha256:
+            raise ConfigError(
+                f"{folder} holds a model that was trained otherwise (other {', '.join(differing) or 'data'}); "
+                "choose another folder, or repeat its command."
+            )
         shutil.rmtree(partial, ignore_errors=True)
         return checkpoint.load(folder)
+    require_replaceable(folder)
     model = build_dense(backbone, preparation, seed=task.seed)
     result = fit(
         model,
@@ -67,18 +84,22 @@ def train_dense(
         partial,
     )
     model.eval()
-    checkpoint.save(model, folder, metadata=_metadata(preparation, task, backbone=backbone, fit=result))
+    checkpoint.save(model, folder, metadata=_metadata(preparation, **origin, fit=result))
     shutil.rmtree(partial, ignore_errors=True)
     return model
 
 
-def _metadata(preparation: Preparation, task: TaskSettings, **more: Any) -> dict[str, Any]:
+def _metadata(preparation: Preparation, *, task: Any, **more: Any) -> dict[str, Any]:
+    """What a checkpoint keeps about its origin, so that later steps know the task and the specimens."""
+    split = preparation.split
+    known = {specimen_of(segment.recording) for segment in (*split.train, *split.validation)}
     return to_jsonable(
         {
             "task": task,
-            "protocol": preparation.split.protocol,
+            "protocol": split.protocol,
+            "training_specimens": known,
             "data_sha256": preparation.data_sha256,
-            "provenance": provenance(seed=task.seed),
+            "provenance": provenance(),
             **more,
         }
     )
@@ -153,7 +174,13 @@ def prune_and_save(
     """Compress the dense model and save it with its plan; finished stages are taken up after a kill.
 
     The stage records go to ``NAME.records.jsonl`` beside the folder.
+
+    Raises
+    ------
+    ConfigError
+        If ``folder`` exists and is not empty.
     """
+    require_replaceable(folder)
     partial = partial_folder(folder)
     compression = method_for(cut).compress(
         dense,
@@ -170,7 +197,7 @@ def prune_and_save(
         plan=compression.plan,
         metadata=_metadata(
             preparation,
-            task,
+            task=task,
             method=cut.method,
             ratio=cut.ratio,
             stopped_by_floor=compression.stopped_by_floor,
@@ -205,6 +232,7 @@ def export_bundle(
     values: dict[str, Any] | None = None,
 ) -> BundleInfo:
     """Write the ONNX bundle, its parity proved on test windows; see ``write_bundle``."""
+    require_replaceable(folder, MANIFEST_FILE)
     test = preparation.test
     rows = np.unique(np.linspace(0, len(test) - 1, min(PARITY_WINDOWS, len(test))).round().astype(int))
     origin = provenance(seed=seed)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,6 +121,17 @@ def _require_usable(*sides: Windows) -> None:
     for windows in sides:
         for _ in windows.batches(WINDOWS_READ_AT_ONCE):
             pass
+
+
+def split_record(split: Split) -> dict[str, Any]:
+    """Return what a result says about its split: protocol, whether and why it leaks, specimens."""
+    return {
+        "protocol": split.protocol,
+        "leaks": split.leaks,
+        "leak_reason": split.leak_reason,
+        "caveat": split.caveat,
+        "groups": split.groups(),
+    }
 
 
 def digest_of(recordings: Sequence[Recording]) -> str:
