@@ -69,8 +69,8 @@ def train_dense(
         differing = [key for key, value in origin.items() if metadata.get(key) != value]
         if differing or metadata["data_sha256"] != preparation.data_sha256:
             raise ConfigError(
-                f"{folder} holds a model that was trained otherwise (other {', '.join(differing) or 'data'}); "
-                "choose another folder, or repeat its command."
+                f"{folder} holds a model trained with other {', '.join(differing) or 'data'}; choose another "
+                "folder, or repeat its command."
             )
         shutil.rmtree(partial, ignore_errors=True)
         return checkpoint.load(folder)
