@@ -68,8 +68,10 @@ def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str], furthe
     from secateur.methods.scratch import Scratch
     from secateur.methods.settings import CascadeSettings, SearchSettings
     from secateur.models import checkpoint
+    from secateur.models.binding import bind
     from secateur.recovery.settings import RecoverySettings
-    from secateur.structure.budget import Budget
+    from secateur.structure.budget import Budget, smallest_parameters
+    from secateur.structure.counting import shape_parameters
     from secateur.training.classical import fit_fault_line_regression, fit_forest
     from secateur.training.evaluate import evaluate, fidelity, predict
     from secateur.training.settings import FitSettings
@@ -130,6 +132,11 @@ def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str], furthe
 
     recovery = RecoverySettings(max_steps=RECOVERY_STEPS)
     calibrated = calibrated_task(prepared, seed=cell.seed, settings=recovery)
+    bound = bind(dense)
+    # one layer, one group, one channel: GQA with two query heads a group ends at about 105x
+    largest = shape_parameters(bound.spec.family, bound.shape) / smallest_parameters(
+        bound.spec.family, bound.shape
+    )
     plans: dict[float, Any] = {}
     for method, ratio in cell.cuts(methods, further):
         place = folder / f"{method}-{ratio:g}"
@@ -141,7 +148,8 @@ def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str], furthe
             made = Scratch(plan=plan, extra_steps=trained_steps).compress(dense, calibrated, None, recovery)
         else:
             cut = CutSettings(method=method, ratio=ratio, cascade=CascadeSettings(search=SearchSettings()))
-            made = method_for(cut).compress(dense, calibrated, Budget(ratio=ratio), recovery)
+            budget = Budget(ratio=min(ratio, largest))
+            made = method_for(cut).compress(dense, calibrated, budget, recovery)
             checkpoint.save(made.model, place, plan=made.plan)
             plans[ratio] = made.plan if method == "cascade" else plans.get(ratio)
         judge(

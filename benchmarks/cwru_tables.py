@@ -169,7 +169,10 @@ def further(lines: list[Line]) -> None:
             cells = []
             for ratio in ratios:
                 cut = select(lines, split="load", backbone=backbone, method=method, asked_ratio=ratio)
-                cells.append(written([whole(cut[s]) - whole(dense[s]) for s in cut if s in dense], sign=True))
+                pairs = [(cut[seed], dense[seed]) for seed in cut if seed in dense]
+                gap = written([whole(small) - whole(large) for small, large in pairs], sign=True)
+                sizes = [small["evaluation"]["parameters"] for small, _ in pairs]
+                cells.append(f"{gap} ({np.mean(sizes) / 1e3:.0f} k, n={len(pairs)})" if pairs else "–")
             print(f"| {backbone} | {NAMES.get(method, method)} | {' | '.join(cells)} |")
 
 
