@@ -164,3 +164,23 @@ def test_report_is_written_anew(small_run, tmp_path, printed, shown):
     assert printed("report", folder) == {"report": str(folder / "report.html")}
     assert shown("report", folder) == str(folder / "report.html")
     assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_a_folder_with_other_things_in_it_is_never_replaced(small_run, tmp_path, capsys):
+    notes = tmp_path / "precious" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    for arguments in (
+        ["export", str(small_run / "pruned"), "--out", str(notes.parent)],
+        ["prune", str(small_run / "dense"), "--ratio", "1.3", "--out", str(notes.parent)],
+        ["prune", str(small_run / "dense"), "--ratio", "1.3", "--out", str(small_run / "dense")],
+    ):
+        assert run(arguments) == 2
+        assert "new or an empty folder" in capsys.readouterr().err
+    assert notes.read_text() == "mine"
+
+
+def test_a_test_of_specimens_that_the_model_was_trained_on_is_said_to_leak(small_run, printed):
+    split = printed("evaluate", small_run / "dense", "--split", "fault_size:21")["split"]
+    assert split["leaks"] is True
+    assert "trained on test specimens" in split["leak_reason"]
