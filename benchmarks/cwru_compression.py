@@ -49,12 +49,12 @@ class Cell:
             yield from ((method, ratio) for method in CUTTING if method in methods)
 
 
-def cells(seeds: int) -> list[Cell]:
+def cells(seeds: int, splits: Collection[str]) -> list[Cell]:
     """All cells, one seed after the other, so that a stopped study has whole seeds."""
     return [
         Cell(backbone=backbone, split=split, seed=seed)
         for seed in range(seeds)
-        for split in SPLITS
+        for split in splits
         for backbone in BACKBONES
     ]
 
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--data", help="folder of the Case Western recordings")
     parser.add_argument("--work", type=Path, required=True, help="folder for models and results")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--splits", default=",".join(SPLITS))
     parser.add_argument("--jobs", type=int, default=1, help="cells computed at a time, one core each")
     parser.add_argument(
         "--methods", default=",".join(CUTTING), help="beside dense and classical models; '' for none"
@@ -200,7 +201,7 @@ def main() -> None:
     with ProcessPoolExecutor(max_workers=arguments.jobs) as pool:
         futures = {
             pool.submit(run_cell, cell, data, arguments.work, methods, arguments.further): cell
-            for cell in cells(arguments.seeds)
+            for cell in cells(arguments.seeds, arguments.splits.split(","))
         }
         for future in as_completed(futures):
             future.result()
