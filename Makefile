@@ -33,7 +33,7 @@ $(INSTALLED): constraints.txt pyproject.toml
 
 demo: $(INSTALLED)
 	$(BIN)/secateur compress --data simulated --split fault_size --backbone small-mha --ratio 13.8 \
-		--train-steps 120 --recovery-steps 60 --snr=-6,2,10 --out demo/small-mha
+		--train-steps 120 --recovery-steps 60 --snr=-6,6 --out demo/small-mha
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -176,6 +176,24 @@ def further(lines: list[Line]) -> None:
             print(f"| {backbone} | {NAMES.get(method, method)} | {' | '.join(cells)} |")
 
 
+def stages(lines: list[Line]) -> None:
+    """What the last stage of the cascade does to validation windows: cut, re-fitted, recovered."""
+    print(f"\n**Cascade to {RATIO:g}x, last stage, clean validation windows, all splits and seeds**\n")
+    print("| backbone | moment | accuracy % | agreement with dense % | KL from dense |")
+    print("|---|---|---|---|---|")
+    for backbone in BACKBONES:
+        last = [
+            line["stages"][-1]
+            for line in lines
+            if line["backbone"] == backbone and line["method"] == "cascade" and line["asked_ratio"] == RATIO
+        ]
+        for moment in ("after_cut", "after_refit", "after_recovery"):
+            figures = [stage[moment] for stage in last]
+            cells = [written(figure[name] for figure in figures) for name in ("accuracy", "agreement")]
+            kl = float(np.mean([figure["kl"] for figure in figures]))
+            print(f"| {backbone} | {moment.replace('_', ' ')} | {' | '.join(cells)} | {kl:.3f} |")
+
+
 def print_tables(work: Path) -> None:
     """Print all tables."""
     lines = read_lines(work)
@@ -183,3 +201,4 @@ def print_tables(work: Path) -> None:
     headline(lines)
     noise(lines)
     further(lines)
+    stages(lines)
