@@ -56,8 +56,8 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
 
 def stage_table(records: Sequence[Mapping[str, Any]]) -> Table:
     """Return the stages of a method as a table, each with the figures that its recovery started from."""
-    table = Table(title="stages (validation windows)")
-    for heading in ("stage", "parameters", "accuracy before", "cut", "re-fit", "recovered", "steps", "time"):
+    table = Table(title="stages, accuracy on validation windows")
+    for heading in ("stage", "parameters", "before", "cut", "re-fit", "recovered", "steps", "time"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for record in records:
         table.add_row(
