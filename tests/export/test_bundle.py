@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from secateur.core.errors import ExportError
+from secateur.core.errors import ConfigError, ExportError
 from secateur.core.files import sha256_of
 from secateur.export import bundle as bundle_module
 from secateur.export.bundle import write_bundle
-from secateur.export.manifest import read_manifest
+from secateur.export.manifest import MANIFEST_FILE, read_manifest
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 
@@ -82,12 +82,20 @@ def test_failed_parity_leaves_nothing_and_keeps_the_former_bundle(
 ):
     former = tmp_path / "bundle"
     former.mkdir()
+    (former / MANIFEST_FILE).write_text("{}")
     (former / "keep").write_text("former")
     monkeypatch.setattr(bundle_module, "reference_logits", lambda model, w: np.zeros((5, 3), np.float32))
     with pytest.raises(ExportError, match="differ from the checkpoint"):
         write_bundle(diagnoser, windows, former, name="x")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert (former / "keep").read_text() == "former"
+
+
+def test_a_folder_that_is_no_bundle_is_not_replaced(diagnoser, windows, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds something else"):
+        write_bundle(diagnoser, windows, tmp_path, name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize(
