@@ -99,4 +99,5 @@ def test_every_fold_of_a_protocol_is_a_run_and_the_result_their_mean(small_setti
     assert result["split"]["folds"] == [fold["split"] for fold in folds]
     assert [split["protocol"] for split in result["split"]["folds"]] == ["fault_size:14", "fault_size:21"]
     assert len(list((tmp_path / "run").glob("fault_size-*/report.html"))) == 2
+    assert "fault_size-21/report.html" in (tmp_path / "run" / "report.html").read_text()
     assert compress(settings, tmp_path / "run") == result

@@ -49,8 +49,7 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
         console.print(f"{sizes}; ONNX logits differ by at most {result['parity']['max_abs_diff']:.1e}")
     if result.get("stopped_by_floor"):
         console.print(f"stopped by the accuracy floor: {result['reason']}")
-    pages = [out / "report.html"] if "folds" not in result else sorted(out.glob("*/report.html"))
-    for page in pages:
+    for page in (out / "report.html", *sorted(out.glob("*/report.html"))):
         console.print(f"report: {page}", soft_wrap=True)
 
 

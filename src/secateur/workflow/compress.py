@@ -71,6 +71,8 @@ def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
         results.append(_finished(place) or _compress_fold(fold, settings, place))
     if not (out / RESULT).exists():
         write_json(out / RESULT, mean_of_folds(settings, results))
+    if not (out / REPORT).exists():
+        write_report(out)
     return read_json(out / RESULT)
 
 
