@@ -95,7 +95,7 @@ class CascadeSettings:
     recovery_shares : tuple of float
         Share of the recovery steps that each stage gets, in the order of the stages; they add up to 1.
         By default the last stage, which sees the final shape, gets all, and the stages before it are
-        re-fitted by least squares only: shares for them lost accuracy under noise (docs/results.md).
+        re-fitted by least squares only: shares for them lost accuracy under noise (docs/decisions.md).
     min_accuracy : float, optional
         Validation accuracy (0 to 1) below which a stage is undone and the cascade ends.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -91,8 +91,3 @@ def frozen(model: nn.Module) -> Iterator[None]:
             module.training = mode
         for parameter, flag in wanted.items():
             parameter.requires_grad_(flag)
-
-
-def count_samples(batches: Iterable[Batch]) -> int:
-    """Return the number of windows in ``batches``."""
-    return sum(len(batch["label"]) for batch in batches)
