@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, LlamaConfig, LlamaModel, OPTConfig, OPTModel
+from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, LlamaConfig, LlamaModel, MptConfig, MptModel
 
 from secateur.core.errors import UnsupportedArchitecture
 from secateur.models.binding import bind
@@ -59,14 +59,14 @@ def test_shape_of_both_families(gpt2, llama):
 def test_wrapped_backbone_counts_front_end_and_head(llama):
     bare = bind(llama)
     bound = bind(Wrapped(llama))
-    assert bound.layers_path == "backbone.layers"
-    assert bare.layers_path == "layers"
+    assert bound.block_path(1) == "backbone.layers.1"
+    assert bare.block_path(1) == "layers.1"
     assert bound.shape.other_parameters == bare.shape.other_parameters + 6 * 32 + 33 * 3
 
 
 def test_causal_language_model_binds_its_base_model(gpt2):
     bound = bind(GPT2LMHeadModel(gpt2.config))
-    assert bound.layers_path == "transformer.h"
+    assert bound.block_path(0) == "transformer.h.0"
     assert bound.shape == bind(gpt2).shape
 
 
@@ -75,8 +75,8 @@ def test_output_projections_take_the_units(name, request):
     model = request.getfixturevalue(name)
     seen: dict[str, torch.Size] = {}
     layer = bind(model).layers[1]
-    layer.attention_output.register_forward_pre_hook(lambda _, inputs: seen.update(o=inputs[0].shape))
-    layer.ffn_output.register_forward_pre_hook(lambda _, inputs: seen.update(down=inputs[0].shape))
+    layer.output("group").register_forward_pre_hook(lambda _, inputs: seen.update(o=inputs[0].shape))
+    layer.output("channel").register_forward_pre_hook(lambda _, inputs: seen.update(down=inputs[0].shape))
     model(inputs_embeds=torch.zeros(1, 3, 32))
     assert seen["o"][-1] == layer.n_heads * layer.head_dim == 32
     assert seen["down"][-1] == layer.n_channels == 20
@@ -99,20 +99,9 @@ def test_role_weight_is_a_view_in_out_by_in_orientation(gpt2, llama):
 
 
 def test_unknown_models_are_refused():
-    opt = OPTModel(
-        OPTConfig(
-            num_hidden_layers=1,
-            hidden_size=16,
-            ffn_dim=16,
-            num_attention_heads=2,
-            vocab_size=4,
-            word_embed_proj_dim=16,
-            pad_token_id=None,
-            **SPECIAL,
-        )
-    )
-    with pytest.raises(UnsupportedArchitecture, match=r"'opt'; supported: gpt2, llama"):
-        bind(opt)
+    unknown = MptModel(MptConfig(n_layers=1, d_model=16, n_heads=2, vocab_size=4))
+    with pytest.raises(UnsupportedArchitecture, match=r"'mpt'; known: .*gpt2.*llama.*add_architecture"):
+        bind(unknown)
     with pytest.raises(UnsupportedArchitecture, match="Linear is neither"):
         bind(nn.Linear(2, 2))
 

@@ -150,8 +150,8 @@ def test_scaling_by_depth_survives_a_removed_layer(tmp_path):
     model = Diagnoser(type(model.config)(**{**vars(model.config), "backbone": settings}))
     plan = cut_plan(model)
     checkpoint.save(apply(model, plan), tmp_path / "pruned", plan=plan)
-    loaded = bind(checkpoint.load(tmp_path / "pruned")).layers[0].attention
-    assert loaded.scaling == bind(model).layers[1].attention.scaling
+    loaded = bind(checkpoint.load(tmp_path / "pruned")).layers[0].module.attn
+    assert loaded.scaling == bind(model).layers[1].module.attn.scaling
     assert loaded.layer_idx == 0
 
 

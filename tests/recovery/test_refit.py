@@ -32,7 +32,7 @@ def test_no_cut_changes_nothing(diagnoser, batches):
 @torch.no_grad()
 def test_one_of_two_equal_channels_is_repaired_exactly(diagnoser, batches):
     layer = bind(diagnoser).layers[1]
-    for role in ("gate", "up") if layer.spec.is_gated else ("up",):
+    for role in ("gate", "up") if layer.stack.is_gated else ("up",):
         layer.role_weight(role)[7] = layer.role_weight(role)[3]
         module = layer.projection(role).module
         if module.bias is not None:
@@ -55,11 +55,11 @@ def held_out_residuals(cut, plan, dense, batches):
     """Relative squared residual of every output projection on every fourth window, by its own code."""
     found = {}
     for layer, kept in zip(bind(cut).layers, plan.layers, strict=True):
-        for name in ("attention_output", "ffn_output"):
+        for name, kind in (("attention_output", "group"), ("ffn_output", "channel")):
             outputs = {}
             for key, model, module in (
-                ("cut", cut, getattr(layer, name)),
-                ("dense", dense, getattr(bind(dense).layers[kept.index], name)),
+                ("cut", cut, layer.output(kind)),
+                ("dense", dense, bind(dense).layers[kept.index].output(kind)),
             ):
                 seen = []
                 handle = module.register_forward_hook(lambda m, i, o, seen=seen: seen.append(o.double()))

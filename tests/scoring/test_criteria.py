@@ -104,8 +104,8 @@ def test_taylor_equals_the_finite_difference_for_one_token(model, bound, make_ba
         return float(task_loss(logits, batch["label"]))
 
     for position, layer in enumerate(bound.layers):
-        places = [(layer.attention_output, layer.group_slice(1), scores.groups[position][1])]
-        places += [(layer.ffn_output, slice(j, j + 1), scores.channels[position][j]) for j in (0, 11)]
+        places = [(layer.output("group"), layer.group_slice(1), scores.groups[position][1])]
+        places += [(layer.output("channel"), slice(j, j + 1), scores.channels[position][j]) for j in (0, 11)]
         for module, columns, found in places:
             step = 4e-3
             slope = loss_with_gate(module, columns, 1 + step) - loss_with_gate(module, columns, 1 - step)

@@ -38,7 +38,7 @@ def test_removal_loss_equals_that_of_the_cut_model(model, bound, make_batches):
 def test_a_layer_that_adds_nothing_costs_nothing(model, bound, make_batches):
     layer = bound.layers[1]
     with torch.no_grad():
-        for module in (layer.attention_output, layer.ffn_output):
+        for module in (layer.output("group"), layer.output("channel")):
             for parameter in module.parameters():
                 parameter.zero_()
     batches = make_batches(6, 3)

@@ -13,7 +13,7 @@ import pytest
 import secateur
 from secateur.core.records import JsonLines, read_json
 from secateur.models.checkpoint import describe
-from secateur.structure.plan import PruningPlan
+from secateur.structure.plan_file import plan_from_json
 from secateur.workflow.judge import judge_checkpoint
 
 CHECKPOINT = {"config.json", "plan.json", "model.safetensors", "checksums.json"}
@@ -101,12 +101,12 @@ def test_stages_tell_figures_before_and_after_recovery(small_run, small_result):
 
 
 def test_the_plan_leads_from_dense_to_pruned(small_run, small_result):
-    plan = PruningPlan.from_json(read_json(small_run / "pruned/plan.json"))
+    plan = plan_from_json(read_json(small_run / "pruned/plan.json"))
     assert not plan.is_identity
     assert [layer.index for layer in plan.layers] == [
         kept["index"] for kept in small_result["stages"][-1]["kept"]
     ]
-    assert PruningPlan.from_json(read_json(small_run / "dense/plan.json")).is_identity
+    assert plan_from_json(read_json(small_run / "dense/plan.json")).is_identity
 
 
 def test_parity_is_proved_on_windows(small_run, small_result):

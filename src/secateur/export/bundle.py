@@ -34,6 +34,7 @@ from secateur.export.session import INPUTS
 from secateur.export.verify import verify_bundle
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
+from secateur.structure.plan_file import plan_to_json
 
 GOLDEN_WINDOWS = 2
 NORMALISATION = "zero mean and unit RMS per window, inside the graph"
@@ -208,4 +209,4 @@ def _description(model: nn.Module, plan: PruningPlan | None) -> dict[str, Any]:
 
 def plan_sha256(plan: PruningPlan) -> str:
     """Return the SHA-256 of a plan's canonical JSON, as hexadecimal digits."""
-    return hashlib.sha256(json.dumps(plan.to_json(), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(plan_to_json(plan), sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,7 @@ from secateur.core.records import read_json, to_jsonable, write_json
 from secateur.methods.records import StageRecord
 from secateur.methods.stage import State
 from secateur.models.checkpoint import load, save
-from secateur.structure.plan import PruningPlan
+from secateur.structure.plan_file import plan_from_json, plan_to_json
 from secateur.training.state import digest
 
 RECOVERY = "recovery"
@@ -50,7 +50,7 @@ class StageStore:
         if place is None:
             return
         save(state.model, place / "model", plan=state.plan)
-        entry = {"fingerprint": self.fingerprint, "plan": state.plan.to_json(), "record": record}
+        entry = {"fingerprint": self.fingerprint, "plan": plan_to_json(state.plan), "record": record}
         write_json(place / "record.json", entry)
         shutil.rmtree(place / RECOVERY, ignore_errors=True)
 
@@ -72,7 +72,7 @@ class StageStore:
                 "give an empty folder, or the settings of that run."
             )
         record = StageRecord.from_json(entry["record"])
-        plan = PruningPlan.from_json(entry["plan"])
+        plan = plan_from_json(entry["plan"])
         return State(model=load(place / "model"), plan=plan, figures=record.after_recovery), record
 
 

@@ -9,9 +9,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from secateur.core.errors import UnsupportedArchitecture
-from secateur.structure.closure import LayerWidths, closure
+from secateur.models.attributes import read_attribute, set_attribute
+from secateur.models.head_inputs import keep_heads_of_inputs
+from secateur.models.vocabulary import vocabulary_of
+from secateur.structure.closure import LayerWidths, closure, role_features
+from secateur.structure.plan import LayerPlan
 from secateur.structure.shape import ModelShape
-from secateur.structure.spec import ROLES, ArchitectureSpec, ProjectionSpec, Role, UnitKind, load_spec
+from secateur.structure.spec import (
+    OUTPUT_ROLE,
+    ROLES,
+    ArchitectureSpec,
+    NormSpec,
+    ProjectionSpec,
+    Role,
+    StackSpec,
+    UnitKind,
+    WidthKind,
+    spec_for,
+)
 from secateur.structure.units import Unit
 
 
@@ -21,17 +36,19 @@ class BoundProjection:
 
     Attributes
     ----------
-    path : str
-        Path inside the block.
     spec : ProjectionSpec
-        Its roles, orientation and layout.
+        Its path, roles, orientation and layout.
     module : torch.nn.Module
         The live ``Linear`` or ``Conv1D``.
     """
 
-    path: str
     spec: ProjectionSpec
     module: nn.Module
+
+    @property
+    def path(self) -> str:
+        """Path inside the block."""
+        return self.spec.module
 
     @property
     def is_fused(self) -> bool:
@@ -70,120 +87,156 @@ class BoundLayer:
     Attributes
     ----------
     index : int
-        Position in the live model.
+        Position among all blocks of the live model.
     module : torch.nn.Module
         The block.
-    spec : ArchitectureSpec
-        The family.
+    stack : StackSpec
+        How blocks of its stack are built.
     """
 
     index: int
     module: nn.Module
-    spec: ArchitectureSpec
+    stack: StackSpec
 
     @cached_property
     def all_projections(self) -> tuple[BoundProjection, ...]:
         """Each weight matrix once, in the order of the specification."""
-        return tuple(
-            BoundProjection(path=path, spec=projection, module=self.module.get_submodule(path))
-            for path, projection in self.spec.projections()
-        )
+        return self.projections_of("layer")
 
     def projections_of(self, kind: UnitKind) -> tuple[BoundProjection, ...]:
-        """Return each weight matrix that units of ``kind`` touch, once."""
-        paths = {path for path, _ in self.spec.projections(kind)}
-        return tuple(projection for projection in self.all_projections if projection.path in paths)
+        """Return each weight matrix that units of ``kind`` have a part of, once."""
+        return tuple(
+            BoundProjection(spec=projection, module=self.module.get_submodule(projection.module))
+            for projection in self.stack.projections_of(kind)
+        )
 
     @property
     def projections(self) -> dict[Role, nn.Module]:
         """Module of each role; fused roles name the same module."""
-        return {role: self.projection(role).module for role in ROLES if role != "gate" or self.spec.is_gated}
+        found = {role: bound.module for bound in self.all_projections for role in bound.spec.roles}
+        return {role: found[role] for role in ROLES if role in found}
 
     def projection(self, role: Role) -> BoundProjection:
         """Return the projection that computes ``role``."""
         return next(projection for projection in self.all_projections if role in projection.spec.roles)
 
-    @property
-    def attention_output(self) -> nn.Module:
-        """The output projection whose input has ``n_heads * head_dim`` features."""
-        return self.projection("o").module
+    def output(self, kind: WidthKind) -> nn.Module:
+        """Return the output projection whose input features belong to units of ``kind``."""
+        return self.projection(OUTPUT_ROLE[kind]).module
 
     @property
-    def ffn_output(self) -> nn.Module:
-        """The output projection whose input has ``n_channels`` features."""
-        return self.projection("down").module
+    def kinds(self) -> tuple[WidthKind, ...]:
+        """Kinds of unit inside this block."""
+        return self.stack.kinds
 
-    @property
-    def attention(self) -> nn.Module:
-        """The attention module."""
-        return self.module.get_submodule(self.spec.attention.module)
+    def units(self, kind: WidthKind) -> int:
+        """Return how many units of ``kind`` the block has."""
+        widths = self.widths
+        return {
+            "group": widths.groups,
+            "cross_group": widths.cross_groups,
+            "channel": widths.channels,
+        }[kind]
 
     @property
     def head_dim(self) -> int:
         """Width of a head."""
-        return int(getattr(self.attention, self.spec.attention.head_dim))
+        return int(read_attribute(self.module, self.stack.attention.head_dim))
 
     @property
     def n_heads(self) -> int:
         """Query heads."""
-        return self.projection("o").unit_features // self.head_dim
+        return self.widths.heads
 
     @property
     def n_groups(self) -> int:
         """Key/value groups; equal to the heads in multi-head attention."""
-        keys = self.projection("k")
-        queries_beside = keys.spec.roles.count("q") * self.n_heads * self.head_dim
-        shared_by = sum(role in ("k", "v") for role in keys.spec.roles)
-        return (keys.unit_features - queries_beside) // (shared_by * self.head_dim)
+        return self.widths.groups
 
     @property
     def heads_per_group(self) -> int:
         """Query heads that read one key/value group."""
-        return self.n_heads // self.n_groups
+        return self.widths.heads_per_group
 
     @property
     def n_channels(self) -> int:
         """FFN intermediate neurons."""
-        return self.projection("down").unit_features
+        return self.widths.channels
 
     @property
     def widths(self) -> LayerWidths:
         """All widths at once."""
         down = self.projection("down")
+        heads, groups = self._attention_units("o", "k")
+        cross_heads, cross_groups = (0, 0)
+        if self.stack.cross_attention is not None:
+            cross_heads, cross_groups = self._attention_units("cross_o", "cross_k")
         return LayerWidths(
             hidden=down.module.weight.shape[1 - down.spec.unit_axis],
             head_dim=self.head_dim,
-            heads=self.n_heads,
-            groups=self.n_groups,
-            channels=self.n_channels,
+            heads=heads,
+            groups=groups,
+            channels=down.unit_features,
+            cross_heads=cross_heads,
+            cross_groups=cross_groups,
         )
 
+    def _attention_units(self, output: Role, key: Role) -> tuple[int, int]:
+        """Query heads and groups of one attention."""
+        heads = self.projection(output).unit_features // self.head_dim
+        keys = self.projection(key)
+        of_queries = sum(role in ("q", "cross_q") for role in keys.spec.roles) * heads * self.head_dim
+        shared_by = sum(role not in ("q", "cross_q") for role in keys.spec.roles)
+        return heads, (keys.unit_features - of_queries) // (shared_by * self.head_dim)
+
     def group_slice(self, group: int) -> slice:
-        """Columns of the input of :attr:`attention_output` that a group fills."""
+        """Columns of the input of the attention's output projection that a group fills."""
         width = self.heads_per_group * self.head_dim
         return slice(group * width, (group + 1) * width)
 
     def role_weight(self, role: Role) -> Tensor:
-        """Return the weight of one role as a view of shape (out, in), whatever its storage.
+        """Return the weight of one role with shape (out, in), whatever its storage.
 
-        Writing to it in place writes to the parameter.
+        A view into the parameter where the matrix serves this role alone or roles stand one behind the
+        other, so that writing to it in place writes to the parameter; a copy where they are interleaved.
         """
-        projection, widths = self.projection(role), self.widths
+        projection = self.projection(role)
         weight = projection.module.weight
         if projection.spec.orientation == "conv1d":
             weight = weight.T
         if not projection.is_fused:
             return weight
-        sizes = [widths.unit_count(entry) * widths.unit_width(entry) for entry in projection.spec.roles]
-        return weight.split(sizes)[projection.spec.roles.index(role)]
+        places = role_features(projection.spec, self.widths)[role].reshape(-1)
+        if projection.spec.layout == "concatenated":
+            return weight[int(places[0]) : int(places[-1]) + 1]
+        return weight[places.tolist()]
+
+    @property
+    def norms(self) -> dict[str, tuple[NormSpec, nn.Module]]:
+        """The normalisations that the block has, by their path."""
+        present = dict(self.module.named_modules())
+        return {
+            norm.module: (norm, present[norm.module])
+            for norm in self.stack.norms
+            if getattr(present.get(norm.module), "weight", None) is not None
+        }
 
     def update_attributes(self, widths: LayerWidths | None = None) -> None:
         """Set the attributes that forward reads to the widths, by default those of the live weights."""
         widths = widths or self.widths
-        for part in (self.spec.attention, self.spec.ffn):
-            module = self.module.get_submodule(part.module)
-            for name, quantity in part.attributes.items():
-                setattr(module, name, getattr(widths, quantity))
+        parts = {
+            "group": self.stack.attention,
+            "cross_group": self.stack.cross_attention,
+            "channel": self.stack.ffn,
+        }
+        for kind, part in parts.items():
+            for path, quantity in (part.attributes if part is not None else {}).items():
+                set_attribute(self.module, path, getattr(widths.seen_as(kind), quantity))
+
+    def keep_head_inputs(self, widths: LayerWidths, kept: LayerPlan) -> None:
+        """Let arguments that hold one entry a dense head (ALiBi) pass on those of the kept heads only."""
+        for entry in self.stack.attention.head_inputs:
+            keep_heads_of_inputs(self.module.get_submodule(entry.module), entry, widths, kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,26 +259,32 @@ class BoundModel:
 
     @property
     def layers(self) -> list[BoundLayer]:
-        """The blocks in order."""
+        """The blocks in order, stack after stack."""
+        blocks = [
+            (module, stack) for stack in self.spec.stacks for module in self.base.get_submodule(stack.layers)
+        ]
         return [
-            BoundLayer(index=index, module=module, spec=self.spec)
-            for index, module in enumerate(self.base.get_submodule(self.spec.layers))
+            BoundLayer(index=index, module=module, stack=stack)
+            for index, (module, stack) in enumerate(blocks)
         ]
 
-    @property
-    def layers_path(self) -> str:
-        """Path of the list of blocks in the whole model; parameters of block i start with ``path.i.``."""
-        for path, module in self.model.named_modules():
-            if module is self.base:
-                return f"{path}.{self.spec.layers}" if path else self.spec.layers
-        raise AssertionError("the base model is part of the model")
+    def block_path(self, layer: int) -> str:
+        """Return the path of a block inside the whole model."""
+        prefix = next(path for path, module in self.model.named_modules() if module is self.base)
+        first = 0
+        for stack in self.spec.stacks:
+            size = len(self.base.get_submodule(stack.layers))
+            if layer < first + size:
+                return f"{prefix}.{stack.layers}.{layer - first}".lstrip(".")
+            first += size
+        raise IndexError(f"layer {layer} of a model of {first} layers")
 
     @property
     def shape(self) -> ModelShape:
         """Shape read from the live weights; ``other_parameters`` counts all outside the blocks."""
         layers = self.layers
-        blocks = self.base.get_submodule(self.spec.layers)
         widths = [layer.widths for layer in layers]
+        vocabulary, parameters_per_token = vocabulary_of(self.model)
         return ModelShape(
             n_layers=len(layers),
             hidden=widths[0].hidden,
@@ -233,20 +292,55 @@ class BoundModel:
             heads_per_layer=tuple(width.heads for width in widths),
             kv_groups_per_layer=tuple(width.groups for width in widths),
             channels_per_layer=tuple(width.channels for width in widths),
-            other_parameters=_count(self.model) - _count(blocks),
-            biased_roles=tuple(
-                role for role, module in layers[0].projections.items() if module.bias is not None
-            ),
+            other_parameters=_count(self.model) - sum(_count(layer.module) for layer in layers),
+            biased_roles=self._biased_roles(layers),
+            stack_sizes=tuple(len(self.base.get_submodule(stack.layers)) for stack in self.spec.stacks),
+            cross_heads_per_layer=tuple(width.cross_heads for width in widths),
+            cross_groups_per_layer=tuple(width.cross_groups for width in widths),
+            absent_norms=self._absent_norms(layers),
+            vocabulary=vocabulary,
+            parameters_per_token=parameters_per_token,
         )
 
+    @staticmethod
+    def _biased_roles(layers: list[BoundLayer]) -> tuple[Role, ...]:
+        biased = {
+            role for layer in layers for role, module in layer.projections.items() if module.bias is not None
+        }
+        return tuple(role for role in ROLES if role in biased)
+
+    @staticmethod
+    def _absent_norms(layers: list[BoundLayer]) -> tuple[str, ...]:
+        absent = {
+            norm.module
+            for layer in layers
+            for norm in layer.stack.norms
+            if norm.optional and norm.module not in layer.norms
+        }
+        return tuple(sorted(absent))
+
     def keep_layers(self, kept: tuple[int, ...]) -> None:
-        """Drop all other blocks in place, renumber the rest and set the configuration's count."""
-        blocks = self.base.get_submodule(self.spec.layers)
-        parent, _, name = self.spec.layers.rpartition(".")
+        """Drop all other blocks in place, renumber the rest and bring the configuration into step."""
+        first = 0
+        for stack in self.spec.stacks:
+            blocks = self.base.get_submodule(stack.layers)
+            own = [index - first for index in kept if first <= index < first + len(blocks)]
+            first += len(blocks)
+            self._keep_in_stack(stack, own)
+
+    def _keep_in_stack(self, stack: StackSpec, kept: list[int]) -> None:
+        blocks = self.base.get_submodule(stack.layers)
+        parent, _, name = stack.layers.rpartition(".")
         setattr(self.base.get_submodule(parent), name, nn.ModuleList(blocks[index] for index in kept))
-        for layer in self.layers:
-            setattr(layer.attention, self.spec.attention.layer_position, layer.index)
-        setattr(self.base.config, self.spec.layer_count, len(kept))
+        for position, index in enumerate(kept):
+            for path in stack.positions:
+                set_attribute(blocks[index], path, position)
+        config = self.base.config
+        for attribute in stack.per_layer:
+            entries = getattr(config, attribute, None)
+            if entries is not None:
+                setattr(config, attribute, [entries[index] for index in kept])
+        setattr(config, stack.layer_count, len(kept))
 
 
 def bind(model: nn.Module) -> BoundModel:
@@ -266,7 +360,7 @@ def bind(model: nn.Module) -> BoundModel:
     ------
     UnsupportedArchitecture
         If no specification describes the model, or its blocks hold weights that the specification
-        does not name (adapters, cross-attention).
+        does not name (adapters, further norms).
     """
     backbone: Any = getattr(model, "backbone", model)
     if not hasattr(backbone, "config") or not hasattr(backbone, "base_model"):
@@ -274,14 +368,21 @@ def bind(model: nn.Module) -> BoundModel:
             f"{type(model).__name__} is neither a Diagnoser nor a transformers model; "
             "give one whose backbone is a transformers model."
         )
-    spec = load_spec(backbone.config.model_type)
+    config = backbone.config
+    spec = spec_for(config.model_type, lambda name: getattr(config, name, None))
     bound = BoundModel(model=model, base=backbone.base_model, spec=spec)
     _check_blocks(bound)
     return bound
 
 
 def _check_blocks(bound: BoundModel) -> None:
-    shape = bound.shape
+    try:
+        shape = bound.shape
+    except AttributeError as error:
+        raise UnsupportedArchitecture(
+            f"this model is of the family '{bound.spec.family}', but a module that the specification of that "
+            f"family names is not there ({error})."
+        ) from error
     for layer in bound.layers:
         unit = Unit(kind="layer", layer=layer.index)
         expected = {entry.parameter for entry in closure(bound.spec, shape, unit)}

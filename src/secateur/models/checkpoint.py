@@ -24,6 +24,7 @@ from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
 from secateur.models.skeleton import skeleton
 from secateur.structure.plan import PruningPlan
+from secateur.structure.plan_file import plan_from_json, plan_to_json
 
 SCHEMA_VERSION = 1
 LOGIT_TOLERANCE = 1e-6
@@ -148,7 +149,7 @@ def describe(folder: Path) -> Description:
     except (SecateurError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not a valid configuration: {error}") from error
     try:
-        plan = PruningPlan.from_json(read_json(folder / PLAN))
+        plan = plan_from_json(read_json(folder / PLAN))
     except SecateurError as error:
         raise CheckpointError(f"{folder / PLAN} is not a valid plan: {error}") from error
     return Description(config=config, plan=plan, metadata=content.get("metadata", {}))
@@ -157,7 +158,7 @@ def describe(folder: Path) -> Description:
 def _write(model: Diagnoser, plan: PruningPlan, metadata: dict[str, Any], folder: Path) -> None:
     content = {"schema_version": SCHEMA_VERSION, "model": model.config.to_json(), "metadata": metadata}
     write_json(folder / CONFIG, content)
-    write_json(folder / PLAN, plan.to_json())
+    write_json(folder / PLAN, plan_to_json(plan))
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / TENSORS)
     (folder / TENSORS).chmod(0o644)

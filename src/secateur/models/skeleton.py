@@ -11,6 +11,7 @@ from torch import nn
 
 from secateur.core.errors import PlanError
 from secateur.models.binding import bind
+from secateur.models.vocabulary import resize_vocabulary
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import block_tensor_shapes
 from secateur.structure.plan import PruningPlan
@@ -47,13 +48,20 @@ def skeleton(build: Callable[[], Model], plan: PruningPlan) -> Model:
         )
     if plan.removed_layers:
         bound.keep_layers(tuple(layer.index for layer in plan.layers))
-    for layer in bound.layers:
-        shapes = block_tensor_shapes(bound.spec, plan.result, layer.index)
+    result = plan.result
+    for layer, kept in zip(bound.layers, plan.layers, strict=True):
+        layer.keep_head_inputs(LayerWidths.of(plan.shape, kept.index), kept)
+        shapes = block_tensor_shapes(plan.family, result, layer.index)
         for projection in layer.all_projections:
             bias_shape = shapes.get(f"{projection.path}.bias")
             projection.replace(
                 torch.empty(shapes[f"{projection.path}.weight"], device="meta"),
                 None if bias_shape is None else torch.empty(bias_shape, device="meta"),
             )
-        layer.update_attributes(LayerWidths.of(plan.result, layer.index))
+        for path, (_, norm) in layer.norms.items():
+            for name in dict(norm.named_parameters(recurse=False)):
+                setattr(norm, name, nn.Parameter(torch.empty(shapes[f"{path}.{name}"], device="meta")))
+        layer.update_attributes(LayerWidths.of(result, layer.index))
+    if plan.tokens is not None:
+        resize_vocabulary(model, len(plan.tokens))
     return model

@@ -19,12 +19,13 @@ from secateur.core.errors import ConfigError, PlanError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, bind
 from secateur.structure.plan import PruningPlan
+from secateur.structure.spec import WidthKind
 from secateur.training.batches import Batch, forward
 
 HELD_OUT_EVERY = 4
 
 Output = Literal["attention_output", "ffn_output"]
-OUTPUTS: tuple[Output, ...] = ("attention_output", "ffn_output")
+OUTPUTS: dict[Output, WidthKind] = {"attention_output": "group", "ffn_output": "channel"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,10 +222,9 @@ def refit(
     records = []
     with progress("re-fitting", 2 * len(bound.layers)) as bar:
         for layer, kept in zip(bound.layers, plan.layers, strict=True):
-            for name in OUTPUTS:
-                fitted, held_out = _moments(
-                    model, getattr(layer, name), dense, getattr(bound_dense.layers[kept.index], name), batches
-                )
+            for name, kind in OUTPUTS.items():
+                reference = bound_dense.layers[kept.index].output(kind)
+                fitted, held_out = _moments(model, layer.output(kind), dense, reference, batches)
                 records.append(_renew(layer, kept.index, name, fitted, held_out, ridge))
                 bar.advance()
     model.train(modes[0])

@@ -22,8 +22,8 @@ VisitGradient = Callable[[UnitKind, int, torch.Tensor, torch.Tensor], None]
 
 def _output_modules(bound: BoundModel) -> Iterator[tuple[UnitKind, int, torch.nn.Module]]:
     for position, layer in enumerate(bound.layers):
-        yield "group", position, layer.attention_output
-        yield "channel", position, layer.ffn_output
+        yield "group", position, layer.output("group")
+        yield "channel", position, layer.output("channel")
 
 
 @contextmanager

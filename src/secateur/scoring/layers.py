@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 from secateur.core.errors import PlanError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundModel
+from secateur.models.skipping import skipped
 from secateur.scoring.calibration import Batch
 from secateur.scoring.objective import sample_losses
 
@@ -34,23 +34,6 @@ class LayerRanking:
     order: tuple[int, ...]
     losses: tuple[float, ...]
     single_increases: tuple[float, ...]
-
-
-@contextmanager
-def skipped(bound: BoundModel, positions: Sequence[int]) -> Iterator[None]:
-    """Let the residual stream pass by the layers at ``positions`` while the block runs."""
-    modules = [bound.layers[position].module for position in positions]
-    for module in modules:
-        module.forward = _pass_by
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.forward
-
-
-def _pass_by(hidden_states: torch.Tensor, *_args: object, **_options: object) -> torch.Tensor:
-    return hidden_states
 
 
 def layer_removal_losses(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from secateur.core.errors import PlanError
-from secateur.structure.counting import shape_parameters
+from secateur.structure.counting import layer_parameters, shape_parameters
 from secateur.structure.shape import ModelShape
 
 
@@ -46,7 +46,9 @@ class Budget:
             return min(self.max_parameters, dense_total)
         return int(dense_total / self.ratio)
 
-    def reachable_target(self, family: str, shape: ModelShape, *, channels_floor: int = 1) -> int:
+    def reachable_target(
+        self, family: str, shape: ModelShape, *, channels_floor: int = 1, cut_heads: bool = False
+    ) -> int:
         """Return :meth:`target_parameters` of a dense shape after checking that it can be reached.
 
         Parameters
@@ -57,6 +59,8 @@ class Budget:
             The dense model.
         channels_floor : int
             Fewest channels a layer may keep.
+        cut_heads : bool
+            Whether query heads inside a group may be cut too, down to one.
 
         Raises
         ------
@@ -64,14 +68,15 @@ class Budget:
             If even the smallest cut is larger; the message names the largest ratio that can be reached.
         """
         dense = shape_parameters(family, shape)
-        smallest = smallest_parameters(family, shape, channels_floor=channels_floor)
+        smallest = smallest_parameters(family, shape, channels_floor=channels_floor, cut_heads=cut_heads)
         target = self.target_parameters(dense)
         if target < smallest:
             # Rounded down, so that the named ratio is itself accepted.
             largest_ratio = int(100 * dense / smallest) / 100
             raise PlanError(
                 f"{self._wanted()} leaves {target:,} of {dense:,} parameters, but the smallest cut (one "
-                f"layer with one key/value group and {channels_floor} FFN channel(s)) has {smallest:,}, of "
+                f"layer with one {'head' if cut_heads else 'key/value group'} and {channels_floor} FFN "
+                f"channel(s)) has {smallest:,}, of "
                 f"which {shape.other_parameters:,} lie outside the blocks. The largest ratio that can be "
                 f"reached is {largest_ratio:.2f}; ask for that or less, or start from a larger backbone."
             )
@@ -83,8 +88,10 @@ class Budget:
         return f"max_parameters {self.max_parameters:,}"
 
 
-def smallest_parameters(family: str, shape: ModelShape, *, channels_floor: int = 1) -> int:
-    """Return the parameters of the smallest model that a plan can leave: one layer with one group.
+def smallest_parameters(
+    family: str, shape: ModelShape, *, channels_floor: int = 1, cut_heads: bool = False
+) -> int:
+    """Return the parameters of the smallest model that a plan can leave: one layer a stack, with one group.
 
     Parameters
     ----------
@@ -94,17 +101,34 @@ def smallest_parameters(family: str, shape: ModelShape, *, channels_floor: int =
         The dense model.
     channels_floor : int
         Fewest channels that layer may keep (all of its channels where it has fewer).
+    cut_heads : bool
+        Whether query heads inside that group may be cut too, down to one.
     """
-    return min(
-        shape_parameters(
-            family,
-            replace(
-                shape,
-                n_layers=1,
-                heads_per_layer=(shape.heads_per_group(layer),),
-                kv_groups_per_layer=(1,),
-                channels_per_layer=(min(channels_floor, shape.channels_per_layer[layer]),),
-            ),
-        )
-        for layer in range(shape.n_layers)
+    smallest = shape.other_parameters
+    first = 0
+    for size in shape.stack_sizes:
+        layers = range(first, first + size)
+        smallest += min(_smallest_layer(family, shape, layer, channels_floor, cut_heads) for layer in layers)
+        first += size
+    return smallest
+
+
+def _smallest_layer(family: str, shape: ModelShape, layer: int, channels_floor: int, cut_heads: bool) -> int:
+    """Parameters of ``layer`` with one group, or one head of it, and as few channels as allowed."""
+
+    def with_entry(counts: tuple[int, ...], value: int) -> tuple[int, ...]:
+        return (*counts[:layer], value, *counts[layer + 1 :])
+
+    crossing = min(1, shape.cross_groups_per_layer[layer])
+    sharing = shape.cross_heads_per_layer[layer] // max(1, shape.cross_groups_per_layer[layer])
+    narrow = replace(
+        shape,
+        heads_per_layer=with_entry(shape.heads_per_layer, 1 if cut_heads else shape.heads_per_group(layer)),
+        kv_groups_per_layer=with_entry(shape.kv_groups_per_layer, 1),
+        channels_per_layer=with_entry(
+            shape.channels_per_layer, min(channels_floor, shape.channels_per_layer[layer])
+        ),
+        cross_heads_per_layer=with_entry(shape.cross_heads_per_layer, crossing * sharing),
+        cross_groups_per_layer=with_entry(shape.cross_groups_per_layer, crossing),
     )
+    return layer_parameters(family, narrow, layer)

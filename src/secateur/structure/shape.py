@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
+from itertools import accumulate
 from typing import Any
 
 from secateur.core.errors import PlanError
@@ -30,6 +31,17 @@ class ModelShape:
         Parameters of the deployed model outside the blocks: front end, embeddings, final norm, head.
     biased_roles : tuple of str
         Projection roles (``q k v o gate up down``) that carry a bias, in that order.
+    stack_sizes : tuple of int
+        Layers of each stack, encoder before decoder; by default all layers form one stack.
+    cross_heads_per_layer, cross_groups_per_layer : tuple of int
+        Query heads and key/value groups of each layer's attention over an encoder, 0 where it has none; by
+        default no layer has one.
+    absent_norms : tuple of str
+        Optional normalisations of the family that this model lacks.
+    vocabulary : int
+        Rows of the token embedding; 0 without one.
+    parameters_per_token : int
+        Parameters that leave with one token, embedding and output head together.
 
     Raises
     ------
@@ -45,8 +57,19 @@ class ModelShape:
     channels_per_layer: tuple[int, ...]
     other_parameters: int
     biased_roles: tuple[str, ...] = ()
+    stack_sizes: tuple[int, ...] = ()
+    cross_heads_per_layer: tuple[int, ...] = ()
+    cross_groups_per_layer: tuple[int, ...] = ()
+    absent_norms: tuple[str, ...] = ()
+    vocabulary: int = 0
+    parameters_per_token: int = 0
 
     def __post_init__(self) -> None:
+        if len(self.stack_sizes) < 2:
+            object.__setattr__(self, "stack_sizes", (self.n_layers,))
+        for name in ("cross_heads_per_layer", "cross_groups_per_layer"):
+            if not any(getattr(self, name)):
+                object.__setattr__(self, name, (0,) * self.n_layers)
         per_layer = (self.heads_per_layer, self.kv_groups_per_layer, self.channels_per_layer)
         if self.n_layers < 1 or any(len(counts) != self.n_layers for counts in per_layer):
             raise PlanError(
@@ -57,25 +80,36 @@ class ModelShape:
             raise PlanError(f"every width of a shape must be at least 1; got {self}.")
         if self.other_parameters < 0:
             raise PlanError(f"other_parameters must not be negative; got {self.other_parameters}.")
-        for layer, (heads, groups) in enumerate(
-            zip(self.heads_per_layer, self.kv_groups_per_layer, strict=True)
-        ):
-            if heads % groups:
-                raise PlanError(
-                    f"layer {layer} has {heads} query heads in {groups} groups; "
-                    "every group must read the same number of heads."
-                )
+        if sum(self.stack_sizes) != self.n_layers or min(self.stack_sizes) < 1:
+            raise PlanError(
+                f"stacks of {list(self.stack_sizes)} layers do not make up {self.n_layers} layers; "
+                "every stack needs at least one."
+            )
+        _check_sharing("query heads", self.heads_per_layer, self.kv_groups_per_layer)
+        _check_sharing("cross-attention heads", self.cross_heads_per_layer, self.cross_groups_per_layer)
 
     def heads_per_group(self, layer: int) -> int:
         """Query heads that read one key/value group of ``layer``."""
         return self.heads_per_layer[layer] // self.kv_groups_per_layer[layer]
 
+    def stack_of(self, layer: int) -> int:
+        """Return which stack ``layer`` stands in."""
+        return next(stack for stack, end in enumerate(accumulate(self.stack_sizes)) if layer < end)
+
     def summary(self) -> str:
         """Return the widths in words, for messages."""
+        cross = ""
+        if any(self.cross_groups_per_layer):
+            cross = (
+                f"cross-attention heads {list(self.cross_heads_per_layer)}, "
+                f"groups {list(self.cross_groups_per_layer)}, "
+            )
+        tokens = f", {self.vocabulary} tokens" if self.vocabulary else ""
         return (
             f"{self.n_layers} layers of width {self.hidden} with heads {list(self.heads_per_layer)}, "
-            f"groups {list(self.kv_groups_per_layer)}, channels {list(self.channels_per_layer)} and "
-            f"{self.other_parameters} other parameters (biases: {' '.join(self.biased_roles) or 'none'})"
+            f"groups {list(self.kv_groups_per_layer)}, {cross}channels {list(self.channels_per_layer)} and "
+            f"{self.other_parameters} other parameters{tokens} "
+            f"(biases: {' '.join(self.biased_roles) or 'none'})"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -93,11 +127,21 @@ class ModelShape:
         PlanError
             If a field is missing or unknown.
         """
-        expected = {field.name for field in fields(cls)}
-        if set(value) != expected:
+        known = {field.name for field in fields(cls)}
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not needed <= set(value) <= known:
             raise PlanError(
-                f"a shape has the fields {', '.join(sorted(expected))}; got {', '.join(sorted(value))}."
+                f"a shape has the fields {', '.join(sorted(known))}; got {', '.join(sorted(value))}."
             )
         return cls(
             **{name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()}
         )
+
+
+def _check_sharing(what: str, heads: tuple[int, ...], groups: tuple[int, ...]) -> None:
+    for layer, (many, few) in enumerate(zip(heads, groups, strict=True)):
+        if many != few and (few == 0 or many % few):
+            raise PlanError(
+                f"layer {layer} has {many} {what} in {few} groups; "
+                "every group must read the same number of heads."
+            )

@@ -1,28 +1,43 @@
 """Architecture specifications: where a model family keeps its units, told as data.
 
 One JSON file a family lies in ``specs/``. It names module paths, the role of each projection, its weight
-orientation and layout, and the attributes that forward reads and that must follow a cut.
+orientation and layout, and the attributes that forward reads and that must follow a cut. Every path is
+relative to the residual block unless said otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from secateur.core.errors import UnsupportedArchitecture
 
-Role = Literal["q", "k", "v", "o", "gate", "up", "down"]
-UnitKind = Literal["layer", "group", "channel"]
-Quantity = Literal["heads", "groups", "heads_per_group", "attention_width", "channels"]
+Role = Literal["q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "down"]
+UnitKind = Literal["layer", "group", "cross_group", "head", "channel"]
+WidthKind = Literal["group", "cross_group", "channel"]
+Quantity = Literal["heads", "groups", "heads_per_group", "attention_width", "key_width", "channels"]
 
-ROLES: tuple[Role, ...] = ("q", "k", "v", "o", "gate", "up", "down")
-OUTPUT_ROLES: frozenset[Role] = frozenset({"o", "down"})
+ROLES: tuple[Role, ...] = (
+    "q", "k", "v", "o", "cross_q", "cross_k", "cross_v", "cross_o", "gate", "up", "down",
+)  # fmt: skip
+ROLES_OF: dict[WidthKind, tuple[Role, ...]] = {
+    "group": ("q", "k", "v", "o"),
+    "cross_group": ("cross_q", "cross_k", "cross_v", "cross_o"),
+    "channel": ("gate", "up", "down"),
+}
+"""Roles of the matrices that a unit of each kind has a part of."""
+
+KIND_OF: dict[Role, WidthKind] = {role: kind for kind, roles in ROLES_OF.items() for role in roles}
+OUTPUT_ROLE: dict[WidthKind, Role] = {"group": "o", "cross_group": "cross_o", "channel": "down"}
+OUTPUT_ROLES: frozenset[Role] = frozenset(OUTPUT_ROLE.values())
 """Roles whose *input* features belong to units; for all others it is the output features."""
 
-ATTENTION_ROLES: frozenset[Role] = frozenset({"q", "k", "v", "o"})
+QUERY_ROLES: frozenset[Role] = frozenset({"q", "o", "cross_q", "cross_o"})
+"""Roles in which each query head, not each group, has its own features."""
 
 
 class _Strict(BaseModel):
@@ -30,10 +45,26 @@ class _Strict(BaseModel):
 
 
 class NormSpec(_Strict):
-    """A normalisation of a block over the residual width: one weight, and a bias or none."""
+    """A normalisation inside a block: one weight, and a bias or none.
+
+    Parameters
+    ----------
+    module : str
+        Its path.
+    bias : bool
+        Whether it has a bias beside its weight.
+    size : {"hidden", "head_dim", "q", "k"}
+        What its weight is as long as: the residual stream, one head (shared by all heads), or all features
+        of the queries or keys together. The last two take their statistics over all heads and are cut
+        along with them.
+    optional : bool
+        Whether some configurations of the family lack it.
+    """
 
     module: str
     bias: bool
+    size: Literal["hidden", "head_dim", "q", "k"] = "hidden"
+    optional: bool = False
 
 
 class ProjectionSpec(_Strict):
@@ -42,19 +73,20 @@ class ProjectionSpec(_Strict):
     Parameters
     ----------
     module : str
-        Path inside the attention or FFN module.
+        Its path.
     roles : tuple of Role
         What the matrix computes; several roles in one matrix stand in this order.
     orientation : {"linear", "conv1d"}
         Weight stored as (out, in) or as (in, out).
-    layout : {"separate", "concatenated"}
-        One role alone, or whole roles one behind the other along the output features.
+    layout : {"separate", "concatenated", "interleaved"}
+        One role alone; whole roles one behind the other along the output features; or group by group, each
+        with its part of every role (all its query heads, then its key, then its value, say).
     """
 
     module: str
     roles: tuple[Role, ...] = Field(min_length=1)
-    orientation: Literal["linear", "conv1d"]
-    layout: Literal["separate", "concatenated"]
+    orientation: Literal["linear", "conv1d"] = "linear"
+    layout: Literal["separate", "concatenated", "interleaved"] = "separate"
 
     @model_validator(mode="after")
     def _layout_fits_roles(self) -> ProjectionSpec:
@@ -62,7 +94,14 @@ class ProjectionSpec(_Strict):
             raise ValueError(f"layout '{self.layout}' does not fit the roles {self.roles} of {self.module}")
         if len(self.roles) > 1 and OUTPUT_ROLES & set(self.roles):
             raise ValueError(f"an output projection stands alone; {self.module} has the roles {self.roles}")
+        if len({KIND_OF[role] for role in self.roles}) > 1:
+            raise ValueError(f"one matrix serves one kind of unit; {self.module} has the roles {self.roles}")
         return self
+
+    @property
+    def kind(self) -> WidthKind:
+        """Kind of unit that has a part of this matrix."""
+        return KIND_OF[self.roles[0]]
 
     @property
     def unit_axis(self) -> int:
@@ -76,36 +115,131 @@ class ProjectionSpec(_Strict):
         return self.roles[0] not in OUTPUT_ROLES
 
 
-class AttentionSpec(_Strict):
-    """The attention of a block.
+class HeadInput(_Strict):
+    """An argument of a module that holds one entry a query head of the *dense* model, such as ALiBi slopes.
 
     Parameters
     ----------
     module : str
-        Path inside the block.
-    layer_position : str
-        Attribute that holds the block's position, which indexes key/value caches.
-    head_dim : str
-        Attribute that holds the width of a head.
-    attributes : dict of str to Quantity
-        Attributes that must be set after a cut, and to what.
-    projections : tuple of ProjectionSpec
-        All its weight matrices.
+        The module whose ``forward`` takes it by keyword or position.
+    argument : str
+        Its name in the signature.
+    batched : bool
+        Whether its first axis holds batch and heads together (batch * heads); else its second axis holds
+        the heads.
     """
 
     module: str
-    layer_position: str
+    argument: str
+    batched: bool
+
+
+class AttentionSpec(_Strict):
+    """One attention of a block: its own, or that over the encoder's states.
+
+    Parameters
+    ----------
+    head_dim : str
+        Path of the attribute that holds the width of a head.
+    attributes : dict of str to Quantity
+        Paths of attributes that must be set after a cut, and to what. ``module.config.name`` gives that
+        module a configuration of its own.
+    projections : tuple of ProjectionSpec
+        All its weight matrices.
+    head_inputs : tuple of HeadInput
+        Arguments that are computed for the heads of the dense model.
+    """
+
     head_dim: str
-    attributes: dict[str, Quantity]
+    attributes: dict[str, Quantity] = {}
     projections: tuple[ProjectionSpec, ...]
+    head_inputs: tuple[HeadInput, ...] = ()
 
 
 class FfnSpec(_Strict):
     """The feed-forward part of a block; gated when it has a ``gate`` role."""
 
-    module: str
-    attributes: dict[str, Quantity]
+    attributes: dict[str, Quantity] = {}
     projections: tuple[ProjectionSpec, ...]
+
+
+class StackSpec(_Strict):
+    """A list of residual blocks that are built alike.
+
+    Parameters
+    ----------
+    layers : str
+        Path of the list inside the base model.
+    layer_count : str
+        Configuration attribute that holds the number of blocks.
+    per_layer : tuple of str
+        Configuration attributes that are lists with one entry a block.
+    positions : tuple of str
+        Paths of the attributes that hold the block's position, which indexes key/value caches.
+    residual : {"pre", "post"}
+        Whether the stream passes a block untouched ("pre": norms stand inside the branches) or is itself
+        normalised ("post", as in BERT).
+    returns : {"tensor", "tuple"}
+        What the forward of a block returns: the stream alone, or a tuple that begins with it.
+    norms : tuple of NormSpec
+        Normalisations of a block.
+    attention : AttentionSpec
+        Its self-attention.
+    cross_attention : AttentionSpec, optional
+        Its attention over the states of an encoder.
+    ffn : FfnSpec
+        Its feed-forward part.
+    """
+
+    layers: str
+    layer_count: str
+    per_layer: tuple[str, ...] = ()
+    positions: tuple[str, ...] = ()
+    residual: Literal["pre", "post"] = "pre"
+    returns: Literal["tensor", "tuple"] = "tensor"
+    norms: tuple[NormSpec, ...]
+    attention: AttentionSpec
+    cross_attention: AttentionSpec | None = None
+    ffn: FfnSpec
+
+    @model_validator(mode="after")
+    def _roles_are_complete(self) -> StackSpec:
+        parts = {"group": self.attention, "cross_group": self.cross_attention, "channel": self.ffn}
+        for kind, part in parts.items():
+            if part is None:
+                continue
+            roles = [role for projection in part.projections for role in projection.roles]
+            needed = [role for role in ROLES_OF[kind] if role != "gate" or "gate" in roles]
+            if sorted(roles) != sorted(needed):
+                raise ValueError(f"each of the roles {' '.join(needed)} is needed once; got {roles}")
+        return self
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the FFN multiplies a gate with ``up``."""
+        return any("gate" in projection.roles for projection in self.ffn.projections)
+
+    @property
+    def kinds(self) -> tuple[WidthKind, ...]:
+        """Kinds of unit inside a block."""
+        return ("group", "channel") if self.cross_attention is None else ("group", "cross_group", "channel")
+
+    @property
+    def attentions(self) -> tuple[AttentionSpec, ...]:
+        """Its self-attention, and the one over an encoder where there is one."""
+        return tuple(part for part in (self.attention, self.cross_attention) if part is not None)
+
+    @property
+    def projections(self) -> tuple[ProjectionSpec, ...]:
+        """All weight matrices of a block."""
+        return tuple(matrix for part in (*self.attentions, self.ffn) for matrix in part.projections)
+
+    def projections_of(self, kind: UnitKind) -> tuple[ProjectionSpec, ...]:
+        """Return the weight matrices of which units of ``kind`` have a part."""
+        if kind == "layer":
+            return self.projections
+        wanted = "group" if kind == "head" else kind
+        return tuple(projection for projection in self.projections if projection.kind == wanted)
 
 
 class ArchitectureSpec(_Strict):
@@ -117,54 +251,25 @@ class ArchitectureSpec(_Strict):
         Name used in plans.
     model_types : tuple of str
         ``config.model_type`` values that it describes.
-    layers : str
-        Path of the list of blocks inside the base model.
-    layer_count : str
-        Configuration attribute that holds the number of blocks.
-    norms : tuple of NormSpec
-        Normalisations of a block.
-    attention : AttentionSpec
-        Its attention.
-    ffn : FfnSpec
-        Its feed-forward part.
+    when : dict
+        Configuration attributes, and the values they must have, where a model type comes in variants.
+    stacks : tuple of StackSpec
+        One, or encoder and decoder; layers are numbered through in this order.
+    stock : dict of str to str
+        Configuration attributes that hold ``heads``, ``groups``, ``channels`` and ``head_dim``, where a
+        configuration can tell them: a model cut to equal widths is then saved as a plain folder.
     """
 
     family: str
-    model_types: tuple[str, ...]
-    layers: str
-    layer_count: str
-    norms: tuple[NormSpec, ...]
-    attention: AttentionSpec
-    ffn: FfnSpec
-
-    @model_validator(mode="after")
-    def _roles_are_complete(self) -> ArchitectureSpec:
-        roles = [role for _, projection in self.projections() for role in projection.roles]
-        gated = {"gate"} if "gate" in roles else set()
-        if sorted(roles) != sorted({"q", "k", "v", "o", "up", "down"} | gated):
-            raise ValueError(f"each of q k v o up down (and gate) is needed once; got {roles}")
-        attention_roles = {role for projection in self.attention.projections for role in projection.roles}
-        if attention_roles != ATTENTION_ROLES:
-            raise ValueError(f"the attention needs the roles q k v o; got {sorted(attention_roles)}")
-        return self
+    model_types: tuple[str, ...] = Field(min_length=1)
+    when: dict[str, bool | int | str | None] = {}
+    stacks: tuple[StackSpec, ...] = Field(min_length=1)
+    stock: dict[Literal["heads", "groups", "channels", "head_dim"], str] = {}
 
     @property
     def is_gated(self) -> bool:
-        """Whether the FFN multiplies a gate with ``up``."""
-        return any("gate" in projection.roles for projection in self.ffn.projections)
-
-    def projections(self, kind: UnitKind = "layer") -> tuple[tuple[str, ProjectionSpec], ...]:
-        """Return (path inside the block, projection) of those that units of ``kind`` touch."""
-        parts = {
-            "layer": (self.attention, self.ffn),
-            "group": (self.attention,),
-            "channel": (self.ffn,),
-        }[kind]
-        return tuple(
-            (f"{part.module}.{projection.module}", projection)
-            for part in parts
-            for projection in part.projections
-        )
+        """Whether its FFNs multiply a gate with ``up``."""
+        return any(stack.is_gated for stack in self.stacks)
 
 
 @cache
@@ -178,19 +283,50 @@ def known_specs() -> dict[str, ArchitectureSpec]:
     return {spec.family: spec for spec in specs}
 
 
-def load_spec(model_type: str) -> ArchitectureSpec:
-    """Return the specification of a family or of a ``config.model_type``.
+def load_spec(family: str) -> ArchitectureSpec:
+    """Return the specification of a family.
 
     Raises
     ------
     UnsupportedArchitecture
-        If no specification describes it; the message lists those that exist.
+        If there is none of that name; the message lists those that exist.
     """
     specs = known_specs()
-    for spec in specs.values():
-        if model_type == spec.family or model_type in spec.model_types:
+    if family not in specs:
+        raise UnsupportedArchitecture(
+            f"no specification has the family name '{family}'; there are: {', '.join(sorted(specs))}."
+        )
+    return specs[family]
+
+
+def spec_for(model_type: str, attribute: Callable[[str], Any]) -> ArchitectureSpec:
+    """Return the specification that describes a configuration.
+
+    Parameters
+    ----------
+    model_type : str
+        Its ``model_type``.
+    attribute : callable
+        Gives the value of a configuration attribute by name, None where it has none.
+
+    Raises
+    ------
+    UnsupportedArchitecture
+        Naming what was looked for and how to add it.
+    """
+    specs = known_specs().values()
+    candidates = [spec for spec in specs if model_type in spec.model_types]
+    for spec in candidates:
+        if all(attribute(name) == value for name, value in spec.when.items()):
             return spec
-    allowed = sorted({name for spec in specs.values() for name in spec.model_types})
+    if candidates:
+        wanted = " or ".join(str(spec.when) for spec in candidates)
+        found = {name: attribute(name) for spec in candidates for name in spec.when}
+        reason = f"no specification describes '{model_type}' with {found}; known: {wanted}"
+    else:
+        allowed = sorted({name for spec in specs for name in spec.model_types})
+        reason = f"no specification describes models of type '{model_type}'; known: {', '.join(allowed)}"
     raise UnsupportedArchitecture(
-        f"no specification describes models of type '{model_type}'; supported: {', '.join(allowed)}."
+        f"{reason}. A family is added by one JSON file that names its layers, attention and FFN matrices: "
+        "see docs/add_architecture.md."
     )

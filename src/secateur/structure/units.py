@@ -1,4 +1,4 @@
-"""Units: what is removed as a whole. Layers, key/value groups (heads, in multi-head attention), channels."""
+"""Units: what is removed as a whole. Layers, key/value groups, query heads inside groups, channels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ class Unit:
 
     Parameters
     ----------
-    kind : {"layer", "group", "channel"}
-        Granularity.
+    kind : {"layer", "group", "cross_group", "head", "channel"}
+        Granularity. A ``head`` is one query head; it lies inside a ``group``, which in multi-head attention
+        it fills alone.
     layer : int
         Position of its layer.
     index : int
-        Which group or channel of that layer; 0 for the layer itself.
+        Which group, head or channel of that layer; 0 for the layer itself.
     """
 
     kind: UnitKind
@@ -32,6 +33,8 @@ def units(shape: ModelShape, kind: UnitKind) -> tuple[Unit, ...]:
     counts = {
         "layer": (1,) * shape.n_layers,
         "group": shape.kv_groups_per_layer,
+        "cross_group": shape.cross_groups_per_layer,
+        "head": shape.heads_per_layer,
         "channel": shape.channels_per_layer,
     }[kind]
     return tuple(

@@ -10,9 +10,9 @@ from torch import nn
 from secateur.core.errors import PlanError
 from secateur.models.binding import BoundModel, bind
 from secateur.structure.plan import PruningPlan
-from secateur.surgery.channels import keep_channels
-from secateur.surgery.groups import keep_groups
 from secateur.surgery.layers import keep_layers
+from secateur.surgery.vocabulary import keep_tokens
+from secateur.surgery.widths import keep_widths
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -43,8 +43,9 @@ def apply(model: Model, plan: PruningPlan) -> Model:
     bound = bind(cut)
     keep_layers(bound, tuple(layer.index for layer in plan.layers))
     for layer, kept in zip(bound.layers, plan.layers, strict=True):
-        keep_groups(layer, kept.groups)
-        keep_channels(layer, kept.channels)
+        keep_widths(layer, kept)
+    if plan.tokens is not None:
+        keep_tokens(cut, plan.tokens)
     return cut
 
 

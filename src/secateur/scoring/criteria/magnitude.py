@@ -12,7 +12,7 @@ from torch import nn
 from secateur.models.binding import BoundModel
 from secateur.scoring.calibration import Batch
 from secateur.scoring.scores import CRITERIA, Scores
-from secateur.structure.closure import LayerWidths, unit_features
+from secateur.structure.closure import role_features
 from secateur.structure.spec import UnitKind
 
 
@@ -44,13 +44,13 @@ class Magnitude:
 
 @torch.no_grad()
 def _magnitudes(bound: BoundModel, layer: int, kind: UnitKind) -> np.ndarray:
-    widths = LayerWidths.of(bound.shape, layer)
-    n_units = widths.groups if kind == "group" else widths.channels
+    block = bound.layers[layer]
+    n_units = block.units(kind)
     squares, n_roles = np.zeros(n_units), 0
-    for path, projection in bound.spec.projections(kind):
-        weight = bound.layers[layer].module.get_submodule(path).weight
-        along_units = weight.double().square().sum(dim=1 - projection.unit_axis).cpu().numpy()
-        for unit in range(n_units):
-            squares[unit] += along_units[unit_features(projection, widths, (unit,))].sum()
-        n_roles += len(projection.roles)
+    for projection in block.projections_of(kind):
+        weight = projection.module.weight
+        along_units = weight.double().square().sum(dim=1 - projection.spec.unit_axis).cpu().numpy()
+        for places in role_features(projection.spec, block.widths).values():
+            squares += along_units[places].reshape(n_units, -1).sum(axis=1)
+        n_roles += len(projection.spec.roles)
     return np.sqrt(squares / n_roles)

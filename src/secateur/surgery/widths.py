@@ -1,0 +1,48 @@
+"""Heads, groups and channels: each leaves with its rows and columns in every matrix that it has a part of."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from secateur.models.binding import BoundLayer, BoundProjection
+from secateur.structure.closure import kept_features, kept_norm_features
+from secateur.structure.plan import LayerPlan
+
+
+def keep_widths(layer: BoundLayer, kept: LayerPlan) -> None:
+    """Keep the units of a plan's layer in place; its indices count in the layer as it stands."""
+    widths = layer.widths
+    for projection in layer.all_projections:
+        _keep_in_projection(projection, kept_features(projection.spec, widths, kept))
+    for spec, norm in layer.norms.values():
+        features = kept_norm_features(spec, widths, kept)
+        if features is not None:
+            _keep_in_norm(norm, features)
+    layer.keep_head_inputs(widths, kept)
+    layer.update_attributes()
+
+
+def _keep_in_projection(projection: BoundProjection, features: np.ndarray) -> None:
+    if len(features) == projection.unit_features:
+        return
+    module = projection.module
+    bias = module.bias
+    if bias is not None and projection.spec.bias_follows_units:
+        bias = _selected(bias, 0, features)
+    projection.replace(
+        _selected(module.weight, projection.spec.unit_axis, features), None if bias is None else bias.detach()
+    )
+
+
+def _keep_in_norm(norm: nn.Module, features: np.ndarray) -> None:
+    for name, parameter in list(norm.named_parameters(recurse=False)):
+        kept = nn.Parameter(_selected(parameter, 0, features), requires_grad=parameter.requires_grad)
+        setattr(norm, name, kept)
+    if hasattr(norm, "normalized_shape"):
+        norm.normalized_shape = (len(features),)
+
+
+def _selected(tensor: Tensor, axis: int, features: np.ndarray) -> Tensor:
+    return tensor.detach().index_select(axis, torch.from_numpy(features).to(tensor.device))
