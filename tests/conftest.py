@@ -101,3 +101,14 @@ def small_run(small_settings: RunSettings, tmp_path_factory: pytest.TempPathFact
 def small_result(small_run: Path) -> dict[str, Any]:
     """Content of its ``result.json``."""
     return json.loads((small_run / "result.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sound bundle; where torch is not installed it must have been made before (SECATEUR_BUNDLE)."""
+    made = os.environ.get("SECATEUR_BUNDLE")
+    if made:
+        return Path(made)
+    from tiny_bundles import tiny_diagnoser, write_tiny_bundle
+
+    return write_tiny_bundle(tiny_diagnoser("llama"), tmp_path_factory.mktemp("made") / "bundle").folder

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from secateur.bundle.manifest import MANIFEST_FILE, read_manifest
 from secateur.core.errors import ConfigError, ExportError
 from secateur.core.files import sha256_of
 from secateur.export import bundle as bundle_module
 from secateur.export.bundle import write_bundle
-from secateur.export.manifest import MANIFEST_FILE, read_manifest
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.bundle.session import open_session, run_graph
 from secateur.core.errors import ExportError
 from secateur.export.bundle import write_bundle
 from secateur.export.onnx import export_onnx, frozen_copy
 from secateur.export.parity import reference_logits
-from secateur.export.session import open_session, run_graph
 from secateur.models.presets import build_preset
 
 

@@ -12,10 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from secateur.core.errors import ExportError
-from secateur.core.files import folder_aside, require_replaceable, sha256_of
-from secateur.core.records import to_jsonable, write_json
-from secateur.export.manifest import (
+from secateur.bundle.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
@@ -28,10 +25,13 @@ from secateur.export.manifest import (
     ParityRecord,
     TensorRecord,
 )
+from secateur.bundle.session import INPUTS
+from secateur.bundle.verify import verify_bundle
+from secateur.core.errors import ExportError
+from secateur.core.files import folder_aside, require_replaceable, sha256_of
+from secateur.core.records import to_jsonable, write_json
 from secateur.export.onnx import export_onnx, frozen_copy
 from secateur.export.parity import TOLERANCE, measure_parity, reference_logits
-from secateur.export.session import INPUTS
-from secateur.export.verify import verify_bundle
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 from secateur.structure.plan_file import plan_to_json
@@ -96,7 +96,7 @@ def write_bundle(
     metrics : MetricsRecord, optional
         Figures of merit and their split.
     lineage : mapping, optional
-        Fields of :class:`~secateur.export.manifest.LineageRecord` except ``plan_sha256``.
+        Fields of :class:`~secateur.bundle.manifest.LineageRecord` except ``plan_sha256``.
     tolerance : float
         Largest difference of logits allowed.
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from secateur.bundle.session import INPUTS, OUTPUTS
 from secateur.core.errors import ExportError
 from secateur.core.files import write_aside
-from secateur.export.session import INPUTS, OUTPUTS
 
 
 class Deployed(nn.Module):

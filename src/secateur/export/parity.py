@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from secateur.bundle.manifest import ParityRecord
+from secateur.bundle.session import INPUTS, open_session, run_graph
 from secateur.core.errors import ExportError
-from secateur.export.manifest import ParityRecord
-from secateur.export.session import INPUTS, open_session, run_graph
 
 TOLERANCE = 1e-4
 _BATCH = 16

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from secateur.bundle.manifest import MANIFEST_FILE, MetricsRecord
 from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.files import require_replaceable
 from secateur.core.progress import console
@@ -16,7 +17,6 @@ from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
 from secateur.export.bundle import BundleInfo, write_bundle
-from secateur.export.manifest import MANIFEST_FILE, MetricsRecord
 from secateur.methods.base import Compression, Method, Task
 from secateur.methods.cascade import Cascade
 from secateur.methods.cuts import check_hand

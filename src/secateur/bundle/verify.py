@@ -8,10 +8,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from secateur.bundle.manifest import MODEL_FILE, Manifest, read_manifest
+from secateur.bundle.session import INPUTS, open_session, run_graph
 from secateur.core.errors import CheckpointError, ExportError
 from secateur.core.files import sha256_of
-from secateur.export.manifest import MODEL_FILE, Manifest, read_manifest
-from secateur.export.session import INPUTS, open_session, run_graph
 
 
 @dataclass(frozen=True, kw_only=True)

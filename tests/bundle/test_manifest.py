@@ -3,8 +3,8 @@ import shutil
 
 import pytest
 
+from secateur.bundle.manifest import read_manifest
 from secateur.core.errors import CheckpointError
-from secateur.export.manifest import read_manifest
 
 
 @pytest.mark.parametrize(
@@ -19,25 +19,25 @@ from secateur.export.manifest import read_manifest
         ({"parity": {"max_abs_diff": 1.0, "tolerance": 1e-4, "windows": 1}}, "parity"),
     ],
 )
-def test_impossible_manifest_is_refused_by_name(bundle, tmp_path, change, message):
-    value = json.loads((bundle.folder / "manifest.json").read_text())
+def test_impossible_manifest_is_refused_by_name(bundle_folder, tmp_path, change, message):
+    value = json.loads((bundle_folder / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**value, **change}))
     with pytest.raises(CheckpointError, match=message):
         read_manifest(tmp_path)
 
 
-def test_missing_field_is_named(bundle, tmp_path):
-    value = json.loads((bundle.folder / "manifest.json").read_text())
+def test_missing_field_is_named(bundle_folder, tmp_path):
+    value = json.loads((bundle_folder / "manifest.json").read_text())
     del value["sampling_rate_hz"]
     (tmp_path / "manifest.json").write_text(json.dumps(value))
     with pytest.raises(CheckpointError, match="sampling_rate_hz"):
         read_manifest(tmp_path)
 
 
-def test_missing_and_cut_manifests_are_refused(bundle, tmp_path):
+def test_missing_and_cut_manifests_are_refused(bundle_folder, tmp_path):
     with pytest.raises(CheckpointError, match="missing"):
         read_manifest(tmp_path)
-    shutil.copy(bundle.folder / "manifest.json", tmp_path)
+    shutil.copy(bundle_folder / "manifest.json", tmp_path)
     text = (tmp_path / "manifest.json").read_text()
     (tmp_path / "manifest.json").write_text(text[: len(text) // 2])
     with pytest.raises(CheckpointError, match="cut short"):

@@ -6,24 +6,24 @@ import sys
 import numpy as np
 import pytest
 
+from secateur.bundle.verify import verify_bundle
 from secateur.core.errors import CheckpointError, ExportError
 from secateur.core.files import sha256_of
-from secateur.export.verify import verify_bundle
 
 
 @pytest.fixture
-def copied(bundle, tmp_path):
-    return shutil.copytree(bundle.folder, tmp_path / "bundle")
+def copied(bundle_folder, tmp_path):
+    return shutil.copytree(bundle_folder, tmp_path / "bundle")
 
 
-def test_sound_bundle_passes(bundle):
-    assert verify_bundle(bundle.folder).golden_max_abs_diff <= 1e-4
+def test_sound_bundle_passes(bundle_folder):
+    assert verify_bundle(bundle_folder).golden_max_abs_diff <= 1e-4
 
 
-def test_needs_no_torch(bundle):
+def test_needs_no_torch(bundle_folder):
     program = (
-        "import sys; from secateur.export.verify import verify_bundle; "
-        f"verify_bundle({str(bundle.folder)!r}); "
+        "import sys; from secateur.bundle.verify import verify_bundle; "
+        f"verify_bundle({str(bundle_folder)!r}); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'onnx')))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

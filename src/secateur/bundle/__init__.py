@@ -1,0 +1,1 @@
+"""Bundles where they are used: manifest, checks, archives, signatures and the runtime's session; no torch."""
