@@ -10,7 +10,8 @@ from secateur.core.errors import CheckpointError
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema version 2"),
+        ({"schema_version": 3}, "schema version 3.*Update secateur"),
+        ({"schema_version": None}, "schema version None.*Export"),
         ({"surprise": 1}, "surprise"),
         ({"labels": ["one"]}, "labels"),
         ({"sampling_rate_hz": 0}, "sampling_rate_hz"),

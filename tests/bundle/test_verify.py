@@ -1,5 +1,4 @@
 import json
-import shutil
 import subprocess
 import sys
 
@@ -9,11 +8,6 @@ import pytest
 from secateur.bundle.verify import verify_bundle
 from secateur.core.errors import CheckpointError, ExportError
 from secateur.core.files import sha256_of
-
-
-@pytest.fixture
-def copied(bundle_folder, tmp_path):
-    return shutil.copytree(bundle_folder, tmp_path / "bundle")
 
 
 def test_sound_bundle_passes(bundle_folder):

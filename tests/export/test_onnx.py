@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from secateur.bundle.session import open_session, run_graph
+from secateur.bundle.session import OnnxSession
 from secateur.core.errors import ExportError
 from secateur.export.bundle import write_bundle
 from secateur.export.onnx import export_onnx, frozen_copy
@@ -13,22 +13,22 @@ from secateur.models.presets import build_preset
 
 
 def test_graph_takes_raw_windows_in_any_number(bundle, diagnoser, windows):
-    session = open_session(bundle.folder / "model.onnx")
+    session = OnnxSession(bundle.folder / "model.onnx")
     expected = reference_logits(diagnoser, windows)
     for count in (1, 2, 5):
         part = {name: values[:count] for name, values in windows.items()}
-        logits, probabilities = run_graph(session, part)
+        logits, probabilities = session.run(part)
         np.testing.assert_allclose(logits, expected[:count], atol=1e-5)
         np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
     louder = {**windows, "waveform": 40.0 * windows["waveform"] - 5.0}
-    np.testing.assert_allclose(run_graph(session, louder)[0], expected, atol=1e-3)
+    np.testing.assert_allclose(session.run(louder)[0], expected, atol=1e-3)
 
 
 def test_every_input_reaches_the_logits(bundle, windows):
-    session = open_session(bundle.folder / "model.onnx")
-    plain, _ = run_graph(session, windows)
+    session = OnnxSession(bundle.folder / "model.onnx")
+    plain, _ = session.run(windows)
     for name in ("waveform", "shaft_rate_hz", "fault_orders"):
-        changed, _ = run_graph(session, {**windows, name: windows[name][::-1] * 1.5 + 0.1})
+        changed, _ = session.run({**windows, name: windows[name][::-1] * 1.5 + 0.1})
         assert np.abs(changed - plain).max() > 1e-4, name
 
 
@@ -81,8 +81,8 @@ def test_diagnoser_with_its_front_end_exports(preset, tmp_path):
         "fault_orders": np.array([[3.58, 5.42, 4.71, 0.398]] * 2 + [[0.0] * 4], dtype=np.float32),
     }
     info = write_bundle(model, windows, tmp_path / "bundle", name=preset)
-    session = open_session(info.folder / "model.onnx")
+    session = OnnxSession(info.folder / "model.onnx")
     expected = reference_logits(frozen_copy(model), windows)
-    np.testing.assert_allclose(run_graph(session, windows)[0], expected, atol=1e-4)
+    np.testing.assert_allclose(session.run(windows)[0], expected, atol=1e-4)
     rescaled = {**windows, "waveform": 0.1 * raw + 3.0}
-    np.testing.assert_allclose(run_graph(session, rescaled)[0], expected, atol=5e-3)
+    np.testing.assert_allclose(session.run(rescaled)[0], expected, atol=5e-3)

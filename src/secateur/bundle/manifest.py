@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from secateur.bundle.source import open_source, read_file
 from secateur.core.errors import CheckpointError
-from secateur.core.records import read_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 knew one precision and neither quantisation nor rules for resampling."""
+
 MANIFEST_FILE = "manifest.json"
+MANIFEST_LIMIT = 4 << 20
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 
@@ -57,12 +62,34 @@ class ParityRecord(_Part):
 
 
 class MetricsRecord(_Part):
-    """Figures of merit and the split they were measured on."""
+    """Figures of merit and the split they were measured on.
+
+    ``measured_on`` tells whether it was the checkpoint in float32 or the very files of this bundle.
+    """
 
     protocol: str
     leaks: bool
     leak_reason: str | None = None
     values: dict[str, float | None]
+    measured_on: Literal["checkpoint", "bundle"] = "checkpoint"
+
+
+class QuantisationRecord(_Part):
+    """How weights (and activations) were brought to fewer bits.
+
+    ``calibration_windows`` is 0 where ranges are found as the model runs, or weights alone are quantised.
+    """
+
+    scheme: Literal["dynamic", "static", "weights"]
+    calibration_windows: int = Field(ge=0)
+    tool: str
+
+
+class ResamplingRecord(_Part):
+    """Which recordings at another rate may be brought to the rate of the windows."""
+
+    allowed: bool
+    lowest_hz: float = Field(gt=0)
 
 
 class LineageRecord(_Part):
@@ -103,13 +130,21 @@ class Manifest(_Part):
         Remaining layers in order.
     parameters : int
         Parameters of the model as deployed.
+    format : str
+        What runs it.
+    model_file : str
+        The file that its runtime opens.
     precision : str
-        Of weights and arithmetic.
+        Of weights, and of arithmetic where the runtime has it.
+    quantisation : QuantisationRecord or None
+        How it was brought to that precision.
+    resampling : ResamplingRecord or None
+        Rules for recordings at another rate; without them they are refused.
     files : dict
-        Every other file of the bundle by name.
+        Every other file of the bundle by name, the signature aside.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     name: str
     family: str
     labels: tuple[str, ...] = Field(min_length=2)
@@ -121,7 +156,11 @@ class Manifest(_Part):
     front_end: dict[str, Any]
     layers: tuple[LayerRecord, ...] = Field(min_length=1)
     parameters: int = Field(ge=1)
-    precision: Literal["float32"] = "float32"
+    format: Literal["onnx", "openvino", "executorch", "litert"] = "onnx"
+    model_file: FileName = MODEL_FILE
+    precision: Literal["float32", "bfloat16", "int8", "int4"] = "float32"
+    quantisation: QuantisationRecord | None = None
+    resampling: ResamplingRecord | None = None
     files: dict[FileName, FileRecord]
     parity: ParityRecord
     metrics: MetricsRecord | None = None
@@ -130,7 +169,7 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _model_and_golden_are_listed(self) -> Manifest:
-        for name in (MODEL_FILE, self.golden.file):
+        for name in (self.model_file, self.golden.file):
             if name not in self.files:
                 raise ValueError(f"files does not list {name}")
         if self.parity.max_abs_diff > self.parity.tolerance:
@@ -138,34 +177,58 @@ class Manifest(_Part):
         return self
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(bundle: Path) -> Manifest:
     """Read and check the manifest of a bundle.
 
     Parameters
     ----------
-    folder : Path
-        The bundle, such as ``DIR/bundle``.
+    bundle : Path
+        Folder or archive, such as ``DIR/bundle``.
 
     Raises
     ------
     CheckpointError
-        If the manifest is missing, cut short, of another schema version, or holds unknown, missing or
+        As :func:`parse_manifest`, or if there is none.
+    """
+    source = open_source(bundle)
+    return parse_manifest(read_file(source, MANIFEST_FILE, limit=MANIFEST_LIMIT), source.place)
+
+
+def parse_manifest(content: bytes, place: Path) -> Manifest:
+    """Check the content of a manifest file.
+
+    Parameters
+    ----------
+    content : bytes
+        What the file holds.
+    place : Path
+        The bundle, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If the manifest is cut short, of another schema version, or holds unknown, missing or
         impossible fields; the message names the first of them.
     """
-    path = Path(folder) / MANIFEST_FILE
-    value = read_json(path)
+    path = place / MANIFEST_FILE
+    try:
+        value = json.loads(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); it was altered or cut short.") from None
     version = value.get("schema_version") if isinstance(value, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        remedy = "Update secateur on this device." if newer else "Export the model again."
         raise CheckpointError(
-            f"{path} has schema version {version!r}; this release reads version {SCHEMA_VERSION}. "
-            "Export the model again."
+            f"{path} has schema version {version!r}; this release reads versions "
+            f"{' and '.join(map(str, READABLE_VERSIONS))}. {remedy}"
         )
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the manifest"
+        field = ".".join(map(str, first["loc"])) or "the manifest"
         raise CheckpointError(
-            f"{path} is not a valid manifest: {place}: {first['msg']} "
+            f"{path} is not a valid manifest: {field}: {first['msg']} "
             f"({error.error_count()} problem(s) in all). Export the model again."
         ) from None

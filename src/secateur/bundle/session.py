@@ -1,13 +1,15 @@
-"""Running an exported graph with ONNX Runtime; no torch."""
+"""Running an exported model: ONNX Runtime by default, other runtimes where their extra is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from secateur.bundle.manifest import Manifest
+from secateur.bundle.source import BundleSource, FolderSource, read_file
 from secateur.core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -15,47 +17,90 @@ if TYPE_CHECKING:
 
 INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 OUTPUTS = ("logits", "probabilities")
+Windows = Mapping[str, np.ndarray]
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """Load a graph for one thread that sleeps, not spins, while it waits.
+class Session(Protocol):
+    """A loaded model."""
+
+    def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """Run the model on windows.
+
+        Parameters
+        ----------
+        windows : mapping
+            ``waveform`` (n, length), ``shaft_rate_hz`` (n,), ``fault_orders`` (n, 4); other keys are passed
+            over.
+
+        Returns
+        -------
+        logits, probabilities : ndarray of float32, shape (n, classes)
+        """
+
+
+class OnnxSession:
+    """A graph in ONNX Runtime, on threads that sleep, not spin, while they wait.
 
     Spinning threads cost ten times the latency as soon as something else runs on the device.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        The file, or its content.
+    threads : int
+        Threads of one operator.
 
     Raises
     ------
     ExportError
-        If ONNX Runtime cannot load the file.
+        If ONNX Runtime cannot load it.
     """
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
+        import onnxruntime
+
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, _options(threads), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's error classes share no public base
+            shown = model if isinstance(model, Path) else "the model"
+            raise ExportError(f"ONNX Runtime cannot load {shown}: {error}") from error
+
+    def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Session`."""
+        feed = {name: np.ascontiguousarray(windows[name], dtype=np.float32) for name in INPUTS}
+        logits, probabilities = self._session.run(list(OUTPUTS), feed)
+        return logits, probabilities
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's error classes share no public base
-        raise ExportError(f"ONNX Runtime cannot load {path}: {error}") from error
+    return options
 
 
-def run_graph(
-    session: onnxruntime.InferenceSession, windows: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run the graph on windows.
+def open_session(source: BundleSource, manifest: Manifest, *, threads: int = 1) -> Session:
+    """Load the model of a bundle that has been checked.
 
-    Parameters
-    ----------
-    session : onnxruntime.InferenceSession
-        From :func:`open_session`.
-    windows : mapping
-        ``waveform`` (n, length), ``shaft_rate_hz`` (n,), ``fault_orders`` (n, 4); other keys are passed over.
-
-    Returns
-    -------
-    logits, probabilities : ndarray of float32, shape (n, classes)
+    Raises
+    ------
+    ExportError
+        If its runtime is not installed or cannot load it.
     """
-    feed = {name: np.ascontiguousarray(windows[name], dtype=np.float32) for name in INPUTS}
-    logits, probabilities = session.run(list(OUTPUTS), feed)
-    return logits, probabilities
+    return _OPENERS[manifest.format](source, manifest, threads)
+
+
+def _open_onnx(source: BundleSource, manifest: Manifest, threads: int) -> Session:
+    if isinstance(source, FolderSource):
+        return OnnxSession(source.place / manifest.model_file, threads=threads)
+    record = manifest.files[manifest.model_file]
+    return OnnxSession(read_file(source, manifest.model_file, limit=record.bytes), threads=threads)
+
+
+_OPENERS: dict[str, Callable[[BundleSource, Manifest, int], Session]] = {"onnx": _open_onnx}

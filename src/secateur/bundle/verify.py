@@ -1,17 +1,45 @@
-"""Checking a bundle where it is used: checksums, then golden windows through ONNX Runtime; no torch."""
+"""Checking a bundle where it is used: signature, checksums, then golden windows; no torch."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from secateur.bundle.manifest import MODEL_FILE, Manifest, read_manifest
-from secateur.bundle.session import INPUTS, open_session, run_graph
+from secateur.bundle.manifest import (
+    MANIFEST_FILE,
+    MANIFEST_LIMIT,
+    Manifest,
+    parse_manifest,
+)
+from secateur.bundle.session import INPUTS, Session, open_session
+from secateur.bundle.signature import SIGNATURE_FILE, SIGNATURE_LIMIT, SignatureCheck, check_signature
+from secateur.bundle.source import BundleSource, check_file, open_source, read_file
 from secateur.core.errors import CheckpointError, ExportError
-from secateur.core.files import sha256_of
+
+GOLDEN_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedBundle:
+    """A bundle whose files are what its manifest says, not loaded yet.
+
+    Attributes
+    ----------
+    source : BundleSource
+        Its files.
+    manifest : Manifest
+    signature : SignatureCheck
+        Who vouches for it.
+    """
+
+    source: BundleSource
+    manifest: Manifest
+    signature: SignatureCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,21 +50,58 @@ class Verification:
     ----------
     manifest : Manifest
         The checked manifest.
+    signature : SignatureCheck
+        Who vouches for it.
     golden_max_abs_diff : float
         Largest difference between expected and computed golden logits.
     """
 
     manifest: Manifest
+    signature: SignatureCheck
     golden_max_abs_diff: float
 
 
-def verify_bundle(folder: Path) -> Verification:
-    """Check every file of a bundle against the manifest and compute the golden windows again.
+def check_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> CheckedBundle:
+    """Check signature and files of a bundle without loading its model.
 
     Parameters
     ----------
-    folder : Path
-        The bundle.
+    bundle : Path
+        Folder or archive.
+    trusted : sequence of Path
+        PEM files of public keys; if any is given, the bundle must be signed by one of them.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, cut short, altered or not named in the manifest, the schema is newer than
+        this release, or the signature is missing or wrong.
+    """
+    source = open_source(bundle)
+    content = read_file(source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
+    signature = None
+    if SIGNATURE_FILE in source.names():
+        signature = read_file(source, SIGNATURE_FILE, limit=SIGNATURE_LIMIT)
+    checked = check_signature(content, signature, trusted)
+    manifest = parse_manifest(content, source.place)
+    unnamed = source.names() - set(manifest.files) - {MANIFEST_FILE, SIGNATURE_FILE}
+    if unnamed:
+        raise CheckpointError(
+            f"{source.place} holds {', '.join(sorted(unnamed))}, which the manifest does not name; "
+            "remove it, or copy the whole bundle again."
+        )
+    for name, record in manifest.files.items():
+        check_file(source, name, sha256=record.sha256, size=record.bytes)
+    return CheckedBundle(source=source, manifest=manifest, signature=checked)
+
+
+def verify_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> Verification:
+    """Check every file of a bundle and compute the golden windows again.
+
+    Parameters
+    ----------
+    bundle, trusted
+        As for :func:`check_bundle`.
 
     Returns
     -------
@@ -45,51 +110,50 @@ def verify_bundle(folder: Path) -> Verification:
     Raises
     ------
     CheckpointError
-        If a file is missing, cut short or altered.
+        As :func:`check_bundle`.
     ExportError
-        If the graph cannot be loaded or does not give the golden logits on this machine.
+        If the model cannot be loaded or does not give the golden logits on this machine.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    for name, record in manifest.files.items():
-        check_file(folder / name, sha256=record.sha256, size=record.bytes)
-    golden = _read_golden(folder / manifest.golden.file)
-    logits, _ = run_graph(open_session(folder / MODEL_FILE), golden)
+    checked = check_bundle(bundle, trusted=trusted)
+    worst = golden_difference(checked, open_session(checked.source, checked.manifest))
+    return Verification(manifest=checked.manifest, signature=checked.signature, golden_max_abs_diff=worst)
+
+
+def golden_difference(checked: CheckedBundle, session: Session) -> float:
+    """Compute the golden windows and return the largest difference from the recorded logits.
+
+    Raises
+    ------
+    CheckpointError
+        If the golden windows cannot be read.
+    ExportError
+        If the difference is larger than the manifest allows.
+    """
+    manifest, place = checked.manifest, checked.source.place
+    golden = _read_golden(checked)
+    logits, _ = session.run(golden)
     expected = golden["logits"]
     if logits.shape != expected.shape:
         raise ExportError(
-            f"{folder / MODEL_FILE} gives logits of shape {logits.shape} for the golden windows; "
+            f"{place / manifest.model_file} gives logits of shape {logits.shape} for the golden windows; "
             f"expected {expected.shape}."
         )
     worst = float(np.abs(logits - expected).max())
     if not worst <= manifest.golden.tolerance:
         raise ExportError(
-            f"{folder / MODEL_FILE} differs from the golden logits by {worst:.2e} on this machine; "
+            f"{place / manifest.model_file} differs from the golden logits by {worst:.2e} on this machine; "
             f"allowed is {manifest.golden.tolerance:.0e}. Do not use it here."
         )
-    return Verification(manifest=manifest, golden_max_abs_diff=worst)
+    return worst
 
 
-def check_file(path: Path, *, sha256: str, size: int) -> None:
-    """Compare one file with its recorded size and checksum.
-
-    Raises
-    ------
-    CheckpointError
-        If it is missing or different.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; copy the whole bundle again.")
-    found = path.stat().st_size
-    if found != size:
-        raise CheckpointError(f"{path} has {found} bytes instead of {size}; copy the whole bundle again.")
-    if sha256_of(path) != sha256:
-        raise CheckpointError(f"{path} does not have its recorded checksum; it was altered or damaged.")
-
-
-def _read_golden(path: Path) -> dict[str, np.ndarray]:
+def _read_golden(checked: CheckedBundle) -> Mapping[str, np.ndarray]:
+    name = checked.manifest.golden.file
+    content = read_file(checked.source, name, limit=GOLDEN_LIMIT)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             return {name: stored[name] for name in (*INPUTS, "logits")}
     except (KeyError, ValueError, BadZipFile, EOFError) as error:
-        raise CheckpointError(f"{path} holds no golden windows ({error}); export the model again.") from None
+        raise CheckpointError(
+            f"{checked.source.place / name} holds no golden windows ({error}); export the model again."
+        ) from None

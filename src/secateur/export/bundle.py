@@ -23,6 +23,7 @@ from secateur.bundle.manifest import (
     Manifest,
     MetricsRecord,
     ParityRecord,
+    ResamplingRecord,
     TensorRecord,
 )
 from secateur.bundle.session import INPUTS
@@ -198,6 +199,8 @@ def _description(model: nn.Module, plan: PruningPlan | None) -> dict[str, Any]:
             TensorRecord(name="logits", shape=per_class, meaning="log-probability plus a constant"),
             TensorRecord(name="probabilities", shape=per_class, meaning="softmax of logits"),
         ),
+        # slower recordings lack the upper band that the model has learned to look at
+        "resampling": ResamplingRecord(allowed=True, lowest_hz=config.sampling_rate_hz),
         "front_end": to_jsonable(config.to_json()["front_end"]),
         "layers": tuple(
             LayerRecord(index=index, heads=layer.n_heads, groups=layer.n_groups, channels=layer.n_channels)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from secateur.bundle.manifest import ParityRecord
-from secateur.bundle.session import INPUTS, open_session, run_graph
+from secateur.bundle.session import INPUTS, OnnxSession
 from secateur.core.errors import ExportError
 
 TOLERANCE = 1e-4
@@ -58,13 +58,13 @@ def measure_parity(
     ExportError
         If the difference is larger (or not a number), or probabilities do not belong to the logits.
     """
-    session = open_session(graph)
+    session = OnnxSession(graph)
     count = len(expected)
     worst = 0.0
     for size in (_BATCH, 1):
         for first in range(0, count, size):
             part = {name: windows[name][first : first + size] for name in INPUTS}
-            logits, probabilities = run_graph(session, part)
+            logits, probabilities = session.run(part)
             difference = np.abs(logits - expected[first : first + size]).max()
             # max() of Python passes NaN over, np.maximum keeps it
             worst = float(np.maximum(worst, difference))
