@@ -7,9 +7,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-from scipy.signal import firwin, upfirdn
 
 from secateur.core.errors import DataError
+from secateur.signals.polyphase import kaiser_low_pass, up_filter_down
 from secateur.signals.recording import ArraySource, WaveformSource
 
 # Kaiser-windowed low pass: 80 dB of stop band from the lower of the two Nyquist rates on, flat up to
@@ -44,7 +44,7 @@ def rate_ratio(from_hz: float, to_hz: float) -> tuple[int, int]:
 def _low_pass(up: int, down: int) -> tuple[np.ndarray, int]:
     """Return the filter and its delay in output samples, led by zeros so that the delay is a whole one."""
     widest = max(up, down)
-    taps = up * firwin(2 * _HALF_LENGTH * widest + 1, _CUTOFF / widest, window=("kaiser", _KAISER_BETA))
+    taps = up * kaiser_low_pass(2 * _HALF_LENGTH * widest + 1, _CUTOFF / widest, _KAISER_BETA)
     delay = -(-_HALF_LENGTH * widest // down)
     lead = delay * down - _HALF_LENGTH * widest
     return np.concatenate([np.zeros(lead), taps]).astype(np.float32), delay
@@ -98,9 +98,8 @@ class ResampledReader:
         samples = self.source.read(max(first, 0), min(last, n_samples))
         samples = np.pad(samples, ((0, 0), (max(-first, 0), max(last - n_samples, 0))), mode="edge")
         taps, delay = _low_pass(up, down)
-        filtered = upfirdn(taps, samples, up, down, axis=-1)
         offset = start - first_block * up + delay
-        return filtered[:, offset : offset + stop - start].astype(np.float32, copy=False)
+        return up_filter_down(taps, samples, up, down, offset + stop - start)[:, offset:]
 
 
 def resample(x: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:

@@ -1,0 +1,261 @@
+"""The runtime: a bundle verified, loaded, tried on its golden windows, and then asked for diagnoses."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from secateur.bundle.manifest import MANIFEST_FILE, MANIFEST_LIMIT, Manifest
+from secateur.bundle.session import open_session
+from secateur.bundle.signature import SignatureCheck
+from secateur.bundle.source import read_file
+from secateur.bundle.verify import check_bundle, golden_difference
+from secateur.core.errors import ConfigError, DataError
+from secateur.edge.windows import Usability, cut_windows, source_at_model_rate
+from secateur.signals.kinematics import FaultOrders
+from secateur.signals.recording import ArraySource, WaveformSource
+
+BATCH_WINDOWS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowDiagnoses:
+    """What the model says about consecutive windows.
+
+    Attributes
+    ----------
+    starts_s : ndarray of float64, shape (n,)
+        Where each window begins.
+    probabilities : ndarray of float32, shape (n, classes)
+        In the order of the manifest's labels; NaN where a window is not usable.
+    usability : tuple of Usability
+        "usable", or why a window is not.
+    """
+
+    starts_s: np.ndarray
+    probabilities: np.ndarray
+    usability: tuple[Usability, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What the model says about one burst.
+
+    Attributes
+    ----------
+    label : str
+        The class of highest probability.
+    probabilities : dict of str to float
+        Mean over the burst's windows.
+    windows : int
+        Windows that the burst was cut into.
+    latency_ms : float
+        From the waveform to the probabilities, resampling and windowing included.
+    model : str
+        Name of the bundle.
+    version : str
+        First 12 digits of the SHA-256 of its manifest, which holds the hash of every other file.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    windows: int
+    latency_ms: float
+    model: str
+    version: str
+
+
+class Runtime:
+    """A bundle that is safe to use: nothing is loaded before its files are what the manifest says.
+
+    Parameters
+    ----------
+    bundle : Path
+        Folder or ``.sct`` archive.
+    trusted : sequence of Path
+        PEM files of public keys; if any is given, the bundle must be signed by one of them.
+    threads : int
+        Threads of one operator. One is the fastest choice beside other work on a small device.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    signature : SignatureCheck
+    version : str
+        First 12 digits of the manifest's SHA-256.
+    golden_max_abs_diff : float
+        Largest difference of logits on the golden windows, on this machine.
+
+    Raises
+    ------
+    CheckpointError
+        If the bundle is altered, cut short, of a newer schema, or not signed as required.
+    ExportError
+        If its runtime cannot load it or does not reproduce the golden windows.
+    """
+
+    manifest: Manifest
+    signature: SignatureCheck
+
+    def __init__(self, bundle: str | Path, *, trusted: Sequence[Path] = (), threads: int = 1) -> None:
+        if threads < 1:
+            raise ConfigError(f"{threads} threads; give at least 1.")
+        checked = check_bundle(Path(bundle), trusted=trusted)
+        self.manifest, self.signature = checked.manifest, checked.signature
+        content = read_file(checked.source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
+        self.version = hashlib.sha256(content).hexdigest()[:12]
+        self._session = open_session(checked.source, checked.manifest, threads=threads)
+        self.golden_max_abs_diff = golden_difference(checked, self._session)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.manifest.labels
+
+    @property
+    def window_s(self) -> float:
+        """Length of a window in seconds."""
+        return self.manifest.window_length / self.manifest.sampling_rate_hz
+
+    def predict(
+        self, windows: np.ndarray, *, shaft_rate_hz: float = 0.0, fault_orders: FaultOrders | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run the model on windows that have its length and rate.
+
+        Parameters
+        ----------
+        windows : ndarray of float32, shape (n, window_length)
+        shaft_rate_hz : float
+            Turns a second; 0 if unknown.
+        fault_orders : FaultOrders, optional
+            Of the bearing; None if unknown.
+
+        Returns
+        -------
+        logits, probabilities : ndarray of float32, shape (n, classes)
+
+        Raises
+        ------
+        DataError
+            If the windows have another length, or hold NaN or infinity.
+        """
+        length = self.manifest.window_length
+        if windows.ndim != 2 or windows.shape[1] != length:
+            raise DataError(f"windows of shape {windows.shape} were given; the model takes (n, {length}).")
+        if not np.isfinite(windows).all():
+            raise DataError("a window holds NaN or infinite samples; all must be finite.")
+        orders = np.zeros(4, dtype=np.float32) if fault_orders is None else fault_orders.as_array()
+        count = len(windows)
+        return self._session.run(
+            {
+                "waveform": windows,
+                "shaft_rate_hz": np.full(count, shaft_rate_hz, dtype=np.float32),
+                "fault_orders": np.tile(orders, (count, 1)),
+            }
+        )
+
+    def stream(
+        self,
+        source: WaveformSource,
+        *,
+        sampling_rate_hz: float,
+        channel: int = 0,
+        shaft_rate_hz: float = 0.0,
+        fault_orders: FaultOrders | None = None,
+        hop_s: float | None = None,
+    ) -> Iterator[WindowDiagnoses]:
+        """Diagnose a waveform of any length window by window, in memory that does not depend on its length.
+
+        Parameters
+        ----------
+        source : WaveformSource
+            Read piece by piece.
+        sampling_rate_hz : float
+            Its rate; resampled if the manifest allows it.
+        channel : int
+            Number of the channel.
+        shaft_rate_hz, fault_orders
+            As for :meth:`predict`.
+        hop_s : float, optional
+            Seconds from one window's start to the next; default: windows side by side.
+
+        Yields
+        ------
+        WindowDiagnoses
+            Some windows at a time. A window with NaN, or without any movement, is passed over and marked.
+
+        Raises
+        ------
+        DataError
+            If the rate is not allowed, the channel is not there, or the waveform is shorter than a window.
+        """
+        rate, length = self.manifest.sampling_rate_hz, self.manifest.window_length
+        series = source_at_model_rate(source, sampling_rate_hz, self.manifest)
+        hop = length if hop_s is None else round(hop_s * rate)
+        for starts, windows, usability in cut_windows(
+            series, length=length, hop=hop, channel=channel, batch=BATCH_WINDOWS
+        ):
+            usable = np.array([entry == "usable" for entry in usability])
+            probabilities = np.full((len(windows), len(self.labels)), np.nan, dtype=np.float32)
+            if usable.any():
+                _, probabilities[usable] = self.predict(
+                    windows[usable], shaft_rate_hz=shaft_rate_hz, fault_orders=fault_orders
+                )
+            yield WindowDiagnoses(starts_s=starts / rate, probabilities=probabilities, usability=usability)
+
+    def diagnose(
+        self,
+        waveform: np.ndarray,
+        *,
+        sampling_rate_hz: float,
+        shaft_rate_hz: float = 0.0,
+        fault_orders: FaultOrders | None = None,
+    ) -> Diagnosis:
+        """Diagnose one burst: the mean of its windows' probabilities.
+
+        Parameters
+        ----------
+        waveform : ndarray, shape (samples,)
+            At least one window long; windows lie side by side and what remains at the end is left out.
+        sampling_rate_hz, shaft_rate_hz, fault_orders
+            As for :meth:`stream`.
+
+        Raises
+        ------
+        DataError
+            As :meth:`stream`, or if any window of the burst is not usable.
+        """
+        started = time.perf_counter()
+        if np.ndim(waveform) != 1:
+            raise DataError(
+                f"a waveform of shape {np.shape(waveform)} was given; give one channel, (samples,)."
+            )
+        parts = list(
+            self.stream(
+                ArraySource(np.asarray(waveform, dtype=np.float32)[None]),
+                sampling_rate_hz=sampling_rate_hz,
+                shaft_rate_hz=shaft_rate_hz,
+                fault_orders=fault_orders,
+            )
+        )
+        for part in parts:
+            for start, usability in zip(part.starts_s, part.usability, strict=True):
+                if usability != "usable":
+                    raise DataError(
+                        f"the waveform is {usability} in the window from {start:.3f} s; check the sensor, or "
+                        "use 'stream', which passes such windows over."
+                    )
+        mean = np.concatenate([part.probabilities for part in parts]).mean(axis=0, dtype=np.float64)
+        return Diagnosis(
+            label=self.labels[int(mean.argmax())],
+            probabilities=dict(zip(self.labels, mean.tolist(), strict=True)),
+            windows=sum(len(part.starts_s) for part in parts),
+            latency_ms=1e3 * (time.perf_counter() - started),
+            model=self.manifest.name,
+            version=self.version,
+        )
