@@ -18,7 +18,17 @@ import typer
 from secateur import __version__
 from secateur.cli.failures import Failure, describe
 
-COMMANDS: tuple[str, ...] = ("compress", "train", "prune", "evaluate", "export", "report", "data")
+COMMANDS: tuple[str, ...] = (
+    "compress",
+    "train",
+    "prune",
+    "evaluate",
+    "inspect",
+    "export",
+    "bundle",
+    "report",
+    "data",
+)
 
 # what typer returns for Ctrl-C inside a command
 INTERRUPTED = 130
