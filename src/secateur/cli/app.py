@@ -17,6 +17,8 @@ import typer
 
 from secateur import __version__
 from secateur.cli.failures import Failure, describe
+from secateur.cli.launched import together
+from secateur.core.processes import team
 
 COMMANDS: tuple[str, ...] = (
     "compress",
@@ -26,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "inspect",
     "export",
     "bundle",
+    "diagnose",
     "report",
     "data",
 )
@@ -119,11 +122,14 @@ def _wrong_usage(error: BaseException) -> Failure | None:
 def _tell(failure: Failure, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"error": failure.message, "kind": failure.kind}))
-    typer.secho(f"error: {failure.message}", fg=typer.colors.RED, err=True)
+    where = "error" if team().writes else f"error in process {team().rank}"
+    typer.secho(f"{where}: {failure.message}", fg=typer.colors.RED, err=True)
 
 
 def main() -> None:
     """Entry point of the console script."""
     # a polite kill cleans up as Ctrl-C does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
+    with together():
+        exit_code = run(sys.argv[1:])
+    sys.exit(exit_code)

@@ -7,8 +7,8 @@ from pathlib import Path
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.readers.description import Description, RecordingEntry, orders_of, read_description
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
-from secateur.signals.sources.delimited import TextFormat
 from secateur.signals.sources.open import open_source
+from secateur.signals.sources.text_format import TextFormat
 from secateur.signals.sources.wav import WavSource
 
 DESCRIPTION_NAMES = ("recordings.yaml", "recordings.yml")

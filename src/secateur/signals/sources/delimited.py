@@ -6,7 +6,6 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow
@@ -14,29 +13,10 @@ from pyarrow import csv
 
 from secateur.core.errors import DataError
 from secateur.signals.sources.orientation import checked_range
+from secateur.signals.sources.text_format import DEFAULT_TEXT, TextFormat
 
 LINES_PER_MARK = 4096
 _DELIMITERS = (";", "\t", ",", " ")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextFormat:
-    """How numbers are written in a text file.
-
-    Parameters
-    ----------
-    delimiter : str or None
-        The sign between columns; None to take the first of semicolon, tabulator, comma and space that
-        the first line holds.
-    decimal : {'.', ','}
-        The decimal sign.
-    skip_lines : int
-        Lines before the header, or before the first row if there is none.
-    """
-
-    delimiter: str | None = None
-    decimal: Literal[".", ","] = "."
-    skip_lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +56,7 @@ class DelimitedSource:
 
     path: Path
     columns: tuple[str, ...] = ()
-    text: TextFormat = TextFormat()
+    text: TextFormat = DEFAULT_TEXT
 
     @cached_property
     def _index(self) -> _Index:

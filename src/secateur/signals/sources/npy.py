@@ -24,8 +24,8 @@ class NpySource:
 
     path: Path
 
-    @cached_property
     def _table(self) -> np.ndarray:
+        """Map the file anew: pages of a mapping that is kept would pile up in memory as they are read."""
         try:
             stored = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
@@ -34,17 +34,21 @@ class NpySource:
             raise DataError(f"{self.path} is not a whole NPY file of numbers ({error}).") from None
         return channels_first(stored, self.path)
 
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
+        return self._table().shape
+
     @property
     def n_channels(self) -> int:
         """Number of channels."""
-        return self._table.shape[0]
+        return self._shape[0]
 
     @property
     def n_samples(self) -> int:
         """Samples per channel."""
-        return self._table.shape[1]
+        return self._shape[1]
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return samples ``start`` to ``stop`` as float32 of shape (channels, stop - start)."""
         start, stop = checked_range(start, stop, self.n_samples, self.path)
-        return self._table[:, start:stop].astype(np.float32)
+        return self._table()[:, start:stop].astype(np.float32)

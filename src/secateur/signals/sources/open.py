@@ -6,16 +6,10 @@ from pathlib import Path
 
 from secateur.core.errors import DataError
 from secateur.signals.recording import WaveformSource
-from secateur.signals.sources.delimited import DelimitedSource, TextFormat
-from secateur.signals.sources.mat import MatSource, mat_variables
-from secateur.signals.sources.npy import NpySource
-from secateur.signals.sources.npz import NpzSource, npz_members
-from secateur.signals.sources.parquet import ParquetSource
-from secateur.signals.sources.wav import WavSource
+from secateur.signals.sources.text_format import DEFAULT_TEXT, TextFormat
 
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (*DELIMITED_SUFFIXES, ".wav", ".flac", ".mat", ".npy", ".npz", ".parquet")
-DEFAULT_TEXT = TextFormat()
 
 
 def open_source(
@@ -45,20 +39,33 @@ def open_source(
         If the format is not supported, the file is damaged or the columns do not fit.
     """
     suffix = path.suffix.lower()
+    # each reader brings a library of its own; a device that reads WAV need not load the rest
     if suffix in DELIMITED_SUFFIXES:
+        from secateur.signals.sources.delimited import DelimitedSource
+
         lines = DelimitedSource(path, columns, text)
         return lines, lines.channels
     if suffix == ".parquet":
+        from secateur.signals.sources.parquet import ParquetSource
+
         table = ParquetSource(path, columns)
         return table, table.channels
     if suffix in (".wav", ".flac"):
+        from secateur.signals.sources.wav import WavSource
+
         return _unnamed(WavSource(path), columns, path)
     if suffix == ".npy":
+        from secateur.signals.sources.npy import NpySource
+
         return _unnamed(NpySource(path), columns, path)
     if suffix == ".npz":
+        from secateur.signals.sources.npz import NpzSource, npz_members
+
         names = columns or _only([n for n in npz_members(path) if not n.startswith("scale_")], path)
         return _named(NpzSource(path, names), names)
     if suffix == ".mat":
+        from secateur.signals.sources.mat import MatSource, mat_variables
+
         names = columns or _only([n for n, shape in mat_variables(path).items() if max(shape) > 1], path)
         return _named(MatSource(path, names), names)
     raise DataError(f"{path}: files ending in '{path.suffix}' are not read; allowed: {', '.join(SUFFIXES)}.")
