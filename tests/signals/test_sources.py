@@ -16,12 +16,13 @@ from scipy.io import savemat
 
 from secateur.core.errors import DataError
 from secateur.signals.sources.decoded import PIECES, DecodedPieces
-from secateur.signals.sources.delimited import DelimitedSource, TextFormat
+from secateur.signals.sources.delimited import DelimitedSource
 from secateur.signals.sources.mat import MatSource, mat_value
 from secateur.signals.sources.npy import NpySource
 from secateur.signals.sources.npz import NpzSource
 from secateur.signals.sources.open import open_source
 from secateur.signals.sources.parquet import ParquetSource
+from secateur.signals.sources.text_format import TextFormat
 from secateur.signals.sources.wav import WavSource
 
 N = 10_000

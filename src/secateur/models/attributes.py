@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 from torch import nn
+
+
+class OwnConfig:
+    """A model's configuration as one module sees it: some values its own, all others those of the model.
+
+    A copy would not do: what is changed later in the model's configuration, such as the attention kernel,
+    must reach the module too.
+
+    Parameters
+    ----------
+    shared : object
+        The model's configuration.
+    own : dict
+        What differs.
+    """
+
+    def __init__(self, shared: Any, own: dict[str, Any]) -> None:
+        self.__dict__.update(_shared=shared, _own=own)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        own = self.__dict__["_own"]
+        return own[name] if name in own else getattr(self.__dict__["_shared"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._own[name] = value
 
 
 def read_attribute(module: nn.Module, path: str) -> Any:
@@ -19,16 +45,16 @@ def read_attribute(module: nn.Module, path: str) -> Any:
 def set_attribute(module: nn.Module, path: str, value: Any) -> None:
     """Set the attribute at a dotted path.
 
-    Where the path leads through ``config``, which all modules of a model share, the module is first given a
-    copy of its own, unless the value is there already.
+    Where the path leads through ``config``, which all modules of a model share, the module is first given
+    one of its own, unless the value is there already.
     """
     *owners, name = path.split(".")
     holder: Any = module
     for owner in owners:
         former, holder = holder, getattr(holder, owner)
-        if owner == "config":
+        if owner == "config" and not isinstance(holder, OwnConfig):
             if getattr(holder, name) == value:
                 return
-            holder = copy(holder)
+            holder = OwnConfig(holder, {})
             setattr(former, owner, holder)
     setattr(holder, name, value)

@@ -13,8 +13,6 @@ from secateur.structure.closure import LayerWidths
 from secateur.structure.plan import LayerPlan
 from secateur.structure.spec import HeadInput
 
-ATTRIBUTE = "secateur_head_inputs"
-
 
 @dataclass(frozen=True, kw_only=True)
 class KeptHeads:
@@ -51,10 +49,9 @@ class KeptHeads:
     def selected(self, value: Tensor) -> Tensor:
         """Return the entries of the kept heads, laid out as they were."""
         heads = torch.tensor(self.heads, device=value.device)
-        if not self.entry.batched:
-            return value.index_select(1, heads)
-        by_head = value.unflatten(0, (-1, self.dense_heads))
-        return by_head.index_select(1, heads).flatten(0, 1)
+        if value.ndim == 3:
+            return value.unflatten(0, (-1, self.dense_heads)).index_select(1, heads).flatten(0, 1)
+        return value if value.shape[1] == 1 else value.index_select(1, heads)
 
 
 def keep_heads_of_inputs(module: nn.Module, entry: HeadInput, widths: LayerWidths, kept: LayerPlan) -> None:
@@ -76,7 +73,7 @@ def keep_heads_of_inputs(module: nn.Module, entry: HeadInput, widths: LayerWidth
         for position, group in enumerate(kept.groups)
         for head in kept.heads_of(position, widths.heads_per_group)
     ]
-    former: KeptHeads | None = getattr(module, ATTRIBUTE, None)
+    former: KeptHeads | None = getattr(module, f"kept_heads_of_{entry.argument}", None)
     if former is None:
         dense_heads, heads = widths.heads, tuple(present)
         position = list(inspect.signature(module.forward).parameters).index(entry.argument)
@@ -84,9 +81,9 @@ def keep_heads_of_inputs(module: nn.Module, entry: HeadInput, widths: LayerWidth
         dense_heads, position = former.dense_heads, former.position
         heads = tuple(former.heads[head] for head in present)
         for key, hook in list(module._forward_pre_hooks.items()):
-            if isinstance(hook, KeptHeads):
+            if isinstance(hook, KeptHeads) and hook.entry == entry:
                 del module._forward_pre_hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
     selecting = KeptHeads(entry=entry, position=position, heads=heads, dense_heads=dense_heads)
-    setattr(module, ATTRIBUTE, selecting)
+    setattr(module, f"kept_heads_of_{entry.argument}", selecting)
     module.register_forward_pre_hook(selecting, with_kwargs=True)

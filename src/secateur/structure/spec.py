@@ -123,15 +123,12 @@ class HeadInput(_Strict):
     module : str
         The module whose ``forward`` takes it by keyword or position.
     argument : str
-        Its name in the signature.
-    batched : bool
-        Whether its first axis holds batch and heads together (batch * heads); else its second axis holds
-        the heads.
+        Its name in the signature. A tensor of three axes holds batch and heads together in its first; one
+        of four axes holds heads in its second, or 1 where it is the same for all.
     """
 
     module: str
     argument: str
-    batched: bool
 
 
 class AttentionSpec(_Strict):

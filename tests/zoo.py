@@ -1,0 +1,303 @@
+"""A tiny random model of every supported family and variant, from the real configuration classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import transformers
+
+VOCABULARY = 61
+SPECIAL = {"bos_token_id": 1, "eos_token_id": None, "pad_token_id": 0}
+LLAMA_LIKE = {
+    "hidden_size": 32,
+    "intermediate_size": 12,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "vocab_size": VOCABULARY,
+    **SPECIAL,
+}
+ENCODER = {
+    "hidden_size": 32,
+    "intermediate_size": 12,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specimen:
+    """One tiny model.
+
+    Parameters
+    ----------
+    name : str
+        For test names.
+    family : str
+        Specification that describes it.
+    model : str
+        Class name in transformers.
+    config : str
+        Configuration class name.
+    settings : dict
+        Its arguments.
+    inputs : str
+        What the model takes: "tokens", "pixels" or "sound".
+    """
+
+    name: str
+    family: str
+    model: str
+    config: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: str = "tokens"
+
+    def build(self, **changes: Any) -> Any:
+        """Return the model in evaluation mode, every parameter random and none at a special value."""
+        config = getattr(transformers, self.config)(**{**self.settings, **changes})
+        model = getattr(transformers, self.model)(config)
+        draw = torch.Generator().manual_seed(7)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                noise = torch.randn(parameter.shape, generator=draw)
+                scale, centre = (0.3, 1.0) if "norm" in name and name.endswith("weight") else (0.15, 0.0)
+                parameter.copy_(centre + scale * noise)
+        if getattr(model, "generation_config", None) is not None:
+            model.generation_config.eos_token_id = None
+        return model.eval()
+
+    def batch(self, length: int = 9) -> dict[str, torch.Tensor]:
+        """Return two samples of input."""
+        return INPUTS[self.inputs](length)
+
+    @property
+    def generates(self) -> bool:
+        """Whether it generates tokens."""
+        return self.model.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+
+
+def _tokens(length: int) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(3)
+    return {"input_ids": torch.randint(4, VOCABULARY, (2, length), generator=draw)}
+
+
+def _pixels(_length: int) -> dict[str, torch.Tensor]:
+    return {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))}
+
+
+def _sound(length: int) -> dict[str, torch.Tensor]:
+    draw = torch.Generator().manual_seed(3)
+    return {
+        "input_features": torch.randn(2, 8, 20, generator=draw),
+        "decoder_input_ids": torch.randint(4, VOCABULARY, (2, length), generator=draw),
+    }
+
+
+INPUTS: dict[str, Callable[[int], dict[str, torch.Tensor]]] = {
+    "tokens": _tokens,
+    "pixels": _pixels,
+    "sound": _sound,
+}
+
+
+def _llama_like(family: str, stem: str, name: str | None = None, **settings: Any) -> Specimen:
+    return Specimen(
+        name=name or family,
+        family=family,
+        model=f"{stem}ForCausalLM",
+        config=f"{stem}Config",
+        settings={**LLAMA_LIKE, **settings},
+    )
+
+
+SLIDING = {"sliding_window": 4}
+
+ZOO: tuple[Specimen, ...] = (
+    Specimen(
+        name="gpt2",
+        family="gpt2",
+        model="GPT2LMHeadModel",
+        config="GPT2Config",
+        settings={
+            "n_layer": 3, "n_embd": 32, "n_head": 4, "n_inner": 12, "n_positions": 64,
+            "vocab_size": VOCABULARY, **SPECIAL,
+        },
+    ),
+    Specimen(
+        name="gpt_neo",
+        family="gpt_neo",
+        model="GPTNeoForCausalLM",
+        config="GPTNeoConfig",
+        settings={
+            "num_layers": 3, "hidden_size": 32, "num_heads": 4, "intermediate_size": 12, "window_size": 4,
+            "attention_types": [[["global", "local", "global"], 1]], "max_position_embeddings": 64,
+            "vocab_size": VOCABULARY, **SPECIAL,
+        },
+    ),
+    *(
+        Specimen(
+            name=name,
+            family="gpt_neox",
+            model="GPTNeoXForCausalLM",
+            config="GPTNeoXConfig",
+            settings={
+                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, **SPECIAL, **settings,
+            },
+        )
+        for name, settings in (
+            ("gpt_neox", {}),
+            ("gpt_neox_sequential", {"use_parallel_residual": False, "attention_bias": False}),
+        )
+    ),
+    *(
+        Specimen(
+            name=name,
+            family=family,
+            model="OPTForCausalLM",
+            config="OPTConfig",
+            settings={
+                "hidden_size": 32, "ffn_dim": 12, "num_hidden_layers": 3, "num_attention_heads": 4,
+                "max_position_embeddings": 64, "word_embed_proj_dim": 32, "vocab_size": VOCABULARY,
+                **SPECIAL, **settings,
+            },
+        )
+        for name, family, settings in (
+            ("opt", "opt", {}),
+            ("opt_post", "opt_post", {"do_layer_norm_before": False, "word_embed_proj_dim": 16}),
+        )
+    ),
+    Specimen(
+        name="bloom",
+        family="bloom",
+        model="BloomForCausalLM",
+        config="BloomConfig",
+        settings={"hidden_size": 32, "n_layer": 3, "n_head": 4, "vocab_size": VOCABULARY, **SPECIAL},
+    ),
+    *(
+        Specimen(
+            name=name,
+            family="phi",
+            model="PhiForCausalLM",
+            config="PhiConfig",
+            settings={
+                **ENCODER, "num_key_value_heads": 2, "max_position_embeddings": 64,
+                "vocab_size": VOCABULARY, **SPECIAL, **settings,
+            },
+        )
+        for name, settings in (("phi", {}), ("phi_qk_norm", {"qk_layernorm": True}))
+    ),
+    *(
+        Specimen(
+            name=name,
+            family=name.removesuffix("_alibi").removesuffix("_sequential"),
+            model="FalconForCausalLM",
+            config="FalconConfig",
+            settings={
+                "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "ffn_hidden_size": 12,
+                "vocab_size": VOCABULARY, "bias": True, **SPECIAL, **settings,
+            },
+        )
+        for name, settings in (
+            ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False}),
+            ("falcon_mqa", {"multi_query": True, "alibi": False}),
+            ("falcon_mqa_sequential", {"multi_query": True, "alibi": False, "parallel_attn": False}),
+            ("falcon_mha", {"multi_query": False, "alibi": False}),
+            ("falcon_mha_alibi", {"multi_query": False, "alibi": True, "parallel_attn": False}),
+        )
+    ),
+    Specimen(
+        name="bert",
+        family="bert",
+        model="BertForMaskedLM",
+        config="BertConfig",
+        settings={**ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0},
+    ),
+    Specimen(
+        name="roberta",
+        family="roberta",
+        model="RobertaForMaskedLM",
+        config="RobertaConfig",
+        settings={**ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0},
+    ),
+    Specimen(
+        name="distilbert",
+        family="distilbert",
+        model="DistilBertForMaskedLM",
+        config="DistilBertConfig",
+        settings={
+            "dim": 32, "hidden_dim": 12, "n_layers": 3, "n_heads": 4, "max_position_embeddings": 64,
+            "vocab_size": VOCABULARY, "pad_token_id": 0,
+        },
+    ),
+    Specimen(
+        name="vit",
+        family="vit",
+        model="ViTForImageClassification",
+        config="ViTConfig",
+        settings={**ENCODER, "image_size": 16, "patch_size": 4, "num_labels": 5},
+        inputs="pixels",
+    ),
+    Specimen(
+        name="whisper",
+        family="whisper",
+        model="WhisperForConditionalGeneration",
+        config="WhisperConfig",
+        settings={
+            "d_model": 32, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4, "encoder_ffn_dim": 12, "decoder_ffn_dim": 12, "num_mel_bins": 8,
+            "max_source_positions": 10, "max_target_positions": 64, "vocab_size": VOCABULARY,
+            "decoder_start_token_id": 1, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+            "suppress_tokens": None, "begin_suppress_tokens": None,
+        },
+        inputs="sound",
+    ),
+    _llama_like("llama", "Llama"),
+    _llama_like(
+        "llama", "Llama", "llama_biased", attention_bias=True, mlp_bias=True, tie_word_embeddings=True
+    ),
+    _llama_like("mistral", "Mistral", **SLIDING),
+    _llama_like(
+        "qwen2", "Qwen2", use_sliding_window=True, max_window_layers=1, **SLIDING
+    ),
+    _llama_like("qwen3", "Qwen3"),
+    _llama_like("gemma", "Gemma", num_key_value_heads=1),
+    _llama_like("gemma2", "Gemma2", query_pre_attn_scalar=8, **SLIDING),
+    Specimen(
+        name="gemma3",
+        family="gemma3",
+        model="Gemma3ForCausalLM",
+        config="Gemma3TextConfig",
+        settings={**LLAMA_LIKE, "query_pre_attn_scalar": 8, "sliding_window_pattern": 2, **SLIDING},
+    ),
+    _llama_like("phi3", "Phi3"),
+    _llama_like("glm", "Glm", attention_bias=True),
+    Specimen(
+        name="starcoder2",
+        family="starcoder2",
+        model="Starcoder2ForCausalLM",
+        config="Starcoder2Config",
+        settings={key: value for key, value in LLAMA_LIKE.items() if key != "head_dim"},
+    ),
+    *(
+        Specimen(
+            name=name,
+            family="stablelm",
+            model="StableLmForCausalLM",
+            config="StableLmConfig",
+            settings={
+                **{key: value for key, value in LLAMA_LIKE.items() if key != "head_dim"}, **settings,
+            },
+        )
+        for name, settings in (
+            ("stablelm", {"use_qkv_bias": True}),
+            ("stablelm_parallel", {"use_parallel_residual": True}),
+        )
+    ),
+    _llama_like("olmo2", "Olmo2"),
+    _llama_like("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1]),
+)  # fmt: skip
