@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from secateur.core.errors import CheckpointError
 from secateur.core.files import sha256_of
-from secateur.models import checkpoint
+from secateur.models import checkpoint, checkpoint_diagnoser, checkpoint_files
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.presets import build_preset
@@ -271,7 +271,7 @@ def test_unreadable_file_is_refused(saved, monkeypatch):
     def denied(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(checkpoint, "sha256_of", denied)
+    monkeypatch.setattr(checkpoint_files, "sha256_of", denied)
     with pytest.raises(CheckpointError, match="Permission denied"):
         checkpoint.load(folder)
 
@@ -299,7 +299,7 @@ def test_failed_saving_leaves_the_former_checkpoint(saved, monkeypatch):
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full_disk)
+    monkeypatch.setattr(checkpoint_diagnoser, "save_file", full_disk)
     with pytest.raises(CheckpointError, match="No space left"):
         checkpoint.save(cut, folder, plan=plan)
     assert [path.name for path in folder.parent.iterdir()] == ["pruned"]
@@ -329,13 +329,13 @@ def test_saving_notices_other_logits(saved, tmp_path):
 
 def test_a_buffer_without_value_is_never_let_through(saved, monkeypatch):
     _, _, folder = saved
-    build = checkpoint.skeleton
+    build = checkpoint_diagnoser.skeleton
 
     def forgetful(*arguments):
         model = build(*arguments)
         model.register_buffer("window", torch.empty(3, device="meta"), persistent=False)
         return model
 
-    monkeypatch.setattr(checkpoint, "skeleton", forgetful)
+    monkeypatch.setattr(checkpoint_diagnoser, "skeleton", forgetful)
     with pytest.raises(CheckpointError, match="'window' has no value"):
         checkpoint.load(folder)

@@ -7,7 +7,8 @@ import torch
 
 from secateur.core.errors import ConfigError, PlanError
 from secateur.models.binding import bind
-from secateur.recovery.refit import Moments, refit, solve
+from secateur.recovery.least_squares import Moments, solve
+from secateur.recovery.refit import refit
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.training.batches import forward

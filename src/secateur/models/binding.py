@@ -129,11 +129,13 @@ class BoundLayer:
         """Kinds of unit inside this block."""
         return self.stack.kinds
 
-    def units(self, kind: WidthKind) -> int:
+    def units(self, kind: UnitKind) -> int:
         """Return how many units of ``kind`` the block has."""
         widths = self.widths
         return {
+            "layer": 1,
             "group": widths.groups,
+            "head": widths.heads,
             "cross_group": widths.cross_groups,
             "channel": widths.channels,
         }[kind]

@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.core.errors import PlanError
 from secateur.models.binding import bind
-from secateur.models.vocabulary import resize_vocabulary
+from secateur.models.vocabulary import keep_vocabulary
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import block_tensor_shapes
 from secateur.structure.plan import PruningPlan
@@ -40,6 +40,8 @@ def skeleton(build: Callable[[], Model], plan: PruningPlan) -> Model:
     """
     with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
         model = build()
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()  # each parameter moved to the meta device by itself
     bound = bind(model)
     if (plan.family, plan.shape) != (bound.spec.family, bound.shape):
         raise PlanError(
@@ -63,5 +65,5 @@ def skeleton(build: Callable[[], Model], plan: PruningPlan) -> Model:
                 setattr(norm, name, nn.Parameter(torch.empty(shapes[f"{path}.{name}"], device="meta")))
         layer.update_attributes(LayerWidths.of(result, layer.index))
     if plan.tokens is not None:
-        resize_vocabulary(model, len(plan.tokens))
+        keep_vocabulary(model, plan.tokens)
     return model

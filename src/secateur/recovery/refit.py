@@ -2,14 +2,15 @@
 
 A cut takes units out of the input of each output projection. The units that stay are correlated
 with those that left, so better weights for them exist in closed form: the ones whose output is
-closest to the dense projection's output on calibration windows. Projections are re-fitted from the
-first layer to the last, each on the input that the layers before it, already re-fitted, now give.
+closest to the dense projection's output on calibration samples. Blocks are re-fitted from the
+first to the last, each on the stream that the blocks before it, already re-fitted, now give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -17,10 +18,12 @@ from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, PlanError
 from secateur.core.progress import progress
-from secateur.models.binding import BoundLayer, bind
+from secateur.models.binding import BoundLayer, BoundModel, bind
+from secateur.models.block_inputs import BlockCall, BlockInputs, inputs_of_run
+from secateur.models.calls import Batch, rows, run
+from secateur.recovery.least_squares import Moments, solve
 from secateur.structure.plan import PruningPlan
-from secateur.structure.spec import WidthKind
-from secateur.training.batches import Batch, forward
+from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 HELD_OUT_EVERY = 4
 
@@ -38,10 +41,10 @@ class ProjectionRefit:
         Index in the cut and in the dense model.
     projection : {'attention_output', 'ffn_output'}
     residual_before, residual_after : float
-        Squared distance to the dense output over its squared size, on held-out windows, with the
+        Squared distance to the dense output over its squared size, on held-out samples, with the
         former and the present weights.
     adopted : bool
-        Whether the new weights were taken; if they did not help on held-out windows they were not.
+        Whether the new weights were taken; if they did not help on held-out samples they were not.
     """
 
     layer: int
@@ -59,7 +62,7 @@ class RefitReport:
     Parameters
     ----------
     windows : int
-        Calibration windows, held-out ones included.
+        Calibration samples (windows, or blocks of tokens), held-out ones included.
     adopted : int
         Projections that took new weights.
     projections : tuple of ProjectionRefit
@@ -69,104 +72,6 @@ class RefitReport:
     windows: int
     adopted: int
     projections: tuple[ProjectionRefit, ...]
-
-
-class _ReachedError(Exception):
-    """Ends a forward pass at the projection of interest."""
-
-
-@torch.no_grad()
-def _seen_by(model: nn.Module, projection: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return input and output of a projection on a batch, float64, (windows, tokens, features)."""
-    seen = []
-
-    def catch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.extend([inputs[0].double(), output.double()])
-        raise _ReachedError
-
-    handle = projection.register_forward_hook(catch)
-    try:
-        forward(model, batch)
-    except _ReachedError:
-        pass
-    finally:
-        handle.remove()
-    return seen[0], seen[1]
-
-
-@dataclass(kw_only=True)
-class Moments:
-    """Sums over tokens of inputs ``x`` and residuals ``r``, in float64, of constant size.
-
-    Parameters
-    ----------
-    n_inputs, n_outputs : int
-    """
-
-    n_inputs: int
-    n_outputs: int
-    tokens: int = 0
-    target_square: float = 0.0
-    rr: float = 0.0
-    xx: Tensor = field(init=False)
-    xr: Tensor = field(init=False)
-    x: Tensor = field(init=False)
-    r: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.xx = torch.zeros(self.n_inputs, self.n_inputs, dtype=torch.float64)
-        self.xr = torch.zeros(self.n_inputs, self.n_outputs, dtype=torch.float64)
-        self.x = torch.zeros(self.n_inputs, dtype=torch.float64)
-        self.r = torch.zeros(self.n_outputs, dtype=torch.float64)
-
-    def add(self, inputs: Tensor, residuals: Tensor, targets: Tensor) -> None:
-        """Add tokens: float64 of shape (..., features)."""
-        x, r = inputs.flatten(0, -2).cpu(), residuals.flatten(0, -2).cpu()
-        self.tokens += len(x)
-        self.target_square += float(targets.square().sum())
-        self.rr += float(r.square().sum())
-        self.xx += x.T @ x
-        self.xr += x.T @ r
-        self.x += x.sum(dim=0)
-        self.r += r.sum(dim=0)
-
-    def squared_residual(self, change: Tensor, shift: Tensor) -> float:
-        """Sum of ``|r - change x - shift|^2`` over the tokens; ``change`` is (outputs, inputs)."""
-        total = self.rr - 2 * (change.T * self.xr).sum() + ((change @ self.xx) * change).sum()
-        total += self.tokens * shift.square().sum() - 2 * shift @ (self.r - change @ self.x)
-        return float(total)
-
-
-def solve(moments: Moments, *, ridge: float, has_bias: bool) -> tuple[Tensor, Tensor]:
-    """Return the change of weight and bias that brings the residual down most, shrunk towards none.
-
-    Minimises ``sum |r - D x - d|^2 + tokens * lambda * |D|^2`` with ``lambda`` as ``ridge`` times the
-    mean variance of the inputs (their mean square where there is no bias), so that directions which
-    calibration hardly excites keep the weights they have.
-
-    Parameters
-    ----------
-    moments : Moments
-    ridge : float
-    has_bias : bool
-        Without one, ``d`` is 0.
-
-    Returns
-    -------
-    (Tensor, Tensor)
-        ``D`` of shape (outputs, inputs) and ``d`` of shape (outputs,), float64.
-    """
-    n = moments.tokens
-    covariance, cross = moments.xx / n, moments.xr / n
-    mean_x, mean_r = moments.x / n, moments.r / n
-    if has_bias:
-        covariance = covariance - torch.outer(mean_x, mean_x)
-        cross = cross - torch.outer(mean_x, mean_r)
-    strength = ridge * covariance.diagonal().mean().clamp_min(1e-30)
-    damped = covariance + strength * torch.eye(len(covariance), dtype=torch.float64)
-    change = torch.linalg.solve(damped, cross).T
-    shift = mean_r - change @ mean_x if has_bias else torch.zeros_like(mean_r)
-    return change, shift
 
 
 def refit(
@@ -180,17 +85,18 @@ def refit(
     """Re-fit every output projection of a cut model, in place.
 
     The target of a projection is the dense model's output of the same projection in the same layer.
-    That holds also for a layer before removed ones: it is not asked to stand in for them.
+    That holds also for a layer before removed ones: it is not asked to stand in for them. Both models are run
+    once, block by block; what is held of each sample is its residual stream.
 
     Parameters
     ----------
     model : nn.Module
-        The cut model.
+        The cut model, of one stack of blocks.
     plan : PruningPlan
         What it keeps, in indices of ``dense``.
     dense : nn.Module
     batches : sequence of dict of Tensor
-        Calibration windows; gone through twice a layer. Every fourth window is held out.
+        Calibration windows or tokens. Every fourth sample is held out.
     ridge : float
         Strength of the pull towards the present weights, relative to the inputs' mean variance.
 
@@ -203,7 +109,9 @@ def refit(
     PlanError
         If the plan does not describe ``model`` as cut from ``dense``.
     ConfigError
-        If there are too few calibration windows to hold any out.
+        If there are too few calibration samples to hold any out.
+    UnsupportedArchitecture
+        If the model is no single stack of blocks.
     """
     bound, bound_dense = bind(model), bind(dense)
     if plan.shape != bound_dense.shape or plan.result != bound.shape:
@@ -211,67 +119,143 @@ def refit(
             f"the plan leads from {plan.shape.summary()} to {plan.result.summary()}, but the models have "
             f"{bound_dense.shape.summary()} and {bound.shape.summary()}; give the plan that made the cut."
         )
-    windows = sum(len(batch["waveform"]) for batch in batches)
-    if windows < HELD_OUT_EVERY:
+    samples = sum(rows(batch) for batch in batches)
+    if samples < HELD_OUT_EVERY:
         raise ConfigError(
-            f"{windows} calibration windows were given; a re-fit needs at least {HELD_OUT_EVERY}."
+            f"{samples} calibration samples were given; a re-fit needs at least {HELD_OUT_EVERY}."
         )
-    modes = model.training, dense.training
-    model.eval()
-    dense.eval()
     records = []
-    with progress("re-fitting", 2 * len(bound.layers)) as bar:
+    with _evaluating(model), _evaluating(dense), progress("re-fitting", len(bound.layers)) as bar:
+        teacher, pupil = _Sweep(bound_dense, batches), _Sweep(bound, batches)
         for layer, kept in zip(bound.layers, plan.layers, strict=True):
+            teacher.go_to(kept.index)
+            targets = teacher.outputs(kept.index)
             for name, kind in OUTPUTS.items():
-                reference = bound_dense.layers[kept.index].output(kind)
-                fitted, held_out = _moments(model, layer.output(kind), dense, reference, batches)
+                fitted, held_out = pupil.moments(layer.index, layer.output(kind), targets[name])
                 records.append(_renew(layer, kept.index, name, fitted, held_out, ridge))
-                bar.advance()
-    model.train(modes[0])
-    dense.train(modes[1])
+            pupil.go_to(layer.index + 1)
+            bar.advance()
     return RefitReport(
-        windows=windows, adopted=sum(record.adopted for record in records), projections=tuple(records)
+        windows=samples, adopted=sum(record.adopted for record in records), projections=tuple(records)
     )
 
 
-def _moments(
-    model: nn.Module, own: nn.Module, dense: nn.Module, reference: nn.Module, batches: Sequence[Batch]
-) -> tuple[Moments, Moments]:
-    """Gather the moments of the windows to fit on and of those held out."""
-    fitted = held_out = None
-    first = 0
-    for batch in batches:
-        _, target = _seen_by(dense, reference, batch)
-        inputs, output = _seen_by(model, own, batch)
-        if fitted is None or held_out is None:
-            fitted, held_out = (
-                Moments(n_inputs=inputs.shape[-1], n_outputs=output.shape[-1]) for _ in range(2)
+class _ReachedError(Exception):
+    """Ends a block at the projection of interest."""
+
+
+class _Sweep:
+    """The residual streams of all calibration batches in front of one block after the other."""
+
+    @torch.no_grad()
+    def __init__(self, bound: BoundModel, batches: Sequence[Batch]) -> None:
+        self.layers = bound.layers
+        inputs: list[BlockInputs] = []
+        for batch in batches:
+            found = inputs_of_run(bound, lambda batch=batch: run(bound.model, batch))
+            inputs.append(found.sharing(inputs[-1]) if inputs else found)
+        self.streams = [entry.stream for entry in inputs]
+        self.calls = [entry.calls for entry in inputs]
+        self.position = 0
+
+    @torch.no_grad()
+    def go_to(self, position: int) -> None:
+        """Run the blocks up to ``position``."""
+        while self.position < position:
+            block = self.layers[self.position].module
+            self.streams = [call.run(block, stream) for call, stream in self._at(self.position)]
+            self.position += 1
+
+    @torch.no_grad()
+    def outputs(self, position: int) -> dict[Output, list[Tensor]]:
+        """Return what both output projections of a block put out, batch by batch, and go past the block."""
+        layer = self.layers[position]
+        found: dict[Output, list[Tensor]] = {name: [] for name in OUTPUTS}
+        handles = [
+            layer.output(kind).register_forward_hook(
+                lambda _module, _inputs, output, name=name: found[name].append(output)
             )
-        kept_back = (first + torch.arange(len(inputs))) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-        for part, rows in ((fitted, ~kept_back), (held_out, kept_back)):
-            if rows.any():
-                part.add(inputs[rows], target[rows] - output[rows], target[rows])
-        first += len(inputs)
-    assert fitted is not None
-    assert held_out is not None
-    return fitted, held_out
+            for name, kind in OUTPUTS.items()
+        ]
+        try:
+            self.go_to(position + 1)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found
+
+    @torch.no_grad()
+    def moments(
+        self, position: int, projection: nn.Module, targets: Sequence[Tensor]
+    ) -> tuple[Moments, Moments]:
+        """Gather the moments of the samples to fit on and of those held out."""
+        fitted, held_out = (
+            Moments(n_inputs=_inputs_of(projection), n_outputs=targets[0].shape[-1]) for _ in range(2)
+        )
+        first = 0
+        block = self.layers[position].module
+        for (call, stream), target in zip(self._at(position), targets, strict=True):
+            inputs, output = _seen_by(projection, block, call, stream)
+            kept_back = (first + torch.arange(len(inputs))) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+            for part, chosen in ((fitted, ~kept_back), (held_out, kept_back)):
+                if chosen.any():
+                    gap = target[chosen].double() - output[chosen].double()
+                    part.add(inputs[chosen], gap, target[chosen])
+            first += len(inputs)
+        return fitted, held_out
+
+    def _at(self, position: int) -> Iterator[tuple[BlockCall, Tensor]]:
+        return ((calls[position], stream) for calls, stream in zip(self.calls, self.streams, strict=True))
 
 
+def _seen_by(
+    projection: nn.Module, block: nn.Module, call: BlockCall, stream: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return input and output of a projection, (samples, tokens, features)."""
+    seen: list[Tensor] = []
+
+    def catch(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen.extend([inputs[0], output])
+        raise _ReachedError
+
+    handle = projection.register_forward_hook(catch)
+    try:
+        with suppress(_ReachedError):
+            call.run(block, stream)
+    finally:
+        handle.remove()
+    return seen[0], seen[1]
+
+
+def _inputs_of(projection: nn.Module) -> int:
+    return projection.in_features if isinstance(projection, nn.Linear) else projection.weight.shape[0]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@torch.no_grad()
 def _renew(
     layer: BoundLayer, dense_layer: int, name: Output, fitted: Moments, held_out: Moments, ridge: float
 ) -> ProjectionRefit:
     """Solve for one projection and take the new weights if the held-out residual falls."""
-    role = "o" if name == "attention_output" else "down"
-    module = layer.projection(role).module
+    projection = layer.projection(OUTPUT_ROLE[OUTPUTS[name]])
+    module = projection.module
     change, shift = solve(fitted, ridge=ridge, has_bias=module.bias is not None)
     before, after = held_out.rr, held_out.squared_residual(change, shift)
     adopted = bool(torch.isfinite(change).all()) and after < before
     if adopted:
-        with torch.no_grad():
-            weight = layer.role_weight(role)
-            weight.copy_(weight.double() + change.to(weight.device))
-            if module.bias is not None:
-                module.bias.copy_(module.bias.double() + shift.to(weight.device))
+        weight = layer.role_weight(projection.spec.roles[0])
+        weight.copy_(weight.double() + change.to(weight.device))
+        if module.bias is not None:
+            module.bias.copy_(module.bias.double() + shift.to(weight.device))
     size = max(held_out.target_square, 1e-30)
     return ProjectionRefit(
         layer=layer.index,

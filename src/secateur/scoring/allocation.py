@@ -1,4 +1,4 @@
-"""From scores and a budget to a plan: one ranking over groups and channels."""
+"""From scores and a budget to a plan: one ranking over heads, groups and channels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Literal
 import numpy as np
 
 from secateur.core.errors import PlanError
+from secateur.scoring.remaining import Remaining
 from secateur.scoring.rounding import round_channels
 from secateur.scoring.scores import Scores
-from secateur.structure.counting import channel_parameters, group_parameters, parameters
+from secateur.structure.counting import head_parameters, parameters, unit_parameters
 from secateur.structure.plan import LayerPlan, PruningPlan
 
-WidthKind = Literal["group", "channel"]
+WidthKind = Literal["group", "head", "cross_group", "channel"]
 WIDTH_KINDS: tuple[WidthKind, ...] = ("group", "channel")
+ALL_KINDS: tuple[WidthKind, ...] = ("group", "head", "cross_group", "channel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,6 @@ class _Candidate:
     kind: WidthKind
     layer: int
     index: int
-    cost: int
 
 
 def allocate(
@@ -48,7 +49,7 @@ def allocate(
     multiple : int, optional
         Multiple to which the channels of a layer are rounded; smaller ones are taken where it does not
         fit. By default the largest of 64, 32, 16, 8 that is at most a quarter of the mean width.
-    kinds : sequence of {"group", "channel"}
+    kinds : sequence of {"group", "head", "cross_group", "channel"}
         What may be cut.
 
     Returns
@@ -80,27 +81,22 @@ def rank_cut(
 ) -> PruningPlan:
     """Remove units in the order of score per parameter until the target is met.
 
-    Every layer keeps its best group and its best channel. The plan of a smaller target keeps a subset of
-    what the plan of a larger one keeps.
+    Every layer keeps its best group, head and channel. A ``head`` leaves every group of its layer at once,
+    the least important one in each, because all groups must keep equally many. The plan of a smaller target
+    keeps a subset of what the plan of a larger one keeps.
     """
-    groups = {layer.index: set(layer.groups) for layer in start.layers}
-    channels = {layer.index: set(layer.channels) for layer in start.layers}
-    kept = {"group": groups, "channel": channels}
-    total = parameters(start)
+    remaining = Remaining(start, scores)
     for candidate in _ranking(scores, start, kinds):
-        if total <= target_parameters:
+        if remaining.total <= target_parameters:
             break
-        members = kept[candidate.kind][candidate.layer]
-        if len(members) > 1:
-            members.remove(candidate.index)
-            total -= candidate.cost
-    if total > target_parameters:
+        remaining.remove(candidate.kind, candidate.layer, candidate.index)
+    if remaining.total > target_parameters:
         raise PlanError(
             f"a model of at most {target_parameters:,} parameters was asked for, but with "
-            f"{len(start.layers)} layers, cutting {' and '.join(kinds)}s only, at least {total:,} stay; "
-            "ask for more parameters or for fewer layers."
+            f"{len(start.layers)} layers, cutting {' and '.join(kinds)}s only, at least "
+            f"{remaining.total:,} stay; ask for more parameters or for fewer layers."
         )
-    return _with_kept(start, groups, channels)
+    return remaining.plan()
 
 
 def keep_best(
@@ -132,35 +128,54 @@ def keep_best(
 def _ranking(scores: Scores, start: PruningPlan, kinds: Sequence[WidthKind]) -> list[_Candidate]:
     candidates = []
     for kind in kinds:
-        values = scores.of(kind)
-        scale = 1.0
-        if not scores.comparable:
-            kept = [values[layer.index][list(_members(layer, kind))] for layer in start.layers]
-            scale = float(np.mean(np.concatenate(kept))) or 1.0
-        for layer in start.layers:
-            cost = _cost(start, kind, layer.index)
-            divisor = cost if scores.comparable else scale
-            candidates += [
-                _Candidate(
-                    density=float(values[layer.index][index]) / divisor,
-                    kind=kind,
-                    layer=layer.index,
-                    index=index,
-                    cost=cost,
-                )
-                for index in _members(layer, kind)
-            ]
+        entries = [
+            (layer.index, index, value, cost)
+            for layer in start.layers
+            for index, value, cost in _entries(scores, start, layer, kind)
+        ]
+        if not entries:
+            continue
+        scale = float(np.mean([value for _, _, value, _ in entries])) or 1.0
+        candidates += [
+            _Candidate(
+                density=value / (cost if scores.comparable else scale), kind=kind, layer=layer, index=index
+            )
+            for layer, index, value, cost in entries
+        ]
     return sorted(candidates, key=lambda entry: (entry.density, entry.kind, entry.layer, entry.index))
 
 
-def _cost(plan: PruningPlan, kind: WidthKind, layer: int) -> int:
-    if kind == "group":
-        return group_parameters(plan.family, plan.shape, layer)
-    return channel_parameters(plan.family, plan.shape)
+def _entries(
+    scores: Scores, start: PruningPlan, layer: LayerPlan, kind: WidthKind
+) -> list[tuple[int, float, int]]:
+    """Return index, score and cost in parameters of everything of one kind that a layer can lose."""
+    if kind == "head":
+        return _head_entries(scores, start, layer)
+    cost = unit_parameters(start.family, start.shape, layer.index, kind)
+    values = scores.of(kind)[layer.index]
+    return [(index, float(values[index]), cost) for index in _members(layer, kind)]
+
+
+def _head_entries(scores: Scores, start: PruningPlan, layer: LayerPlan) -> list[tuple[int, float, int]]:
+    """One entry for each head that every group can lose; its index is the order in which they go."""
+    sharing = start.shape.heads_per_group(layer.index)
+    cost = len(layer.groups) * head_parameters(start.family, start.shape, layer.index)
+    worst_first = np.sort(
+        [
+            [scores.heads[layer.index][group * sharing + head] for head in layer.heads_of(position, sharing)]
+            for position, group in enumerate(layer.groups)
+        ],
+        axis=1,
+    )
+    return [(order, float(worst_first[:, order].sum()), cost) for order in range(worst_first.shape[1] - 1)]
 
 
 def _members(layer: LayerPlan, kind: WidthKind) -> tuple[int, ...]:
-    return layer.groups if kind == "group" else layer.channels
+    return {
+        "group": layer.groups,
+        "cross_group": layer.cross_groups,
+        "channel": layer.channels,
+    }[kind]
 
 
 def _best(scores: Scores, layer: LayerPlan, kind: WidthKind, count: int | None) -> set[int]:

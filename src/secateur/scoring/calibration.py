@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,9 +11,8 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.seeds import generator
+from secateur.models.calls import Batch, run
 from secateur.signals.windows import Windows
-
-Batch = Mapping[str, torch.Tensor]
 
 
 def stratified_indices(labels: np.ndarray, n: int, *, seed: int) -> np.ndarray:
@@ -71,10 +70,19 @@ def draw_batches(windows: Windows, n: int, *, batch_size: int = 32, seed: int) -
 
 
 def logits_of(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Run ``model`` on one batch and return its logits, float32 (B, C)."""
-    device = next(model.parameters()).device
-    inputs = (batch[name].to(device) for name in ("waveform", "shaft_rate_hz", "fault_orders"))
-    return model(*inputs).float()
+    """Run ``model`` on one batch and return a row of logits for each prediction, float32 (rows, C).
+
+    A window is one prediction, a block of T tokens is T - 1 of them.
+    """
+    found = run(model, batch)
+    if "waveform" in batch:
+        return found.float()
+    return found.logits[:, :-1].float().flatten(0, 1)
+
+
+def labels_of(batch: Batch) -> torch.Tensor:
+    """Return what each row of :func:`logits_of` ought to say: the class, or the next token."""
+    return batch["label"] if "waveform" in batch else batch["input_ids"][:, 1:].flatten()
 
 
 @contextmanager

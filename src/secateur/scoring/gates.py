@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
 from secateur.models.binding import BoundModel
+from secateur.structure.spec import WidthKind
 
-UnitKind = Literal["group", "channel"]
-Visit = Callable[[UnitKind, int, torch.Tensor], None]
-VisitGradient = Callable[[UnitKind, int, torch.Tensor, torch.Tensor], None]
+Visit = Callable[[WidthKind, int, torch.Tensor], None]
+VisitGradient = Callable[[WidthKind, int, torch.Tensor, torch.Tensor], None]
 
 
-def _output_modules(bound: BoundModel) -> Iterator[tuple[UnitKind, int, torch.nn.Module]]:
+def _output_modules(bound: BoundModel) -> Iterator[tuple[WidthKind, int, torch.nn.Module]]:
     for position, layer in enumerate(bound.layers):
-        yield "group", position, layer.output("group")
-        yield "channel", position, layer.output("channel")
+        for kind in layer.kinds:
+            yield kind, position, layer.output(kind)
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def unit_inputs(bound: BoundModel, visit: Visit) -> Iterator[None]:
     """Call ``visit(kind, layer position, z)`` with the input z (B, T, D) of every output projection."""
     handles = []
 
-    def observing(kind: UnitKind, position: int) -> Callable:
+    def observing(kind: WidthKind, position: int) -> Callable:
         def before(_module: torch.nn.Module, args: tuple) -> None:
             visit(kind, position, args[0].detach())
 
@@ -54,7 +53,7 @@ def unit_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
     """
     handles = []
 
-    def observing(kind: UnitKind, position: int) -> Callable:
+    def observing(kind: WidthKind, position: int) -> Callable:
         def before(_module: torch.nn.Module, args: tuple) -> tuple:
             z = args[0] if args[0].requires_grad else args[0].detach().requires_grad_(True)
             seen = z.detach()

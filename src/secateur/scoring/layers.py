@@ -12,8 +12,8 @@ from torch import nn
 from secateur.core.errors import PlanError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundModel
+from secateur.models.calls import Batch
 from secateur.models.skipping import skipped
-from secateur.scoring.calibration import Batch
 from secateur.scoring.objective import sample_losses
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from secateur.scoring.calibration import Batch, frozen, logits_of
+from secateur.models.calls import Batch, run
+from secateur.scoring.calibration import frozen, labels_of, logits_of
 
 SummedLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -30,6 +31,33 @@ def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     labels = labels.to(logits.device)
     labels = torch.where(labels < 0, logits.detach().argmax(dim=-1), labels)
     return functional.cross_entropy(logits, labels, reduction="sum")
+
+
+def embedding_response(model: nn.Module, batch: Batch, *, seed: int) -> torch.Tensor:
+    """Return the mean-pooled embeddings, each times a random direction of its own, summed.
+
+    For a model that predicts nothing. The gradient of this sum with respect to a gate is that of the
+    embedding along the direction; its square, over random directions, is on average the squared change of
+    the embedding that the gate makes to first order (Hutchinson's estimator of the Jacobian's norm).
+
+    Parameters
+    ----------
+    model : nn.Module
+        An encoder.
+    batch : mapping
+        ``input_ids`` and, where rows are padded, ``attention_mask``.
+    seed : int
+        Of the directions.
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    states = run(model, batch).last_hidden_state.float()
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states.device)[..., None]
+    pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
+    draw = torch.Generator().manual_seed(seed)
+    return (pooled * torch.randn(pooled.shape, generator=draw).to(pooled.device)).sum()
 
 
 @torch.no_grad()
@@ -62,7 +90,7 @@ def sample_losses(
     with frozen(model):
         for number, batch in enumerate(batches):
             logits = logits_of(model, batch).double()
-            labels = batch["label"].to(logits.device)
+            labels = labels_of(batch).to(logits.device)
             own = logits if references is None else references[number].to(logits.device).double()
             labels = torch.where(labels < 0, own.argmax(dim=-1), labels)
             loss = functional.cross_entropy(logits, labels, reduction="none")

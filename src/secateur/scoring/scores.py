@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -11,12 +11,15 @@ from torch import nn
 
 from secateur.core.registry import Registry
 from secateur.models.binding import BoundModel
-from secateur.scoring.calibration import Batch
+from secateur.models.calls import Batch
+
+ScoredKind = Literal["group", "head", "cross_group", "channel"]
+SCORED_KINDS: tuple[ScoredKind, ...] = ("group", "head", "cross_group", "channel")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Importance of every group and channel of a model; higher matters more.
+    """Importance of every unit inside the layers of a model; higher matters more.
 
     Parameters
     ----------
@@ -27,15 +30,40 @@ class Scores:
     comparable : bool
         Whether a group's number means the same as a channel's (an estimated loss). If not, only numbers
         of one kind are compared and allocation gives each kind its own scale.
+    heads : tuple of ndarray of float64
+        One array a layer, of shape (query heads,), group after group.
+    cross_groups : tuple of ndarray of float64
+        One array a layer, of shape (groups,) of its attention over an encoder, empty where it has none.
     """
 
     groups: tuple[np.ndarray, ...]
     channels: tuple[np.ndarray, ...]
     comparable: bool
+    heads: tuple[np.ndarray, ...] = ()
+    cross_groups: tuple[np.ndarray, ...] = ()
 
-    def of(self, kind: Literal["group", "channel"]) -> tuple[np.ndarray, ...]:
+    def of(self, kind: ScoredKind) -> tuple[np.ndarray, ...]:
         """Return the arrays of one kind of unit."""
-        return self.groups if kind == "group" else self.channels
+        return {
+            "group": self.groups,
+            "head": self.heads,
+            "cross_group": self.cross_groups,
+            "channel": self.channels,
+        }[kind]
+
+    @classmethod
+    def gathered(
+        cls, score: Callable[[ScoredKind, int], np.ndarray], n_layers: int, *, comparable: bool
+    ) -> Scores:
+        """Ask ``score(kind, layer)`` for every array."""
+        found = {kind: tuple(score(kind, layer) for layer in range(n_layers)) for kind in SCORED_KINDS}
+        return cls(
+            groups=found["group"],
+            heads=found["head"],
+            cross_groups=found["cross_group"],
+            channels=found["channel"],
+            comparable=comparable,
+        )
 
 
 class Criterion(Protocol):
@@ -47,7 +75,7 @@ class Criterion(Protocol):
     needs: ClassVar[Literal["nothing", "weights", "activations", "gradients"]]
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
-        """Score every group and channel of ``model``, of which ``bound`` is the binding."""
+        """Score every unit inside the layers of ``model``, of which ``bound`` is the binding."""
 
 
 CRITERIA: Registry[Criterion] = Registry("criterion")

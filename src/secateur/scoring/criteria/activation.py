@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from secateur.core.errors import ConfigError
-from secateur.models.binding import BoundModel
-from secateur.scoring.calibration import Batch, frozen, logits_of
-from secateur.scoring.gates import UnitKind, unit_inputs
-from secateur.scoring.scores import CRITERIA, Scores
+from secateur.models.binding import BoundModel, BoundProjection
+from secateur.models.calls import Batch, run
+from secateur.scoring.calibration import frozen
+from secateur.scoring.gates import unit_inputs
+from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 
 def output_energy(mean_square: torch.Tensor, column_square: torch.Tensor, n_units: int) -> torch.Tensor:
@@ -47,10 +49,10 @@ class ActivationEnergy:
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit from one forward pass over the batches."""
         del seed
-        sums: dict[tuple[UnitKind, int], torch.Tensor] = {}
-        tokens: dict[tuple[UnitKind, int], int] = {}
+        sums: dict[tuple[WidthKind, int], torch.Tensor] = {}
+        tokens: dict[tuple[WidthKind, int], int] = {}
 
-        def visit(kind: UnitKind, position: int, z: torch.Tensor) -> None:
+        def visit(kind: WidthKind, position: int, z: torch.Tensor) -> None:
             place = (kind, position)
             square = z.double().square().flatten(0, -2)
             sums[place] = sums.get(place, 0.0) + square.sum(dim=0)
@@ -58,23 +60,22 @@ class ActivationEnergy:
 
         with torch.no_grad(), frozen(model), unit_inputs(bound, visit):
             for batch in batches:
-                logits_of(model, batch)
+                run(model, batch)
         if not sums:
             raise ConfigError("the activation criterion was given no calibration sample; give at least one.")
 
-        def energies(kind: UnitKind) -> tuple[np.ndarray, ...]:
-            found = []
-            for position, layer in enumerate(bound.layers):
-                mean_square = sums[kind, position] / tokens[kind, position]
-                n_units = layer.n_groups if kind == "group" else layer.n_channels
-                columns = _column_square(bound, position, kind)
-                found.append(output_energy(mean_square, columns, n_units).cpu().numpy())
-            return tuple(found)
+        def energies(kind: ScoredKind, position: int) -> np.ndarray:
+            source: WidthKind = "group" if kind == "head" else kind
+            layer = bound.layers[position]
+            if not layer.units(kind):
+                return np.zeros(0)
+            mean_square = sums[source, position] / tokens[source, position]
+            columns = _column_square(layer.projection(OUTPUT_ROLE[source]))
+            return output_energy(mean_square, columns, layer.units(kind)).cpu().numpy()
 
-        return Scores(groups=energies("group"), channels=energies("channel"), comparable=False)
+        return Scores.gathered(energies, len(bound.layers), comparable=False)
 
 
 @torch.no_grad()
-def _column_square(bound: BoundModel, position: int, kind: UnitKind) -> torch.Tensor:
-    projection = bound.layers[position].projection("o" if kind == "group" else "down")
+def _column_square(projection: BoundProjection) -> torch.Tensor:
     return projection.module.weight.double().square().sum(dim=1 - projection.spec.unit_axis)

@@ -9,7 +9,7 @@ from torch import nn
 
 from secateur.core.seeds import generator
 from secateur.models.binding import BoundModel
-from secateur.scoring.calibration import Batch
+from secateur.models.calls import Batch
 from secateur.scoring.scores import CRITERIA, Scores
 
 
@@ -23,8 +23,13 @@ class Random:
         """Draw one number for every unit; neither model nor batches are looked at."""
         del model, batches
         draw = generator(seed, "random-criterion")
+        widths = [layer.widths for layer in bound.layers]
+        groups = tuple(draw.random(width.groups) for width in widths)
+        channels = tuple(draw.random(width.channels) for width in widths)
         return Scores(
-            groups=tuple(draw.random(layer.n_groups) for layer in bound.layers),
-            channels=tuple(draw.random(layer.n_channels) for layer in bound.layers),
+            groups=groups,
+            channels=channels,
+            heads=tuple(draw.random(width.heads) for width in widths),
+            cross_groups=tuple(draw.random(width.cross_groups) for width in widths),
             comparable=False,
         )

@@ -10,11 +10,15 @@ import torch
 from torch import nn
 
 from secateur.core.errors import ConfigError
+from secateur.core.seeds import derive
 from secateur.models.binding import BoundModel
-from secateur.scoring.calibration import Batch, frozen, logits_of
-from secateur.scoring.gates import UnitKind, unit_gradients
-from secateur.scoring.objective import SummedLoss, task_loss
-from secateur.scoring.scores import CRITERIA, Scores
+from secateur.models.calls import Batch, rows
+from secateur.scoring.calibration import frozen, labels_of, logits_of
+from secateur.scoring.gates import unit_gradients
+from secateur.scoring.objective import SummedLoss, embedding_response, task_loss
+from secateur.scoring.precision import scoring_autocast
+from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.structure.spec import WidthKind
 
 
 def taylor_terms(z: torch.Tensor, gradient: torch.Tensor, n_units: int) -> torch.Tensor:
@@ -34,14 +38,16 @@ def taylor_terms(z: torch.Tensor, gradient: torch.Tensor, n_units: int) -> torch
         cancel and wide units (groups) come out far too cheap beside narrow ones (channels).
     """
     products = (z.float() * gradient.float()).unflatten(-1, (n_units, -1)).sum(dim=-1)
-    return products.abs().double().flatten(0, -2).sum(dim=0)
+    return products.abs().flatten(0, -2).sum(dim=0).double()
 
 
 @CRITERIA.register("taylor")
 class Taylor:
     """Estimated increase in task loss, by a first-order expansion in a gate on each unit.
 
-    Comparable over groups, channels and layers, because each number estimates the same loss.
+    Comparable over groups, channels and layers, because each number estimates the same loss: the task's
+    cross-entropy of a classifier, that of the next token of a causal language model, and the response of the
+    embedding of an encoder without a task.
 
     Parameters
     ----------
@@ -68,25 +74,39 @@ class Taylor:
         seed: int,
     ) -> Scores:
         """Score every unit; the numbers are mean loss a sample, and do not depend on the batch size."""
-        del seed
-        totals: dict[UnitKind, list[torch.Tensor]] = {
-            "group": [torch.zeros(layer.n_groups, dtype=torch.float64) for layer in bound.layers],
-            "channel": [torch.zeros(layer.n_channels, dtype=torch.float64) for layer in bound.layers],
+        layers = bound.layers
+        totals: dict[tuple[ScoredKind, int], torch.Tensor] = {
+            (kind, layer.index): torch.zeros(layer.units(kind), dtype=torch.float64)
+            for layer in layers
+            for kind in ("group", "head", "cross_group", "channel")
         }
 
-        def visit(kind: UnitKind, position: int, z: torch.Tensor, gradient: torch.Tensor) -> None:
-            total = totals[kind][position]
-            total += taylor_terms(z, gradient, len(total)).cpu()
+        def visit(kind: WidthKind, position: int, z: torch.Tensor, gradient: torch.Tensor) -> None:
+            for own in ("group", "head") if kind == "group" else (kind,):
+                total = totals[own, position]
+                total += taylor_terms(z, gradient, len(total)).cpu()
 
         samples = 0
         with frozen(model), unit_gradients(bound, visit), torch.enable_grad():
-            for batch in batches:
-                self.loss(logits_of(model, batch), batch["label"]).backward()
-                samples += len(batch["label"])
+            for number, batch in enumerate(batches):
+                with scoring_autocast(batch, next(model.parameters()).device):
+                    loss = self._loss(model, batch, seed=derive(seed, "directions", number))
+                loss.backward()
+                samples += rows(batch)
         if samples == 0:
             raise ConfigError("the Taylor criterion was given no calibration sample; it needs at least one.")
 
-        def means(kind: UnitKind) -> tuple[np.ndarray, ...]:
-            return tuple((total / samples).numpy() for total in totals[kind])
+        def mean(kind: ScoredKind, position: int) -> np.ndarray:
+            return (totals[kind, position] / samples).numpy()
 
-        return Scores(groups=means("group"), channels=means("channel"), comparable=True)
+        return Scores.gathered(mean, len(layers), comparable=True)
+
+    def _loss(self, model: nn.Module, batch: Batch, *, seed: int) -> torch.Tensor:
+        if "waveform" not in batch and not predicts_tokens(model):
+            return embedding_response(model, batch, seed=seed)
+        return self.loss(logits_of(model, batch), labels_of(batch))
+
+
+def predicts_tokens(model: nn.Module) -> bool:
+    """Whether a model of tokens is a causal language model; if not, it is taken for an encoder."""
+    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))

@@ -1,0 +1,95 @@
+"""The proof that a written model is the one that was to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from secateur.core.errors import CheckpointError
+from secateur.models.live_tensors import all_tensors
+from secateur.models.probes import output_of, probe_inputs
+
+LOGIT_TOLERANCE = 1e-6
+
+
+def require_same(
+    model: nn.Module, fresh: nn.Module, folder: Path, *, dispensable: frozenset[str] = frozenset()
+) -> None:
+    """Check that ``fresh``, read from a folder, is ``model``.
+
+    Every tensor is compared bit by bit, buffers that no file holds included, and the outputs for fixed inputs
+    to :func:`tolerance`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What was saved; its mode is left as it is.
+    fresh : torch.nn.Module
+        What came back, in evaluation mode; moved to the device of ``model``.
+    folder : Path
+        For messages.
+    dispensable : frozenset of str
+        Tensors of ``model`` that ``fresh`` need not have.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the first tensor that differs, or how far the outputs do.
+    """
+    with evaluating(model), torch.no_grad():
+        inputs = probe_inputs(model)
+        # before the tensors: a forward may renew buffers (rotary frequencies that depend on the length)
+        expected = output_of(model, inputs)
+        _require_same_tensors(model, fresh, folder, dispensable)
+        found = output_of(fresh.to(expected.device), inputs)
+    difference = (expected - found).abs().max().item()
+    allowed = tolerance(expected)
+    if not difference <= allowed:
+        raise CheckpointError(
+            f"{folder} was not written: logits of the reloaded model differ by {difference:.2e} "
+            f"(allowed {allowed:.0e})."
+        )
+
+
+def tolerance(logits: Tensor) -> float:
+    """Return the difference that two runs of one model may show.
+
+    1e-6 in single precision for logits of a size up to one; in proportion for larger ones and for coarser
+    types.
+    """
+    coarseness = torch.finfo(logits.dtype).eps / torch.finfo(torch.float32).eps
+    return LOGIT_TOLERANCE * max(1.0, coarseness) * max(1.0, logits.abs().max().item())
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode and every module back into its own."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _require_same_tensors(
+    model: nn.Module, fresh: nn.Module, folder: Path, dispensable: frozenset[str]
+) -> None:
+    found = all_tensors(fresh)
+    expected = {
+        name: tensor
+        for name, tensor in all_tensors(model).items()
+        if name in found or name not in dispensable
+    }
+    if set(expected) != set(found):
+        names = sorted(set(expected) ^ set(found))
+        raise CheckpointError(f"{folder} was not written: {names} would be lost or made up on loading.")
+    for name, tensor in expected.items():
+        same_kind = tensor.dtype == found[name].dtype
+        if not same_kind or not torch.equal(tensor.detach().cpu(), found[name].detach().cpu()):
+            raise CheckpointError(f"{folder} was not written: '{name}' does not come back as it was saved.")

@@ -1,0 +1,21 @@
+"""Arithmetic of scoring: bfloat16 for language models where the processor has it, as given elsewhere."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from secateur.models.calls import Batch
+from secateur.models.precision import autocast, resolve_precision
+
+
+def scoring_autocast(batch: Batch, device: torch.device) -> AbstractContextManager:
+    """Return the context in which a batch is scored.
+
+    Language models are scored in bfloat16: several times faster, and the order of the scores is that of
+    float32 (rank correlation above 0.99 on SmolLM2). Windows are scored as they are; their models are small.
+    """
+    if "waveform" in batch:
+        return nullcontext()
+    return autocast(device, resolve_precision("auto", device))

@@ -1,0 +1,188 @@
+"""Perplexity of a causal language model over a text of any length, with a sliding context."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.seeds import generator
+
+LOGIT_BYTES = 256 << 20
+"""Most memory that the logits of one pass may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perplexity:
+    """How surprising a text is to a model.
+
+    Parameters
+    ----------
+    value : float
+        ``exp`` of the mean negative log-likelihood a token.
+    interval : (float, float)
+        95 % bootstrap interval over the windows.
+    tokens : int
+        Tokens predicted.
+    window_nats : ndarray of float64, shape (windows,)
+        Sum of negative log-likelihoods of each window's predicted tokens.
+    window_tokens : ndarray of int64, shape (windows,)
+        How many these are.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    tokens: int
+    window_nats: np.ndarray
+    window_tokens: np.ndarray
+
+    @property
+    def nats_per_token(self) -> float:
+        """Mean negative log-likelihood."""
+        return math.log(self.value)
+
+
+def perplexity(
+    model: nn.Module,
+    tokens: Iterable[int],
+    *,
+    context: int = 512,
+    stride: int | None = None,
+    batch_size: int = 4,
+) -> Perplexity:
+    """Measure a causal language model on a stream of tokens.
+
+    Windows of ``context`` tokens move on by ``stride``; each token but the first is predicted once, in the
+    first window that holds it, and so with at least ``context - stride`` tokens before it (with the default
+    stride, windows lie side by side and the first token of each is not predicted).
+
+    Parameters
+    ----------
+    model : nn.Module
+        ``model(input_ids=...).logits``.
+    tokens : iterable of int
+        Read as it goes; nothing that grows with it is held.
+    context, stride : int
+        Tokens of a window, and from one window's start to the next; default: side by side.
+    batch_size : int
+        Windows a pass.
+
+    Returns
+    -------
+    Perplexity
+
+    Raises
+    ------
+    ConfigError
+        If the stride is not between 1 and the context.
+    DataError
+        If there are fewer than two tokens.
+
+    References
+    ----------
+    Baevski and Auli, "Adaptive Input Representations for Neural Language Modeling", ICLR 2019, section 5, for
+    the sliding context.
+    """
+    stride = context if stride is None else stride
+    if context < 2 or not 1 <= stride <= context:
+        raise ConfigError(
+            f"a stride of {stride} tokens with a context of {context}; allowed: 1 to the context."
+        )
+    nats: list[float] = []
+    counts: list[int] = []
+    was_training = model.training
+    model.eval()
+    for batch in _batches(_windows(tokens, context, stride), batch_size):
+        for total, count in _judge(model, batch):
+            nats.append(total)
+            counts.append(count)
+    model.train(was_training)
+    if not counts:
+        raise DataError("fewer than two tokens were given; perplexity needs a text.")
+    return _summary(np.array(nats), np.array(counts))
+
+
+def _windows(tokens: Iterable[int], context: int, stride: int) -> Iterator[tuple[list[int], int]]:
+    """Yield windows, and how many of the last tokens of each are to be predicted."""
+    held: list[int] = []
+    fresh = 0
+    first = True
+    for token in tokens:
+        held.append(token)
+        fresh += 1
+        if len(held) == context:
+            yield held, fresh if not first and stride < context else context - 1
+            first = False
+            held, fresh = held[stride:], 0
+    left = min(fresh, len(held) - 1)
+    if left > 0:
+        yield held, left
+
+
+def _batches(windows: Iterable[tuple[list[int], int]], size: int) -> Iterator[list[tuple[list[int], int]]]:
+    batch: list[tuple[list[int], int]] = []
+    for window in windows:
+        if batch and (len(batch) == size or len(window[0]) != len(batch[0][0])):
+            yield batch
+            batch = []
+        batch.append(window)
+    if batch:
+        yield batch
+
+
+@torch.no_grad()
+def _judge(model: nn.Module, batch: list[tuple[list[int], int]]) -> list[tuple[float, int]]:
+    device = next(model.parameters()).device
+    ids = torch.tensor([window for window, _ in batch], device=device)
+    rows = max(1, LOGIT_BYTES // (4 * ids.shape[1] * _vocabulary(model)))
+    losses = torch.cat([_losses(model, part) for part in ids.split(rows)])
+    return [(float(row[-count:].sum()), count) for row, (_, count) in zip(losses, batch, strict=True)]
+
+
+def _losses(model: nn.Module, ids: Tensor) -> Tensor:
+    """Negative log-likelihood of each token but the first, float64 (B, T - 1)."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+    flat = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return flat.view(len(ids), -1).double().cpu()
+
+
+def _vocabulary(model: nn.Module) -> int:
+    return int(model.config.vocab_size)
+
+
+def _summary(nats: np.ndarray, counts: np.ndarray) -> Perplexity:
+    draw = generator(0, "perplexity bootstrap")
+    picks = draw.integers(0, len(nats), size=(1000, len(nats)))
+    means = nats[picks].sum(axis=1) / counts[picks].sum(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return Perplexity(
+        value=math.exp(nats.sum() / counts.sum()),
+        interval=(math.exp(low), math.exp(high)),
+        tokens=int(counts.sum()),
+        window_nats=nats,
+        window_tokens=counts,
+    )
+
+
+def paired_ratio(one: Perplexity, other: Perplexity) -> tuple[float, float, float]:
+    """Return the ratio of two perplexities on the same windows, with a 95 % paired bootstrap interval.
+
+    Raises
+    ------
+    DataError
+        If they were not measured on the same windows.
+    """
+    if not np.array_equal(one.window_tokens, other.window_tokens):
+        raise DataError("two perplexities were compared that were not measured on the same windows.")
+    counts, difference = one.window_tokens, one.window_nats - other.window_nats
+    draw = generator(0, "perplexity bootstrap")
+    picks = draw.integers(0, len(counts), size=(1000, len(counts)))
+    means = difference[picks].sum(axis=1) / counts[picks].sum(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return math.exp(difference.sum() / counts.sum()), math.exp(low), math.exp(high)
