@@ -50,8 +50,9 @@ class Moments:
         self.x += x.double().sum(dim=0)
         self.r += r.double().sum(dim=0)
         x, r = x.to(product), r.to(product)
-        self.xx += x.T @ x
-        self.xr += x.T @ r
+        with torch.autocast("cpu", enabled=False):
+            self.xx += x.T @ x
+            self.xr += x.T @ r
 
     def squared_residual(self, change: Tensor, shift: Tensor) -> float:
         """Sum of ``|r - change x - shift|^2`` over the tokens; ``change`` is (outputs, inputs)."""
