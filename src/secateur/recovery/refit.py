@@ -27,6 +27,7 @@ from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 HELD_OUT_EVERY = 4
 
+Target = Literal["projection", "stream"]
 Output = Literal["attention_output", "ffn_output"]
 OUTPUTS: dict[Output, WidthKind] = {"attention_output": "group", "ffn_output": "channel"}
 
@@ -81,12 +82,17 @@ def refit(
     batches: Sequence[Batch],
     *,
     ridge: float = 1e-3,
+    target: Target = "projection",
 ) -> RefitReport:
     """Re-fit every output projection of a cut model, in place.
 
     The target of a projection is the dense model's output of the same projection in the same layer.
-    That holds also for a layer before removed ones: it is not asked to stand in for them. Both models are run
-    once, block by block; what is held of each sample is its residual stream.
+    That holds also for a layer before removed ones: it is not asked to stand in for them. With the target
+    "stream" each projection also makes good what the blocks before it left undone: to its target is added the
+    dense model's residual stream in front of it minus the cut model's. Where a block does not simply add its
+    projections' outputs to the stream (norms behind them), the former target is taken.
+
+    Both models are run once, block by block; what is held of each sample is its residual stream.
 
     Parameters
     ----------
@@ -99,6 +105,7 @@ def refit(
         Calibration windows or tokens. Every fourth sample is held out.
     ridge : float
         Strength of the pull towards the present weights, relative to the inputs' mean variance.
+    target : {"projection", "stream"}
 
     Returns
     -------
@@ -129,9 +136,10 @@ def refit(
         teacher, pupil = _Sweep(bound_dense, batches), _Sweep(bound, batches)
         for layer, kept in zip(bound.layers, plan.layers, strict=True):
             teacher.go_to(kept.index)
-            targets = teacher.outputs(kept.index)
-            for name, kind in OUTPUTS.items():
-                fitted, held_out = pupil.moments(layer.index, layer.output(kind), targets[name])
+            taught = teacher.outputs(kept.index)
+            repairs = target == "stream" and taught.is_sum
+            for name in OUTPUTS:
+                fitted, held_out = pupil.moments(layer, name, taught, repairs=repairs)
                 records.append(_renew(layer, kept.index, name, fitted, held_out, ridge))
             pupil.go_to(layer.index + 1)
             bar.advance()
@@ -167,39 +175,40 @@ class _Sweep:
             self.position += 1
 
     @torch.no_grad()
-    def outputs(self, position: int) -> dict[Output, list[Tensor]]:
-        """Return what both output projections of a block put out, batch by batch, and go past the block."""
-        layer = self.layers[position]
+    def outputs(self, position: int) -> _BlockOutputs:
+        """Return what a block and both its output projections put out, and go past the block."""
         found: dict[Output, list[Tensor]] = {name: [] for name in OUTPUTS}
-        handles = [
-            layer.output(kind).register_forward_hook(
-                lambda _module, _inputs, output, name=name: found[name].append(output)
-            )
-            for name, kind in OUTPUTS.items()
-        ]
-        try:
+        before = self.streams
+        with _listening(self.layers[position], found):
             self.go_to(position + 1)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return found
+        shaped = {
+            name: [output.view(stream.shape) for output, stream in zip(outputs, before, strict=True)]
+            for name, outputs in found.items()
+        }
+        return _BlockOutputs(before=before, after=self.streams, projections=shaped)
 
     @torch.no_grad()
     def moments(
-        self, position: int, projection: nn.Module, targets: Sequence[Tensor]
+        self, layer: BoundLayer, name: Output, taught: _BlockOutputs, *, repairs: bool
     ) -> tuple[Moments, Moments]:
         """Gather the moments of the samples to fit on and of those held out."""
+        projection = layer.output(OUTPUTS[name])
+        targets = taught.projections[name]
         fitted, held_out = (
             Moments(n_inputs=_inputs_of(projection), n_outputs=targets[0].shape[-1]) for _ in range(2)
         )
         first = 0
-        block = self.layers[position].module
-        for (call, stream), target in zip(self._at(position), targets, strict=True):
-            inputs, output = _seen_by(projection, block, call, stream)
+        for number, (call, stream) in enumerate(self._at(layer.index)):
+            inputs, outputs = _seen_by(layer, projection, call, stream)
+            target = targets[number].double()
+            if repairs:
+                target = target + taught.in_front_of(name, number).double()
+                own = outputs["attention_output"][0] if name == "ffn_output" else 0.0
+                target = target - (stream + own).double()
             kept_back = (first + torch.arange(len(inputs))) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
             for part, chosen in ((fitted, ~kept_back), (held_out, kept_back)):
                 if chosen.any():
-                    gap = target[chosen].double() - output[chosen].double()
+                    gap = target[chosen] - outputs[name][0][chosen].double()
                     part.add(inputs[chosen], gap, target[chosen])
             first += len(inputs)
         return fitted, held_out
@@ -208,23 +217,65 @@ class _Sweep:
         return ((calls[position], stream) for calls, stream in zip(self.calls, self.streams, strict=True))
 
 
-def _seen_by(
-    projection: nn.Module, block: nn.Module, call: BlockCall, stream: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return input and output of a projection, (samples, tokens, features)."""
-    seen: list[Tensor] = []
+@dataclass(frozen=True, kw_only=True)
+class _BlockOutputs:
+    """What the dense model does in one block, batch by batch."""
 
-    def catch(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen.extend([inputs[0], output])
+    before: Sequence[Tensor]
+    after: Sequence[Tensor]
+    projections: dict[Output, list[Tensor]]
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether the block adds the outputs of its projections to the stream, and nothing else."""
+        added = sum(outputs[0] for outputs in self.projections.values())
+        gap = (self.after[0] - self.before[0] - added).abs().max()
+        return bool(gap <= 1e-3 * added.abs().max())
+
+    def in_front_of(self, name: Output, number: int) -> Tensor:
+        """The stream to which a projection's output is added, for batch ``number``."""
+        stream = self.before[number]
+        return stream if name == "attention_output" else stream + self.projections["attention_output"][number]
+
+
+@contextmanager
+def _listening(layer: BoundLayer, found: dict[Output, list[Tensor]]) -> Iterator[None]:
+    """Keep the outputs of both output projections, as they are before anything is added to them in place."""
+    handles = [
+        layer.output(kind).register_forward_hook(
+            lambda _module, _inputs, output, name=name: found[name].append(output.clone())
+        )
+        for name, kind in OUTPUTS.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _seen_by(
+    layer: BoundLayer, projection: nn.Module, call: BlockCall, stream: Tensor
+) -> tuple[Tensor, dict[Output, list[Tensor]]]:
+    """Return the input of a projection, and the outputs of the projections up to it."""
+    seen: list[Tensor] = []
+    outputs: dict[Output, list[Tensor]] = {name: [] for name in OUTPUTS}
+
+    def catch(_module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        seen.append(inputs[0])
         raise _ReachedError
 
-    handle = projection.register_forward_hook(catch)
-    try:
-        with suppress(_ReachedError):
-            call.run(block, stream)
-    finally:
-        handle.remove()
-    return seen[0], seen[1]
+    with _listening(layer, outputs):
+        handle = projection.register_forward_hook(catch)
+        try:
+            with suppress(_ReachedError):
+                call.run(layer.module, stream)
+        finally:
+            handle.remove()
+    # some families fold samples and tokens into one axis in front of their FFN
+    rows = stream.shape[:-1]
+    shaped = {name: [output.view(*rows, -1) for output in found] for name, found in outputs.items()}
+    return seen[0].reshape(*rows, -1), shaped
 
 
 def _inputs_of(projection: nn.Module) -> int:
