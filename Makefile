@@ -12,12 +12,19 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Each test worker computes on one core; more threads than cores would wait for each other.
 TEST_ENV := OMP_NUM_THREADS=1
 
-.PHONY: help install demo test quick lint clean
+# What a device has: no torch, no transformers. Its tests run on a bundle made beforehand.
+EDGE_VENV := .venv-edge
+EDGE_BIN := $(EDGE_VENV)/bin
+EDGE_INSTALLED := $(EDGE_VENV)/.installed
+EDGE_BUNDLE := $(EDGE_VENV)/bundle
+
+.PHONY: help install demo test test-edge quick lint clean
 
 help:
 	@echo "make demo     one whole run on the simulated rig: result table and report"
 	@echo "make test     lint, import rules and every test"
 	@echo "make quick    the fast tests alone"
+	@echo "make test-edge  the tests of bundles and of the device, in $(EDGE_VENV) without torch"
 	@echo "make install  the virtual environment in $(VENV)"
 	@echo "make clean    remove what these made"
 
@@ -40,12 +47,23 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-test: lint
+test: lint test-edge
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+$(EDGE_INSTALLED): constraints.txt pyproject.toml
+	@echo "installing what a device needs into $(EDGE_VENV)"
+	$(PYTHON) -m venv $(EDGE_VENV)
+	$(EDGE_BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[edge]' pytest
+	@touch $@
+
+test-edge: $(INSTALLED) $(EDGE_INSTALLED)
+	@! $(EDGE_BIN)/python -c "import torch" 2>/dev/null || { echo "torch is installed in $(EDGE_VENV)"; exit 1; }
+	$(TEST_ENV) $(BIN)/python tests/tiny_bundles.py $(EDGE_BUNDLE)
+	SECATEUR_BUNDLE=$(abspath $(EDGE_BUNDLE)) $(EDGE_BIN)/python -m pytest -q tests/bundle tests/edge
 
 quick: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(EDGE_VENV) demo build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,13 @@
-"""A small diagnoser of each family, real-looking windows for it, and a bundle; needs torch."""
+"""A small diagnoser of each family, real-looking windows for it, and a bundle; needs torch.
+
+python tests/tiny_bundles.py FOLDER    writes a bundle for tests where torch is not installed
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -92,3 +97,7 @@ def write_tiny_bundle(diagnoser, folder):
         metrics=MetricsRecord(protocol="load", leaks=True, values={"accuracy": 0.5}),
         lineage={"seed": 3},
     )
+
+
+if __name__ == "__main__":
+    write_tiny_bundle(tiny_diagnoser("llama"), Path(sys.argv[1]))

@@ -13,8 +13,8 @@ from secateur.core.errors import PlanError
 from secateur.core.progress import console
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
-from secateur.recovery.refit import RefitReport, refit
-from secateur.scoring.allocation import ALL_KINDS, WidthKind, allocate
+from secateur.recovery.refit import RefitReport, Target, refit
+from secateur.scoring.allocation import WidthKind, allocate
 from secateur.scoring.scores import Criterion
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
@@ -65,10 +65,10 @@ def cut_in_rounds(
     *,
     criterion: Criterion,
     n_rounds: int = 1,
-    kinds: Sequence[WidthKind] = ALL_KINDS,
+    kinds: Sequence[WidthKind] = ("channel",),
     multiple: int | None = None,
     refit_batches: Sequence[Batch] | None = None,
-    ridge: float = 1e-3,
+    target: Target = "stream",
     seed: int = 0,
 ) -> Rounds:
     """Bring a model down to a size in equal steps, each scored on what the last one left.
@@ -87,12 +87,13 @@ def cut_in_rounds(
     criterion : Criterion
     n_rounds : int
     kinds : sequence of {"group", "head", "cross_group", "channel"}
-        What may be cut; kinds that the model lacks are passed over.
+        What may be cut. First-order scores make whole groups and heads look too cheap beside channels, so
+        that only channels are cut unless more is asked for.
     multiple : int, optional
         Multiple to which channels are rounded at the end.
     refit_batches : sequence of dict, optional
         Calibration samples to re-fit on; default: ``batches``.
-    ridge : float
+    target : {"stream", "projection"}
         See :func:`secateur.recovery.refit.refit`.
     seed : int
         Of a criterion that draws.
@@ -113,14 +114,14 @@ def cut_in_rounds(
         if n_rounds > 1:
             console.print(f"round {number} of {n_rounds}")
         scores = criterion.score(model, bind(model), batches, seed=seed)
-        target = whole - (whole - target_parameters) * number // n_rounds
+        allowed = whole - (whole - target_parameters) * number // n_rounds
         start = PruningPlan.identity(plan.family, plan.result)
         relative = allocate(
-            scores, start, target, multiple=multiple if number == n_rounds else 1, kinds=kinds
+            scores, start, allowed, multiple=multiple if number == n_rounds else 1, kinds=kinds
         )
         plan, model = plan.then(relative), apply(model, relative)
         samples = batches if refit_batches is None else refit_batches
-        report = refit(model, plan, dense, samples, ridge=ridge) if samples else None
+        report = refit(model, plan, dense, samples, target=target) if samples else None
         seconds = time.perf_counter() - started
         done.append(Round(number=number, parameters=parameters(plan), refit=report, seconds=seconds))
     return Rounds(model=model, plan=plan, rounds=tuple(done))
