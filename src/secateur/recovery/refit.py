@@ -141,7 +141,7 @@ def refit(
             for name in OUTPUTS:
                 fitted, held_out = pupil.moments(layer, name, taught, repairs=repairs)
                 records.append(_renew(layer, kept.index, name, fitted, held_out, ridge))
-            pupil.go_to(layer.index + 1)
+            pupil.pass_by(layer, is_sum=taught.is_sum)
             bar.advance()
     return RefitReport(
         windows=samples, adopted=sum(record.adopted for record in records), projections=tuple(records)
@@ -165,6 +165,7 @@ class _Sweep:
         self.streams = [entry.stream for entry in inputs]
         self.calls = [entry.calls for entry in inputs]
         self.position = 0
+        self._seen: list[_Seen] = []
 
     @torch.no_grad()
     def go_to(self, position: int) -> None:
@@ -197,21 +198,38 @@ class _Sweep:
         fitted, held_out = (
             Moments(n_inputs=_inputs_of(projection), n_outputs=targets[0].shape[-1]) for _ in range(2)
         )
-        first = 0
+        first, self._seen = 0, []
         for number, (call, stream) in enumerate(self._at(layer.index)):
-            inputs, outputs = _seen_by(layer, projection, call, stream)
+            seen = _seen_by(layer, name, call, stream, to_the_end=name == "ffn_output" and taught.is_sum)
+            self._seen.append(seen)
+            inputs, outputs = seen.inputs, seen.outputs
             target = targets[number].double()
             if repairs:
                 target = target + taught.in_front_of(name, number).double()
-                own = outputs["attention_output"][0] if name == "ffn_output" else 0.0
+                own = outputs["attention_output"] if name == "ffn_output" else 0.0
                 target = target - (stream + own).double()
             kept_back = (first + torch.arange(len(inputs))) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
             for part, chosen in ((fitted, ~kept_back), (held_out, kept_back)):
                 if chosen.any():
-                    gap = target[chosen] - outputs[name][0][chosen].double()
+                    gap = target[chosen] - outputs[name][chosen].double()
                     part.add(inputs[chosen], gap, target[chosen])
             first += len(inputs)
         return fitted, held_out
+
+    @torch.no_grad()
+    def pass_by(self, layer: BoundLayer, *, is_sum: bool) -> None:
+        """Go past a block whose FFN output has just been fitted.
+
+        Where the block is a sum, only that output is computed anew.
+        """
+        if not is_sum:
+            self.go_to(layer.index + 1)
+            return
+        projection = layer.output("channel")
+        self.streams = [
+            seen.after - seen.outputs["ffn_output"] + projection(seen.inputs) for seen in self._seen
+        ]
+        self.position, self._seen = layer.index + 1, []
 
     def _at(self, position: int) -> Iterator[tuple[BlockCall, Tensor]]:
         return ((calls[position], stream) for calls, stream in zip(self.calls, self.streams, strict=True))
@@ -254,28 +272,40 @@ def _listening(layer: BoundLayer, found: dict[Output, list[Tensor]]) -> Iterator
             handle.remove()
 
 
-def _seen_by(
-    layer: BoundLayer, projection: nn.Module, call: BlockCall, stream: Tensor
-) -> tuple[Tensor, dict[Output, list[Tensor]]]:
-    """Return the input of a projection, and the outputs of the projections up to it."""
-    seen: list[Tensor] = []
-    outputs: dict[Output, list[Tensor]] = {name: [] for name in OUTPUTS}
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What passes a projection of one block on one batch.
 
-    def catch(_module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
-        seen.append(inputs[0])
-        raise _ReachedError
+    ``after`` is the stream behind the block, None where the block was not run to its end.
+    """
 
-    with _listening(layer, outputs):
-        handle = projection.register_forward_hook(catch)
+    inputs: Tensor
+    outputs: dict[Output, Tensor]
+    after: Tensor | None
+
+
+def _seen_by(layer: BoundLayer, name: Output, call: BlockCall, stream: Tensor, *, to_the_end: bool) -> _Seen:
+    """Run a block as far as one of its projections, or to its end."""
+    inputs: list[Tensor] = []
+    found: dict[Output, list[Tensor]] = {entry: [] for entry in OUTPUTS}
+
+    def catch(_module: nn.Module, arguments: tuple[Tensor, ...], _output: Tensor) -> None:
+        inputs.append(arguments[0])
+        if not to_the_end:
+            raise _ReachedError
+
+    after = None
+    with _listening(layer, found):
+        handle = layer.output(OUTPUTS[name]).register_forward_hook(catch)
         try:
             with suppress(_ReachedError):
-                call.run(layer.module, stream)
+                after = call.run(layer.module, stream)
         finally:
             handle.remove()
     # some families fold samples and tokens into one axis in front of their FFN
-    rows = stream.shape[:-1]
-    shaped = {name: [output.view(*rows, -1) for output in found] for name, found in outputs.items()}
-    return seen[0].reshape(*rows, -1), shaped
+    leading = stream.shape[:-1]
+    outputs = {entry: found[entry][0].view(*leading, -1) for entry in OUTPUTS if found[entry]}
+    return _Seen(inputs=inputs[0].reshape(*leading, -1), outputs=outputs, after=after)
 
 
 def _inputs_of(projection: nn.Module) -> int:
