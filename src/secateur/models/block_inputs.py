@@ -85,7 +85,9 @@ class _AllCaughtError(Exception):
 class _Catcher(nn.Module):
     """Stands for a block: keeps its arguments, hands the stream on."""
 
-    def __init__(self, block: nn.Module, returns: str, caught: list[BlockCall], streams: list[Tensor]) -> None:
+    def __init__(
+        self, block: nn.Module, returns: str, caught: list[BlockCall], streams: list[Tensor]
+    ) -> None:
         super().__init__()
         # in a tuple, so that the block does not become a submodule
         self._stands_for = (block,)

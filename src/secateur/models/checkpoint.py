@@ -143,14 +143,16 @@ def describe(folder: Path) -> Description | TransformerDescription:
 def outline(folder: Path) -> Diagnoser | PreTrainedModel:
     """Return the model of a checkpoint without its weights, every parameter on the meta device.
 
+    Files that hold tensors must be there and are not read.
+
     Raises
     ------
     CheckpointError
-        As :func:`describe`, or if the plan does not fit the configuration.
+        As :func:`describe`, for all other files, or if the plan does not fit the configuration.
     """
     folder = Path(folder)
     room = _room(folder)
-    return room.outline(folder, room.describe(folder))
+    return room.outline(folder, room.describe(folder, weights=False))
 
 
 def kind_of(folder: Path) -> Kind | None:

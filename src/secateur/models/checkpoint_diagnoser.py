@@ -82,15 +82,18 @@ def outline(folder: Path, described: Description) -> Diagnoser:
         raise CheckpointError(f"{folder / PLAN} does not fit {folder / CONFIG}: {error}") from error
 
 
-def describe(folder: Path) -> Description:
-    """Read configuration, plan and metadata; see :func:`secateur.models.checkpoint.describe`."""
+def describe(folder: Path, *, weights: bool = True) -> Description:
+    """Read configuration, plan and metadata; see :func:`secateur.models.checkpoint.describe`.
+
+    Without ``weights`` the checksum of the file that holds the tensors is not computed.
+    """
     require_files(folder, FILES)
     expected = read_checksums(folder)
     if set(expected) != set(FILES):
         raise CheckpointError(
             f"{folder / CHECKSUMS} must name {CONFIG}, {PLAN} and {TENSORS}, and nothing else; it is damaged."
         )
-    require_checksums(folder, expected)
+    require_checksums(folder, {name: expected[name] for name in FILES if weights or name != TENSORS})
     content = read_json(folder / CONFIG)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:

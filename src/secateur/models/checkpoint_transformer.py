@@ -16,8 +16,6 @@ from __future__ import annotations
 import json
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +32,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 
 from secateur.core.errors import CheckpointError, SecateurError, UnsupportedArchitecture
 from secateur.core.records import read_json
@@ -49,6 +46,7 @@ from secateur.models.checkpoint_card import (
 )
 from secateur.models.checkpoint_files import CONFIG, PLAN, read_checksums, read_tensors, write_plan
 from secateur.models.live_tensors import computed_buffers, put_tensors, require_values, stored_tensors
+from secateur.models.loading_bars import no_bars
 from secateur.models.round_trip import require_same
 from secateur.models.skeleton import skeleton
 from secateur.models.stock import REFUSALS, auto_class, stock_twin
@@ -57,7 +55,7 @@ from secateur.structure.spec import load_spec
 
 WEIGHTS_PATTERN = "weights{suffix}.safetensors"
 SHARD_SIZE = "4GB"
-__all__ = ["describe", "load", "load_tokenizer", "outline", "write"]
+__all__ = ["config_values", "describe", "load", "load_tokenizer", "outline", "write"]
 
 UNSTORED = ("_name_or_path", "transformers_version", "quantization_config")
 PROBE_TEXT = "The bearing of pump 7 runs at 1,797 rpm."
@@ -161,7 +159,7 @@ def _write_plain(
     if twin is None:
         return "the configuration of the family cannot tell these widths"
     try:
-        with _no_bars():
+        with no_bars():
             twin.save_pretrained(folder, max_shard_size=SHARD_SIZE)
         name = auto_class(model)
         loads_with = dict.fromkeys([f"transformers.{name}.from_pretrained(folder)", "secateur.load(folder)"])
@@ -197,8 +195,8 @@ def _write_own(
         form="own",
         loads_with=("secateur.load(folder)",),
         not_plain_because=reason,
-        config=_values(_with_dense_depth(model.config, plan)),
-        generation_config=None if generation is None else _values(generation),
+        config=config_values(_with_dense_depth(model.config, plan)),
+        generation_config=None if generation is None else config_values(generation),
         metadata=metadata,
     )
     _finish(model, folder, plan, tokenizer, final)
@@ -230,7 +228,7 @@ def _finish(
 
 def _load_plain(folder: Path, described: TransformerDescription) -> PreTrainedModel:
     try:
-        with _no_bars():
+        with no_bars():
             model, report = _model_class(described.model_class, folder).from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype="auto", output_loading_info=True
             )
@@ -289,7 +287,8 @@ def _without_tokens(plan: PruningPlan) -> PruningPlan:
     return replace(plan, shape=shape, tokens=None)
 
 
-def _values(config: PreTrainedConfig | GenerationConfig) -> dict[str, Any]:
+def config_values(config: PreTrainedConfig | GenerationConfig) -> dict[str, Any]:
+    """Return what a card holds of a configuration: every value, what only told of its origin left out."""
     values = json.loads(config.to_json_string(use_diff=False))
     return {name: value for name, value in values.items() if name not in UNSTORED}
 
@@ -319,15 +318,3 @@ def _require_same_tokenizer(
     same = fresh is not None and fresh.get_vocab() == tokenizer.get_vocab()
     if not same or fresh(PROBE_TEXT)["input_ids"] != tokenizer(PROBE_TEXT)["input_ids"]:
         raise CheckpointError(f"{final} was not written: its tokenizer does not come back as it was saved.")
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Silence the progress bars of ``transformers``, which would stand between ours."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()

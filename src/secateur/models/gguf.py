@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.files import folder_aside, sha256_of
 from secateur.core.progress import console
+from secateur.models.loading_bars import no_bars
+from secateur.models.shards import open_shards
 
 CACHE_VARIABLE = "SECATEUR_CACHE"
 
@@ -47,17 +50,27 @@ def converted(path: Path) -> Path:
         If the file is damaged or of a kind that transformers does not read.
     """
     folder = _cache() / "gguf" / sha256_of(path)[:32]
-    if (folder / "config.json").is_file():
+    if _is_whole(folder):
         return folder
     if find_spec("gguf") is None:
         raise ConfigError(f"{path} is a GGUF file; install what reads it: pip install 'secateur[gguf]'.")
-    console.print(f"converting {path.name} once")
+    console.print(f"converting {path.name} once, to {folder} ...")
+    with no_bars():
+        _convert(path, folder)
+    return folder
+
+
+def _convert(path: Path, folder: Path) -> None:
     place = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        loaded, report = AutoModelForCausalLM.from_pretrained(
+            **place, dtype=torch.float32, output_loading_info=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(**place)
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
+    except (ValueError, OSError, LookupError, RuntimeError, struct.error) as error:
         raise CheckpointError(f"{path} could not be read as a GGUF model: {error}") from error
+    if missing := sorted(report["missing_keys"]):
+        raise CheckpointError(f"{path} lacks {len(missing)} weights ({', '.join(missing[:5])}, ...).")
     with folder_aside(folder) as aside:
         # a model loaded from GGUF refuses to be saved; a fresh one with its weights does not
         config = AutoConfig.for_model(**{**loaded.config.to_dict(), "quantization_config": None})
@@ -67,7 +80,16 @@ def converted(path: Path) -> Path:
         fresh.generation_config = loaded.generation_config
         fresh.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
-    return folder
+
+
+def _is_whole(folder: Path) -> bool:
+    if not (folder / "config.json").is_file():
+        return False
+    try:
+        open_shards(folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _cache() -> Path:

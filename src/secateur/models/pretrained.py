@@ -1,7 +1,9 @@
-"""Models that others have trained: a transformers folder, a GGUF file, or a hub id."""
+"""Models that others have trained: a transformers folder, a GGUF file, or a hub id; and our checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,12 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
 from secateur.core.errors import CheckpointError, ConfigError, SecateurError, UnsupportedArchitecture
+from secateur.models import checkpoint
 from secateur.models.gguf import converted, gguf_file
+from secateur.models.loading_bars import no_bars
 from secateur.models.shards import open_shards
 
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -46,8 +51,8 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
     Parameters
     ----------
     source : str or Path
-        A folder of safetensors, a GGUF file or a folder with one (converted to float32 once and cached), or
-        the id of a model on the hub.
+        A folder of safetensors, a GGUF file or a folder with one (converted to float32 once and cached), the
+        id of a model on the hub, or a checkpoint of secateur that holds a ``transformers`` model.
     dtype : torch.dtype, optional
         Default: as stored.
 
@@ -62,23 +67,15 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
         If transformers itself has no class for it.
     """
     folder = local_folder(source)
+    if folder is not None and checkpoint.kind_of(folder) is not None:
+        return _open_checkpoint(folder, dtype)
     place = str(source) if folder is None else folder
-    config = read_config(source)
+    config = read_config(place)
     if folder is not None:
         _require_sound_weights(folder)
-    model_class = class_of(config)
-    try:
-        model, report = model_class.from_pretrained(
-            place,
-            config=config,
-            dtype=dtype or getattr(config, "dtype", None) or torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except OSError as error:
-        raise _not_found(source, error) from error
-    _require_all_weights(report, source)
-    return Pretrained(model=model.eval(), tokenizer=open_tokenizer(source), source=str(source), folder=folder)
+    with no_bars(), _no_warnings():
+        model = _load(place, config, dtype)
+    return Pretrained(model=model, tokenizer=open_tokenizer(place), source=str(source), folder=folder)
 
 
 def local_folder(source: str | Path) -> Path | None:
@@ -96,7 +93,7 @@ def local_folder(source: str | Path) -> Path | None:
                 f"{source} does not exist; give a folder with a model, a GGUF file, or a hub id."
             )
         return None
-    if found := gguf_file(path):
+    if not any(path.glob("*.safetensors")) and (found := gguf_file(path)):
         return converted(found)
     if path.is_file():
         raise ConfigError(f"{path} is a file but no GGUF model; give the folder that holds the model.")
@@ -169,11 +166,51 @@ def is_causal_lm(model: torch.nn.Module) -> bool:
     return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
 
 
+def _open_checkpoint(folder: Path, dtype: torch.dtype | None) -> Pretrained:
+    if checkpoint.kind_of(folder) == "diagnoser":
+        raise ConfigError(f"{folder} holds a Diagnoser of vibration, not a transformers model by itself.")
+    model = checkpoint.load(folder)
+    return Pretrained(
+        model=model if dtype is None else model.to(dtype),
+        tokenizer=checkpoint.load_tokenizer(folder),
+        source=str(folder),
+        folder=folder,
+    )
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep transformers from telling what we check ourselves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _load(place: str | Path, config: Any, dtype: torch.dtype | None) -> PreTrainedModel:
+    try:
+        model, report = class_of(config).from_pretrained(
+            place,
+            config=config,
+            dtype=dtype or getattr(config, "dtype", None) or torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except OSError as error:
+        raise _not_found(place, error) from error
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"the weights of {place} do not fit its configuration: {error}") from error
+    _require_all_weights(report, place)
+    return model.eval()
+
+
 def _require_sound_weights(folder: Path) -> None:
     if any((folder / name).is_file() for name in PICKLED) and not any(folder.glob("*.safetensors")):
         raise CheckpointError(
-            f"{folder} holds its weights only as pickles, which can run code and are not read; convert them "
-            "to safetensors where you trust them (model.save_pretrained writes safetensors)."
+            f"{folder} holds its weights only as pickles, which can run code and are not read; where you "
+            "trust them, load them with transformers and write safetensors by model.save_pretrained(folder)."
         )
     open_shards(folder)
 
@@ -184,7 +221,8 @@ def _require_all_weights(report: dict[str, Any], source: str | Path) -> None:
         shown = ", ".join(missing[:5])
         raise CheckpointError(
             f"{source} lacks {len(missing)} weights that its configuration asks for ({shown}, ...); "
-            "transformers would make them up at random. Restore the folder from a copy."
+            "transformers would make them up at random. Restore the folder from a copy, or let "
+            "'architectures' in its config.json name the class that it holds."
         )
 
 

@@ -1,7 +1,9 @@
-"""Text as blocks of tokens, read piece by piece."""
+"""Text as blocks of tokens, or as short passages, read piece by piece."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from secateur.core.errors import DataError
+from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
 
 PIECE_CHARACTERS = 1 << 16
+LONGEST_LINE_BYTES = 1 << 20
+FEWEST_WORDS = 4
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 
 TextBatch = dict[str, torch.Tensor]
-"""``input_ids`` int64 (B, T)."""
+"""``input_ids`` int64 (B, T), and for passages ``attention_mask`` int64 (B, T)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,11 @@ class TokenSource:
         Of transformers.
     first, last : float
         Which part, as shares of the file's bytes; cut at line ends.
+
+    Raises
+    ------
+    ConfigError
+        If the shares are not ordered within 0..1.
     """
 
     path: Path
@@ -38,55 +48,69 @@ class TokenSource:
     first: float = 0.0
     last: float = 1.0
 
-    def pieces(self) -> Iterator[list[int]]:
-        """Yield the tokens of some lines at a time, without special tokens.
+    def __post_init__(self) -> None:
+        if not 0 <= self.first < self.last <= 1:
+            raise ConfigError(
+                f"the part of {self.path} from {self.first} to {self.last} is none; give shares with "
+                "0 <= first < last <= 1."
+            )
 
-        Lines are joined to pieces of about 65,000 characters before they are encoded, so that memory does not
-        depend on the length of the file.
+    def texts(self) -> Iterator[str]:
+        """Yield lines joined to pieces of about 65,000 characters; memory does not grow with the file.
 
         Raises
         ------
         DataError
             If the file is missing, empty or not UTF-8.
         """
-        for text in _pieces_of_text(self.path, self.first, self.last):
-            yield self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        yield from _pieces_of_text(Path(self.path), self.first, self.last)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a piece, without special tokens."""
+        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+    def pieces(self) -> Iterator[list[int]]:
+        """Yield the tokens of one piece of text at a time.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, empty or not UTF-8.
+        """
+        yield from map(self.encode, self.texts())
 
     def blocks(self, length: int) -> Iterator[list[int]]:
         """Yield consecutive blocks of ``length`` tokens; what remains at the end is left out."""
         held: list[int] = []
         for tokens in self.pieces():
             held += tokens
-            while len(held) >= length:
-                yield held[:length]
-                held = held[length:]
+            whole = len(held) // length * length
+            yield from (held[start : start + length] for start in range(0, whole, length))
+            held = held[whole:]
 
     def count(self) -> int:
         """Return how many tokens there are."""
         return sum(map(len, self.pieces()))
 
 
-def text_batches(
-    source: TokenSource, *, blocks: int, length: int, batch_size: int = 8, seed: int = 0
-) -> tuple[TextBatch, ...]:
-    """Draw blocks from a text without replacement and hold them as batches.
+def text_blocks(
+    source: TokenSource, *, length: int, blocks: int | None = None, seed: int = 0
+) -> torch.Tensor:
+    """Draw blocks of tokens from a text without replacement; the text is read twice.
 
     Parameters
     ----------
     source : TokenSource
-    blocks : int
-        How many; all if there are fewer.
     length : int
         Tokens in each.
-    batch_size : int
-        Blocks in a batch.
+    blocks : int, optional
+        How many; all if there are fewer, or if it is not given. They keep the order of the text.
     seed : int
         Of the draw.
 
     Returns
     -------
-    tuple of dict
-        Each with ``input_ids`` (B, length).
+    Tensor of int64, shape (blocks, length)
 
     Raises
     ------
@@ -100,14 +124,121 @@ def text_batches(
             "shorter blocks."
         )
     draw = generator(seed, "text blocks")
-    chosen = set(draw.permutation(available)[: min(blocks, available)].tolist())
+    chosen = set(draw.permutation(available)[:blocks].tolist())
     rows = [block for number, block in enumerate(source.blocks(length)) if number in chosen]
-    tokens = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+    return torch.from_numpy(np.asarray(rows, dtype=np.int64))
+
+
+def text_batches(
+    source: TokenSource, *, blocks: int, length: int, batch_size: int = 8, seed: int = 0
+) -> tuple[TextBatch, ...]:
+    """Draw blocks as :func:`text_blocks` and hold them as batches of ``batch_size`` blocks.
+
+    Returns
+    -------
+    tuple of dict
+        Each with ``input_ids`` (B, length).
+
+    Raises
+    ------
+    DataError
+        If the text has not one whole block.
+    """
+    tokens = text_blocks(source, length=length, blocks=blocks, seed=seed)
     return tuple({"input_ids": part} for part in tokens.split(batch_size))
 
 
+def passage_batches(
+    source: TokenSource, *, passages: int, length: int, batch_size: int = 16, seed: int = 0
+) -> tuple[TextBatch, ...]:
+    """Draw sentences from a text, as encoders see them: with special tokens, padded, masked.
+
+    Parameters
+    ----------
+    source : TokenSource
+        Its tokenizer pads.
+    passages : int
+        How many sentences of at least four words; all if there are fewer.
+    length : int
+        Tokens at which a passage is cut off.
+    batch_size : int
+        Passages in a batch, each padded to the longest of its batch.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    tuple of dict
+        Each with ``input_ids`` and ``attention_mask``, (B, T).
+
+    Raises
+    ------
+    DataError
+        If the text has no such sentence.
+
+    """
+    drawn = drawn_sentences(_sentences(source.texts()), passages, seed)
+    if not drawn:
+        raise DataError(f"{source.path} has no sentence of {FEWEST_WORDS} words; give a text of sentences.")
+    return tuple(
+        encode_passages(source.tokenizer, drawn[start : start + batch_size], length=length)
+        for start in range(0, len(drawn), batch_size)
+    )
+
+
+def drawn_sentences(sentences: Iterator[str], count: int, seed: int) -> list[str]:
+    """Draw sentences in one pass, each with the same probability, and keep their order.
+
+    References
+    ----------
+    Vitter, "Random Sampling with a Reservoir", ACM TOMS 11 (1985), algorithm R.
+    """
+    draw = generator(seed, "passages")
+    held: list[tuple[int, str]] = []
+    for number, sentence in enumerate(sentences):
+        if number < count:
+            held.append((number, sentence))
+        elif (place := int(draw.integers(number + 1))) < count:
+            held[place] = (number, sentence)
+    return [sentence for _, sentence in sorted(held)]
+
+
+def encode_passages(tokenizer: Any, passages: list[str], *, length: int | None = None) -> TextBatch:
+    """Return passages with special tokens, padded to the longest, with the mask of what is no padding.
+
+    Parameters
+    ----------
+    tokenizer : object
+        Of transformers.
+    passages : list of str
+    length : int, optional
+        Tokens at which a passage is cut off.
+
+    Raises
+    ------
+    ConfigError
+        If the tokenizer has no token to pad with.
+    """
+    if tokenizer.pad_token is None:
+        raise ConfigError(
+            f"the tokenizer {type(tokenizer).__name__} has no padding token, so passages of unlike lengths "
+            "cannot stand in one batch; set its pad_token."
+        )
+    encoded = tokenizer(
+        passages, padding=True, truncation=length is not None, max_length=length, return_tensors="pt"
+    )
+    return {name: encoded[name] for name in ("input_ids", "attention_mask")}
+
+
+def _sentences(texts: Iterator[str]) -> Iterator[str]:
+    for text in texts:
+        for sentence in _BETWEEN_SENTENCES.split(text):
+            words = sentence.split()
+            if len(words) >= FEWEST_WORDS:
+                yield " ".join(words)
+
+
 def _pieces_of_text(path: Path, first: float, last: float) -> Iterator[str]:
-    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} is not a file; give a text file in UTF-8.")
     size = path.stat().st_size
@@ -116,26 +247,31 @@ def _pieces_of_text(path: Path, first: float, last: float) -> Iterator[str]:
     begin, end = int(first * size), int(last * size)
     held: list[str] = []
     characters = 0
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as stream:
         if begin:
             stream.seek(begin - 1)
-            stream.readline()
-        while stream.tell() < end and (line := stream.readline()):
-            text = _decoded(line, path, stream.tell())
+            while (passed := stream.readline(LONGEST_LINE_BYTES)) and not passed.endswith(b"\n"):
+                pass
+        while stream.tell() < end and (line := stream.readline(LONGEST_LINE_BYTES)):
+            text = _decoded(decoder, line, path, stream.tell())
             held.append(text)
             characters += len(text)
             if characters >= PIECE_CHARACTERS:
                 yield "".join(held)
                 held, characters = [], 0
-    if held:
+        if stream.tell() == size:
+            _decoded(decoder, b"", path, size)
+    if characters:
         yield "".join(held)
 
 
-def _decoded(line: bytes, path: Path, position: int) -> str:
+def _decoded(decoder: Any, line: bytes, path: Path, position: int) -> str:
+    waiting = len(decoder.getstate()[0])
     try:
-        return line.decode("utf-8")
+        return decoder.decode(line, final=not line)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} is not UTF-8 (byte {position - len(line) + error.start}: {error.reason}); convert it, "
-            "for instance with iconv."
+            f"{path} is not UTF-8 (byte {position - len(line) - waiting + error.start}: {error.reason}); "
+            "convert it, for instance with iconv."
         ) from None

@@ -1,9 +1,7 @@
-"""Gradient recovery of a cut model: LoRA or all weights, learning from labels and the dense model."""
+"""Gradient recovery of a cut diagnoser: LoRA or all weights, learning from labels and the dense model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from secateur.core.errors import ConfigError
-from secateur.core.seeds import derive
-from secateur.recovery.adapters import (
-    add_adapters,
-    merge_adapters,
-    projection_names,
-    trainable_as_before,
-)
 from secateur.recovery.settings import RecoverySettings
+from secateur.recovery.student import frozen_teacher, student
 from secateur.training.batches import Batch, forward
 from secateur.training.distillation import distillation_loss
 from secateur.training.loop import FitResult, Objective, run_loop
+from secateur.training.window_data import WindowData
 
 if TYPE_CHECKING:
     from secateur.signals.windows import Windows
@@ -64,30 +56,24 @@ def recover(
     ConfigError
         If the teacher and the model are one object.
     """
-    with _frozen_teacher(teacher, model), trainable_as_before(model), _prepared(model, settings):
-        return run_loop(
-            model,
-            _objective(teacher, settings),
-            train,
-            validation,
-            settings,
-            out=out,
-            description="recovering",
-        )
+    data = WindowData(train, validation, settings)
+    objective = _objective(teacher, settings)
+    with frozen_teacher(teacher, model), student(model, settings):
+        return run_loop(model, objective, data, settings, out=out, description="recovering")
 
 
 def _objective(teacher: nn.Module | None, settings: RecoverySettings) -> Objective:
-    def labels_only(student: nn.Module, batch: Batch) -> Tensor:
-        return functional.cross_entropy(forward(student, batch), batch["label"])
+    def labels_only(learner: nn.Module, batch: Batch) -> Tensor:
+        return functional.cross_entropy(forward(learner, batch), batch["label"])
 
     if teacher is None or settings.distill_weight == 0:
         return labels_only
 
-    def with_teacher(student: nn.Module, batch: Batch) -> Tensor:
+    def with_teacher(learner: nn.Module, batch: Batch) -> Tensor:
         with torch.no_grad():
             taught = forward(teacher.to(batch["waveform"].device), batch)
         return distillation_loss(
-            forward(student, batch),
+            forward(learner, batch),
             taught,
             batch["label"],
             weight=settings.distill_weight,
@@ -95,40 +81,3 @@ def _objective(teacher: nn.Module | None, settings: RecoverySettings) -> Objecti
         )
 
     return with_teacher
-
-
-@contextmanager
-def _prepared(model: nn.Module, settings: RecoverySettings) -> Iterator[None]:
-    """Set what is trained; merge adapters at the end, whatever happens."""
-    if settings.adapter == "full":
-        model.requires_grad_(True)
-        yield
-        return
-    projections = tuple(f"{name}." for name in projection_names(model))
-    rest = [p for name, p in model.named_parameters() if not name.startswith(projections)]
-    add_adapters(model, rank=settings.rank, alpha=settings.alpha, seed=derive(settings.seed, "lora"))
-    for parameter in rest:
-        parameter.requires_grad_(settings.train_rest)
-    try:
-        yield
-    finally:
-        merge_adapters(model)
-
-
-@contextmanager
-def _frozen_teacher(teacher: nn.Module | None, model: nn.Module) -> Iterator[None]:
-    """Keep the teacher in evaluation mode; leave it as it was."""
-    if teacher is None:
-        yield
-        return
-    if teacher is model:
-        raise ConfigError(
-            "the teacher is the model that learns; give a copy of it (copy.deepcopy) as teacher."
-        )
-    was_training, device = teacher.training, next(teacher.parameters()).device
-    teacher.eval()
-    try:
-        yield
-    finally:
-        teacher.train(was_training)
-        teacher.to(device)

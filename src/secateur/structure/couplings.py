@@ -34,6 +34,8 @@ SYMBOLS: dict[CoupledKind, tuple[str, ...]] = {
 }
 """Letters by which a unit is numbered; a query head by its group and its place inside it."""
 
+PLURALS = {"row": "rows", "column": "columns", "entry": "entries"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entries:
@@ -132,10 +134,12 @@ class Coupling:
             members = list(own)
             fused = len(members) > 1
             ranges = ", ".join(
-                f"{member.entries.text} ({member.role})" if fused else member.entries.text for member in members
+                f"{member.entries.text} ({member.role})" if fused else member.entries.text
+                for member in members
             )
-            plural = "s" if fused or members[0].entries.width > 1 else ""
-            parts.setdefault(f"{members[0].axis}{plural} {ranges}", []).append(self.names[module])
+            several = fused or members[0].entries.width > 1
+            axis = PLURALS[members[0].axis] if several else members[0].axis
+            parts.setdefault(f"{axis} {ranges}", []).append(self.names[module])
         text = "; ".join(f"{where} of {_listed(modules)}" for where, modules in parts.items())
         biased = [self.names[module] for module in dict.fromkeys(m.module for m in self.members if m.biased)]
         return f"{text}; the same entries of the bias of {_listed(biased)}" if biased else text
@@ -178,7 +182,7 @@ def _coupling(stack: StackSpec, shape: ModelShape, widths: LayerWidths, kind: Co
         if kind != "head" or role in QUERY_ROLES
     ]
     for norm in present_norms(stack, shape):
-        if norm.size == "q" and kind in ("group", "head") or norm.size == "k" and kind == "group":
+        if (norm.size, kind) in (("q", "group"), ("q", "head"), ("k", "group")):
             members.append(_norm_member(norm, widths, kind))
     seen = widths.seen_as(kind)
     units = {"channel": widths.channels, "head": widths.heads}.get(kind, seen.groups)
@@ -235,6 +239,8 @@ def _meaning(kind: CoupledKind, widths: LayerWidths) -> str:
     if kind == "channel":
         return "one channel j"
     if kind == "head":
+        if widths.groups == 1:
+            return "one query head h of the one KV group"
         return "one query head h of KV group g (the same number in each group of a layer)"
     crossing = "cross-attention " if kind == "cross_group" else ""
     sharing = widths.heads // widths.groups
@@ -266,11 +272,11 @@ def notes(spec: ArchitectureSpec, shape: ModelShape, layer: int) -> tuple[str, .
     if stack.is_gated:
         told.append("gate x up: their rows are multiplied channel by channel and are cut together")
     told += [_norm_note(norm, names[norm.module], widths) for norm in present_norms(stack, shape)]
-    told += [
-        f"{entry.argument} holds one entry a query head (as ALiBi slopes): kept heads keep theirs"
-        for attention in stack.attentions
-        for entry in attention.head_inputs
-    ]
+    slopes = [entry.argument for attention in stack.attentions for entry in attention.head_inputs]
+    if slopes:
+        told.append(
+            f"ALiBi slopes (in {_listed(slopes)}), where used, are one a query head: kept heads keep theirs"
+        )
     kept = [
         names[projection.module]
         for projection in stack.projections

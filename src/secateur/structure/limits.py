@@ -79,9 +79,10 @@ def largest_ratio(spec: ArchitectureSpec, shape: ModelShape, *, cut_heads: bool)
 
 
 def plain_cuts(spec: ArchitectureSpec) -> tuple[str, ...]:
-    """Return which cuts, equal in all layers, the family's own configuration can tell.
+    """Return which cuts, equal in all layers, the family's own configuration can tell as a rule.
 
-    A model with no other cuts is saved as a folder that ``transformers`` loads by itself.
+    A model with no other cuts is saved as a folder that ``transformers`` loads by itself. Saving tries it and
+    has the last word.
     """
     cuts = ["layers"]
     if {"heads", "head_dim"} <= set(spec.stock):

@@ -13,6 +13,7 @@ from secateur.training.batches import Batch, forward
 from secateur.training.class_balance import class_weights
 from secateur.training.loop import FitResult, run_loop
 from secateur.training.settings import FitSettings
+from secateur.training.window_data import WindowData
 
 if TYPE_CHECKING:
     from secateur.signals.windows import Windows
@@ -54,8 +55,15 @@ def fit(
         weight = None
         if settings.balance == "loss":
             weight = torch.as_tensor(class_weights(train.labels, logits.shape[1])).to(logits.device)
-        return functional.cross_entropy(
-            logits, batch["label"], weight=weight, label_smoothing=settings.label_smoothing
+        # the mean weight is 1 over all windows, not over those of a batch or of a process's part of it
+        losses = functional.cross_entropy(
+            logits,
+            batch["label"],
+            weight=weight,
+            label_smoothing=settings.label_smoothing,
+            reduction="none",
         )
+        return losses.mean()
 
-    return run_loop(model, cross_entropy, train, validation, settings, out=out, description="fitting")
+    data = WindowData(train, validation, settings)
+    return run_loop(model, cross_entropy, data, settings, out=out, description="fitting")

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from secateur.core.errors import ConfigError, DataError
+from secateur.core.progress import progress
 from secateur.core.seeds import generator
+from secateur.models.precision import autocast, resolve_precision
+from secateur.training.next_token import logits_of, require_causal_lm, rows_at_once, token_nats
 
 LOGIT_BYTES = 256 << 20
 """Most memory that the logits of one pass may take."""
@@ -55,6 +57,7 @@ def perplexity(
     context: int = 512,
     stride: int | None = None,
     batch_size: int = 4,
+    precision: str = "fp32",
 ) -> Perplexity:
     """Measure a causal language model on a stream of tokens.
 
@@ -65,13 +68,15 @@ def perplexity(
     Parameters
     ----------
     model : nn.Module
-        ``model(input_ids=...).logits``.
+        A causal language model of ``transformers``.
     tokens : iterable of int
         Read as it goes; nothing that grows with it is held.
     context, stride : int
         Tokens of a window, and from one window's start to the next; default: side by side.
     batch_size : int
-        Windows a pass.
+        Windows a pass, at most; fewer where their logits would take more than 256 MiB.
+    precision : {'fp32', 'bf16', 'auto'}
+        Autocast; a comparison needs the same for both models.
 
     Returns
     -------
@@ -80,7 +85,7 @@ def perplexity(
     Raises
     ------
     ConfigError
-        If the stride is not between 1 and the context.
+        If the stride is not between 1 and the context, or the model predicts no next token.
     DataError
         If there are fewer than two tokens.
 
@@ -94,15 +99,22 @@ def perplexity(
         raise ConfigError(
             f"a stride of {stride} tokens with a context of {context}; allowed: 1 to the context."
         )
+    require_causal_lm(model)
+    precision = resolve_precision(precision, next(model.parameters()).device)
+    size = min(batch_size, rows_at_once(model, context, logit_bytes=LOGIT_BYTES))
     nats: list[float] = []
     counts: list[int] = []
     was_training = model.training
     model.eval()
-    for batch in _batches(_windows(tokens, context, stride), batch_size):
-        for total, count in _judge(model, batch):
-            nats.append(total)
-            counts.append(count)
-    model.train(was_training)
+    try:
+        with progress("predicting tokens", None) as bar:
+            for batch in _batches(_windows(tokens, context, stride), size):
+                for total, count in _judge(model, batch, precision):
+                    nats.append(total)
+                    counts.append(count)
+                    bar.advance(count)
+    finally:
+        model.train(was_training)
     if not counts:
         raise DataError("fewer than two tokens were given; perplexity needs a text.")
     return _summary(np.array(nats), np.array(counts))
@@ -137,23 +149,13 @@ def _batches(windows: Iterable[tuple[list[int], int]], size: int) -> Iterator[li
 
 
 @torch.no_grad()
-def _judge(model: nn.Module, batch: list[tuple[list[int], int]]) -> list[tuple[float, int]]:
+def _judge(model: nn.Module, batch: list[tuple[list[int], int]], precision: str) -> list[tuple[float, int]]:
     device = next(model.parameters()).device
     ids = torch.tensor([window for window, _ in batch], device=device)
-    rows = max(1, LOGIT_BYTES // (4 * ids.shape[1] * _vocabulary(model)))
-    losses = torch.cat([_losses(model, part) for part in ids.split(rows)])
-    return [(float(row[-count:].sum()), count) for row, (_, count) in zip(losses, batch, strict=True)]
-
-
-def _losses(model: nn.Module, ids: Tensor) -> Tensor:
-    """Negative log-likelihood of each token but the first, float64 (B, T - 1)."""
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-    flat = functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return flat.view(len(ids), -1).double().cpu()
-
-
-def _vocabulary(model: nn.Module) -> int:
-    return int(model.config.vocab_size)
+    with autocast(device, precision):
+        logits = logits_of(model, ids)
+    nats = token_nats(logits, ids).double().cpu()
+    return [(float(row[-count:].sum()), count) for row, (_, count) in zip(nats, batch, strict=True)]
 
 
 def _summary(nats: np.ndarray, counts: np.ndarray) -> Perplexity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from secateur.core.errors import ConfigError
 from secateur.training.augment import Augmentation
@@ -15,14 +15,18 @@ Monitor = Literal["macro_f1", "loss"]
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """Settings of every gradient loop: fitting and recovery alike.
+    """Settings of every gradient loop, whatever it trains on.
 
     Parameters
     ----------
     max_steps : int
         Optimiser steps at most.
+    max_minutes : float, optional
+        Minutes at most, looks at validation included. The learning rate then falls with the larger of the
+        shares of the steps and of the time that are used up; a run that the clock ends cannot be repeated to
+        the bit.
     batch_size : int
-        Windows a step.
+        Samples (windows, blocks of tokens) a step.
     learning_rate : float
         Peak rate of AdamW, reached after the warm-up and led to 0 by a half cosine.
     warmup_steps : int
@@ -31,68 +35,97 @@ class LoopSettings:
         Decoupled decay of matrices; norms, biases and other vectors have none.
     clip_norm : float
         Gradients are scaled down to this norm.
-    balance : {'sampling', 'loss', 'none'}
-        Rare classes: draw batches with all classes equally often, weight the loss, or neither.
     precision : {'auto', 'bf16', 'fp32'}
         Autocast; 'auto' takes bf16 on a GPU or a processor that computes in it.
     evaluate_every : int
-        Steps between looks at the validation windows.
+        Steps between looks at the validation samples.
     patience : int
         Looks without improvement after which the run stops.
-    monitor : {'macro_f1', 'loss'}
-        What improvement means on validation; at equal macro-F1 the lower loss is better.
-    max_validation_windows : int
-        Validation windows used, evenly spaced over all of them.
     checkpoint_every : int
         Steps between resumable states, if a folder is given.
     seed : int
-    augmentation : Augmentation
-        Applied to training windows, and with fixed draws to the validation windows.
     """
 
     max_steps: int = 1500
+    max_minutes: float | None = None
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    balance: Balance = "sampling"
     precision: Precision = "auto"
     evaluate_every: int = 100
     patience: int = 8
-    monitor: Monitor = "macro_f1"
-    max_validation_windows: int = 1000
     checkpoint_every: int = 200
     seed: int = 0
-    augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        counts = (
-            "max_steps",
-            "batch_size",
-            "evaluate_every",
-            "patience",
-            "max_validation_windows",
-            "checkpoint_every",
-        )
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be positive.")
+        for name in ("max_steps", "batch_size", "evaluate_every", "patience", "checkpoint_every"):
+            require_count(name, getattr(self, name))
+        for name in ("learning_rate", "clip_norm", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}; it must be positive.")
         for name in ("warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative.")
-        for name, allowed in (("balance", Balance), ("precision", Precision), ("monitor", Monitor)):
-            if getattr(self, name) not in get_args(allowed):
-                raise ConfigError(
-                    f"unknown {name} '{getattr(self, name)}'; allowed: {', '.join(get_args(allowed))}."
-                )
+        require_choice("precision", self.precision, Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitSettings(LoopSettings):
+class WindowLoopSettings(LoopSettings):
+    """Settings of every gradient loop over labelled windows.
+
+    Parameters
+    ----------
+    balance : {'sampling', 'loss', 'none'}
+        Rare classes: draw batches with all classes equally often, weight the loss, or neither.
+    monitor : {'macro_f1', 'loss'}
+        What improvement means on validation; at equal macro-F1 the lower loss is better.
+    max_validation_windows : int
+        Validation windows used, evenly spaced over all of them.
+    augmentation : Augmentation
+        Applied to training windows, and with fixed draws to the validation windows.
+    """
+
+    balance: Balance = "sampling"
+    monitor: Monitor = "macro_f1"
+    max_validation_windows: int = 1000
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_count("max_validation_windows", self.max_validation_windows)
+        require_choice("balance", self.balance, Balance)
+        require_choice("monitor", self.monitor, Monitor)
+
+
+def require_count(name: str, value: int) -> None:
+    """Check that a setting is at least 1.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    if value < 1:
+        raise ConfigError(f"{name} is {value}; it must be at least 1.")
+
+
+def require_choice(name: str, value: str, allowed: Any) -> None:
+    """Check that a setting is one of the words of a ``Literal``.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    if value not in get_args(allowed):
+        raise ConfigError(f"unknown {name} '{value}'; allowed: {', '.join(get_args(allowed))}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(WindowLoopSettings):
     """Settings of fitting a dense model.
 
     Parameters

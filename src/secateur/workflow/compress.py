@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import ConfigError
+from secateur.core.files import remove_folder, rename_file
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, read_json, to_jsonable, write_json
@@ -84,7 +84,7 @@ def _finished(out: Path) -> dict[str, Any] | None:
         console.print(f"{out / RESULT} is there already; nothing is left to do")
     else:
         write_report(out)
-    shutil.rmtree(out / RIVALS, ignore_errors=True)
+    remove_folder(out / RIVALS)
     return read_json(out / RESULT)
 
 
@@ -121,12 +121,12 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         preparation, backbone=settings.backbone, task=task, settings=settings.fit, folder=out / "dense"
     )
     if (out / "pruned" / checkpoint.CHECKSUMS).exists():
-        shutil.rmtree(partial_folder(out / "pruned"), ignore_errors=True)
+        remove_folder(partial_folder(out / "pruned"))
         pruned = checkpoint.load(out / "pruned")
     else:
         pruned = prune_and_save(dense, preparation, task=task, cut=settings.cut, folder=out / "pruned").model
     if records_path(out / "pruned").exists():
-        records_path(out / "pruned").replace(out / "records.jsonl")
+        rename_file(records_path(out / "pruned"), out / "records.jsonl")
     described = checkpoint.describe(out / "pruned")
     judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)
     bundle = export_bundle(
@@ -153,7 +153,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
     write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
     write_json(out / RESULT, result)
     write_report(out)
-    shutil.rmtree(out / RIVALS, ignore_errors=True)
+    remove_folder(out / RIVALS)
     return result
 
 

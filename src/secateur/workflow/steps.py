@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from secateur.bundle.manifest import MANIFEST_FILE, MetricsRecord
 from secateur.core.errors import CheckpointError, ConfigError
-from secateur.core.files import require_replaceable
+from secateur.core.files import remove_folder, require_replaceable
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
@@ -72,7 +71,7 @@ def train_dense(
                 f"{folder} holds a model trained with other {', '.join(differing) or 'data'}; choose another "
                 "folder, or repeat its command."
             )
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_folder(partial)
         return checkpoint.load(folder)
     require_replaceable(folder)
     model = build_dense(backbone, preparation, seed=task.seed)
@@ -85,7 +84,7 @@ def train_dense(
     )
     model.eval()
     checkpoint.save(model, folder, metadata=_metadata(preparation, **origin, fit=result))
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_folder(partial)
     return model
 
 
@@ -204,7 +203,7 @@ def prune_and_save(
             reason=compression.reason,
         ),
     )
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_folder(partial)
     return compression
 
 
@@ -215,8 +214,8 @@ def records_path(folder: Path) -> Path:
 
 def write_records(compression: Compression, path: Path) -> None:
     """Write the stage records anew, one a line."""
-    path.unlink(missing_ok=True)
     lines = JsonLines(path)
+    lines.clear()
     for record in compression.records:
         lines.append(record)
 

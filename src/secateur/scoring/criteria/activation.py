@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from secateur.core.errors import ConfigError
-from secateur.models.binding import BoundModel, BoundProjection
+from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
 from secateur.models.calls import Batch, run
 from secateur.scoring.calibration import frozen
 from secateur.scoring.gates import unit_inputs
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
+
+SQUARED_AT_ONCE = 1024
 
 
 def output_energy(mean_square: torch.Tensor, column_square: torch.Tensor, n_units: int) -> torch.Tensor:
@@ -64,18 +66,40 @@ class ActivationEnergy:
         if not sums:
             raise ConfigError("the activation criterion was given no calibration sample; give at least one.")
 
-        def energies(kind: ScoredKind, position: int) -> np.ndarray:
-            source: WidthKind = "group" if kind == "head" else kind
-            layer = bound.layers[position]
-            if not layer.units(kind):
-                return np.zeros(0)
-            mean_square = sums[source, position] / tokens[source, position]
-            columns = _column_square(layer.projection(OUTPUT_ROLE[source]))
-            return output_energy(mean_square, columns, layer.units(kind)).cpu().numpy()
+        means = {place: sums[place] / tokens[place] for place in sums}
+        layers = bound.layers
 
-        return Scores.gathered(energies, len(bound.layers), comparable=False)
+        def energies(kind: ScoredKind, position: int) -> np.ndarray:
+            own = {source: mean for (source, place), mean in means.items() if place == position}
+            return layer_energies(layers[position], kind, own)
+
+        return Scores.gathered(energies, len(layers), comparable=False)
 
 
 @torch.no_grad()
+def layer_energies(
+    layer: BoundLayer, kind: ScoredKind, mean_squares: Mapping[WidthKind, torch.Tensor]
+) -> np.ndarray:
+    """Return the energy of every unit of one kind in a layer, float64, (units,).
+
+    Parameters
+    ----------
+    layer : BoundLayer
+        With its weights.
+    kind : {"group", "head", "cross_group", "channel"}
+    mean_squares : mapping of WidthKind to Tensor of float64
+        E[z^2] over tokens of the input of the output projection of each kind.
+    """
+    n_units = layer.units(kind)
+    if not n_units:
+        return np.zeros(0)
+    source: WidthKind = "group" if kind == "head" else kind
+    columns = _column_square(layer.projection(OUTPUT_ROLE[source]))
+    return output_energy(mean_squares[source], columns, n_units).cpu().numpy()
+
+
 def _column_square(projection: BoundProjection) -> torch.Tensor:
-    return projection.module.weight.double().square().sum(dim=1 - projection.spec.unit_axis)
+    """Squared norm of the weights behind each input; a part at a time, because float64 is large."""
+    along = 1 - projection.spec.unit_axis
+    parts = projection.module.weight.split(SQUARED_AT_ONCE, dim=along)
+    return torch.stack([part.double().square().sum(dim=along) for part in parts]).sum(dim=0)

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from secateur.models.binding import BoundLayer, BoundModel
+from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
 from secateur.models.calls import Batch
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
 from secateur.structure.closure import role_features
 from secateur.structure.spec import QUERY_ROLES
+
+SQUARED_AT_ONCE = 1024
 
 
 @CRITERIA.register("magnitude")
@@ -35,20 +37,29 @@ class Magnitude:
         """Score every unit by its weights alone; the batches are not looked at."""
         del model, batches, seed
         return Scores.gathered(
-            lambda kind, layer: _magnitudes(bound.layers[layer], kind), len(bound.layers), comparable=False
+            lambda kind, layer: layer_magnitudes(bound.layers[layer], kind),
+            len(bound.layers),
+            comparable=False,
         )
 
 
 @torch.no_grad()
-def _magnitudes(layer: BoundLayer, kind: ScoredKind) -> np.ndarray:
+def layer_magnitudes(layer: BoundLayer, kind: ScoredKind) -> np.ndarray:
+    """Return the magnitude of every unit of one kind in a layer, float64, (units,)."""
     n_units = layer.units(kind)
     squares, n_roles = np.zeros(n_units), 0
     for projection in layer.projections_of(kind):
-        weight = projection.module.weight
-        along_units = weight.double().square().sum(dim=1 - projection.spec.unit_axis).cpu().numpy()
+        along_units = _squares(projection)
         for role, places in role_features(projection.spec, layer.widths).items():
             if kind == "head" and role not in QUERY_ROLES:
                 continue
             squares += along_units[places].reshape(n_units, -1).sum(axis=1)
             n_roles += 1
     return np.sqrt(squares / max(n_roles, 1))
+
+
+def _squares(projection: BoundProjection) -> np.ndarray:
+    """Squared norm along the unit axis; a part at a time, because float64 is large."""
+    across = 1 - projection.spec.unit_axis
+    parts = projection.module.weight.split(SQUARED_AT_ONCE, dim=across)
+    return torch.stack([part.double().square().sum(dim=across) for part in parts]).sum(dim=0).cpu().numpy()

@@ -1,0 +1,65 @@
+"""A cut model on the screen, beside the one it was cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from secateur.report.numbers import count, duration, percent, size, times
+
+
+def print_cut(result: Mapping[str, Any]) -> None:
+    """Show what a cut took away and how the result is loaded."""
+    console = Console()
+    console.print(cut_table(result["dense"], result["pruned"], result["model_class"], result["family"]))
+    before, after = result["dense"]["block_parameters"], result["pruned"]["block_parameters"]
+    console.print(
+        f"{times(result['ratio'])} fewer parameters, {percent(1 - after / before)} of the blocks' "
+        f"({duration(result['seconds'])})"
+    )
+    if result.get("refit"):
+        fitted = result["refit"]
+        console.print(
+            f"{fitted['adopted']} of {len(fitted['projections'])} output projections re-fitted on "
+            f"{fitted['windows']} blocks of text"
+        )
+    for way in result["loads_with"]:
+        console.print(f"load with: {way}", highlight=False)
+    if result["not_plain_because"]:
+        console.print(
+            f"not a plain transformers folder: {result['not_plain_because']}"
+            + ("" if result["settings"]["uniform"] else " (--uniform keeps widths equal)")
+        )
+    console.print(f"checkpoint: {result['checkpoint']}", soft_wrap=True)
+
+
+def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: str, family: str) -> Table:
+    """Return figures before and after as a table."""
+    table = Table(title=f"{model_class}, family {family}")
+    for heading in ("", "before", "after", "share"):
+        table.add_column(heading, justify="right" if heading else "left")
+    numbers = {
+        "parameters": ("parameters", count),
+        "in the blocks": ("block_parameters", count),
+        "FLOPs/token, context 512": ("flops_per_token", count),
+        "weights": ("bytes", size),
+        "layers": ("layers", str),
+        "tokens": ("tokens", str),
+    }
+    for name, (key, text) in numbers.items():
+        if dense[key]:
+            table.add_row(name, text(dense[key]), text(pruned[key]), percent(pruned[key] / dense[key]))
+    widths = {"heads a layer": "heads", "KV groups a layer": "groups", "channels a layer": "channels"}
+    for name, key in widths.items():
+        before, after = dense[key], pruned[key]
+        share = sum(after) / len(after) / (sum(before) / len(before))
+        table.add_row(name, _range(before), _range(after), percent(share))
+    return table
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low}–{high}"

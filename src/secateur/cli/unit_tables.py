@@ -1,0 +1,163 @@
+"""The units of a model on the screen; layers that are alike share a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+
+from secateur.report.numbers import MISSING, count, percent, ranges, size, times
+
+if TYPE_CHECKING:
+    from secateur.workflow.inspection import Inspection, LayerFacts
+
+LISTED_OUTSIDE = 6
+UNIT_NAMES = {
+    "group": "KV group with its query heads",
+    "head": "query head in its group",
+    "cross_group": "cross-attention group",
+    "channel": "FFN channel",
+}
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """Show layers, units, couplings, what lies outside the blocks, and what can be cut."""
+    console = Console()
+    console.print(
+        f"{inspection.model_class} ({inspection.origin}), family {inspection.family}: "
+        f"{count(inspection.parameters)} parameters, {count(inspection.block_parameters)} of them in "
+        f"{inspection.shape.n_layers} blocks of width {inspection.shape.hidden}, heads of "
+        f"{inspection.shape.head_dim}"
+    )
+    console.print(layer_table(inspection))
+    console.print(unit_table(inspection))
+    for alike in inspection.coupled:
+        console.print(f"[bold]what goes together[/bold], {_layers(alike.layers)}")
+        for text in (*(coupling.statement for coupling in alike.couplings), *alike.notes):
+            console.print(Padding(f"- {text}", (0, 0, 0, 2)), highlight=False)
+    _print_outside(console, inspection)
+    console.print(cut_table(inspection))
+    console.print(_ratios(inspection))
+    console.print(_coming_back(inspection))
+    if inspection.stored is not None:
+        console.print(_stored(inspection))
+
+
+def layer_table(inspection: Inspection) -> Table:
+    """Return one row for each run of layers that are alike."""
+    columns: dict[str, Callable[[LayerFacts], str]] = {
+        "attention": lambda layer: layer.attention.removesuffix("_attention"),
+        "query heads": lambda layer: str(layer.query_heads),
+        "KV groups": lambda layer: str(layer.kv_groups),
+        "heads a group": lambda layer: str(layer.heads_per_group),
+        "cross heads": lambda layer: (
+            f"{layer.cross_heads}/{layer.cross_groups}" if layer.cross_groups else MISSING
+        ),
+        "channels": lambda layer: str(layer.channels),
+        "parameters": lambda layer: count(layer.parameters),
+        "FLOPs/token": lambda layer: count(layer.flops_per_token),
+    }
+    if not any(layer.cross_groups for layer in inspection.layers):
+        del columns["cross heads"]
+    table = Table(title=f"layers, FLOPs at a context of {inspection.context_tokens} tokens")
+    table.add_column("layers")
+    for heading in columns:
+        justify = "left" if heading == "attention" else "right"
+        table.add_column(heading, justify=justify, min_width=max(map(len, heading.split())))
+    for members in alike(inspection.layers):
+        indices = ranges(layer.index for layer in members)
+        table.add_row(indices, *(text(members[0]) for text in columns.values()))
+    return table
+
+
+def unit_table(inspection: Inspection) -> Table:
+    """Return what one unit of each kind is worth, for each run of layers that are alike."""
+    table = Table(title="units, of one each")
+    table.add_column("layers")
+    table.add_column("unit")
+    for heading in ("a layer", "parameters", "FLOPs/token", "share of layer"):
+        table.add_column(heading, justify="right")
+    for members in alike(inspection.layers):
+        indices = ranges(layer.index for layer in members)
+        for kind, facts in members[0].units.items():
+            lone = kind == "group" and members[0].heads_per_group == 1
+            table.add_row(
+                indices,
+                "attention head" if lone else UNIT_NAMES[kind],
+                str(facts.count),
+                count(facts.parameters),
+                count(facts.flops_per_token),
+                percent(facts.parameters / members[0].parameters, 2),
+            )
+            indices = ""
+    return table
+
+
+def cut_table(inspection: Inspection) -> Table:
+    """Return what can be cut and what cannot, with the reason."""
+    table = Table(title="what can be cut")
+    for heading in ("part", "", "how far, or why not"):
+        table.add_column(heading)
+    for limit in inspection.limits:
+        table.add_row(limit.part, "yes" if limit.cuttable else "no", limit.reason)
+    return table
+
+
+def alike(layers: Iterable[LayerFacts]) -> list[list[LayerFacts]]:
+    """Gather layers that differ in nothing but their position."""
+    found: dict[str, list[LayerFacts]] = {}
+    for layer in layers:
+        found.setdefault(repr(replace(layer, index=0)), []).append(layer)
+    return list(found.values())
+
+
+def _layers(indices: tuple[int, ...]) -> str:
+    return f"layer{'s' if len(indices) > 1 else ''} {ranges(indices)}"
+
+
+def _print_outside(console: Console, inspection: Inspection) -> None:
+    outside = sorted(inspection.outside.items(), key=lambda entry: -entry[1])
+    total = inspection.parameters
+    named = [f"{name} {count(number)}" for name, number in outside[:LISTED_OUTSIDE]]
+    if len(outside) > LISTED_OUTSIDE:
+        rest = outside[LISTED_OUTSIDE:]
+        named.append(f"{len(rest)} more {count(sum(number for _, number in rest))}")
+    share = percent(inspection.shape.other_parameters / total)
+    console.print(f"[bold]outside the blocks[/bold] ({share} of the parameters): {', '.join(named)}")
+    if inspection.shape.vocabulary:
+        share = percent(inspection.vocabulary_parameters / total)
+        console.print(
+            f"[bold]vocabulary[/bold]: {inspection.shape.vocabulary} tokens, "
+            f"{count(inspection.vocabulary_parameters)} parameters ({share} of the model)"
+        )
+    for names in inspection.tied:
+        console.print(f"[bold]tied[/bold]: {' = '.join(names)}")
+
+
+def _ratios(inspection: Inspection) -> str:
+    plain, with_heads = inspection.largest_ratio, inspection.largest_ratio_with_heads
+    text = f"[bold]largest reachable ratio[/bold]: {times(plain)}, vocabulary whole"
+    return f"{text} ({times(with_heads)} with query heads cut inside groups)" if with_heads > plain else text
+
+
+def _coming_back(inspection: Inspection) -> str:
+    if not inspection.plain_cuts:
+        return "[bold]saved as[/bold]: a secateur checkpoint"
+    return (
+        "[bold]saved as[/bold]: a plain transformers folder after cuts of "
+        f"{', '.join(inspection.plain_cuts)}, widths equal in all layers; else a secateur checkpoint"
+    )
+
+
+def _stored(inspection: Inspection) -> str:
+    stored = inspection.stored
+    dtypes = ", ".join(f"{count(number)} in {dtype}" for dtype, number in stored.dtypes.items())
+    files = "1 file" if len(stored.files) == 1 else f"{len(stored.files)} files"
+    text = f"[bold]weights[/bold]: {files}, {size(stored.bytes)}; {dtypes or 'none read'}"
+    if stored.missing:
+        text += f"; [red]missing: {', '.join(stored.missing)}[/red]"
+    return text

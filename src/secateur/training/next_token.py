@@ -1,0 +1,141 @@
+"""Losses of predicting the next token, over vocabularies too large to hold several copies of the logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from secateur.core.errors import ConfigError
+from secateur.models.calls import run
+from secateur.models.pretrained import is_causal_lm
+
+TOKENS_AT_ONCE = 256
+
+
+def require_causal_lm(model: nn.Module) -> None:
+    """Check that a model predicts the next token.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    if not is_causal_lm(model):
+        raise ConfigError(
+            f"{type(model).__name__} predicts no next token; give a causal language model "
+            "(a transformers class that ends in ForCausalLM or LMHeadModel)."
+        )
+
+
+def rows_at_once(model: nn.Module, length: int, *, logit_bytes: int) -> int:
+    """Return how many blocks of ``length`` tokens give float32 logits of so many bytes; at least 1."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    return max(1, logit_bytes // (4 * length * vocabulary))
+
+
+def logits_of(model: nn.Module, ids: Tensor) -> Tensor:
+    """Return the logits of blocks (B, T), in the type in which the model gives them: (B, T, vocabulary)."""
+    return run(model, {"input_ids": ids}).logits
+
+
+def token_nats(logits: Tensor, ids: Tensor) -> Tensor:
+    """Return the negative log-likelihood of each token but the first of each block.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, T, vocabulary)
+        Turned to float32 piece by piece.
+    ids : Tensor of int64, shape (B, T)
+
+    Returns
+    -------
+    Tensor of float32, shape (B, T - 1)
+    """
+    targets, nats = ids[:, 1:], torch.empty(len(ids), ids.shape[1] - 1, device=logits.device)
+    for row, tokens in _pieces(logits):
+        nats[row, tokens] = functional.cross_entropy(
+            logits[row, tokens].float(), targets[row, tokens], reduction="none"
+        )
+    return nats
+
+
+def next_token_loss(
+    logits: Tensor,
+    ids: Tensor,
+    taught: Tensor | None = None,
+    *,
+    weight: float = 0.0,
+    temperature: float = 1.0,
+) -> Tensor:
+    """Mean of ``(1 - weight) CE + weight T^2 KL(teacher || student)`` at temperature T over predicted tokens.
+
+    The same as :func:`secateur.training.distillation.distillation_loss` on the flattened tokens. Only the
+    gradient is kept beside the logits; everything else is computed for 256 tokens at a time.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, T, vocabulary)
+        Of the student.
+    ids : Tensor of int64, shape (B, T)
+    taught : Tensor, shape (B, T, vocabulary), optional
+        Logits of the teacher; no gradient flows into them.
+    weight : float
+        0 learns from the text only, 1 from the teacher only; 0 without a teacher.
+    temperature : float
+        Softens both distributions; its square keeps the gradient's size.
+
+    Returns
+    -------
+    Tensor
+        Scalar, float32.
+    """
+    return _NextTokenLoss.apply(logits, ids, taught, 0.0 if taught is None else weight, temperature)
+
+
+class _NextTokenLoss(torch.autograd.Function):
+    """The loss with its gradient in closed form, computed in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, ids: Tensor, taught: Tensor | None, weight: float, temperature: float
+    ) -> Tensor:
+        targets, total = ids[:, 1:], torch.zeros((), device=logits.device)
+        gradient = torch.zeros_like(logits) if logits.requires_grad else None
+        for row, tokens in _pieces(logits):
+            student, chosen = logits[row, tokens].float(), targets[row, tokens, None]
+            slope = torch.zeros_like(student)
+            if weight < 1:
+                log_p = student.log_softmax(-1)
+                total -= (1 - weight) * log_p.gather(1, chosen).sum()
+                slope += (1 - weight) * log_p.exp_()
+                slope.scatter_add_(1, chosen, torch.full_like(chosen, weight - 1, dtype=slope.dtype))
+            if weight > 0:
+                log_q = (taught[row, tokens].float() / temperature).log_softmax(-1)
+                log_p = (student / temperature).log_softmax(-1)
+                q = log_q.exp()
+                total += weight * temperature**2 * (q * (log_q - log_p)).sum()
+                slope += weight * temperature * (log_p.exp_() - q)
+            if gradient is not None:
+                gradient[row, tokens] = (slope / targets.numel()).to(gradient.dtype)
+        ctx.save_for_backward(gradient)
+        return total / targets.numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * factor.to(gradient.dtype), None, None, None, None
+
+
+def _pieces(logits: Tensor) -> list[tuple[int, slice]]:
+    """Places that predict a token, in pieces of one row."""
+    blocks, length = logits.shape[0], logits.shape[1] - 1
+    return [
+        (row, slice(start, min(start + TOKENS_AT_ONCE, length)))
+        for row in range(blocks)
+        for start in range(0, length, TOKENS_AT_ONCE)
+    ]

@@ -1,0 +1,91 @@
+"""Labelled windows as what a gradient loop trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from secateur.core.errors import DataError
+from secateur.core.seeds import derive
+from secateur.models.precision import autocast
+from secateur.training.augment import augment
+from secateur.training.batches import Batch, as_tensors, forward, to_device
+from secateur.training.class_balance import BatchSampler
+from secateur.training.metrics import confusion, log_softmax, macro_f1
+from secateur.training.processes import Processes
+from secateur.training.settings import WindowLoopSettings
+
+if TYPE_CHECKING:
+    from secateur.signals.windows import Windows
+
+VALIDATION_BATCH = 64
+
+
+class WindowData:
+    """Augmented training windows, and validation windows with fixed draws, lest clean ones saturate.
+
+    Parameters
+    ----------
+    train, validation : Windows
+    settings : WindowLoopSettings
+
+    Raises
+    ------
+    DataError
+        If there are no windows, or training windows without label.
+    """
+
+    def __init__(self, train: Windows, validation: Windows, settings: WindowLoopSettings) -> None:
+        self._train, self._validation, self._settings = train, validation, settings
+        self._sampler = BatchSampler(
+            train.labels, settings.batch_size, settings.seed, balanced=settings.balance == "sampling"
+        )
+        if len(validation) == 0:
+            raise DataError(
+                "no validation windows; the split must hold some training groups back for validation."
+            )
+        count = min(len(validation), settings.max_validation_windows)
+        self._chosen = np.unique(np.linspace(0, len(validation) - 1, count).round().astype(np.int64))
+
+    @property
+    def monitor(self) -> str:
+        """Figure by which the best weights are chosen."""
+        return self._settings.monitor
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells these data from others."""
+        return {"train_labels": np.asarray(self._train.labels).tolist()}
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step, which depends on the seed and the step alone."""
+        settings = self._settings
+        batch = as_tensors(self._train.take(self._sampler.indices(step)))
+        return augment(batch, settings.augmentation, derive(settings.seed, "augment", step))
+
+    def passes(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
+        """Yield the batch whole: windows are small."""
+        yield batch, 1.0
+
+    @torch.no_grad()
+    def figures(self, model: nn.Module, processes: Processes, precision: str) -> dict[str, float]:
+        """Return ``macro_f1`` and ``loss`` (mean cross-entropy) in evaluation mode.
+
+        The processes share the batches and all return the same.
+        """
+        model.eval()
+        device, starts, logits = processes.device, range(0, len(self._chosen), VALIDATION_BATCH), {}
+        for start in processes.own(starts):
+            seed = derive(self._settings.seed, "validation", start)
+            batch = as_tensors(self._validation.take(self._chosen[start : start + VALIDATION_BATCH]))
+            batch = augment(batch, self._settings.augmentation, seed)
+            with autocast(device, precision):
+                logits[start] = forward(model, to_device(batch, device))
+        scores = processes.collected(logits, n_rows=len(self._chosen)).cpu().numpy()
+        truth = np.asarray(self._validation.labels)[self._chosen]
+        counts = confusion(truth, scores.argmax(axis=1), scores.shape[1])
+        loss = -log_softmax(scores)[np.arange(len(scores)), truth].mean()
+        return {"macro_f1": macro_f1(counts), "loss": float(loss)}

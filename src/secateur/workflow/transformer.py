@@ -1,0 +1,155 @@
+"""``secateur prune`` for ``transformers`` models: open, plan, cut, re-fit, recover, save, tell."""
+
+from __future__ import annotations
+
+import time
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.files import remove_folder, require_replaceable
+from secateur.core.progress import console
+from secateur.core.provenance import provenance
+from secateur.core.records import to_jsonable
+from secateur.models import checkpoint
+from secateur.models.binding import bind
+from secateur.models.checkpoint_card import weight_files
+from secateur.models.checkpoint_files import read_checksums
+from secateur.models.live_tensors import stored_tensors
+from secateur.models.tokenizer_trim import TrimmedVocabulary, trim_vocabulary
+from secateur.structure.counting import block_parameters, flops_per_token, parameters, shape_parameters
+from secateur.structure.plan import PruningPlan
+from secateur.surgery.apply import apply
+from secateur.workflow.steps import partial_folder
+from secateur.workflow.transformer_blocks import cut_blocks, recover, tokenizer_of
+from secateur.workflow.transformer_settings import (
+    CALIBRATION_BLOCKS,
+    TransformerCut,
+    block_tokens,
+    target_parameters,
+)
+from secateur.workflow.transformer_source import Source, open_source
+
+__all__ = [
+    "CALIBRATION_BLOCKS",
+    "TransformerCut",
+    "block_tokens",
+    "figures",
+    "prune_transformer",
+    "target_parameters",
+]
+
+FLOPS_CONTEXT_TOKENS = 512
+
+
+def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, Any]:
+    """Cut a model and save it so that it comes back.
+
+    Parameters
+    ----------
+    name : str
+        A ``transformers`` folder, a GGUF file, a name on the hub, or a checkpoint of such a model.
+    cut : TransformerCut
+    out : Path
+        Folder for the checkpoint; new, empty, or a former checkpoint.
+
+    Returns
+    -------
+    dict
+        What became of the model, as JSON values: ``dense`` and ``pruned`` figures, ``ratio``, how the folder
+        loads, and what was done. The checkpoint's metadata holds the same.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` holds something else or is the model itself, or a text is given for a model without
+        tokenizer.
+    DataError
+        If a text is not there or not UTF-8.
+    PlanError
+        If the size cannot be reached.
+    SecateurError
+        From opening, cutting and saving.
+    """
+    out = Path(out)
+    require_replaceable(out, checkpoint.CHECKSUMS)
+    if out.exists() and Path(name).exists() and out.resolve() == Path(name).resolve():
+        raise ConfigError(f"--out {out} is the model itself; choose another folder.")
+    for text in (cut.calibration, cut.vocabulary):
+        if text is not None and not text.is_file():
+            raise DataError(f"{text} is not a file; give a text file in UTF-8.")
+    started = time.perf_counter()
+    console.print(f"opening {name}")
+    source = open_source(name)
+    bound = bind(source.model)
+    family, dense = bound.spec.family, bound.shape
+    trimmed = _trimmed(source, cut)
+    small, plan, record = source.model, PruningPlan.identity(family, dense), {}
+    if cut.cuts_blocks:
+        target = target_parameters(cut, plan.with_tokens(None if trimmed is None else trimmed.tokens))
+        small, plan, record = cut_blocks(source, target, cut)
+    if cut.recovers:
+        small = deepcopy(small) if small is source.model else small
+        record |= recover(small, source, cut, partial_folder(out) / "recovery")
+    tokenizer = source.tokenizer
+    if trimmed is not None:
+        small = apply(small, PruningPlan.identity(family, plan.result).with_tokens(trimmed.tokens))
+        plan, tokenizer = plan.with_tokens(trimmed.tokens), trimmed.tokenizer
+    if source.former is not None:
+        plan = source.former.then(plan)
+    console.print("saving, and reading back to compare")
+    result = to_jsonable(
+        {
+            "source": name,
+            "family": family,
+            "model_class": type(small).__name__,
+            "settings": asdict(cut),
+            "dense": figures(source.model),
+            "pruned": figures(small),
+            "ratio": shape_parameters(family, dense) / parameters(plan),
+            **record,
+            "seconds": time.perf_counter() - started,
+            "provenance": provenance(seed=cut.seed),
+        }
+    )
+    metadata = {**result, "former": source.history} if source.history else result
+    checkpoint.save(small, out, plan=plan, metadata=metadata, tokenizer=tokenizer)
+    remove_folder(partial_folder(out))
+    described = checkpoint.describe(out)
+    weights = sum((out / file).stat().st_size for file in weight_files(read_checksums(out)))
+    result["pruned"]["bytes"] = weights
+    return {
+        "checkpoint": str(out),
+        "form": described.form,
+        "loads_with": list(described.loads_with),
+        "not_plain_because": described.not_plain_because,
+        **result,
+    }
+
+
+def _trimmed(source: Source, cut: TransformerCut) -> TrimmedVocabulary | None:
+    if cut.vocabulary is None:
+        return None
+    return trim_vocabulary(source.model, tokenizer_of(source, "--vocabulary"), cut.vocabulary)
+
+
+def figures(model: nn.Module) -> dict[str, Any]:
+    """Return what a model has and costs; its parameters may be on the meta device."""
+    bound = bind(model)
+    family, shape = bound.spec.family, bound.shape
+    plan = PruningPlan.identity(family, shape)
+    return {
+        "parameters": parameters(plan),
+        "block_parameters": block_parameters(family, shape),
+        "flops_per_token": flops_per_token(plan, context_tokens=FLOPS_CONTEXT_TOKENS),
+        "bytes": sum(tensor.numel() * tensor.element_size() for tensor in stored_tensors(model).values()),
+        "layers": shape.n_layers,
+        "heads": shape.heads_per_layer,
+        "groups": shape.kv_groups_per_layer,
+        "channels": shape.channels_per_layer,
+        "tokens": shape.vocabulary,
+    }

@@ -1,0 +1,174 @@
+"""How a ``transformers`` model is to be cut, and what that leaves it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secateur.core.errors import ConfigError, PlanError
+from secateur.recovery.refit import Target
+from secateur.scoring.allocation import WidthKind
+from secateur.scoring.equal_widths import FEWEST_CHANNELS
+from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
+from secateur.structure.budget import Budget
+from secateur.structure.counting import block_parameters, parameters, shape_parameters
+from secateur.structure.plan import PruningPlan
+
+CALIBRATION_BLOCKS, BLOCK_TOKENS = 32, 256
+REFIT_BLOCKS_A_SCORED_ONE = 4
+WITHOUT_DATA = ("nothing", "weights")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerCut:
+    """How a ``transformers`` model is cut.
+
+    Parameters
+    ----------
+    ratio : float, optional
+        Parameters of the model as given over those that remain, embeddings and head included.
+    block_fraction : float, optional
+        Share of the parameters of the blocks to remove; in place of a ratio.
+    criterion : str
+        Name of a registered criterion.
+    calibration : Path, optional
+        Text in UTF-8 by which units are scored and output projections re-fitted.
+    vocabulary : Path, optional
+        Text whose tokens are kept, all others removed. Alone it may be the whole cut.
+    uniform : bool
+        Equal widths in all layers.
+    multiple : int, optional
+        Multiple to which channels are rounded.
+    calibration_blocks : int
+        Blocks of text to score on, of 256 tokens (fewer where the model has fewer positions).
+    refit_blocks : int, optional
+        Blocks to re-fit on; default: four times as many.
+    refit_target : {"stream", "projection"}
+        See :func:`secateur.recovery.refit.refit`.
+    rounds : int
+        Rounds of scoring, cutting and re-fitting.
+    recovery_steps : int
+        Optimiser steps on the calibration text afterwards, at most; causal language models only.
+    recovery_minutes : float, optional
+        Time for these steps; alone it is the only limit.
+    seed : int
+        Of the random criterion, the choice of calibration blocks and the recovery.
+
+    Raises
+    ------
+    ConfigError
+        If a criterion needs calibration and there is none, or it is unknown.
+    PlanError
+        If not exactly one of ratio and fraction is given (or neither, with a vocabulary), or one is out of
+        range.
+    """
+
+    ratio: float | None = None
+    block_fraction: float | None = None
+    criterion: str = DEFAULT_CRITERION
+    calibration: Path | None = None
+    vocabulary: Path | None = None
+    uniform: bool = False
+    multiple: int | None = None
+    calibration_blocks: int = CALIBRATION_BLOCKS
+    refit_blocks: int | None = None
+    refit_target: Target = "stream"
+    rounds: int = 1
+    recovery_steps: int = 0
+    recovery_minutes: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        needs = CRITERIA.get(self.criterion).needs
+        if self.calibration is None and needs not in WITHOUT_DATA and self.cuts_blocks:
+            free = [name for name in CRITERIA.names() if CRITERIA.get(name).needs in WITHOUT_DATA]
+            raise ConfigError(
+                f"criterion '{self.criterion}' looks at {needs} and needs a text; give --calibration FILE, "
+                f"or a criterion without data: {', '.join(f'--criterion {name}' for name in free)}."
+            )
+        if self.ratio is not None and self.block_fraction is not None:
+            raise PlanError("both --ratio and --block-fraction were given; give one of them.")
+        if not self.cuts_blocks and self.vocabulary is None:
+            raise PlanError("nothing is to be cut; give --ratio, --block-fraction or --vocabulary.")
+        if self.ratio is not None:
+            Budget(ratio=self.ratio)
+        if self.refit_blocks is None:
+            object.__setattr__(self, "refit_blocks", REFIT_BLOCKS_A_SCORED_ONE * self.calibration_blocks)
+        for name in ("calibration_blocks", "refit_blocks", "rounds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.uniform and self.rounds > 1:
+            raise ConfigError("--uniform cuts in one round; leave --rounds out.")
+        if self.recovers and self.calibration is None:
+            raise ConfigError("recovery learns from a text; give --calibration FILE.")
+        if self.block_fraction is not None and not 0 < self.block_fraction < 1:
+            raise PlanError(f"--block-fraction must lie between 0 and 1; got {self.block_fraction}.")
+
+    @property
+    def recovers(self) -> bool:
+        """Whether the cut model is trained."""
+        return self.recovery_steps > 0 or self.recovery_minutes is not None
+
+    @property
+    def cuts_blocks(self) -> bool:
+        """Whether more than the vocabulary is cut."""
+        return self.ratio is not None or self.block_fraction is not None
+
+
+def target_parameters(cut: TransformerCut, tokens_cut: PruningPlan) -> int:
+    """Return the parameters that may remain while the vocabulary is still whole.
+
+    Parameters
+    ----------
+    cut : TransformerCut
+    tokens_cut : PruningPlan
+        The plan that removes nothing but tokens.
+
+    Raises
+    ------
+    PlanError
+        If the size is out of reach; the message names the largest ratio that is not.
+    """
+    family, shape = tokens_cut.family, tokens_cut.shape
+    dense = shape_parameters(family, shape)
+    tokens = dense - parameters(tokens_cut)
+    narrowest = PruningPlan.identity(family, shape)
+    for layer in narrowest.layers:
+        narrowest = narrowest.with_groups(layer.index, [0]).with_channels(layer.index, [0])
+    smallest = parameters(narrowest) - tokens
+    if cut.ratio is not None:
+        remaining, wanted = Budget(ratio=cut.ratio).target_parameters(dense), f"ratio {cut.ratio:g}"
+    else:
+        removed = math.ceil(cut.block_fraction * block_parameters(family, shape))
+        remaining, wanted = dense - removed - tokens, f"block fraction {cut.block_fraction:g}"
+    if remaining < smallest:
+        fraction = int(1000 * (dense - tokens - smallest) / block_parameters(family, shape)) / 1000
+        ratio = int(100 * dense / smallest) / 100
+        raise PlanError(
+            f"{wanted} leaves {remaining:,} of {dense:,} parameters, but with one key/value group and one "
+            f"FFN channel in each layer {smallest:,} stay, {shape.other_parameters - tokens:,} of them "
+            f"outside the blocks. The largest ratio that can be reached is {ratio:.2f} "
+            f"(block fraction {fraction:g}); ask for less"
+            + (", or cut the vocabulary too (--vocabulary)." if shape.vocabulary and not tokens else ".")
+        )
+    return remaining + tokens
+
+
+def block_tokens(config: Any) -> int:
+    """Return the tokens of one block of calibration text, at most as many as the model has positions."""
+    return min(BLOCK_TOKENS, getattr(config, "max_position_embeddings", None) or BLOCK_TOKENS)
+
+
+def kinds_to_cut(identity: PruningPlan, target: int) -> tuple[WidthKind, ...]:
+    """Return channels alone where these suffice, else groups as well.
+
+    Groups look cheaper than they are to criteria of first order, and to magnitude; so they are cut only where
+    fewer than an eighth of the channels would stay otherwise.
+    """
+    plan = identity
+    for layer in identity.layers:
+        fewest = max(1, int(len(layer.channels) * FEWEST_CHANNELS))
+        plan = plan.with_channels(layer.index, layer.channels[:fewest])
+    return ("channel",) if parameters(plan) <= target else ("group", "channel")

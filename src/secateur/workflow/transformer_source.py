@@ -1,0 +1,61 @@
+"""What ``secateur prune`` is given: a model that others have trained, or a checkpoint of ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.models import checkpoint
+from secateur.models.loading_bars import no_bars
+from secateur.models.pretrained import open_pretrained
+from secateur.structure.plan import PruningPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model to be cut.
+
+    Attributes
+    ----------
+    name : str
+        As it was given.
+    model : transformers.PreTrainedModel
+    tokenizer : PreTrainedTokenizerBase or None
+    former : PruningPlan or None
+        What an earlier cut kept, where the configuration of the model still is that of its dense one.
+    history : dict
+        Metadata of the checkpoint that it is; empty for other models.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    former: PruningPlan | None = None
+    history: dict[str, Any]
+
+
+def open_source(name: str) -> Source:
+    """Open a ``transformers`` folder, a GGUF file, a name on the hub, or a checkpoint of ours.
+
+    Raises
+    ------
+    SecateurError
+        See :func:`secateur.models.pretrained.open_pretrained` and :func:`secateur.models.checkpoint.load`.
+    """
+    folder = Path(name)
+    if checkpoint.kind_of(folder) == "transformer":
+        described = checkpoint.describe(folder)
+        return Source(
+            name=name,
+            model=checkpoint.load(folder),
+            tokenizer=checkpoint.load_tokenizer(folder),
+            # a plain folder is a dense model of its own: its configuration tells the widths that it has
+            former=described.plan if described.form == "own" else None,
+            history=described.metadata,
+        )
+    with no_bars():
+        opened = open_pretrained(name)
+    return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, history={})

@@ -1,0 +1,83 @@
+"""``secateur prune`` on models of others, and what it says about wrong use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import secateur
+import tiny_tokenizers
+from secateur.cli.app import run
+from zoo import ZOO
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    specimen = next(entry for entry in ZOO if entry.name == "llama")
+    tokenizer = tiny_tokenizers.llama()
+    specimen.build(vocab_size=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_the_table_shows_before_and_after_and_how_to_load(llama, tmp_path, capfd):
+    out = tmp_path / "cut"
+    arguments = ["prune", str(llama), "--criterion", "magnitude", "--block-fraction", "0.3", "--uniform"]
+    assert run([*arguments, "--out", str(out)]) == 0
+    told = capfd.readouterr().out
+    for part in ("LlamaForCausalLM, family llama", "parameters", "FLOPs/token", "KV groups a layer"):
+        assert part in told
+    assert "load with: transformers.AutoModelForCausalLM.from_pretrained(folder)" in told
+    assert str(out) in told
+    assert secateur.load(out).config.num_hidden_layers == 3
+
+
+def test_json_is_the_only_output(llama, tmp_path, capfd):
+    arguments = ["prune", str(llama), "--criterion", "magnitude", "--ratio", "1.05", "--json"]
+    assert run([*arguments, "--out", str(tmp_path / "cut")]) == 0
+    told = capfd.readouterr()
+    result = json.loads(told.out)
+    assert told.err == ""
+    assert result["form"] == "own"
+    assert result["ratio"] >= 1.05
+    assert result["checkpoint"] == str(tmp_path / "cut")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        (["--ratio", "1.2"], "ConfigError", "give --calibration FILE"),
+        (["--criterion", "magnitude"], "PlanError", "nothing is to be cut"),
+        (["--criterion", "magnitude", "--ratio", "900"], "PlanError", "largest ratio"),
+        (["--ratio", "1.2", "--split", "load"], "ConfigError", "--split: not for transformers models"),
+        (["--ratio", "1.2", "--heads", "2"], "ConfigError", "--heads: not for transformers models"),
+        (["--ratio", "1.05", "--calibration", "nowhere.txt"], "DataError", "nowhere.txt"),
+        (["--vocabulary", "nowhere.txt"], "DataError", "nowhere.txt"),
+    ],
+)
+def test_wrong_use_is_told_in_one_message(options, kind, said, llama, tmp_path, capfd):
+    out = tmp_path / "cut"
+    assert run(["prune", str(llama), *options, "--out", str(out), "--json"]) == 2
+    told = capfd.readouterr()
+    answer = json.loads(told.out)
+    assert answer["kind"] == kind
+    assert said in answer["error"]
+    assert told.err == f"error: {answer['error']}\n"
+    assert not out.exists()
+
+
+def test_options_of_transformers_are_not_for_diagnosers(small_run, tmp_path, capfd):
+    arguments = ["prune", str(small_run / "dense"), "--block-fraction", "0.2", "--uniform"]
+    assert run([*arguments, "--out", str(tmp_path / "cut")]) == 2
+    assert "--block-fraction, --uniform: not for Diagnosers" in capfd.readouterr().err
+
+
+def test_recordings_calibrate_a_diagnoser_as_data_does(small_run, small_rig, tmp_path, capfd):
+    arguments = ["prune", str(small_run / "dense"), "--ratio", "1.2", "--recovery-steps", "2"]
+    arguments += ["--calibration", str(small_rig), "--data", str(small_rig), "--out", str(tmp_path / "cut")]
+    assert run(arguments) == 2
+    assert "give one of them" in capfd.readouterr().err
+    assert run([argument for argument in arguments if argument not in ("--data",)][:-3] + arguments[-2:]) == 0

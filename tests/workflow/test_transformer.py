@@ -1,0 +1,246 @@
+"""A language model of others, cut and saved: with and without data, even and uneven, once and again."""
+
+from __future__ import annotations
+
+import pydoc_data.topics
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import secateur
+import tiny_tokenizers
+from secateur.core.errors import ConfigError, PlanError, UnsupportedArchitecture
+from secateur.core.progress import quiet
+from secateur.models import checkpoint
+from secateur.models.binding import bind
+from secateur.structure.counting import block_parameters, parameters
+from secateur.workflow.transformer import TransformerCut, prune_transformer
+from zoo import ZOO
+
+SPECIMENS = {specimen.name: specimen for specimen in ZOO}
+TEXT = pydoc_data.topics.topics["assert"] * 12
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory) -> Path:
+    """Folder of a tiny llama with a tokenizer, as others would hand it on."""
+    folder = tmp_path_factory.mktemp("models") / "llama"
+    tokenizer = tiny_tokenizers.llama()
+    SPECIMENS["llama"].build(vocab_size=len(tokenizer), intermediate_size=48).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("texts") / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def prune(source: Path, out: Path, **options):
+    with quiet():
+        return prune_transformer(str(source), TransformerCut(**options), out)
+
+
+def loss(model: torch.nn.Module, folder: Path) -> float:
+    ids = torch.tensor([checkpoint.load_tokenizer(folder)(TEXT[:300])["input_ids"][:60]])
+    with torch.no_grad():
+        return float(model(input_ids=ids, labels=ids).loss)
+
+
+def test_magnitude_needs_no_data(llama, tmp_path):
+    result = prune(llama, tmp_path / "cut", criterion="magnitude", ratio=1.1)
+    loaded = secateur.load(tmp_path / "cut")
+    found = sum(parameter.numel() for parameter in loaded.parameters())
+    dense = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(llama).parameters())
+    assert result["pruned"]["parameters"] == found <= dense / 1.1
+    assert result["ratio"] == pytest.approx(dense / found)
+    assert result["ratio"] < 1.13
+    assert result["refit"] is None
+    described = checkpoint.describe(tmp_path / "cut")
+    assert described.metadata["settings"]["criterion"] == "magnitude"
+    assert described.metadata["provenance"]["versions"]["torch"]
+    assert parameters(described.plan) == found
+    tokens = checkpoint.load_tokenizer(tmp_path / "cut")("assert", return_tensors="pt")
+    assert loaded.generate(tokens["input_ids"], max_new_tokens=3, do_sample=False).shape[1] > 3
+
+
+def test_equal_widths_make_a_plain_folder(llama, tmp_path):
+    result = prune(llama, tmp_path / "cut", criterion="magnitude", block_fraction=0.3, uniform=True)
+    assert result["form"] == "plain"
+    assert result["loads_with"][0] == "transformers.AutoModelForCausalLM.from_pretrained(folder)"
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "cut")
+    assert theirs.config.intermediate_size == result["pruned"]["channels"][0] < 48
+    removed = 1 - result["pruned"]["block_parameters"] / result["dense"]["block_parameters"]
+    assert 0.3 <= removed < 0.45
+
+
+def test_calibration_scores_and_refits(llama, text, tmp_path):
+    result = prune(llama, tmp_path / "cut", calibration=text, block_fraction=0.3, seed=1)
+    assert result["settings"]["criterion"] == "taylor"
+    assert result["refit"]["adopted"] > 0
+    assert len(result["calibration_sha256"]) == 64
+    again = prune(llama, tmp_path / "again", calibration=text, block_fraction=0.3, seed=1)
+    assert again["pruned"] == result["pruned"]
+    first, second = (secateur.load(tmp_path / name).state_dict() for name in ("cut", "again"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    # the re-fit is what the weights alone do not give
+    plan = checkpoint.describe(tmp_path / "cut").plan
+    assert plan.result == bind(secateur.load(tmp_path / "cut")).shape
+
+
+def test_rounds_score_again_on_what_is_left(llama, text, tmp_path):
+    options = {"calibration": text, "block_fraction": 0.3, "multiple": 1, "calibration_blocks": 4}
+    once = prune(llama, tmp_path / "once", **options)
+    twice = prune(llama, tmp_path / "twice", rounds=2, **options)
+    assert [entry["number"] for entry in twice["rounds"]] == [1, 2]
+    assert twice["rounds"][0]["parameters"] > twice["rounds"][1]["parameters"]
+    assert twice["pruned"]["parameters"] == once["pruned"]["parameters"]
+    plans = [checkpoint.describe(tmp_path / name).plan for name in ("once", "twice")]
+    assert plans[0] != plans[1]
+
+
+def test_groups_go_only_where_channels_are_not_enough(llama, tmp_path):
+    few = prune(llama, tmp_path / "few", criterion="magnitude", block_fraction=0.3)
+    assert set(few["pruned"]["groups"]) == {2}
+    many = prune(llama, tmp_path / "many", criterion="magnitude", block_fraction=0.75)
+    assert min(many["pruned"]["groups"]) == 1
+
+
+def test_recovery_learns_the_text(llama, text, tmp_path):
+    options = {"calibration": text, "block_fraction": 0.4, "calibration_blocks": 4}
+    prune(llama, tmp_path / "cut", **options)
+    result = prune(llama, tmp_path / "recovered", recovery_steps=30, **options)
+    assert result["recovery"]["steps"] <= 30
+    before, after = (loss(secateur.load(tmp_path / name), tmp_path / name) for name in ("cut", "recovered"))
+    assert after < before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_recovered_models_can_lose_tokens_too(llama, text, tmp_path):
+    options = {"calibration": text, "block_fraction": 0.2, "calibration_blocks": 4, "recovery_steps": 2}
+    result = prune(llama, tmp_path / "cut", vocabulary=text, **options)
+    assert result["pruned"]["tokens"] < result["dense"]["tokens"]
+    assert loss(secateur.load(tmp_path / "cut"), tmp_path / "cut") > 0
+
+
+def test_encoders_are_calibrated_on_sentences(text, tmp_path):
+    tokenizer = tiny_tokenizers.bert()
+    SPECIMENS["bert"].build(vocab_size=len(tokenizer)).save_pretrained(tmp_path / "dense")
+    tokenizer.save_pretrained(tmp_path / "dense")
+    result = prune(tmp_path / "dense", tmp_path / "cut", calibration=text, block_fraction=0.3)
+    assert result["refit"]["adopted"] > 0
+    assert (
+        checkpoint.load_tokenizer(tmp_path / "cut")("assert")["input_ids"] == tokenizer("assert")["input_ids"]
+    )
+
+
+def test_the_vocabulary_can_be_the_whole_cut(llama, text, tmp_path):
+    result = prune(llama, tmp_path / "cut", vocabulary=text)
+    assert result["form"] == "plain"
+    assert result["pruned"]["tokens"] < result["dense"]["tokens"]
+    assert result["pruned"]["block_parameters"] == result["dense"]["block_parameters"]
+    small = secateur.load(tmp_path / "cut")
+    dense = AutoModelForCausalLM.from_pretrained(llama)
+    tokenizer, own = tiny_tokenizers.llama(), checkpoint.load_tokenizer(tmp_path / "cut")
+    kept = list(checkpoint.describe(tmp_path / "cut").plan.tokens)
+    line = "assert"
+    with torch.no_grad():
+        expected = dense(**tokenizer(line, return_tensors="pt")).logits[..., kept]
+        found = small(**own(line, return_tensors="pt")).logits
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_the_ratio_counts_tokens_and_blocks_together(llama, text, tmp_path):
+    tokens = prune(llama, tmp_path / "tokens", vocabulary=text)["ratio"]
+    result = prune(llama, tmp_path / "cut", vocabulary=text, calibration=text, ratio=tokens * 1.1, multiple=1)
+    assert tokens * 1.1 <= result["ratio"] < tokens * 1.13
+    shape = bind(secateur.load(tmp_path / "cut")).shape
+    assert block_parameters("llama", shape) == result["pruned"]["block_parameters"]
+
+
+def test_a_cut_model_can_be_cut_again(llama, tmp_path):
+    prune(llama, tmp_path / "one", criterion="magnitude", block_fraction=0.2)
+    result = prune(tmp_path / "one", tmp_path / "two", criterion="magnitude", block_fraction=0.2)
+    first, second = (checkpoint.describe(tmp_path / name) for name in ("one", "two"))
+    assert second.plan.shape == first.plan.shape
+    assert set(second.plan.layers[0].channels) <= set(first.plan.layers[0].channels)
+    assert second.metadata["former"]["settings"]["block_fraction"] == 0.2
+    assert result["dense"]["parameters"] == first.metadata["pruned"]["parameters"]
+    assert bind(secateur.load(tmp_path / "two")).shape == second.plan.result
+
+
+def test_a_plain_folder_of_ours_is_a_dense_model_of_its_own(llama, tmp_path):
+    prune(llama, tmp_path / "one", criterion="magnitude", block_fraction=0.2, uniform=True)
+    prune(tmp_path / "one", tmp_path / "two", criterion="magnitude", block_fraction=0.2)
+    first, second = (checkpoint.describe(tmp_path / name) for name in ("one", "two"))
+    assert second.plan.shape == first.plan.result
+    assert bind(secateur.load(tmp_path / "two")).shape == second.plan.result
+
+
+@pytest.mark.parametrize("specimen", ["bert", "vit", "whisper", "phi3", "bloom"])
+def test_every_kind_of_model_is_cut_without_data(specimen, tmp_path):
+    SPECIMENS[specimen].build().save_pretrained(tmp_path / "dense")
+    result = prune(tmp_path / "dense", tmp_path / "cut", criterion="magnitude", block_fraction=0.3)
+    loaded = secateur.load(tmp_path / "cut")
+    assert type(loaded).__name__ == SPECIMENS[specimen].model
+    assert result["pruned"]["block_parameters"] <= 0.7 * result["dense"]["block_parameters"]
+
+
+def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
+    with pytest.raises(PlanError, match="largest ratio that can be reached is") as refusal:
+        prune(llama, tmp_path / "cut", criterion="magnitude", ratio=50)
+    largest = float(str(refusal.value).split("can be reached is ")[1].split(" ")[0])
+    assert prune(llama, tmp_path / "cut", criterion="magnitude", ratio=largest)["ratio"] >= largest
+    with pytest.raises(PlanError, match="largest ratio"):
+        prune(llama, tmp_path / "more", criterion="magnitude", ratio=largest + 0.01)
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"ratio": 1.2}, ConfigError, "criterion 'taylor' looks at gradients and needs a text"),
+        ({"ratio": 1.2, "criterion": "activation"}, ConfigError, "--criterion magnitude"),
+        ({"ratio": 1.2, "criterion": "luck"}, ConfigError, "unknown criterion 'luck'"),
+        ({"criterion": "magnitude"}, PlanError, "nothing is to be cut"),
+        ({"criterion": "magnitude", "ratio": 1.2, "block_fraction": 0.1}, PlanError, "give one of them"),
+        ({"criterion": "magnitude", "ratio": 0.5}, PlanError, "at least 1"),
+        ({"criterion": "magnitude", "block_fraction": 1.0}, PlanError, "between 0 and 1"),
+        ({"criterion": "magnitude", "ratio": 1.2, "recovery_steps": 5}, ConfigError, "learns from a text"),
+        ({"criterion": "magnitude", "ratio": 1.2, "uniform": True, "rounds": 2}, ConfigError, "one round"),
+        ({"criterion": "magnitude", "ratio": 1.2, "rounds": 0}, ConfigError, "rounds is 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(options, error, said):
+    with pytest.raises(error, match=said):
+        TransformerCut(**options)
+
+
+def test_a_text_needs_a_tokenizer(text, tmp_path):
+    SPECIMENS["vit"].build().save_pretrained(tmp_path / "dense")
+    with pytest.raises(ConfigError, match="has no tokenizer"):
+        prune(tmp_path / "dense", tmp_path / "cut", calibration=text, block_fraction=0.1)
+
+
+def test_unknown_families_are_refused(tmp_path):
+    from transformers import GPTJConfig, GPTJForCausalLM
+
+    config = GPTJConfig(n_embd=16, n_layer=1, n_head=2, rotary_dim=4, vocab_size=20, n_positions=8)
+    GPTJForCausalLM(config).save_pretrained(tmp_path / "dense")
+    with pytest.raises(UnsupportedArchitecture, match="add_architecture"):
+        prune(tmp_path / "dense", tmp_path / "cut", criterion="magnitude", block_fraction=0.1)
+
+
+def test_the_model_itself_and_other_folders_are_never_replaced(llama, tmp_path):
+    prune(llama, tmp_path / "one", criterion="magnitude", block_fraction=0.1)
+    with pytest.raises(ConfigError, match="is the model itself"):
+        prune(tmp_path / "one", tmp_path / "one", criterion="magnitude", block_fraction=0.1)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/thesis.txt").write_text("ten years of work")
+    with pytest.raises(ConfigError, match="holds something else"):
+        prune(llama, tmp_path / "work", criterion="magnitude", block_fraction=0.1)
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["thesis.txt"]
