@@ -59,11 +59,11 @@ def layer_table(inspection: Inspection) -> Table:
         ),
         "channels": lambda layer: str(layer.channels),
         "parameters": lambda layer: count(layer.parameters),
-        "FLOPs/token": lambda layer: count(layer.flops_per_token),
+        "FLOPs": lambda layer: count(layer.flops_per_token),
     }
     if not any(layer.cross_groups for layer in inspection.layers):
         del columns["cross heads"]
-    table = Table(title=f"layers, FLOPs at a context of {inspection.context_tokens} tokens")
+    table = Table(title=f"layers; FLOPs a token at a context of {inspection.context_tokens}")
     table.add_column("layers")
     for heading in columns:
         justify = "left" if heading == "attention" else "right"
