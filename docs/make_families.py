@@ -21,7 +21,8 @@ Written by `python docs/make_families.py` from the specifications; do not edit b
 
 Layers, FFN channels and attention heads of every family can be cut; with shared keys and values whole KV
 groups, and query heads inside them. "Plain folder" names what may be cut to equal widths in all layers and
-still be written as a folder that `transformers` loads by itself; anything else is loaded with `secateur.load`.
+still be written as a folder that `transformers` loads by itself; anything else is loaded with
+`secateur.load`.
 
 | family | `model_type` | attention | FFN | matrices | also handled | plain folder |
 |---|---|---|---|---|---|---|

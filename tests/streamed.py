@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from tiny_tokenizers import TEXT
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging
+
+from tiny_tokenizers import TEXT
 from zoo import ZOO
 
 GIBIBYTE = 2**30
@@ -21,7 +22,7 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=letters[0])
 
 
 def write_specimen(name: str, folder: Path, *, dtype: torch.dtype = torch.float32, **changes: Any) -> Path:

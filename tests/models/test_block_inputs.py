@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from zoo import ZOO, Specimen
 
 from secateur.core.errors import UnsupportedArchitecture
 from secateur.models.binding import bind
 from secateur.models.block_inputs import block_inputs
+from zoo import ZOO, Specimen
 
 OF_TOKENS = [entry for entry in ZOO if entry.inputs == "tokens"]
 

@@ -86,7 +86,9 @@ def test_a_tensor_that_the_index_places_wrongly_is_named(sharded: Path):
         open_shards(sharded)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x10", (2**40).to_bytes(8, "little"), b"\x08\0\0\0\0\0\0\0not json"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x10", (2**40).to_bytes(8, "little"), b"\x08\0\0\0\0\0\0\0not json"]
+)
 def test_a_broken_header_is_named(tmp_path: Path, damage: bytes):
     (tmp_path / SINGLE).write_bytes(damage)
     with pytest.raises(CheckpointError, match=r"no readable safetensors header"):
@@ -125,7 +127,9 @@ def test_a_file_cut_short_after_opening_is_named(sharded: Path):
         tensor.read()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"weight_map": {}}', '{"weight_map": {"a": "../b.safetensors"}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"weight_map": {}}', '{"weight_map": {"a": "../b.safetensors"}}']
+)
 def test_a_damaged_index_is_refused(tmp_path: Path, content: str):
     (tmp_path / INDEX).write_text(content)
     with pytest.raises(CheckpointError, match=INDEX.replace(".", r"\.")):

@@ -1,4 +1,4 @@
-"""A streaming cut leaves what a cut in memory leaves, whatever interrupts it, within the memory it is given."""
+"""A streaming cut leaves what a cut in memory leaves, whatever interrupts it, in the memory it is given."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 import torch
-from streamed import GIBIBYTE, write_specimen, write_text
 from transformers import AutoModelForCausalLM
 
 import secateur
-from secateur.core.errors import CheckpointError, ConfigError, DataError, PlanError, UnsupportedArchitecture
+from secateur.core.errors import CheckpointError, ConfigError, DataError, PlanError
 from secateur.core.memory import parse_size
 from secateur.core.progress import quiet
 from secateur.models import checkpoint
 from secateur.workflow.streaming import block_work, memory, prune
 from secateur.workflow.streaming.prune import prune_streaming
 from secateur.workflow.transformer import TransformerCut, prune_transformer
+from streamed import GIBIBYTE, write_specimen, write_text
 
 LIMIT = 8 * GIBIBYTE
 FAMILIES = ("glm", "llama", "gpt2", "bloom", "gpt_neox", "opt", "gemma2", "bert", "falcon", "phi")
-"""Fused gate and up; plain; Conv1D; ALiBi; renamed on loading; folded tokens; sliding windows; encoder; ..."""
+"""Fused gate and up; plain; Conv1D; ALiBi; renamed on loading; folded tokens; sliding windows; encoder."""
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,6 @@ def a_cut(text: Path | None, **changes: Any) -> TransformerCut:
         "calibration": text,
         "calibration_blocks": 9,
         "refit_blocks": 9,
-        "refit_target": "projection",
     }
     return TransformerCut(**chosen | changes)
 
@@ -61,13 +60,16 @@ def require_equal(expected: Path, found: Path) -> None:
     dense, streamed = secateur.load(expected).state_dict(), secateur.load(found).state_dict()
     assert set(dense) == set(streamed)
     for name, tensor in dense.items():
-        torch.testing.assert_close(streamed[name], tensor, rtol=2e-5, atol=2e-6, msg=lambda m, n=name: f"{n}: {m}")
+        assert (streamed[name] - tensor).abs().max() <= 5e-4 * tensor.abs().max(), name
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_streaming_cut_is_a_cut_in_memory(family: str, text: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("family", "target"), [*((family, "stream") for family in FAMILIES), ("llama", "projection")]
+)
+def test_a_streaming_cut_is_a_cut_in_memory(family: str, target: str, text: Path, tmp_path: Path):
     source = write_specimen(family, tmp_path / "dense")
-    cut = a_cut(text, uniform=family in ("glm", "llama", "gpt2"))
+    equal = family in ("glm", "llama", "gpt2")
+    cut = a_cut(text, uniform=equal, refit_blocks=9 if family == "glm" else 13, refit_target=target)
     expected = prune_transformer(str(source), cut, tmp_path / "memory")
     found = prune_streaming(source, tmp_path / "streamed", cut, max_memory_bytes=LIMIT)
     require_equal(tmp_path / "memory", tmp_path / "streamed")
@@ -79,7 +81,9 @@ def test_a_streaming_cut_is_a_cut_in_memory(family: str, text: Path, tmp_path: P
     }
 
 
-@pytest.mark.parametrize(("family", "uniform"), [("glm", True), ("glm", False), ("gpt2", False), ("whisper", False)])
+@pytest.mark.parametrize(
+    ("family", "uniform"), [("glm", True), ("glm", False), ("gpt2", False), ("whisper", False)]
+)
 def test_magnitude_needs_no_data(family: str, uniform: bool, tmp_path: Path):
     changes = {"pad_token_id": 0} if family == "whisper" else {}
     source = write_specimen(family, tmp_path / "dense", **changes)
@@ -144,7 +148,7 @@ def test_an_interrupted_cut_goes_on_and_leaves_the_same_bits(
     assert not out.exists()
     begun = calls["count"]
     prune_streaming(glm, out, cut, max_memory_bytes=LIMIT)
-    assert calls["count"] > begun or moment == "write_block"
+    assert calls["count"] > begun
     weights = {path.name: path.read_bytes() for path in (tmp_path / "whole").glob("*.safetensors")}
     assert weights == {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
     assert not (tmp_path / ".broken.streaming").exists()
@@ -203,7 +207,7 @@ def test_a_configuration_of_another_model_is_refused(text: Path, tmp_path: Path)
     with pytest.raises(CheckpointError, match=r"has shape .* but the configuration tells"):
         prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
     (source / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
-    with pytest.raises(CheckpointError, match=r"lacks 12 tensors .*layers\.3\."):
+    with pytest.raises(CheckpointError, match=r"lacks 11 tensors .*layers\.3\."):
         prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
 
 
@@ -226,7 +230,9 @@ def test_numbers_that_are_not_finite_are_told_with_their_layer(text: Path, tmp_p
     [
         ({"criterion": "taylor"}, "looks at the whole model at once"),
         ({"vocabulary": Path("text.txt")}, "--vocabulary does not go with --max-memory"),
-        ({"calibration_blocks": 2}, "a re-fit needs at least 4"),
+        ({"rounds": 2}, "rounds and recovery look at the whole model at once"),
+        ({"recovery_steps": 5}, "rounds and recovery look at the whole model at once"),
+        ({"refit_blocks": 2}, "a re-fit needs at least 4"),
     ],
 )
 def test_what_does_not_go_one_layer_at_a_time_is_refused(
@@ -245,7 +251,7 @@ def test_a_size_out_of_reach_is_refused(glm: Path, text: Path, tmp_path: Path):
 
 def test_a_model_of_two_stacks_is_not_run_one_block_at_a_time(text: Path, tmp_path: Path):
     source = write_specimen("whisper", tmp_path / "dense", pad_token_id=0)
-    with pytest.raises(UnsupportedArchitecture, match=r"2 stacks"):
+    with pytest.raises(ConfigError, match=r"takes input_features; cut it without data"):
         prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
 
 
@@ -259,14 +265,15 @@ def test_too_little_memory_is_refused_with_what_is_needed(glm: Path, text: Path,
 def test_layouts_shrink_with_the_memory(glm: Path):
     work = memory.Work(
         model=prune.open_streamed(glm),
-        blocks=32,
+        samples=32,
         length=256,
         widths=(memory.LayerWidths(hidden=4096, head_dim=128, heads=32, groups=2, channels=13696),) * 3,
         resident_bytes=500 * 2**20,
     )
     chosen = [memory.choose_layout(work, limit * 2**20) for limit in (4096, 2048)]
-    assert all(layout.needed_bytes <= limit * 2**20 for layout, limit in zip(chosen, (4096, 2048), strict=True))
-    many = replace(work, blocks=400)
+    assert chosen[0].needed_bytes <= 4 * GIBIBYTE
+    assert chosen[1].needed_bytes <= 2 * GIBIBYTE
+    many = replace(work, samples=400)
     assert memory.choose_layout(many, 4 * GIBIBYTE).gram == "float64"
     assert memory.choose_layout(many, 2 * GIBIBYTE).gram == "float32"
     with pytest.raises(ConfigError, match=r"re-fitting a block needs about"):

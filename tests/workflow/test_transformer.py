@@ -220,10 +220,11 @@ def test_settings_that_cannot_be_are_refused(options, error, said):
         TransformerCut(**options)
 
 
-def test_a_text_needs_a_tokenizer(text, tmp_path):
-    SPECIMENS["vit"].build().save_pretrained(tmp_path / "dense")
-    with pytest.raises(ConfigError, match="has no tokenizer"):
-        prune(tmp_path / "dense", tmp_path / "cut", calibration=text, block_fraction=0.1)
+def test_a_text_needs_a_tokenizer_and_a_model_that_reads(text, tmp_path):
+    for specimen, said in (("llama", "has no tokenizer"), ("vit", "ViTForImageClassification takes pixel")):
+        SPECIMENS[specimen].build().save_pretrained(tmp_path / specimen)
+        with pytest.raises(ConfigError, match=said):
+            prune(tmp_path / specimen, tmp_path / "cut", calibration=text, block_fraction=0.1)
 
 
 def test_unknown_families_are_refused(tmp_path):

@@ -225,8 +225,7 @@ def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
         result = prune_transformer(model, cut, out)
     else:
         limit = parse_size(given["max_memory"])
-        one_pass = replace(cut, refit_blocks=cut.calibration_blocks, refit_target="projection")
-        result = prune_streaming(Path(model), out, one_pass, max_memory_bytes=limit)
+        result = prune_streaming(Path(model), out, cut, max_memory_bytes=limit)
 
     def show(as_json: bool) -> None:
         if as_json:

@@ -116,8 +116,8 @@ def block_inputs(bound: BoundModel, input_ids: Tensor) -> BlockInputs:
     Parameters
     ----------
     bound : BoundModel
-        A model of one stack. What is used in front of the blocks (embeddings) must have its weights; the rest may
-        be on the meta device.
+        A model of one stack. What is used in front of the blocks (embeddings) must have its weights; the
+        rest may be on the meta device.
     input_ids : torch.Tensor
         Tokens (windows, tokens).
 
@@ -148,13 +148,12 @@ def inputs_of_run(bound: BoundModel, run: Callable[[], Any]) -> BlockInputs:
         )
     caught: list[BlockCall] = []
     streams: list[Tensor] = []
-    with _caught_blocks(bound, caught, streams):
-        with suppress(_AllCaughtError):
-            run()
+    with _caught_blocks(bound, caught, streams), suppress(_AllCaughtError):
+        run()
     if len(caught) != len(bound.layers) or any(stream is not streams[0] for stream in streams):
         raise UnsupportedArchitecture(
-            f"the '{family}' model does not hand the output of each of its {len(bound.layers)} blocks on to the "
-            f"next ({len(caught)} were called); it cannot be run one block at a time."
+            f"the '{family}' model does not hand the output of each of its {len(bound.layers)} blocks on to "
+            f"the next ({len(caught)} were called); it cannot be run one block at a time."
         )
     return BlockInputs(stream=streams[0], calls=tuple(caught))
 

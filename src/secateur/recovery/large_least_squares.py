@@ -1,8 +1,8 @@
 """Ridge least squares for wide inputs in bounded memory; the solution is that of ``least_squares.solve``.
 
-With fewer tokens than inputs the normal equations are solved in their dual form, ``D = R^T (X X^T + c I)^-1 X``:
-a system as large as there are tokens, not inputs. Else the Gram matrix of the inputs is gathered in one piece of
-memory and factorised in place.
+With fewer tokens than inputs the normal equations are solved in their dual form, ``D = R^T (X X^T + c I)^-1
+X``: a system as large as there are tokens, not inputs. Else the Gram matrix of the inputs is gathered in one
+piece of memory and factorised in place.
 
 References
 ----------
@@ -25,7 +25,7 @@ STRIPE = 1024
 """Inputs, or tokens, that are worked on at once."""
 
 Rows = Callable[[], Iterable[tuple[Tensor, Tensor]]]
-"""Gives, each time it is called, all tokens again: inputs (tokens, inputs) and residuals (tokens, outputs)."""
+"""Gives all tokens again at each call: inputs (tokens, inputs) and residuals (tokens, outputs)."""
 
 
 @dataclass(frozen=True, kw_only=True)

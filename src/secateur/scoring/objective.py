@@ -53,7 +53,7 @@ def embedding_response(model: nn.Module, batch: Batch, *, seed: int) -> torch.Te
     -------
     Tensor, scalar
     """
-    states = run(model, batch).last_hidden_state.float()
+    states = run(model.base_model, batch).last_hidden_state.float()
     mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states.device)[..., None]
     pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
     draw = torch.Generator().manual_seed(seed)

@@ -13,8 +13,9 @@ from secateur.models.precision import autocast, resolve_precision
 def scoring_autocast(batch: Batch, device: torch.device) -> AbstractContextManager:
     """Return the context in which a batch is scored.
 
-    Language models are scored in bfloat16: several times faster, and the order of the scores is that of
-    float32 (rank correlation above 0.99 on SmolLM2). Windows are scored as they are; their models are small.
+    Language models are scored in bfloat16 where the processor multiplies it in hardware; each score is a sum
+    of thousands of terms, so that rounding hardly moves it. Windows are scored as they are: their models are
+    small.
     """
     if "waveform" in batch:
         return nullcontext()

@@ -29,6 +29,7 @@ from secateur.workflow.transformer_source import Source
 SCORED_AT_ONCE, FITTED_AT_ONCE = 2, 8
 """Blocks in a batch: gradients hold several times the logits."""
 
+SENTENCES_A_BLOCK = 4
 VALIDATION_SHARE = 0.1
 STEPS_WITHOUT_LIMIT = 100_000
 
@@ -184,4 +185,4 @@ def calibration_batches(
     length = block_tokens(model.config)
     if is_causal_lm(model) or text.tokenizer.pad_token is None:
         return text_batches(text, blocks=blocks, length=length, batch_size=batch_size, seed=cut.seed)
-    return passage_batches(text, passages=4 * blocks, length=length, batch_size=batch_size, seed=cut.seed)
+    return passage_batches(text, passages=SENTENCES_A_BLOCK * blocks, length=length, batch_size=batch_size, seed=cut.seed)

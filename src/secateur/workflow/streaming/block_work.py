@@ -86,8 +86,8 @@ def advance(layer: BoundLayer, text: Text, name: str, visit: Visit | None = None
             stream = text.calls[batch][place].run(layer.module, stream)
         if not torch.isfinite(stream).all():
             raise DataError(
-                f"layer {place} puts out numbers that are not finite ({stream.dtype}); its weights are damaged, or "
-                "the model needs a wider type."
+                f"layer {place} puts out numbers that are not finite ({stream.dtype}); its weights are "
+                "damaged, or the model needs a wider type."
             )
         text.spill.put(f"{name}.{place + 1}", batch, stream)
 
@@ -104,7 +104,9 @@ class Energies:
         kind = OUTPUTS[name]
         rows = inputs.flatten(0, -2)
         # some rows at a time, because float64 is large
-        total = torch.stack([part.double().square().sum(dim=0) for part in rows.split(STRIPE // 4)]).sum(dim=0)
+        total = torch.stack([part.double().square().sum(dim=0) for part in rows.split(STRIPE // 4)]).sum(
+            dim=0
+        )
         self._sums[kind] = self._sums.get(kind, 0.0) + total
         self._tokens[kind] = self._tokens.get(kind, 0) + len(rows)
 
@@ -123,7 +125,7 @@ def put_aside(text: Text) -> Visit:
 def refit_block(layer: BoundLayer, text: Text, *, target: Target, gram: torch.dtype) -> list[ProjectionRefit]:
     """Re-fit both output projections of a cut block in place, as ``recovery.refit`` does in memory.
 
-    Both streams wait in front of the block, the dense one behind it as well, and the dense outputs are put aside.
+    Both streams wait in front of the block, the dense one behind it as well; the dense outputs are put aside.
 
     Parameters
     ----------
@@ -153,9 +155,7 @@ def _is_sum(place: int, text: Text) -> bool:
     return bool((after - before - added).abs().max() <= 1e-3 * added.abs().max())
 
 
-def _refit(
-    layer: BoundLayer, text: Text, name: Output, repairs: bool, gram: torch.dtype
-) -> ProjectionRefit:
+def _refit(layer: BoundLayer, text: Text, name: Output, repairs: bool, gram: torch.dtype) -> ProjectionRefit:
     projection = layer.projection(OUTPUT_ROLE[OUTPUTS[name]])
     module = projection.module
     before, size = _gather(layer, text, name, repairs)
@@ -185,7 +185,7 @@ def _refit(
 
 
 def _gather(layer: BoundLayer, text: Text, name: Output, repairs: bool) -> tuple[float, float]:
-    """Put inputs and residuals of a projection aside; return squares of the held-out residuals and targets."""
+    """Put inputs and residuals of a projection aside; return squares of held-out residuals and targets."""
     residual_square = target_square = 0.0
     for batch in range(len(text.shapes)):
         stream = text.spill.get(f"{CUT}.{layer.index}", batch)

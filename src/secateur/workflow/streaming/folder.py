@@ -1,4 +1,4 @@
-"""The folder that a streaming cut leaves: a checkpoint like any other, written without the model in memory."""
+"""The folder that a streaming cut leaves: a checkpoint like any other, written without a model in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def write_block(model: StreamedModel, layer: int, path: Path) -> str:
     """Write the tensors of a block that is in memory; return the checksum of the file."""
     prefix = model.bound.block_path(layer)
     state = model.bound.layers[layer].module.state_dict()
-    return write_shard(path, {f"{prefix}.{name}": TensorBytes(tensor=tensor) for name, tensor in state.items()})
+    return write_shard(
+        path, {f"{prefix}.{name}": TensorBytes(tensor=tensor) for name, tensor in state.items()}
+    )
 
 
 def write_outside(model: StreamedModel, path: Path) -> str:
@@ -92,7 +94,9 @@ def finish(
     write_plan(folder, plan)
     if model.tokenizer is not None:
         model.tokenizer.save_pretrained(folder)
-    rest = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in {*digests, CHECKSUMS})
+    rest = sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name not in {*digests, CHECKSUMS}
+    )
     sealed = dict(digests) | {path.relative_to(folder).as_posix(): sha256_of(path) for path in rest}
     write_json(folder / CHECKSUMS, dict(sorted(sealed.items())))
 

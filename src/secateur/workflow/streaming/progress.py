@@ -102,7 +102,7 @@ def resume_or_start(folder: Path, settings: dict[str, Any]) -> Progress:
         name = different[0]
         raise ConfigError(
             f"{folder} holds an interrupted cut with another {name} ({found.get(name)!r}, now "
-            f"{wanted.get(name)!r}). Repeat that command to go on with it, or remove the folder to begin anew."
+            f"{wanted.get(name)!r}). Repeat that command to go on with it, or remove the folder."
         )
     if not (folder / STATE).is_file():
         return Progress(folder=folder)

@@ -1,8 +1,8 @@
 """``secateur prune --max-memory``: a checkpoint of any size is cut one block at a time.
 
-Blocks are read from their shards one after the other; what the calibration text has become in front of a block
-waits on disk, once for the dense and once for the cut model. The plan, the re-fit and the folder are those of
-:func:`secateur.workflow.transformer.prune_transformer`.
+Blocks are read from their shards one after the other; what the calibration text has become in front of a
+block waits on disk, once for the dense and once for the cut model. The plan, the re-fit and the folder are
+those of :func:`secateur.workflow.transformer.prune_transformer`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from secateur.core.records import to_jsonable
 from secateur.models import checkpoint
 from secateur.models.block_inputs import BlockInputs, inputs_of_run
 from secateur.models.calls import TOKEN_INPUTS, Batch
+from secateur.models.pretrained import is_causal_lm
 from secateur.recovery.refit import HELD_OUT_EVERY, ProjectionRefit, RefitReport
 from secateur.scoring.allocation import allocate
 from secateur.scoring.criteria.magnitude import layer_magnitudes
@@ -51,7 +52,7 @@ from secateur.workflow.streaming.progress import Progress, resume_or_start
 from secateur.workflow.streaming.source import StreamedModel, open_streamed
 from secateur.workflow.streaming.spill import Spill
 from secateur.workflow.transformer import figures
-from secateur.workflow.transformer_blocks import calibration_batches
+from secateur.workflow.transformer_blocks import SENTENCES_A_BLOCK, calibration_batches
 from secateur.workflow.transformer_settings import (
     TransformerCut,
     block_tokens,
@@ -73,7 +74,7 @@ SCORED_AT_ONCE = 2
 class _Job:
     """Everything that the passes over the blocks share.
 
-    ``scoring`` is None where units are scored by their weights, or on the way of the text that is re-fitted on.
+    ``scoring`` is None where units are scored by their weights, or by the text that is re-fitted on.
     """
 
     model: StreamedModel
@@ -100,8 +101,8 @@ def prune_streaming(
 ) -> dict[str, Any]:
     """Cut a checkpoint that does not fit in memory.
 
-    Unfinished work lies beside ``out`` in a folder of its own (``.NAME.streaming``); the same call goes on with it
-    at the layer it was in.
+    Unfinished work lies beside ``out`` in a folder of its own (``.NAME.streaming``); the same call goes on
+    with it at the layer it was in.
 
     Parameters
     ----------
@@ -118,14 +119,14 @@ def prune_streaming(
     Returns
     -------
     dict
-        As :func:`~secateur.workflow.transformer.prune_transformer`, and under ``streaming`` the limit, the estimate
-        and the peak of memory, and bytes read and written.
+        As :func:`~secateur.workflow.transformer.prune_transformer`, and under ``streaming`` the limit, the
+        estimate and the peak of memory, and bytes read and written.
 
     Raises
     ------
     ConfigError
-        If an option does not go with streaming, the memory is too little (the message tells how much is needed),
-        or unfinished work was begun with other options.
+        If an option does not go with streaming, the memory is too little (the message tells how much is
+        needed), or unfinished work was begun with other options.
     CheckpointError
         If shards are missing or damaged; all of them are named before any work.
     SecateurError
@@ -199,8 +200,8 @@ def _check(source: Path, out: Path, cut: TransformerCut) -> None:
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     if cut.criterion not in CRITERIA:
         raise ConfigError(
-            f"criterion '{cut.criterion}' looks at the whole model at once; within a limit of memory there are: "
-            f"{', '.join(CRITERIA)}."
+            f"criterion '{cut.criterion}' looks at the whole model at once; within a limit of memory there "
+            f"are: {', '.join(CRITERIA)}."
         )
     if cut.vocabulary is not None:
         raise ConfigError("--vocabulary does not go with --max-memory; cut the vocabulary of the result.")
@@ -237,7 +238,8 @@ def _layout(
     shape = _equal_plan(identity, target, cut).result if cut.uniform else identity.shape
     work = Work(
         model=model,
-        samples=cut.refit_blocks if cut.calibration else 0,
+        samples=(cut.refit_blocks if cut.calibration else 0)
+        * (1 if is_causal_lm(model.model) else SENTENCES_A_BLOCK),
         length=block_tokens(model.model.config),
         widths=tuple(LayerWidths.of(shape, layer) for layer in range(shape.n_layers)),
         resident_bytes=resident_bytes(),

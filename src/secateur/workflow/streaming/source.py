@@ -32,8 +32,8 @@ class StreamedModel:
     ----------
     folder : Path
     model : transformers.PreTrainedModel
-        Every parameter on the meta device, except inside :meth:`block` and :meth:`front`; computed buffers are
-        real. Blocks that were cut stay cut.
+        Every parameter on the meta device, except inside :meth:`block` and :meth:`front`; computed buffers
+        are real. Blocks that were cut stay cut.
     bound : BoundModel
         Its binding.
     tensors : mapping of str to StoredTensor
@@ -120,8 +120,8 @@ def open_streamed(folder: Path) -> StreamedModel:
     ConfigError
         If there is no such folder, or the checkpoint is in the form that only secateur reads.
     CheckpointError
-        Naming every shard that is missing or damaged, or a tensor that is missing or of another shape than the
-        configuration tells.
+        Naming every shard that is missing or damaged, or a tensor that is missing or of another shape than
+        the configuration tells.
     UnsupportedArchitecture
         If no specification describes the model, or its weights are quantised.
     """
@@ -142,7 +142,7 @@ def open_streamed(folder: Path) -> StreamedModel:
     model = _empty_model(config, folder)
     bound = bind(model)
     tensors, ignored = _placed(model, shards)
-    streamed = StreamedModel(
+    return StreamedModel(
         folder=folder,
         model=model,
         bound=bound,
@@ -152,7 +152,6 @@ def open_streamed(folder: Path) -> StreamedModel:
         tokenizer=open_tokenizer(folder),
         history=history,
     )
-    return streamed
 
 
 def _empty_model(config: Any, folder: Path) -> PreTrainedModel:
@@ -167,7 +166,7 @@ def _empty_model(config: Any, folder: Path) -> PreTrainedModel:
 
 
 def _placed(model: PreTrainedModel, shards: Shards) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """Find the stored tensor of each tensor of the model, by the rules by which ``transformers`` renames them."""
+    """Find the stored tensor of each tensor of the model; ``transformers`` renames some on loading."""
     state = model.state_dict(keep_vars=True)
     renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
     by_name: dict[str, StoredTensor] = {}
@@ -210,8 +209,8 @@ def _main_dtype(shards: Shards, blocks: list[str], tensors: Mapping[str, StoredT
     dtype = max(sizes, key=lambda name: sizes[name])
     if dtype not in ("BF16", "F16", "F32", "F64"):
         raise UnsupportedArchitecture(
-            f"{shards.folder} holds its blocks as {dtype}; quantised weights cannot be cut, give those that they "
-            "were made from (BF16, F16, F32 or F64)."
+            f"{shards.folder} holds its blocks as {dtype}; quantised weights cannot be cut, give those that "
+            "they were made from (BF16, F16, F32 or F64)."
         )
     return DTYPES[dtype]
 
