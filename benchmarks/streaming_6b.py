@@ -1,8 +1,8 @@
 """Cut a 6.25-billion-parameter checkpoint within 4 GiB of memory, and measure what it took.
 
-A GLM-shaped model (28 layers, 2 KV groups, bfloat16, about 12.5 GB) with random weights is written shard by
-shard, ``secateur prune --max-memory`` cuts it in a process of its own, and the peak memory that the system saw
-of that process, its time and its traffic go to ``benchmarks/results/streaming_6b.json`` and ``.md``. The
+A GLM-shaped model (28 layers, 2 KV groups, bfloat16, about 12.5 GB) with random weights is written shard
+by shard, ``secateur prune --max-memory`` cuts it in a process of its own, and the peak memory that the system
+saw of that process, its time and its traffic go to ``benchmarks/results/streaming_6b.json`` and ``.md``. The
 checkpoints are removed at the end. Random weights say nothing about quality: this measures memory and time.
 
     OMP_NUM_THREADS=2 python benchmarks/streaming_6b.py --work /tmp/streaming_6b
@@ -151,7 +151,8 @@ def prune(model: Path, out: Path, text: Path, given: argparse.Namespace) -> dict
     command = [
         sys.executable, "-m", "secateur", "prune", str(model), "--out", str(out),
         "--criterion", "activation",
-        "--calibration", str(text), "--ratio", str(given.ratio), "--uniform", "--max-memory", given.max_memory,
+        "--calibration", str(text), "--ratio", str(given.ratio), "--uniform",
+        "--max-memory", given.max_memory,
         "--calibration-blocks", str(given.blocks), "--json",
     ]  # fmt: skip
     started = time.perf_counter()

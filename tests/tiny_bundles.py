@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2Model, LlamaConfig, LlamaModel
 
-from secateur.export.bundle import write_bundle
 from secateur.bundle.manifest import MetricsRecord
+from secateur.export.bundle import write_bundle
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 
@@ -86,7 +86,7 @@ def tiny_windows():
     }
 
 
-def write_tiny_bundle(diagnoser, folder):
+def write_tiny_bundle(diagnoser, folder, **more):
     bound = bind(diagnoser)
     return write_bundle(
         diagnoser,
@@ -96,6 +96,7 @@ def write_tiny_bundle(diagnoser, folder):
         plan=PruningPlan.identity(bound.spec.family, bound.shape),
         metrics=MetricsRecord(protocol="load", leaks=True, values={"accuracy": 0.5}),
         lineage={"seed": 3},
+        **more,
     )
 
 

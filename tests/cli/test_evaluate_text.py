@@ -28,12 +28,13 @@ def models(tmp_path_factory):
 
 def test_perplexity_and_ratio(models, capfd):
     llama, text = str(models / "llama"), str(models / "text.txt")
-    assert run(["evaluate", llama, "--text", text, "--context", "48", "--against", llama, "--json"]) == 0
+    windows = ["--context", "48", "--stride", "24"]
+    assert run(["evaluate", llama, "--text", text, *windows, "--against", llama, "--json"]) == 0
     told = capfd.readouterr()
     assert told.err == ""
     answer = json.loads(told.out)
     assert answer["ratio"] == 1
-    assert answer["context"] == 48
+    assert (answer["context"], answer["stride"]) == (48, 24)
     assert "window_nats" not in told.out
     assert run(["evaluate", llama, "--text", text, "--against", llama]) == 0
     shown = capfd.readouterr().out
@@ -57,10 +58,12 @@ def test_pairs(models, capfd):
         ("llama", ["--pairs"], "give --text FILE"),
         ("bert", ["--text", "text.txt"], "give --pairs"),
         ("bert", ["--pairs", "--context", "32"], "--context: not for --pairs"),
+        ("bert", ["--pairs", "--stride", "32"], "--stride: not for --pairs"),
         ("llama", ["--text", "text.txt", "--split", "load"], "--split: not for a transformers model"),
         ("llama", ["--text", "text.txt", "--snr", "0"], "--snr: not for a transformers model"),
         ("llama", ["--text", "nowhere.txt"], "is not a file"),
         ("llama", ["--text", "text.txt", "--context", "999"], "has 64 positions"),
+        ("llama", ["--text", "text.txt", "--context", "32", "--stride", "40"], "--stride 40"),
         ("nowhere", ["--text", "text.txt"], "does not exist"),
     ],
 )

@@ -158,6 +158,22 @@ def test_export_proves_parity(small_run, tmp_path, printed, shown):
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+def test_export_in_int8_tells_the_figures_before_and_after(scheme, small_run, tmp_path, printed, shown):
+    arguments = ("--precision", "int8", "--quantise", scheme, "--out", tmp_path / "bundle")
+    answer = printed("export", small_run / "pruned", *arguments)
+    assert answer["precision"] == "int8"
+    assert answer["quantisation"]["scheme"] == scheme
+    assert answer["graph_bytes"]["bundle"] < answer["graph_bytes"]["float32"]
+    manifest = read_json(tmp_path / "bundle/manifest.json")
+    assert manifest["metrics"]["measured_on"] == "bundle"
+    assert manifest["metrics"]["values"] == answer["figures"]
+    judged = printed("evaluate", small_run / "pruned")["evaluation"]
+    assert answer["checkpoint"]["accuracy"] == judged["accuracy"]
+    assert abs(answer["figures"]["accuracy"] - judged["accuracy"]) <= 0.02
+
+
 def test_report_is_written_anew(small_run, tmp_path, printed, shown):
     folder = shutil.copytree(small_run, tmp_path / "run")
     (folder / "report.html").unlink()

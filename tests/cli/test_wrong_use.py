@@ -160,6 +160,18 @@ def test_several_folds_are_no_task_for_one_model(small_rig, refused):
     assert "name one of fault_size:14, fault_size:21" in refused(*command)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--precision", "int4"), "choose fp32 or int8"),
+        (("--precision", "int8", "--quantise", "maybe"), "choose dynamic or static"),
+        (("--quantise", "static"), "needs --precision int8"),
+    ],
+)
+def test_a_precision_that_cannot_be_exported_is_refused(options, said, refused, tmp_path):
+    assert said in refused("export", tmp_path / "model", *options, kind="ConfigError")
+
+
 @pytest.mark.parametrize("command", ["evaluate", "export", "prune"])
 @pytest.mark.parametrize(
     ("damage", "said"),

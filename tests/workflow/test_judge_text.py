@@ -87,6 +87,21 @@ def test_a_cut_model_stands_beside_the_dense_one(llama, text, tmp_path):
     assert found["parameters"] < found["against"]["parameters"]
 
 
+def test_a_sliding_context_predicts_every_token_but_the_first_once(llama, text):
+    opened = open_pretrained(llama)
+    ids = opened.tokenizer(text.read_text(), add_special_tokens=False, verbose=False)["input_ids"]
+    found = judge_language_model(llama, text, context=32, stride=20, against=llama)
+    expected = perplexity(opened.model, ids, context=32, stride=20)
+    assert found["perplexity"] == pytest.approx(expected.value)
+    assert found["predicted_tokens"] == found["against"]["predicted_tokens"] == len(ids) - 1
+    assert found["stride"] == found["against"]["stride"] == 20
+    assert found["ratio"] == 1
+    assert found["seconds"] > 0
+    beside = judge_language_model(llama, text, context=32)
+    assert beside["predicted_tokens"] < len(ids) - 1
+    assert beside["stride"] == 32
+
+
 def test_a_cut_vocabulary_compares_where_the_text_is_split_alike(llama, text, tmp_path):
     opened = open_pretrained(llama)
     few = tmp_path / "few.txt"
@@ -123,5 +138,7 @@ def test_what_does_not_fit_the_model_is_refused(llama, bert, text, tmp_path):
         judge_encoder(llama)
     with pytest.raises(ConfigError, match="has 64 positions"):
         judge_language_model(llama, text, context=65)
+    with pytest.raises(ConfigError, match="--stride 33: give 1 to the context, 32"):
+        judge_language_model(llama, text, context=32, stride=33)
     with pytest.raises(ConfigError, match="has no tokenizer"):
         judge_language_model(saved(tmp_path / "m", tiny_llama(tied=True), None), text)

@@ -21,6 +21,7 @@ MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Precision = Literal["float32", "bfloat16", "int8", "int4"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -54,17 +55,37 @@ class LayerRecord(_Part):
 
 
 class ParityRecord(_Part):
-    """How far the graph's logits are from those of the checkpoint in float32."""
+    """How far the graph is from the checkpoint in float32, and how far it may be.
+
+    ``max_abs_diff`` and ``tolerance`` are of logits. Fewer bits are also held to the largest change of a
+    probability and to the share of windows that both call alike.
+    """
 
     max_abs_diff: float = Field(ge=0)
     tolerance: float = Field(gt=0)
     windows: int = Field(ge=1)
+    max_probability_change: float | None = Field(default=None, ge=0)
+    probability_tolerance: float | None = Field(default=None, gt=0)
+    agreement: float | None = Field(default=None, ge=0, le=1)
+    least_agreement: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every difference that has a tolerance was measured and is within it."""
+        change, allowed = self.max_probability_change, self.probability_tolerance
+        share, least = self.agreement, self.least_agreement
+        return (
+            self.max_abs_diff <= self.tolerance
+            and (allowed is None or (change is not None and change <= allowed))
+            and (least is None or (share is not None and share >= least))
+        )
 
 
 class MetricsRecord(_Part):
     """Figures of merit and the split they were measured on.
 
-    ``measured_on`` tells whether it was the checkpoint in float32 or the very files of this bundle.
+    ``measured_on`` tells whether it was the checkpoint in float32 or the very files of this bundle;
+    ``checkpoint_values`` are the figures of the checkpoint beside those of the bundle.
     """
 
     protocol: str
@@ -72,6 +93,7 @@ class MetricsRecord(_Part):
     leak_reason: str | None = None
     values: dict[str, float | None]
     measured_on: Literal["checkpoint", "bundle"] = "checkpoint"
+    checkpoint_values: dict[str, float | None] | None = None
 
 
 class QuantisationRecord(_Part):
@@ -158,7 +180,7 @@ class Manifest(_Part):
     parameters: int = Field(ge=1)
     format: Literal["onnx", "openvino", "executorch", "litert"] = "onnx"
     model_file: FileName = MODEL_FILE
-    precision: Literal["float32", "bfloat16", "int8", "int4"] = "float32"
+    precision: Precision = "float32"
     quantisation: QuantisationRecord | None = None
     resampling: ResamplingRecord | None = None
     files: dict[FileName, FileRecord]
@@ -172,7 +194,7 @@ class Manifest(_Part):
         for name in (self.model_file, self.golden.file):
             if name not in self.files:
                 raise ValueError(f"files does not list {name}")
-        if self.parity.max_abs_diff > self.parity.tolerance:
+        if not self.parity.holds:
             raise ValueError("parity is worse than its own tolerance")
         return self
 

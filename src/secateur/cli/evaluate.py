@@ -32,6 +32,12 @@ def evaluate(
     context: Annotated[
         int | None, typer.Option(min=2, help="Tokens of a window of the text, default 512; with --text.")
     ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Tokens from one window to the next, default the context (side by side); with --text."
+        ),
+    ] = None,
     pairs: Annotated[
         bool, typer.Option("--pairs", help="Compare an encoder's embeddings of paraphrases.")
     ] = False,
@@ -45,14 +51,14 @@ def evaluate(
     from secateur.core.progress import quiet
 
     for_recordings = {"--data": data, "--split": split, "--snr": snr or None}
-    for_text = {"--text": text, "--context": context, "--pairs": pairs or None}
+    for_text = {"--text": text, "--context": context, "--stride": stride, "--pairs": pairs or None}
     with quiet() if as_json else nullcontext():
         if _is_diagnoser(model, without_text=text is None and not pairs):
             _refuse(for_text, "a Diagnoser, which is judged on recordings")
             result, show = _on_recordings(model, data, split, against, snr)
         else:
             _refuse(for_recordings, "a transformers model, which is judged by --text FILE or --pairs")
-            result, show = _on_text(model, text, context, pairs, against)
+            result, show = _on_text(model, text, context, stride, pairs, against)
     if as_json:
         typer.echo(json.dumps(result))
     else:
@@ -88,7 +94,9 @@ def _on_recordings(model: str, data: str | None, split: str | None, against: str
     return result, print_evaluation
 
 
-def _on_text(model: str, text: Path | None, context: int | None, pairs: bool, against: str | None) -> Judged:
+def _on_text(
+    model: str, text: Path | None, context: int | None, stride: int | None, pairs: bool, against: str | None
+) -> Judged:
     from secateur.cli.text_tables import print_encoder, print_language_model
     from secateur.core.errors import ConfigError
     from secateur.workflow.judge_text import judge_encoder, judge_language_model
@@ -99,6 +107,7 @@ def _on_text(model: str, text: Path | None, context: int | None, pairs: bool, ag
             "an encoder."
         )
     if pairs:
-        _refuse({"--context": context}, "--pairs")
+        _refuse({"--context": context, "--stride": stride}, "--pairs")
         return judge_encoder(model, against=against), print_encoder
-    return judge_language_model(model, text, context=context, against=against), print_language_model
+    result = judge_language_model(model, text, context=context, stride=stride, against=against)
+    return result, print_language_model

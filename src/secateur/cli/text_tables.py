@@ -15,11 +15,13 @@ def print_language_model(result: Mapping[str, Any]) -> None:
     """Show perplexity on a text, beside that of the other model if there is one."""
     table = _table(
         result,
-        f"{result['predicted_tokens']:,} tokens predicted, {result['context']} at a time",
+        f"{result['predicted_tokens']:,} tokens predicted, {result['context']} at a time, moving by "
+        f"{result['stride']}",
         {
             "perplexity": lambda figures: decimal(figures["perplexity"], 2),
             "95 % interval": lambda figures: _interval(figures["interval"], 2),
             "bits per byte": lambda figures: decimal(figures["bits_per_byte"]),
+            "seconds": lambda figures: decimal(figures["seconds"], 1),
         },
     )
     console = Console()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from torch import nn
@@ -26,16 +26,20 @@ from secateur.bundle.manifest import (
     ResamplingRecord,
     TensorRecord,
 )
-from secateur.bundle.session import INPUTS
+from secateur.bundle.session import INPUTS, OnnxSession, Session
 from secateur.bundle.verify import verify_bundle
-from secateur.core.errors import ExportError
+from secateur.core.errors import ConfigError, ExportError
 from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.records import to_jsonable, write_json
 from secateur.export.onnx import export_onnx, frozen_copy
-from secateur.export.parity import TOLERANCE, measure_parity, reference_logits
+from secateur.export.parity import TOLERANCES, Tolerance, graph_logits, measure_parity, reference_logits
+from secateur.export.quantise import Quantisation
+from secateur.export.quantise import quantise as quantise_graph
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 from secateur.structure.plan_file import plan_to_json
+
+ExportPrecision = Literal["float32", "int8"]
 
 GOLDEN_WINDOWS = 2
 NORMALISATION = "zero mean and unit RMS per window, inside the graph"
@@ -52,12 +56,20 @@ class BundleInfo:
     manifest : Manifest
         Its manifest.
     n_bytes : int
-        Size of the whole bundle; that of the graph alone is ``manifest.files["model.onnx"].bytes``.
+        Size of the whole bundle.
+    float32_graph_bytes : int
+        Size of the graph before it was quantised.
     """
 
     folder: Path
     manifest: Manifest
     n_bytes: int
+    float32_graph_bytes: int
+
+    @property
+    def graph_bytes(self) -> int:
+        """Size of the graph alone."""
+        return self.manifest.files[self.manifest.model_file].bytes
 
     @property
     def parity(self) -> ParityRecord:
@@ -72,9 +84,11 @@ def write_bundle(
     *,
     name: str,
     plan: PruningPlan | None = None,
-    metrics: MetricsRecord | None = None,
+    metrics: MetricsRecord | Callable[[Session], MetricsRecord] | None = None,
     lineage: Mapping[str, Any] | None = None,
-    tolerance: float = TOLERANCE,
+    precision: ExportPrecision = "float32",
+    quantise: Quantisation | None = None,
+    tolerance: Tolerance | None = None,
 ) -> BundleInfo:
     """Export a diagnoser, prove its parity on real windows, and write the bundle.
 
@@ -84,7 +98,7 @@ def write_bundle(
     Parameters
     ----------
     model : Diagnoser
-        Left as it is; what is exported is a float32 copy.
+        Left as it is; what is exported is a float32 copy, which is quantised afterwards.
     windows : mapping
         Real windows: ``waveform`` float32 (n, window_length), ``shaft_rate_hz`` (n,), ``fault_orders``
         (n, 4) and, if known, ``label`` (n,), as ``Windows.take`` gives them. At least two.
@@ -94,12 +108,16 @@ def write_bundle(
         What to call the model.
     plan : PruningPlan, optional
         What was kept of the dense model; names the original position of each layer.
-    metrics : MetricsRecord, optional
-        Figures of merit and their split.
+    metrics : MetricsRecord or callable, optional
+        Figures of merit and their split, or what measures them on the finished graph.
     lineage : mapping, optional
         Fields of :class:`~secateur.bundle.manifest.LineageRecord` except ``plan_sha256``.
-    tolerance : float
-        Largest difference of logits allowed.
+    precision : {"float32", "int8"}
+        Of the backbone's weights.
+    quantise : Quantisation, optional
+        How int8 is reached; default: dynamically.
+    tolerance : Tolerance, optional
+        Default: that of the precision in ``secateur.export.parity.TOLERANCES``.
 
     Returns
     -------
@@ -108,22 +126,27 @@ def write_bundle(
     Raises
     ------
     ConfigError
-        If ``out`` holds something that is no bundle.
+        If ``out`` holds something that is no bundle, or precision and quantisation do not go together.
     ExportError
-        If the windows do not fit the model, the model cannot be exported, or parity fails.
+        If the windows do not fit the model, the model cannot be exported or quantised, or parity fails.
     """
+    quantisation = _quantisation(precision, quantise)
+    tolerance = tolerance or TOLERANCES[precision]
     require_replaceable(Path(out), MANIFEST_FILE)
     _check_windows(model, windows)
     model = frozen_copy(model)
     expected = reference_logits(model, windows)
     with folder_aside(Path(out)) as folder:
-        export_onnx(model, windows, folder / MODEL_FILE)
-        parity = measure_parity(folder / MODEL_FILE, expected, windows, tolerance=tolerance)
-        golden = _golden_rows(windows)
+        graph = folder / MODEL_FILE
+        export_onnx(model, windows, graph)
+        float32_graph_bytes = graph.stat().st_size
+        record = quantise_graph(graph, graph, quantisation) if quantisation else None
+        parity = measure_parity(graph, expected, windows, tolerance=tolerance)
+        rows = _golden_rows(windows)
+        golden = {key: np.asarray(windows[key], dtype=np.float32)[rows] for key in INPUTS}
+        # a device is to compute what this very graph computes
         np.savez(
-            folder / GOLDEN_FILE,
-            logits=expected[golden],
-            **{key: np.asarray(windows[key], dtype=np.float32)[golden] for key in INPUTS},
+            folder / GOLDEN_FILE, logits=graph_logits(graph, golden) if record else expected[rows], **golden
         )
         manifest = Manifest(
             **_description(model, plan),
@@ -132,15 +155,29 @@ def write_bundle(
                 file: FileRecord(sha256=sha256_of(folder / file), bytes=(folder / file).stat().st_size)
                 for file in (MODEL_FILE, GOLDEN_FILE)
             },
+            precision=precision,
+            quantisation=record,
             parity=parity,
-            metrics=metrics,
+            metrics=metrics(OnnxSession(graph)) if callable(metrics) else metrics,
             lineage=LineageRecord(**{**(lineage or {}), "plan_sha256": plan_sha256(plan) if plan else None}),
-            golden=GoldenRecord(file=GOLDEN_FILE, windows=len(golden), tolerance=tolerance),
+            golden=GoldenRecord(file=GOLDEN_FILE, windows=len(rows), tolerance=tolerance.golden),
         )
         write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json"))
         verify_bundle(folder)
         n_bytes = sum(file.stat().st_size for file in folder.iterdir())
-    return BundleInfo(folder=Path(out), manifest=manifest, n_bytes=n_bytes)
+    return BundleInfo(
+        folder=Path(out), manifest=manifest, n_bytes=n_bytes, float32_graph_bytes=float32_graph_bytes
+    )
+
+
+def _quantisation(precision: str, given: Quantisation | None) -> Quantisation | None:
+    if precision not in get_args(ExportPrecision):
+        raise ConfigError(
+            f"precision '{precision}'; a bundle is written in {' or '.join(get_args(ExportPrecision))}."
+        )
+    if precision == "float32" and given is not None:
+        raise ConfigError("a quantisation was given for float32; choose int8, or leave it out.")
+    return None if precision == "float32" else given or Quantisation()
 
 
 def _check_windows(model: nn.Module, windows: Mapping[str, np.ndarray]) -> None:

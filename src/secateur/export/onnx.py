@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import logging
 import warnings
@@ -16,6 +17,11 @@ from torch import Tensor, nn
 from secateur.bundle.session import INPUTS, OUTPUTS
 from secateur.core.errors import ExportError
 from secateur.core.files import write_aside
+
+BACKBONE_SCOPE = "diagnoser.backbone"
+"""Path of the backbone inside :class:`Deployed`."""
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class Deployed(nn.Module):
@@ -47,6 +53,8 @@ def export_onnx(model: nn.Module, windows: Mapping[str, np.ndarray], path: Path)
 
     Weights lie inside the file. Names of source files and call stacks, which the exporter attaches to
     every node, are removed: they are the exporting machine's own business and a third of a small file.
+    What stays is the module that a node computes, as the first part of its name:
+    ``diagnoser.backbone.h.0.mlp.c_fc/node_addmm``.
 
     Parameters
     ----------
@@ -67,7 +75,7 @@ def export_onnx(model: nn.Module, windows: Mapping[str, np.ndarray], path: Path)
     # a traced batch of 1 would be taken for a constant
     pair = {name: np.resize(windows[name], (2, *windows[name].shape[1:])) for name in INPUTS}
     try:
-        with _silent():
+        with silent():
             program = torch.onnx.export(
                 Deployed(model).eval(),
                 tuple(torch.as_tensor(pair[name], dtype=torch.float32) for name in INPUTS),
@@ -92,6 +100,8 @@ def _remove_traces(proto: object) -> None:
     graphs = [proto.graph, *proto.functions]
     for graph in graphs:
         for node in graph.node:
+            if module := _module_of(node):
+                node.name = f"{module}/{node.name}"
             del node.metadata_props[:]
             node.doc_string = ""
         del graph.value_info[:]
@@ -99,6 +109,12 @@ def _remove_traces(proto: object) -> None:
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):
         del value.metadata_props[:]
     del proto.metadata_props[:]
+
+
+def _module_of(node: object) -> str:
+    """Return the path of the innermost module that a node belongs to, or "" for none."""
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
+    return next(iter(ast.literal_eval(scopes)[-2:-1]), "")
 
 
 def _root_cause(error: Exception) -> str:
@@ -110,7 +126,8 @@ def _root_cause(error: Exception) -> str:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
+    """Keep warnings and the logging of exporters to ourselves."""
     former = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
 from torch import nn
 
-from secateur.bundle.manifest import ParityRecord
+from secateur.bundle.manifest import ParityRecord, Precision
 from secateur.bundle.session import INPUTS, OnnxSession
 from secateur.core.errors import ExportError
 
-TOLERANCE = 1e-4
 _BATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far an exported graph may be from its checkpoint, and another machine from this one.
+
+    Parameters
+    ----------
+    logits : float
+        Largest difference of a logit.
+    golden : float
+        Largest difference of a logit of the golden windows between the exporting machine and the device.
+    probability : float, optional
+        Largest change of a probability.
+    agreement : float, optional
+        Least share of windows that both call alike.
+    """
+
+    logits: float
+    golden: float
+    probability: float | None = None
+    agreement: float | None = None
+
+
+TOLERANCES: Mapping[Precision, Tolerance] = {
+    "float32": Tolerance(logits=1e-4, golden=1e-4),
+    # a last digit of the front end can push an activation over the edge between two of its 256 steps
+    "int8": Tolerance(logits=1.0, golden=0.1, probability=0.1, agreement=0.99),
+}
 
 
 def reference_logits(model: nn.Module, windows: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -33,8 +63,26 @@ def reference_logits(model: nn.Module, windows: Mapping[str, np.ndarray]) -> np.
     return torch.cat(batches).numpy()
 
 
+def graph_logits(graph: Path, windows: Mapping[str, np.ndarray], *, batch: int = _BATCH) -> np.ndarray:
+    """Logits of an exported graph, shape (n, classes), computed so many windows at a time.
+
+    Raises
+    ------
+    ExportError
+        If probabilities do not belong to the logits.
+    """
+    session = OnnxSession(graph)
+    logits = []
+    for first in range(0, len(windows["waveform"]), batch):
+        part, probabilities = session.run({name: windows[name][first : first + batch] for name in INPUTS})
+        if not np.allclose(probabilities, _softmax(part), atol=1e-5, equal_nan=True):
+            raise ExportError("the exported graph's probabilities are not the softmax of its logits.")
+        logits.append(part)
+    return np.concatenate(logits)
+
+
 def measure_parity(
-    graph: Path, expected: np.ndarray, windows: Mapping[str, np.ndarray], *, tolerance: float = TOLERANCE
+    graph: Path, expected: np.ndarray, windows: Mapping[str, np.ndarray], *, tolerance: Tolerance
 ) -> ParityRecord:
     """Compare the graph's logits with expected ones, in batches and again one window at a time.
 
@@ -46,39 +94,63 @@ def measure_parity(
         From :func:`reference_logits`.
     windows : mapping
         The same windows.
-    tolerance : float
-        Largest difference allowed.
+    tolerance : Tolerance
+        What is recorded, and allowed.
 
     Returns
     -------
     ParityRecord
+        The worse of both ways.
 
     Raises
     ------
     ExportError
-        If the difference is larger (or not a number), or probabilities do not belong to the logits.
+        If a difference is larger (or not a number), or probabilities do not belong to the logits.
     """
-    session = OnnxSession(graph)
-    count = len(expected)
-    worst = 0.0
-    for size in (_BATCH, 1):
-        for first in range(0, count, size):
-            part = {name: windows[name][first : first + size] for name in INPUTS}
-            logits, probabilities = session.run(part)
-            difference = np.abs(logits - expected[first : first + size]).max()
-            # max() of Python passes NaN over, np.maximum keeps it
-            worst = float(np.maximum(worst, difference))
-            _check_probabilities(logits, probabilities)
-    if not worst <= tolerance:
-        raise ExportError(
-            f"the exported graph's logits differ from the checkpoint's by {worst:.2e} over {count} windows; "
-            f"allowed is {tolerance:.0e}. Nothing was written. The front end or attention uses an operation "
-            "that the runtime computes differently."
+    found = np.stack([graph_logits(graph, windows, batch=size) for size in (_BATCH, 1)])
+    worst = float(np.abs(found - expected).max())
+    change = float(np.abs(_softmax(found) - _softmax(expected)).max())
+    agreement = float((found.argmax(axis=-1) == expected.argmax(axis=-1)).mean(axis=-1).min())
+    if not np.isfinite(worst) or worst > tolerance.logits:
+        _refuse(
+            "logits differ from the checkpoint's", f"{worst:.2e}", f"{tolerance.logits:.0e}", len(expected)
         )
-    return ParityRecord(max_abs_diff=worst, tolerance=tolerance, windows=count)
+    if tolerance.probability is not None and change > tolerance.probability:
+        _refuse(
+            "probabilities differ from the checkpoint's",
+            f"{change:.3f}",
+            f"{tolerance.probability:g}",
+            len(expected),
+        )
+    if tolerance.agreement is not None and agreement < tolerance.agreement:
+        raise ExportError(
+            f"the exported graph calls only {agreement:.2%} of {len(expected)} windows as the "
+            f"checkpoint does; at least {tolerance.agreement:.0%} is required. Nothing was written. {_REMEDY}"
+        )
+    return ParityRecord(
+        max_abs_diff=worst,
+        tolerance=tolerance.logits,
+        windows=len(expected),
+        max_probability_change=change,
+        probability_tolerance=tolerance.probability,
+        agreement=agreement,
+        least_agreement=tolerance.agreement,
+    )
 
 
-def _check_probabilities(logits: np.ndarray, probabilities: np.ndarray) -> None:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    if not np.allclose(probabilities, shifted / shifted.sum(axis=1, keepdims=True), atol=1e-5):
-        raise ExportError("the exported graph's probabilities are not the softmax of its logits.")
+_REMEDY = (
+    "In float32: the front end or attention uses an operation that the runtime computes differently. In "
+    "fewer bits: choose the other quantisation, or export in fp32."
+)
+
+
+def _refuse(what: str, worst: str, allowed: str, count: int) -> NoReturn:
+    raise ExportError(
+        f"the exported graph's {what} by {worst} over {count} windows; allowed is {allowed}. Nothing was "
+        f"written. {_REMEDY}"
+    )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)

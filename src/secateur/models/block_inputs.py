@@ -142,8 +142,8 @@ def inputs_of_run(bound: BoundModel, run: Callable[[], Any]) -> BlockInputs:
     family = bound.spec.family
     if len(bound.spec.stacks) != 1:
         raise UnsupportedArchitecture(
-            f"models of the family '{family}' have {len(bound.spec.stacks)} stacks of blocks; running them one "
-            "block at a time is possible for one stack only. Without calibration (--criterion magnitude) "
+            f"models of the family '{family}' have {len(bound.spec.stacks)} stacks of blocks; running them "
+            "one block at a time is possible for one stack only. Without calibration (--criterion magnitude) "
             "they can be cut."
         )
     caught: list[BlockCall] = []

@@ -107,20 +107,21 @@ class _NextTokenLoss(torch.autograd.Function):
         gradient = torch.zeros_like(logits) if logits.requires_grad else None
         for row, tokens in _pieces(logits):
             student, chosen = logits[row, tokens].float(), targets[row, tokens, None]
-            slope = torch.zeros_like(student)
-            if weight < 1:
-                log_p = student.log_softmax(-1)
-                total -= (1 - weight) * log_p.gather(1, chosen).sum()
-                slope += (1 - weight) * log_p.exp_()
-                slope.scatter_add_(1, chosen, torch.full_like(chosen, weight - 1, dtype=slope.dtype))
+            # every line passes once over all of the vocabulary, so nothing is computed twice
+            log_p, slope = (student if temperature == 1 else student / temperature).log_softmax(-1), None
             if weight > 0:
                 log_q = (taught[row, tokens].float() / temperature).log_softmax(-1)
-                log_p = (student / temperature).log_softmax(-1)
                 q = log_q.exp()
-                total += weight * temperature**2 * (q * (log_q - log_p)).sum()
-                slope += weight * temperature * (log_p.exp_() - q)
+                divergence = torch.dot(q.view(-1), log_q.sub_(log_p).view(-1))
+                total += weight * temperature**2 * divergence
+                slope = log_p.exp().sub_(q).mul_(weight * temperature)
+            if weight < 1:
+                log_p = log_p if temperature == 1 else student.log_softmax(-1)
+                total -= (1 - weight) * log_p.gather(1, chosen).sum()
+                miss = log_p.exp_().scatter_add_(1, chosen, -torch.ones_like(chosen, dtype=log_p.dtype))
+                slope = miss.mul_(1 - weight) if slope is None else slope.add_(miss, alpha=1 - weight)
             if gradient is not None:
-                gradient[row, tokens] = (slope / targets.numel()).to(gradient.dtype)
+                gradient[row, tokens] = slope.div_(targets.numel())
         ctx.save_for_backward(gradient)
         return total / targets.numel()
 

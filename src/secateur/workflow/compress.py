@@ -18,11 +18,11 @@ from secateur.report.page import write_report
 from secateur.training.evaluate import evaluate, fidelity, predict
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.examples import write_examples
+from secateur.workflow.export import export_bundle
 from secateur.workflow.folds import fold_folder, mean_of_folds
 from secateur.workflow.rivals import judge_rivals
 from secateur.workflow.settings import RunSettings
 from secateur.workflow.steps import (
-    export_bundle,
     partial_folder,
     prune_and_save,
     records_path,

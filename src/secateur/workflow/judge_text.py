@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,17 @@ CONTEXT = 512
 
 
 def judge_language_model(
-    name: str, text: Path, *, context: int | None = None, against: str | None = None
+    name: str,
+    text: Path,
+    *,
+    context: int | None = None,
+    stride: int | None = None,
+    against: str | None = None,
 ) -> dict[str, Any]:
     """Measure a causal language model on a text, alone or beside another.
 
-    Windows of ``context`` tokens lie side by side, without a begin token; the first token of each is not
-    predicted.
+    Windows of ``context`` tokens move on by ``stride``, without a begin token; see
+    :func:`secateur.training.perplexity.perplexity`.
 
     Parameters
     ----------
@@ -41,13 +47,16 @@ def judge_language_model(
         UTF-8, of any length.
     context : int, optional
         Default: 512, or as many positions as the model has.
+    stride : int, optional
+        Default: the context, windows side by side; less is slower and predicts from more tokens.
     against : str, optional
         Another model, as ``name``: the dense one.
 
     Returns
     -------
     dict
-        ``perplexity``, its ``interval``, ``bits_per_byte`` and what else was found, as JSON values; with
+        ``perplexity``, its ``interval``, ``bits_per_byte``, the ``seconds`` of reading the text and what else
+        was found, as JSON values; with
         ``against`` the same of the other model, and ``ratio`` of the perplexities with ``ratio_interval``,
         from a bootstrap over pairs of windows. The ratio is None where the two split the text into other
         tokens, so that only bits per byte compare; ``no_ratio_because`` then says so.
@@ -55,13 +64,14 @@ def judge_language_model(
     Raises
     ------
     ConfigError
-        If a model predicts no next token, has no tokenizer, or fewer positions than the context.
+        If a model predicts no next token, has no tokenizer, or fewer positions than the context; if the
+        stride is longer than the context.
     DataError
         If the text is not there, not UTF-8 or too short.
     SecateurError
         From opening the models.
     """
-    judged = _judge(name, Path(text), context)
+    judged = _judge(name, Path(text), context, stride)
     result = {
         **judged.figures,
         "text": {"path": text, "sha256": sha256_of(text), "bytes": judged.reading.bytes},
@@ -69,7 +79,7 @@ def judge_language_model(
         "provenance": provenance(),
     }
     if against is not None:
-        other = _judge(against, Path(text), judged.figures["context"])
+        other = _judge(against, Path(text), judged.figures["context"], judged.figures["stride"])
         result |= {"against": other.figures, "ratio": None, "ratio_interval": None, "no_ratio_because": None}
         if judged.reading.same_tokens(other.reading):
             ratio, low, high = paired_ratio(judged.perplexity, other.perplexity)
@@ -142,7 +152,7 @@ class _Judged:
     reading: _Reading
 
 
-def _judge(name: str, text: Path, context: int | None) -> _Judged:
+def _judge(name: str, text: Path, context: int | None, stride: int | None) -> _Judged:
     opened = _open(name)
     if not is_causal_lm(opened.model):
         raise ConfigError(
@@ -154,8 +164,12 @@ def _judge(name: str, text: Path, context: int | None) -> _Judged:
         context = min(CONTEXT, positions or CONTEXT)
     if positions is not None and context > positions:
         raise ConfigError(f"--context {context}: {name} has {positions} positions; give at most that.")
+    stride = context if stride is None else stride
+    if not 1 <= stride <= context:
+        raise ConfigError(f"--stride {stride}: give 1 to the context, {context}.")
     reading = _Reading(TokenSource(path=text, tokenizer=opened.tokenizer))
-    found = perplexity(opened.model, reading, context=context)
+    started = time.perf_counter()
+    found = perplexity(opened.model, reading, context=context, stride=stride)
     figures = {
         **_described(name, opened),
         "perplexity": found.value,
@@ -165,6 +179,8 @@ def _judge(name: str, text: Path, context: int | None) -> _Judged:
         "tokens": reading.tokens,
         "predicted_tokens": found.tokens,
         "context": context,
+        "stride": stride,
+        "seconds": time.perf_counter() - started,
     }
     return _Judged(figures=figures, perplexity=found, reading=reading)
 

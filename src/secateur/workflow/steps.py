@@ -1,4 +1,4 @@
-"""The steps of a run, each of which can stand alone: train, prune, judge, export."""
+"""The steps of a run, each of which can stand alone: train, prune."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from secateur.bundle.manifest import MANIFEST_FILE, MetricsRecord
 from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.files import remove_folder, require_replaceable
-from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
-from secateur.export.bundle import BundleInfo, write_bundle
 from secateur.methods.base import Compression, Method, Task
 from secateur.methods.cascade import Cascade
 from secateur.methods.cuts import check_hand
@@ -31,8 +26,6 @@ from secateur.training.settings import FitSettings
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.settings import CutSettings, TaskSettings
 from secateur.workflow.task import Preparation, prepare_one
-
-PARITY_WINDOWS = 32
 
 
 def partial_folder(folder: Path) -> Path:
@@ -218,45 +211,3 @@ def write_records(compression: Compression, path: Path) -> None:
     lines.clear()
     for record in compression.records:
         lines.append(record)
-
-
-def export_bundle(
-    model: Diagnoser,
-    preparation: Preparation,
-    *,
-    folder: Path,
-    plan: PruningPlan,
-    name: str,
-    seed: int,
-    values: dict[str, Any] | None = None,
-) -> BundleInfo:
-    """Write the ONNX bundle, its parity proved on test windows; see ``write_bundle``."""
-    require_replaceable(folder, MANIFEST_FILE)
-    test = preparation.test
-    rows = np.unique(np.linspace(0, len(test) - 1, min(PARITY_WINDOWS, len(test))).round().astype(int))
-    origin = provenance(seed=seed)
-    split = preparation.split
-    metrics = None
-    if values is not None:
-        metrics = MetricsRecord(
-            protocol=split.protocol,
-            leaks=split.leaks,
-            leak_reason=split.leak_reason or None,
-            values={name: values[name] for name in ("accuracy", "macro_f1", "false_alarm_rate", "ece")},
-        )
-    console.print("exporting to ONNX")
-    return write_bundle(
-        model,
-        test.take(rows),
-        folder,
-        name=name,
-        plan=plan,
-        metrics=metrics,
-        lineage={
-            "seed": seed,
-            "command": origin["command"],
-            "time_utc": origin["time_utc"],
-            "versions": origin["versions"],
-            "data_sha256": preparation.data_sha256,
-        },
-    )

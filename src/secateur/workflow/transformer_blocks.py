@@ -185,4 +185,6 @@ def calibration_batches(
     length = block_tokens(model.config)
     if is_causal_lm(model) or text.tokenizer.pad_token is None:
         return text_batches(text, blocks=blocks, length=length, batch_size=batch_size, seed=cut.seed)
-    return passage_batches(text, passages=SENTENCES_A_BLOCK * blocks, length=length, batch_size=batch_size, seed=cut.seed)
+    return passage_batches(
+        text, passages=SENTENCES_A_BLOCK * blocks, length=length, batch_size=batch_size, seed=cut.seed
+    )
