@@ -37,7 +37,7 @@ from secateur.training.perplexity import paired_ratio, perplexity
 METHOD = "secateur: Taylor, re-fit on 128 blocks"
 BLOCK_TOKENS, VALIDATION_BLOCKS, FEW_STEPS = 256, 24, 50
 SETTINGS = TextRecoverySettings(
-    batch_size=8, learning_rate=1e-3, warmup_steps=5, evaluate_every=20, checkpoint_every=10, patience=100
+    batch_size=8, learning_rate=1e-3, warmup_steps=5, evaluate_every=20, checkpoint_every=5, patience=100
 )
 MOST_STEPS = 10_000
 """More than any clock allows."""

@@ -5,7 +5,7 @@ by shard, ``secateur prune --max-memory`` cuts it in a process of its own, and t
 saw of that process, its time and its traffic go to ``benchmarks/results/streaming_6b.json`` and ``.md``. The
 checkpoints are removed at the end. Random weights say nothing about quality: this measures memory and time.
 
-    OMP_NUM_THREADS=2 python benchmarks/streaming_6b.py --work /tmp/streaming_6b
+    OMP_NUM_THREADS=2 python benchmarks/streaming_6b.py --work DIR
 """
 
 from __future__ import annotations
@@ -182,7 +182,8 @@ def report(result: dict[str, Any], model_bytes: int) -> dict[str, Any]:
         "ratio": result["ratio"],
         "channels": result["pruned"]["channels"][0],
         "form": result["form"],
-        "calibration_blocks": result["refit"]["windows"],
+        "scored_blocks": result["settings"]["calibration_blocks"],
+        "refit_blocks": result["refit"]["windows"],
         "projections_refitted": result["refit"]["adopted"],
         "residuals": [
             [projection["residual_before"], projection["residual_after"]]
@@ -213,7 +214,8 @@ def as_markdown(found: dict[str, Any]) -> str:
         f"({found['threads']} threads)",
         "read, written (page cache included)": f"{in_words(found['read_bytes'])}, "
         f"{in_words(found['written_bytes'])}",
-        "calibration": f"{found['calibration_blocks']} blocks of 256 tokens",
+        "calibration": f"{found['scored_blocks']} blocks of 256 tokens to score on, "
+        f"{found['refit_blocks']} to re-fit on",
         "output projections re-fitted": f"{found['projections_refitted']}",
         "folder": f"{found['form']}, {found['channels']} channels in each layer",
     }
@@ -228,7 +230,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="Folder for both checkpoints: 25 GB.")
     parser.add_argument("--ratio", type=float, default=1.25)
     parser.add_argument("--max-memory", default="4GiB")
-    parser.add_argument("--blocks", type=int, default=8, help="Blocks of 256 tokens to calibrate on.")
+    parser.add_argument("--blocks", type=int, default=2, help="Blocks of 256 tokens to score on.")
     parser.add_argument("--small", action="store_true", help="Try the script on a small model; prints only.")
     parser.add_argument("--keep", action="store_true", help="Keep the checkpoints.")
     given = parser.parse_args()

@@ -5,9 +5,17 @@ from __future__ import annotations
 import sys
 
 import pytest
+import torch
 
 from secateur.core.errors import ConfigError
-from secateur.core.memory import in_words, parse_size, peak_resident_bytes, resident_bytes, traffic_bytes
+from secateur.core.memory import (
+    give_back_freed_memory,
+    in_words,
+    parse_size,
+    peak_resident_bytes,
+    resident_bytes,
+    traffic_bytes,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +36,17 @@ def test_sizes_in_words():
     assert in_words(4 * 2**30) == "4.00 GiB"
     assert in_words(1536 * 1024) == "1.50 MiB"
     assert in_words(12) == "12 bytes"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator of glibc")
+def test_freed_memory_goes_back_to_the_system():
+    assert give_back_freed_memory()
+    before = resident_bytes()
+    held = [torch.ones(2**20) for _ in range(24)]
+    kept = held[-1].clone()
+    del held
+    assert resident_bytes() - before < 16 * 2**20
+    assert kept.sum() == 2**20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system tells only its peak")

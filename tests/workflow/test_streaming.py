@@ -16,7 +16,7 @@ from secateur.core.errors import CheckpointError, ConfigError, DataError, PlanEr
 from secateur.core.memory import parse_size
 from secateur.core.progress import quiet
 from secateur.models import checkpoint
-from secateur.workflow.streaming import block_work, memory, prune
+from secateur.workflow.streaming import block_work, memory, passes, prune
 from secateur.workflow.streaming.prune import prune_streaming
 from secateur.workflow.transformer import TransformerCut, prune_transformer
 from streamed import GIBIBYTE, write_specimen, write_text
@@ -132,7 +132,8 @@ def test_an_interrupted_cut_goes_on_and_leaves_the_same_bits(
     cut = a_cut(text, uniform=uniform)
     prune_streaming(glm, tmp_path / "whole", cut, max_memory_bytes=LIMIT)
     calls = {"count": 0}
-    former = getattr(prune, moment)
+    place = prune if moment == "finish" else passes
+    former = getattr(place, moment)
 
     def at_the_second_layer(*args: Any, **given: Any) -> Any:
         calls["count"] += 1
@@ -141,7 +142,7 @@ def test_an_interrupted_cut_goes_on_and_leaves_the_same_bits(
             raise Interrupted
         return result
 
-    monkeypatch.setattr(prune, moment, at_the_second_layer)
+    monkeypatch.setattr(place, moment, at_the_second_layer)
     out = tmp_path / "broken"
     with pytest.raises(Interrupted):
         prune_streaming(glm, out, cut, max_memory_bytes=LIMIT)
@@ -158,7 +159,7 @@ def test_layers_that_are_written_are_not_cut_again(
     glm: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     written: list[int] = []
-    former = prune.write_block
+    former = passes.write_block
 
     def recording(model: Any, layer: int, path: Path) -> str:
         if layer == 2 and 2 not in written:
@@ -167,7 +168,7 @@ def test_layers_that_are_written_are_not_cut_again(
         written.append(layer)
         return former(model, layer, path)
 
-    monkeypatch.setattr(prune, "write_block", recording)
+    monkeypatch.setattr(passes, "write_block", recording)
     with pytest.raises(Interrupted):
         prune_streaming(glm, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
     prune_streaming(glm, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import resource
 import sys
@@ -18,6 +19,9 @@ UNITS = {
     "mib": 2**20,
     "gib": 2**30,
 }
+M_MMAP_THRESHOLD = -3
+"""Of glibc's malloc.h."""
+
 _STATUS, _IO = Path("/proc/self/status"), Path("/proc/self/io")
 
 
@@ -55,6 +59,18 @@ def peak_resident_bytes() -> int:
     # Linux hands the peak of the parent on to a child in getrusage, not in /proc
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return _status("VmHWM") or (usage if sys.platform == "darwin" else usage * 1024)
+
+
+def give_back_freed_memory() -> bool:
+    """Let blocks of 1 MiB and more go back to the system once they are freed; return whether that works.
+
+    The allocator of glibc otherwise keeps blocks of up to 32 MiB in a heap that other blocks hold open: a
+    process that works through many large tensors then grows to nearly twice what it holds.
+    """
+    try:
+        return bool(ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**20))
+    except (OSError, AttributeError):
+        return False
 
 
 def traffic_bytes() -> tuple[int, int] | None:

@@ -157,7 +157,7 @@ class BoundLayer:
 
     @property
     def heads_per_group(self) -> int:
-        """Query heads that read one key/value group."""
+        """Query heads that read one group."""
         return self.widths.heads_per_group
 
     @property
@@ -366,10 +366,8 @@ def bind(model: nn.Module) -> BoundModel:
     """
     backbone: Any = getattr(model, "backbone", model)
     if not hasattr(backbone, "config") or not hasattr(backbone, "base_model"):
-        raise UnsupportedArchitecture(
-            f"{type(model).__name__} is neither a Diagnoser nor a transformers model; "
-            "give one whose backbone is a transformers model."
-        )
+        kind = type(model).__name__
+        raise UnsupportedArchitecture(f"{kind} is neither a Diagnoser nor a transformers model; give one.")
     config = backbone.config
     spec = spec_for(config.model_type, lambda name: getattr(config, name, None))
     bound = BoundModel(model=model, base=backbone.base_model, spec=spec)

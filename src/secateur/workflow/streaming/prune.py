@@ -8,88 +8,43 @@ those of :func:`secateur.workflow.transformer.prune_transformer`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import require_replaceable, sha256_of
-from secateur.core.memory import peak_resident_bytes, resident_bytes, traffic_bytes
-from secateur.core.progress import progress
+from secateur.core.memory import (
+    give_back_freed_memory,
+    peak_resident_bytes,
+    resident_bytes,
+    traffic_bytes,
+)
+from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models import checkpoint
-from secateur.models.block_inputs import BlockInputs, inputs_of_run
-from secateur.models.calls import TOKEN_INPUTS, Batch
 from secateur.models.pretrained import is_causal_lm
-from secateur.recovery.refit import HELD_OUT_EVERY, ProjectionRefit, RefitReport
-from secateur.scoring.allocation import allocate
-from secateur.scoring.criteria.magnitude import layer_magnitudes
-from secateur.scoring.equal_widths import equal_widths
-from secateur.scoring.scores import SCORED_KINDS, ScoredKind, Scores
+from secateur.recovery.refit import ProjectionRefit, RefitReport
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import parameters, shape_parameters
-from secateur.structure.plan import LayerPlan, PruningPlan
-from secateur.structure.shape import ModelShape
-from secateur.surgery.widths import keep_widths
-from secateur.workflow.streaming.block_work import (
-    CUT,
-    DENSE,
-    Energies,
-    Text,
-    Visit,
-    advance,
-    put_aside,
-    refit_block,
-)
-from secateur.workflow.streaming.folder import finish, shard_name, write_block, write_outside
+from secateur.structure.plan import PruningPlan
+from secateur.workflow.streaming.choice import equal_plan
+from secateur.workflow.streaming.folder import finish, shard_name, write_outside
+from secateur.workflow.streaming.job import Job
 from secateur.workflow.streaming.memory import Layout, Work, choose_layout
+from secateur.workflow.streaming.passes import cut_all, score_all
 from secateur.workflow.streaming.progress import Progress, resume_or_start
 from secateur.workflow.streaming.source import StreamedModel, open_streamed
-from secateur.workflow.streaming.spill import Spill
+from secateur.workflow.streaming.texts import texts
 from secateur.workflow.transformer import figures
-from secateur.workflow.transformer_blocks import SENTENCES_A_BLOCK, calibration_batches
-from secateur.workflow.transformer_settings import (
-    TransformerCut,
-    block_tokens,
-    kinds_to_cut,
-    target_parameters,
-)
-from secateur.workflow.transformer_source import Source
+from secateur.workflow.transformer_blocks import SENTENCES_A_BLOCK
+from secateur.workflow.transformer_settings import TransformerCut, block_tokens, target_parameters
 
 CRITERIA = ("activation", "magnitude")
 """Criteria that need no gradient, and so no more than one block at a time."""
-
-SCORED = "scored"
-"""Stream of the dense model by which units are scored, where it is not the one that is re-fitted on."""
-
-SCORED_AT_ONCE = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """Everything that the passes over the blocks share.
-
-    ``scoring`` is None where units are scored by their weights, or by the text that is re-fitted on.
-    """
-
-    model: StreamedModel
-    cut: TransformerCut
-    done: Progress
-    layout: Layout
-    scoring: Text | None
-    fitting: Text | None
-    dense: ModelShape
-    identity: PruningPlan
-    target: int
-
-    @property
-    def by_activation(self) -> bool:
-        return self.cut.criterion == "activation"
 
 
 def prune_streaming(
@@ -134,6 +89,7 @@ def prune_streaming(
     """
     source, out = Path(source), Path(out)
     _check(source, out, cut)
+    give_back_freed_memory()
     model = open_streamed(source)
     dense = model.bound.shape
     dense_figures = figures(model.model)
@@ -142,8 +98,8 @@ def prune_streaming(
     traffic = traffic_bytes()
     done = resume_or_start(out.parent / f".{out.name}.streaming", _settings(model, cut))
     layout = _layout(model, cut, identity, target, max_memory_bytes, done)
-    scoring, fitting = _texts(model, cut, layout, done)
-    job = _Job(
+    scoring, fitting = texts(model, cut, layout, done)
+    job = Job(
         model=model,
         cut=cut,
         done=done,
@@ -155,8 +111,8 @@ def prune_streaming(
         target=target,
     )
     if not cut.uniform:
-        _score_all(job)
-    plan = _cut_all(job)
+        score_all(job)
+    plan = cut_all(job)
     outside = done.checkpoint / shard_name(1, dense.n_layers + 1)
     if outside.name not in done.digests:
         done.digests[outside.name] = write_outside(model, outside)
@@ -183,6 +139,7 @@ def prune_streaming(
             },
         }
     )
+    console.print("sealing, and reading back to compare")
     finish(
         model,
         done.checkpoint,
@@ -235,7 +192,7 @@ def _layout(
     max_memory_bytes: int,
     done: Progress,
 ) -> Layout:
-    shape = _equal_plan(identity, target, cut).result if cut.uniform else identity.shape
+    shape = equal_plan(identity, target, cut).result if cut.uniform else identity.shape
     work = Work(
         model=model,
         samples=(cut.refit_blocks if cut.calibration else 0)
@@ -252,189 +209,7 @@ def _layout(
     return Layout(**done.layout)
 
 
-def _texts(
-    model: StreamedModel, cut: TransformerCut, layout: Layout, done: Progress
-) -> tuple[Text | None, Text | None]:
-    """Return the text to score on, where it takes a way of its own, and the text to re-fit on."""
-    if cut.calibration is None:
-        return None, None
-    source = Source(
-        name=str(model.folder), model=model.model, tokenizer=model.tokenizer, history=model.history
-    )
-    at_once = layout.blocks_at_once
-    fitting = calibration_batches(source, cut, cut.refit_blocks, at_once)
-    samples = sum(len(batch["input_ids"]) for batch in fitting)
-    if samples < HELD_OUT_EVERY:
-        raise ConfigError(
-            f"{samples} calibration samples were given; a re-fit needs at least {HELD_OUT_EVERY}."
-        )
-    scoring = None
-    if cut.criterion == "activation":
-        scoring = calibration_batches(source, cut, cut.calibration_blocks, min(SCORED_AT_ONCE, at_once))
-    if scoring is not None and cut.uniform and _same_blocks(scoring, fitting):
-        scoring = None
-    return (
-        None if scoring is None else _embedded(model, scoring, done, (SCORED,)),
-        _embedded(model, fitting, done, (DENSE, CUT)),
-    )
-
-
-def _same_blocks(first: Sequence[Batch], second: Sequence[Batch]) -> bool:
-    """Whether two texts have the same tokens; those with padding depend on their batches and never do."""
-    if any("attention_mask" in batch for batch in (*first, *second)):
-        return False
-    one, other = (torch.cat([batch["input_ids"] for batch in text]) for text in (first, second))
-    return torch.equal(one, other)
-
-
-@torch.no_grad()
-def _embedded(
-    model: StreamedModel, batches: Sequence[Batch], done: Progress, streams: tuple[str, ...]
-) -> Text:
-    """Send a text through what stands in front of the blocks."""
-    spill = Spill(done.streams)
-    inputs: list[BlockInputs] = []
-    begun = done.scored or done.cut
-    with model.front():
-        for number, batch in enumerate(batches):
-            given = {name: batch[name] for name in TOKEN_INPUTS if name in batch}
-            found = inputs_of_run(model.bound, lambda given=given: model.bound.base(**given, use_cache=False))
-            for name in () if begun else streams:
-                spill.put(f"{name}.0", number, found.stream)
-            found = replace(found, stream=torch.empty(0))
-            inputs.append(found.sharing(inputs[-1]) if inputs else found)
-    return Text(
-        calls=tuple(entry.calls for entry in inputs),
-        shapes=tuple((rows, length) for rows, length in (batch["input_ids"].shape for batch in batches)),
-        spill=spill,
-    )
-
-
-def _score_all(job: _Job) -> None:
-    """Gather the scores of all layers on the dense model."""
-    done, n_layers = job.done, job.dense.n_layers
-    if done.scored == n_layers:
-        return
-    with progress("scoring, one layer at a time", n_layers) as bar:
-        bar.advance(done.scored)
-        for index in range(done.scored, n_layers):
-            with job.model.block(index):
-                _save_scores(done, index, _scores(job, index))
-            done.scored = index + 1
-            done.save()
-            if job.scoring is not None:
-                job.scoring.spill.drop(f"{SCORED}.{index}")
-            bar.advance()
-
-
-def _cut_all(job: _Job) -> PruningPlan:
-    """Cut, re-fit and write one layer after the other; return what stays."""
-    done, n_layers = job.done, job.dense.n_layers
-    choose = _chooser(job)
-    for index, kept in enumerate(done.layers):
-        keep_widths(job.model.bound.layers[index], _layer_plan(index, kept))
-    with progress("cutting, one layer at a time", n_layers) as bar:
-        bar.advance(done.cut)
-        for index in range(done.cut, n_layers):
-            with job.model.block(index):
-                kept, records = _cut_one(job, index, choose)
-                path = done.checkpoint / shard_name(index + 2, n_layers + 1)
-                done.digests[path.name] = write_block(job.model, index, path)
-            done.layers.append(to_jsonable(asdict(kept)))
-            done.refits += to_jsonable(records)
-            done.cut = index + 1
-            done.save()
-            for name in (DENSE, CUT, SCORED):
-                Spill(done.streams).drop(f"{name}.{index}")
-            bar.advance()
-    layers = tuple(_layer_plan(index, kept) for index, kept in enumerate(done.layers))
-    return replace(job.identity, layers=layers)
-
-
-def _cut_one(
-    job: _Job, index: int, choose: Callable[[int, dict[ScoredKind, np.ndarray]], LayerPlan]
-) -> tuple[LayerPlan, list[ProjectionRefit]]:
-    layer, text = job.model.bound.layers[index], job.fitting
-    on_the_way = job.cut.uniform and job.by_activation and job.scoring is None
-    scores = _scores(job, index) if job.cut.uniform and not on_the_way else {}
-    energies = Energies()
-    if text is not None:
-        visits: list[Visit] = [put_aside(text), energies.see] if on_the_way else [put_aside(text)]
-        advance(layer, text, DENSE, lambda *seen: [visit(*seen) for visit in visits])
-    if on_the_way:
-        scores = energies.scores(layer)
-    kept = choose(index, scores)
-    keep_widths(layer, kept)
-    if text is None:
-        return kept, []
-    gram = getattr(torch, job.layout.gram)
-    records = refit_block(layer, text, target=job.cut.refit_target, gram=gram)
-    advance(layer, text, CUT)
-    return kept, records
-
-
-def _scores(job: _Job, index: int) -> dict[ScoredKind, np.ndarray]:
-    """Score the units of a dense block."""
-    layer = job.model.bound.layers[index]
-    if job.scoring is None:
-        return {kind: layer_magnitudes(layer, kind) for kind in SCORED_KINDS}
-    energies = Energies()
-    advance(layer, job.scoring, SCORED, energies.see)
-    return energies.scores(layer)
-
-
-def _chooser(job: _Job) -> Callable[[int, dict[ScoredKind, np.ndarray]], LayerPlan]:
-    """Return what tells the units of a layer that stay, given the layer's scores."""
-    if not job.cut.uniform:
-        scores = _all_scores(job.done, job.dense.n_layers)
-        kinds = kinds_to_cut(job.identity, job.target)
-        plan = allocate(scores, job.identity, job.target, multiple=job.cut.multiple, kinds=kinds)
-        return lambda index, _: plan.layers[index]
-    widths = _equal_plan(job.identity, job.target, job.cut).layers[0]
-
-    def best(index: int, scores: dict[ScoredKind, np.ndarray]) -> LayerPlan:
-        kept = {
-            kind: tuple(np.sort(np.argsort(-scores[kind], kind="stable")[:count]).tolist())
-            for kind, count in (("group", len(widths.groups)), ("channel", len(widths.channels)))
-        }
-        return replace(job.identity.layers[index], groups=kept["group"], channels=kept["channel"])
-
-    return best
-
-
-def _equal_plan(identity: PruningPlan, target: int, cut: TransformerCut) -> PruningPlan:
-    """Return a plan with the right widths; which units stay is told by scores that are not there yet."""
-    shape = identity.shape
-    nothing = Scores(
-        groups=tuple(np.zeros(count) for count in shape.kv_groups_per_layer),
-        channels=tuple(np.zeros(count) for count in shape.channels_per_layer),
-        comparable=False,
-    )
-    return equal_widths(nothing, identity, target, multiple=cut.multiple)
-
-
-def _save_scores(done: Progress, index: int, scores: dict[ScoredKind, np.ndarray]) -> None:
-    path = done.scores(index)
-    path.parent.mkdir(exist_ok=True)
-    np.savez(path, **scores)
-
-
-def _all_scores(done: Progress, n_layers: int) -> Scores:
-    loaded = [np.load(done.scores(index), allow_pickle=False) for index in range(n_layers)]
-    return Scores.gathered(lambda kind, layer: loaded[layer][kind], n_layers, comparable=False)
-
-
-def _layer_plan(index: int, kept: dict[str, Any]) -> LayerPlan:
-    return LayerPlan(
-        index=index,
-        groups=tuple(kept["groups"]),
-        channels=tuple(kept["channels"]),
-        heads=tuple(map(tuple, kept["heads"])),
-        cross_groups=tuple(kept["cross_groups"]),
-    )
-
-
-def _report(job: _Job) -> RefitReport | None:
+def _report(job: Job) -> RefitReport | None:
     if job.fitting is None:
         return None
     records = tuple(ProjectionRefit(**record) for record in job.done.refits)

@@ -1,0 +1,103 @@
+"""The passes over the blocks: one that scores all of them where widths are shared out, one that cuts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import torch
+
+from secateur.core.progress import progress
+from secateur.core.records import to_jsonable
+from secateur.recovery.refit import ProjectionRefit
+from secateur.scoring.criteria.magnitude import layer_magnitudes
+from secateur.scoring.scores import SCORED_KINDS
+from secateur.structure.plan import LayerPlan, PruningPlan
+from secateur.surgery.widths import keep_widths
+from secateur.workflow.streaming.block_work import (
+    CUT,
+    DENSE,
+    Energies,
+    Visit,
+    advance,
+    put_aside,
+    refit_block,
+)
+from secateur.workflow.streaming.choice import LayerScores, chooser, layer_plan, save_scores
+from secateur.workflow.streaming.folder import shard_name, write_block
+from secateur.workflow.streaming.job import Job
+from secateur.workflow.streaming.spill import Spill
+from secateur.workflow.streaming.texts import SCORED
+
+
+def score_all(job: Job) -> None:
+    """Gather the scores of all layers on the dense model."""
+    done, n_layers = job.done, job.dense.n_layers
+    if done.scored == n_layers:
+        return
+    with progress("scoring, one layer at a time", n_layers) as bar:
+        bar.advance(done.scored)
+        for index in range(done.scored, n_layers):
+            with job.model.block(index):
+                save_scores(done, index, _scores(job, index))
+            done.scored = index + 1
+            done.save()
+            if job.scoring is not None:
+                job.scoring.spill.drop(f"{SCORED}.{index}")
+            bar.advance()
+
+
+def cut_all(job: Job) -> PruningPlan:
+    """Cut, re-fit and write one layer after the other; return what stays."""
+    done, n_layers = job.done, job.dense.n_layers
+    choose = chooser(job)
+    for index, kept in enumerate(done.layers):
+        keep_widths(job.model.bound.layers[index], layer_plan(index, kept))
+    with progress("cutting, one layer at a time", n_layers) as bar:
+        bar.advance(done.cut)
+        for index in range(done.cut, n_layers):
+            with job.model.block(index):
+                kept, records = _cut_one(job, index, choose)
+                path = done.checkpoint / shard_name(index + 2, n_layers + 1)
+                done.digests[path.name] = write_block(job.model, index, path)
+            done.layers.append(to_jsonable(asdict(kept)))
+            done.refits += to_jsonable(records)
+            done.cut = index + 1
+            done.save()
+            for name in (DENSE, CUT, SCORED):
+                Spill(done.streams).drop(f"{name}.{index}")
+            bar.advance()
+    layers = tuple(layer_plan(index, kept) for index, kept in enumerate(done.layers))
+    return replace(job.identity, layers=layers)
+
+
+def _cut_one(
+    job: Job, index: int, choose: Callable[[int, LayerScores], LayerPlan]
+) -> tuple[LayerPlan, list[ProjectionRefit]]:
+    layer, text = job.model.bound.layers[index], job.fitting
+    on_the_way = job.cut.uniform and job.by_activation and job.scoring is None
+    scores = _scores(job, index) if job.cut.uniform and not on_the_way else {}
+    energies = Energies()
+    if text is not None:
+        visits: list[Visit] = [put_aside(text), energies.see] if on_the_way else [put_aside(text)]
+        advance(layer, text, DENSE, lambda *seen: [visit(*seen) for visit in visits])
+    if on_the_way:
+        scores = energies.scores(layer)
+    kept = choose(index, scores)
+    keep_widths(layer, kept)
+    if text is None:
+        return kept, []
+    gram = getattr(torch, job.layout.gram)
+    records = refit_block(layer, text, target=job.cut.refit_target, gram=gram)
+    advance(layer, text, CUT)
+    return kept, records
+
+
+def _scores(job: Job, index: int) -> LayerScores:
+    """Score the units of a dense block."""
+    layer = job.model.bound.layers[index]
+    if job.scoring is None:
+        return {kind: layer_magnitudes(layer, kind) for kind in SCORED_KINDS}
+    energies = Energies()
+    advance(layer, job.scoring, SCORED, energies.see)
+    return energies.scores(layer)
