@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from secateur.structure.limits import plain_cuts
 from secateur.structure.spec import ArchitectureSpec, StackSpec, known_specs
 
 PAGE = Path(__file__).with_name("families.md")
@@ -22,11 +23,27 @@ Written by `python docs/make_families.py` from the specifications; do not edit b
 Layers, FFN channels and attention heads of every family can be cut; with shared keys and values whole KV
 groups, and query heads inside them. "Plain folder" names what may be cut to equal widths in all layers and
 still be written as a folder that `transformers` loads by itself; anything else is loaded with
-`secateur.load`.
+`secateur.load`. Heads and groups are plain where the configuration has a width of heads of its own: elsewhere
+it is hidden over heads, which a cut of heads would change. "Not covered" names variants that are refused;
+families without calibration are cut by magnitude, or by scores of your own through the Python interface.
 
-| family | `model_type` | attention | FFN | matrices | also handled | plain folder |
-|---|---|---|---|---|---|---|
+| family | `model_type` | attention | FFN | matrices | also handled | plain folder | not covered |
+|---|---|---|---|---|---|---|---|
 """
+CROSS_ATTENTION = "`add_cross_attention`"
+NOT_COVERED = {
+    "bert": CROSS_ATTENTION,
+    "bloom": "`apply_residual_connection_post_layernorm`",
+    "gemma3": "images",
+    "gpt2": CROSS_ATTENTION,
+    "opt": "`layer_norm_elementwise_affine` false",
+    "opt_post": "`layer_norm_elementwise_affine` false",
+    "roberta": CROSS_ATTENTION,
+    "stablelm": "`qk_layernorm`",
+}
+"""Variants of a family that its specification does not describe; ``bind`` refuses them."""
+CALIBRATION = "calibration"
+NOT_TEXT = frozenset({"vit"})
 
 
 def page() -> str:
@@ -40,7 +57,8 @@ def _row(spec: ArchitectureSpec) -> list[str]:
         conditions = ", ".join(f"{name} {str(value).lower()}" for name, value in spec.when.items())
         types += f" ({conditions})"
     stacks = spec.stacks
-    kept = [name for name in ("heads", "groups", "channels") if name in spec.stock]
+    refused = [NOT_COVERED[spec.family]] if spec.family in NOT_COVERED else []
+    steps = [CALIBRATION] if len(stacks) > 1 or spec.family in NOT_TEXT else []
     return [
         spec.family,
         types,
@@ -48,7 +66,8 @@ def _row(spec: ArchitectureSpec) -> list[str]:
         "gated" if spec.is_gated else "plain",
         _matrices(stacks[-1]),
         "; ".join(dict.fromkeys(note for stack in stacks for note in _notes(stack))) or "-",
-        ", ".join(["layers", *kept]),
+        ", ".join(plain_cuts(spec)),
+        "; ".join(refused + steps) or "-",
     ]
 
 

@@ -47,7 +47,7 @@ class Specimen:
     settings : dict
         Its arguments.
     inputs : str
-        What the model takes: "tokens", "pixels" or "sound".
+        What the model takes: "tokens", "pixels", "sound", or "pairs" of tokens for encoder and decoder.
     """
 
     name: str
@@ -58,14 +58,20 @@ class Specimen:
     inputs: str = "tokens"
 
     def build(self, **changes: Any) -> Any:
-        """Return the model in evaluation mode, every parameter random and none at a special value."""
+        """Return the model in evaluation mode, every parameter random and none at a special value.
+
+        Tables that are not trained (sinusoids) stay as they are computed.
+        """
         config = getattr(transformers, self.config)(**{**self.settings, **changes})
         model = getattr(transformers, self.model)(config)
         draw = torch.Generator().manual_seed(7)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
+                if not parameter.requires_grad:
+                    continue
                 noise = torch.randn(parameter.shape, generator=draw)
-                scale, centre = (0.3, 1.0) if "norm" in name and name.endswith("weight") else (0.15, 0.0)
+                of_norm = parameter.ndim == 1 and name.endswith("weight")
+                scale, centre = (0.3, 1.0) if of_norm else (0.15, 0.0)
                 parameter.copy_(centre + scale * noise)
         if getattr(model, "generation_config", None) is not None:
             model.generation_config.eos_token_id = None
@@ -78,7 +84,7 @@ class Specimen:
     @property
     def generates(self) -> bool:
         """Whether it generates tokens."""
-        return self.model.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+        return self.model.endswith(("ForCausalLM", "LMHeadModel", "MTModel", "ForConditionalGeneration"))
 
 
 def _tokens(length: int) -> dict[str, torch.Tensor]:
@@ -98,10 +104,16 @@ def _sound(length: int) -> dict[str, torch.Tensor]:
     }
 
 
+def _pairs(length: int) -> dict[str, torch.Tensor]:
+    tokens = _tokens(length)["input_ids"]
+    return {"input_ids": tokens, "decoder_input_ids": tokens.flip(1)}
+
+
 INPUTS: dict[str, Callable[[int], dict[str, torch.Tensor]]] = {
     "tokens": _tokens,
     "pixels": _pixels,
     "sound": _sound,
+    "pairs": _pairs,
 }
 
 
@@ -194,7 +206,7 @@ ZOO: tuple[Specimen, ...] = (
     *(
         Specimen(
             name=name,
-            family=name.removesuffix("_alibi").removesuffix("_sequential"),
+            family=family,
             model="FalconForCausalLM",
             config="FalconConfig",
             settings={
@@ -202,27 +214,55 @@ ZOO: tuple[Specimen, ...] = (
                 "vocab_size": VOCABULARY, "bias": True, **SPECIAL, **settings,
             },
         )
-        for name, settings in (
-            ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False}),
-            ("falcon_mqa", {"multi_query": True, "alibi": False}),
-            ("falcon_mqa_sequential", {"multi_query": True, "alibi": False, "parallel_attn": False}),
-            ("falcon_mha", {"multi_query": False, "alibi": False}),
-            ("falcon_mha_alibi", {"multi_query": False, "alibi": True, "parallel_attn": False}),
+        for name, family, settings in (
+            ("falcon", "falcon", {"new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False}),
+            (
+                "falcon_one_norm_alibi",
+                "falcon",
+                {
+                    "new_decoder_architecture": True, "num_kv_heads": 2, "alibi": True,
+                    "num_ln_in_parallel_attn": 1,
+                },
+            ),
+            ("falcon_mqa", "falcon_mqa", {"multi_query": True, "alibi": False}),
+            (
+                "falcon_mqa_sequential_alibi",
+                "falcon_mqa",
+                {"multi_query": True, "alibi": True, "parallel_attn": False},
+            ),
+            ("falcon_mha", "falcon_mha", {"multi_query": False, "alibi": False}),
+            (
+                "falcon_mha_alibi",
+                "falcon_mha",
+                {"multi_query": False, "alibi": True, "parallel_attn": False},
+            ),
         )
     ),
-    Specimen(
-        name="bert",
-        family="bert",
-        model="BertForMaskedLM",
-        config="BertConfig",
-        settings={**ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0},
-    ),
-    Specimen(
-        name="roberta",
-        family="roberta",
-        model="RobertaForMaskedLM",
-        config="RobertaConfig",
-        settings={**ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0},
+    *(
+        Specimen(
+            name=name,
+            family=family,
+            model=model,
+            config=config,
+            settings={
+                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0,
+                **settings,
+            },
+        )
+        for name, family, model, config, settings in (
+            ("bert", "bert", "BertForMaskedLM", "BertConfig", {}),
+            ("bert_decoder", "bert", "BertLMHeadModel", "BertConfig", {"is_decoder": True}),
+            ("electra", "bert", "ElectraForMaskedLM", "ElectraConfig", {"embedding_size": 16}),
+            ("roberta", "roberta", "RobertaForMaskedLM", "RobertaConfig", {}),
+            ("camembert", "roberta", "CamembertForMaskedLM", "CamembertConfig", {}),
+            (
+                "xlm_roberta_decoder",
+                "roberta",
+                "XLMRobertaForCausalLM",
+                "XLMRobertaConfig",
+                {"is_decoder": True},
+            ),
+        )
     ),
     Specimen(
         name="distilbert",
@@ -234,13 +274,16 @@ ZOO: tuple[Specimen, ...] = (
             "vocab_size": VOCABULARY, "pad_token_id": 0,
         },
     ),
-    Specimen(
-        name="vit",
-        family="vit",
-        model="ViTForImageClassification",
-        config="ViTConfig",
-        settings={**ENCODER, "image_size": 16, "patch_size": 4, "num_labels": 5},
-        inputs="pixels",
+    *(
+        Specimen(
+            name=name,
+            family="vit",
+            model=f"{stem}ForImageClassification",
+            config=f"{stem}Config",
+            settings={**ENCODER, "image_size": 16, "patch_size": 4, "num_labels": 5},
+            inputs="pixels",
+        )
+        for name, stem in (("vit", "ViT"), ("deit", "DeiT"))
     ),
     Specimen(
         name="whisper",
@@ -256,6 +299,27 @@ ZOO: tuple[Specimen, ...] = (
         },
         inputs="sound",
     ),
+    *(
+        Specimen(
+            name=name,
+            family=family,
+            model=model,
+            config=f"{stem}Config",
+            settings={
+                "d_model": 32, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 4,
+                "decoder_attention_heads": 4, "encoder_ffn_dim": 12, "decoder_ffn_dim": 12,
+                "max_position_embeddings": 64, "vocab_size": VOCABULARY, "decoder_start_token_id": 1,
+                "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "forced_eos_token_id": None,
+            },
+            inputs="pairs",
+        )
+        for name, family, model, stem in (
+            ("bart", "bart", "BartForConditionalGeneration", "Bart"),
+            ("marian", "bart", "MarianMTModel", "Marian"),
+            ("mbart", "mbart", "MBartForConditionalGeneration", "MBart"),
+            ("m2m_100", "mbart", "M2M100ForConditionalGeneration", "M2M100"),
+        )
+    ),
     _llama_like("llama", "Llama"),
     _llama_like(
         "llama", "Llama", "llama_biased", attention_bias=True, mlp_bias=True, tie_word_embeddings=True
@@ -264,8 +328,8 @@ ZOO: tuple[Specimen, ...] = (
     _llama_like(
         "qwen2", "Qwen2", use_sliding_window=True, max_window_layers=1, **SLIDING
     ),
-    _llama_like("qwen3", "Qwen3"),
-    _llama_like("gemma", "Gemma", num_key_value_heads=1),
+    _llama_like("qwen3", "Qwen3", head_dim=12),
+    _llama_like("gemma", "Gemma", num_key_value_heads=1, head_dim=16),
     _llama_like("gemma2", "Gemma2", query_pre_attn_scalar=8, **SLIDING),
     Specimen(
         name="gemma3",
@@ -298,6 +362,11 @@ ZOO: tuple[Specimen, ...] = (
             ("stablelm_parallel", {"use_parallel_residual": True}),
         )
     ),
+    _llama_like("granite", "Granite", residual_multiplier=0.5, attention_multiplier=0.4),
+    _llama_like("olmo", "Olmo"),
     _llama_like("olmo2", "Olmo2"),
+    _llama_like(
+        "olmo3", "Olmo3", layer_types=["full_attention", "sliding_attention", "full_attention"], **SLIDING
+    ),
     _llama_like("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1]),
 )  # fmt: skip

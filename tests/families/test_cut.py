@@ -14,6 +14,7 @@ from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.surgery.apply import apply
 from secateur.surgery.masks import mask
 from zoo import ZOO, Specimen
+from zoo_plans import uneven_plan
 
 torch.set_num_threads(1)
 
@@ -86,6 +87,25 @@ def test_masked_dense_equals_cut_in_logits_and_gradients(specimen, data):
     assert sum(of_dense.abs().max() > 0 for _, of_dense in compared) > len(compared) / 2
     for of_cut, of_dense in compared:
         require_close(of_cut, of_dense)
+
+
+@pytest.mark.parametrize(
+    "specimen", [s for s in ZOO if "input_ids" in s.batch()], ids=lambda specimen: specimen.name
+)
+def test_masked_dense_equals_cut_on_padded_text(specimen):
+    """Padding reaches position biases (ALiBi) and cross-attention, which are cut by head."""
+    model, batch = model_of(specimen), specimen.batch()
+    batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+    batch["attention_mask"][0, :3] = 0
+    plan = uneven_plan(model)
+    with torch.no_grad():
+        with mask(model, plan):
+            expected = outputs(model, batch)
+        found = outputs(apply(model, plan), batch)
+        unpadded = outputs(apply(model, plan), {**batch, "attention_mask": None})
+    told = "decoder_input_ids" in batch or batch["attention_mask"].bool()
+    require_close(found[told], expected[told])
+    assert not torch.allclose(found[0, -1], unpadded[0, -1], atol=1e-4)
 
 
 def require_close(found, expected):

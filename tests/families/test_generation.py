@@ -6,34 +6,11 @@ import pytest
 import torch
 import transformers
 
-from secateur.models.binding import bind
-from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from zoo import ZOO
+from zoo_plans import uneven_plan
 
 GENERATING = [specimen for specimen in ZOO if specimen.generates]
-
-
-def uneven_plan(model) -> PruningPlan:
-    """Remove the middle layer of each stack, and leave other widths in every layer."""
-    bound = bind(model)
-    shape = bound.shape
-    plan = PruningPlan.identity(bound.spec.family, shape)
-    first, removed = 0, []
-    for size in shape.stack_sizes:
-        removed += [first + 1] if size > 2 else []
-        first += size
-    plan = plan.without_layers(removed)
-    for position, layer in enumerate(plan.layers):
-        groups, sharing = shape.kv_groups_per_layer[layer.index], shape.heads_per_group(layer.index)
-        if position % 2 == 0 and groups > 1:
-            plan = plan.with_groups(layer.index, [groups - 1])
-        elif sharing > 1:
-            plan = plan.with_heads(layer.index, [[sharing - 1]] * groups)
-        plan = plan.with_channels(layer.index, range(1 + position, 7))
-        if crossing := shape.cross_groups_per_layer[layer.index]:
-            plan = plan.with_cross_groups(layer.index, range(1, crossing - position % 2))
-    return plan
 
 
 def greedy(model, batch, *, steps: int, cached: bool) -> torch.Tensor:
@@ -68,9 +45,7 @@ def test_a_cache_changes_nothing_after_the_cut(specimen, attention):
     torch.testing.assert_close(cached, uncached, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "specimen", [s for s in GENERATING if s.inputs == "tokens"], ids=lambda specimen: specimen.name
-)
+@pytest.mark.parametrize("specimen", GENERATING, ids=lambda specimen: specimen.name)
 def test_generate_gives_the_same_tokens_with_and_without_a_cache(specimen):
     model = specimen.build()
     cut = apply(model, uneven_plan(model))
@@ -79,7 +54,7 @@ def test_generate_gives_the_same_tokens_with_and_without_a_cache(specimen):
         cut.generate(**specimen.batch(length=5), use_cache=flag, **settings) for flag in (True, False)
     )
     assert torch.equal(cached, uncached)
-    assert cached.shape == (2, 12)
+    assert len(cached) == 2 and cached.shape[1] >= 7
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from secateur.surgery.apply import apply
 from zoo import VOCABULARY, ZOO
 
 SINGLE = [specimen for specimen in ZOO if specimen.inputs == "tokens"]
-WITHOUT_SUM = {"gemma2", "gemma3", "olmo2", "bert", "roberta", "distilbert", "opt_post"}
+WITHOUT_SUM = {"gemma2", "gemma3", "olmo2", "olmo3", "bert", "roberta", "distilbert", "opt_post"}
 
 
 def batches():

@@ -177,9 +177,10 @@ def calibration_batches(
         return ()
     model = source.model
     if model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
+        taken = "two texts" if model.main_input_name == "input_ids" else model.main_input_name
         raise ConfigError(
-            f"--calibration is a text, but {type(model).__name__} takes {model.main_input_name}; cut it "
-            "without data (--criterion magnitude)."
+            f"--calibration is one text, but {type(model).__name__} takes {taken}; cut it without data "
+            "(--criterion magnitude)."
         )
     text = TokenSource(path=cut.calibration, tokenizer=tokenizer_of(source, "--calibration"))
     length = block_tokens(model.config)
