@@ -17,6 +17,7 @@ EDGE_VENV := .venv-edge
 EDGE_BIN := $(EDGE_VENV)/bin
 EDGE_INSTALLED := $(EDGE_VENV)/.installed
 EDGE_BUNDLE := $(EDGE_VENV)/bundle
+EDGE_CAUSAL_BUNDLE := $(EDGE_VENV)/causal-bundle
 
 .PHONY: help install demo test test-edge quick lint clean
 
@@ -59,7 +60,9 @@ $(EDGE_INSTALLED): constraints.txt pyproject.toml
 test-edge: $(INSTALLED) $(EDGE_INSTALLED)
 	@! $(EDGE_BIN)/python -c "import torch" 2>/dev/null || { echo "torch is installed in $(EDGE_VENV)"; exit 1; }
 	$(TEST_ENV) $(BIN)/python tests/tiny_bundles.py $(EDGE_BUNDLE)
-	SECATEUR_BUNDLE=$(abspath $(EDGE_BUNDLE)) $(EDGE_BIN)/python -m pytest -q tests/bundle tests/edge
+	$(TEST_ENV) $(BIN)/python tests/tiny_causal_bundles.py $(EDGE_CAUSAL_BUNDLE)
+	SECATEUR_BUNDLE=$(abspath $(EDGE_BUNDLE)) SECATEUR_CAUSAL_BUNDLE=$(abspath $(EDGE_CAUSAL_BUNDLE)) \
+		$(EDGE_BIN)/python -m pytest -q tests/bundle tests/edge
 
 quick: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"

@@ -69,13 +69,16 @@ class Ours:
 
 
 OURS: dict[str, Ours] = {
+    "secateur: surgeon, re-fit on 128 blocks": Ours(criterion="surgeon", refit_blocks=128),
+    "secateur: surgeon, re-fit on the 32 blocks": Ours(criterion="surgeon", refit_blocks=32),
+    "secateur: surgeon": Ours(criterion="surgeon"),
+    "secateur: surgeon, KV groups too, re-fit on 128 blocks": Ours(
+        criterion="surgeon", refit_blocks=128, kinds=("group", "channel")
+    ),
     "secateur: Taylor, re-fit on 128 blocks": Ours(criterion="taylor", refit_blocks=128),
-    "secateur: Taylor, re-fit on the 32 blocks": Ours(criterion="taylor", refit_blocks=32),
     "secateur: Taylor": Ours(criterion="taylor"),
-    "secateur: Taylor, KV groups too": Ours(criterion="taylor", kinds=("group", "channel")),
     "secateur: activation energy": Ours(criterion="activation"),
     "secateur: magnitude": Ours(criterion="magnitude"),
-    "secateur: Taylor, 2 rounds, re-fit on 128 blocks": Ours(criterion="taylor", rounds=2, refit_blocks=128),
 }
 
 

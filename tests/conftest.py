@@ -135,3 +135,15 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_bundles import tiny_diagnoser, write_tiny_bundle
 
     return write_tiny_bundle(tiny_diagnoser("llama"), tmp_path_factory.mktemp("made") / "bundle").folder
+
+
+@pytest.fixture(scope="session")
+def causal_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sound bundle of a causal language model, likewise (SECATEUR_CAUSAL_BUNDLE)."""
+    made = os.environ.get("SECATEUR_CAUSAL_BUNDLE")
+    if made:
+        return Path(made)
+    from tiny_causal_bundles import write_tiny_causal_bundle
+
+    with quiet():
+        return write_tiny_causal_bundle(tmp_path_factory.mktemp("made") / "causal").folder

@@ -9,6 +9,7 @@ from secateur.bundle.manifest import MANIFEST_FILE, read_manifest
 from secateur.core.errors import ConfigError, ExportError
 from secateur.core.files import sha256_of
 from secateur.export import bundle as bundle_module
+from secateur.export import formats
 from secateur.export.bundle import write_bundle
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
@@ -55,7 +56,7 @@ def test_plan_metrics_and_lineage_are_recorded(bundle, diagnoser):
 def instant_export(bundle, monkeypatch):
     """The graph of the finished bundle in place of a new export."""
     monkeypatch.setattr(
-        bundle_module, "export_onnx", lambda model, w, path: shutil.copy(bundle.folder / "model.onnx", path)
+        formats, "export_onnx", lambda model, w, path: shutil.copy(bundle.folder / "model.onnx", path)
     )
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from secateur.bundle.session import OnnxSession
 from secateur.core.errors import ExportError
 from secateur.export.parity import TOLERANCES, Tolerance, measure_parity, reference_logits
 
@@ -9,7 +10,10 @@ def test_difference_is_the_largest_over_all_windows(bundle, diagnoser, windows):
     expected = reference_logits(diagnoser, windows)
     expected[4, 2] += 0.25
     record = measure_parity(
-        bundle.folder / "model.onnx", expected, windows, tolerance=Tolerance(logits=1.0, golden=1.0)
+        OnnxSession(bundle.folder / "model.onnx"),
+        expected,
+        windows,
+        tolerance=Tolerance(logits=1.0, golden=1.0),
     )
     assert record.max_abs_diff == pytest.approx(0.25, abs=1e-4)
     assert record.windows == 5
@@ -21,14 +25,16 @@ def test_beyond_tolerance_is_refused(bundle, diagnoser, windows, error):
     expected = reference_logits(diagnoser, windows)
     expected[0, 0] += error
     with pytest.raises(ExportError, match="differ from the checkpoint"):
-        measure_parity(bundle.folder / "model.onnx", expected, windows, tolerance=TOLERANCES["float32"])
+        measure_parity(
+            OnnxSession(bundle.folder / "model.onnx"), expected, windows, tolerance=TOLERANCES["float32"]
+        )
 
 
 def test_probabilities_and_calls_are_compared(bundle, diagnoser, windows):
     expected = reference_logits(diagnoser, windows)
     other = expected[0].argsort()[0]
     expected[0, other] += 30.0
-    graph = bundle.folder / "model.onnx"
+    graph = OnnxSession(bundle.folder / "model.onnx")
     record = measure_parity(graph, expected, windows, tolerance=Tolerance(logits=50.0, golden=1.0))
     former = reference_logits(diagnoser, windows)[0]
     probability = np.exp(former[other]) / np.exp(former).sum()

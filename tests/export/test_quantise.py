@@ -139,11 +139,11 @@ def test_a_graph_without_backbone_is_refused(tmp_path):
 
 
 def test_precision_and_quantisation_must_go_together(diagnoser, tmp_path):
-    with pytest.raises(ConfigError, match="float32 or int8"):
-        write_tiny_bundle(diagnoser, tmp_path / "b", precision="int4")
-    with pytest.raises(ConfigError, match="choose int8"):
+    with pytest.raises(ConfigError, match="float32 or bfloat16 or int8 or int4"):
+        write_tiny_bundle(diagnoser, tmp_path / "b", precision="float64")
+    with pytest.raises(ConfigError, match=r"dynamic.*float32.*choose int8"):
         write_tiny_bundle(diagnoser, tmp_path / "b", quantise=Quantisation())
-    with pytest.raises(ConfigError, match="dynamic or static"):
+    with pytest.raises(ConfigError, match="dynamic or static or weights"):
         Quantisation(scheme="both")
     assert list(tmp_path.iterdir()) == []
 

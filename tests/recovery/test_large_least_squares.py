@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from secateur.recovery import large_least_squares
-from secateur.recovery.large_least_squares import fit_bytes, fit_ridge
+from secateur.recovery.large_least_squares import fit_bytes, fit_ridges
 from secateur.recovery.least_squares import Moments, solve
 
 OUTPUTS, RIDGE = 7, 1e-3
@@ -32,22 +32,33 @@ def test_the_solution_is_that_of_the_normal_equations(tokens: int, inputs: int, 
         moments.add(x, r, r)
     change, shift = solve(moments, ridge=RIDGE, has_bias=has_bias)
     with mock.patch.object(large_least_squares, "STRIPE", stripe):
-        fit = fit_ridge(
-            lambda: rows, n_tokens=tokens, n_inputs=inputs, n_outputs=OUTPUTS, ridge=RIDGE, has_bias=has_bias
+        fits = fit_ridges(
+            lambda: rows,
+            n_tokens=tokens,
+            n_inputs=inputs,
+            n_outputs=OUTPUTS,
+            ridges=(10.0, RIDGE, 10.0),
+            has_bias=has_bias,
         )
-        assert fit is not None
+        first = next(fits).change(slice(0, inputs)).clone()
+        fit = next(fits)
         found = fit.change(slice(0, inputs)).double()
         torch.testing.assert_close(found, change, rtol=1e-8, atol=1e-9)
         torch.testing.assert_close(fit.change(slice(4, 9)), fit.change(slice(0, inputs))[:, 4:9])
         torch.testing.assert_close(fit.shift, shift, rtol=1e-8, atol=1e-9)
         left = fit.squared_residual(lambda: rows)
+        # the matrix is restored between one ridge and the next
+        torch.testing.assert_close(next(fits).change(slice(0, inputs)), first)
+        assert not torch.allclose(first.double(), found, rtol=1e-2)
     assert left == pytest.approx(moments.squared_residual(change, shift), rel=1e-6)
 
 
 def test_a_single_precision_gram_matrix_is_near():
     rows = rows_of(90, 33)
-    given = {"n_tokens": 90, "n_inputs": 33, "n_outputs": OUTPUTS, "ridge": RIDGE, "has_bias": False}
-    fine, coarse = (fit_ridge(lambda: rows, gram=gram, **given) for gram in (torch.float64, torch.float32))
+    given = {"n_tokens": 90, "n_inputs": 33, "n_outputs": OUTPUTS, "ridges": (RIDGE,), "has_bias": False}
+    (fine,), (coarse,) = (
+        fit_ridges(lambda: rows, gram=gram, **given) for gram in (torch.float64, torch.float32)
+    )
     assert fine is not None
     assert coarse is not None
     assert coarse.coefficients.dtype == torch.float32
@@ -58,7 +69,9 @@ def test_a_single_precision_gram_matrix_is_near():
 
 def test_inputs_that_are_all_zero_change_nothing():
     rows = [(torch.zeros(40, 6), torch.ones(40, OUTPUTS))]
-    fit = fit_ridge(lambda: rows, n_tokens=40, n_inputs=6, n_outputs=OUTPUTS, ridge=RIDGE, has_bias=False)
+    [fit] = fit_ridges(
+        lambda: rows, n_tokens=40, n_inputs=6, n_outputs=OUTPUTS, ridges=(RIDGE,), has_bias=False
+    )
     assert fit is not None
     assert fit.change(slice(0, 6)).abs().max() == 0
 

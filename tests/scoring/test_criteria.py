@@ -51,7 +51,7 @@ def test_scores_do_not_depend_on_the_batch_size(name, model, bound, make_batches
     np.testing.assert_allclose(all_numbers(one), all_numbers(many), rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["taylor", "activation"])
+@pytest.mark.parametrize("name", ["taylor", "activation", "surgeon"])
 def test_a_unit_that_sends_nothing_scores_zero(name, model, bound, make_batches):
     layer = bound.layers[1]
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_taylor_terms_are_absolute_per_token_before_the_sum():
 
 def test_permuting_channels_permutes_their_scores(model, bound, make_batches):
     batches = make_batches(6, 3)
-    names = ("taylor", "magnitude", "activation")
+    names = ("taylor", "magnitude", "activation", "surgeon")
     before = {name: score(name, model, bound, batches).channels[1] for name in names}
     order = torch.randperm(24, generator=torch.Generator().manual_seed(2))
     layer = bound.layers[1]

@@ -65,6 +65,18 @@ def model(request: pytest.FixtureRequest) -> torch.nn.Module:
 
 
 @pytest.fixture(scope="session")
+def gpt2() -> torch.nn.Module:
+    """A random model of multi-head attention and a plain FFN."""
+    return _gpt2()
+
+
+@pytest.fixture(scope="session")
+def llama() -> torch.nn.Module:
+    """A random model of shared keys and values and a gated FFN."""
+    return _llama(False)
+
+
+@pytest.fixture(scope="session")
 def embeddings() -> torch.Tensor:
     """Inputs of shape (batch, tokens, hidden)."""
     return torch.randn(2, TOKENS, HIDDEN, generator=torch.Generator().manual_seed(3))

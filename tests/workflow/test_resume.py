@@ -26,7 +26,7 @@ from secateur.recovery.settings import RecoverySettings
 from secateur.training.augment import Augmentation
 from secateur.training.settings import FitSettings
 from secateur.workflow.compress import compress
-from secateur.workflow.settings import CutSettings, RunSettings, TaskSettings
+from secateur.workflow.settings import CutSettings, RunSettings, SiaSettings, TaskSettings
 
 
 def watched(function, event_of):

@@ -34,6 +34,7 @@ def test_the_folder_holds_what_a_run_promises(small_run):
         *(f"{model}/{name}" for model in ("dense", "pruned") for name in CHECKPOINT),
         *(f"bundle/{name}" for name in ("model.onnx", "manifest.json", "golden.npz")),
         "run.json",
+        "sia.json",
         "records.jsonl",
         "result.json",
         "examples.npz",

@@ -271,12 +271,12 @@ def test_layouts_shrink_with_the_memory(glm: Path):
         widths=(memory.LayerWidths(hidden=4096, head_dim=128, heads=32, groups=2, channels=13696),) * 3,
         resident_bytes=500 * 2**20,
     )
-    chosen = [memory.choose_layout(work, limit * 2**20) for limit in (4096, 3200)]
+    chosen = [memory.choose_layout(work, limit * 2**20) for limit in (4096, 3400)]
     assert chosen[0].needed_bytes <= 4 * GIBIBYTE
-    assert chosen[1].needed_bytes <= 3200 * 2**20
+    assert chosen[1].needed_bytes <= 3400 * 2**20
     many = replace(work, samples=400)
-    assert memory.choose_layout(many, 4 * GIBIBYTE).gram == "float64"
-    assert memory.choose_layout(many, 3200 * 2**20).gram == "float32"
+    assert memory.choose_layout(many, 5 * GIBIBYTE).gram == "float64"
+    assert memory.choose_layout(many, 4 * GIBIBYTE).gram == "float32"
     with pytest.raises(ConfigError, match=r"re-fitting a block needs about"):
         memory.choose_layout(many, GIBIBYTE)
 

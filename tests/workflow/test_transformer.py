@@ -80,7 +80,7 @@ def test_equal_widths_make_a_plain_folder(llama, tmp_path):
 
 def test_calibration_scores_and_refits(llama, text, tmp_path):
     result = prune(llama, tmp_path / "cut", calibration=text, block_fraction=0.3, seed=1)
-    assert result["settings"]["criterion"] == "taylor"
+    assert result["settings"]["criterion"] == "surgeon"
     assert result["refit"]["adopted"] > 0
     assert len(result["calibration_sha256"]) == 64
     again = prune(llama, tmp_path / "again", calibration=text, block_fraction=0.3, seed=1)
@@ -114,7 +114,14 @@ def test_recovery_learns_the_text(llama, text, tmp_path):
     options = {"calibration": text, "block_fraction": 0.4, "calibration_blocks": 4}
     prune(llama, tmp_path / "cut", **options)
     result = prune(llama, tmp_path / "recovered", recovery_steps=30, **options)
-    assert result["recovery"]["steps"] <= 30
+    assert 0 < result["recovery"]["steps"] <= 30
+    beside = result["recovery_perplexity"]
+    assert list(beside) == ["dense", "cut", "cut, recovered", "dense, trained alike"]
+    assert beside["cut, recovered"]["perplexity"] < beside["cut"]["perplexity"]
+    assert beside["dense, trained alike"]["perplexity"] < beside["dense"]["perplexity"]
+    assert beside["cut, recovered"]["over_control"][0] == pytest.approx(
+        beside["cut, recovered"]["perplexity"] / beside["dense, trained alike"]["perplexity"]
+    )
     before, after = (loss(secateur.load(tmp_path / name), tmp_path / name) for name in ("cut", "recovered"))
     assert after < before
     assert not list(tmp_path.glob(".*"))
@@ -122,7 +129,9 @@ def test_recovery_learns_the_text(llama, text, tmp_path):
 
 def test_recovered_models_can_lose_tokens_too(llama, text, tmp_path):
     options = {"calibration": text, "block_fraction": 0.2, "calibration_blocks": 4, "recovery_steps": 2}
-    result = prune(llama, tmp_path / "cut", vocabulary=text, **options)
+    result = prune(llama, tmp_path / "cut", vocabulary=text, recovery_control=False, **options)
+    assert list(result["recovery_perplexity"]) == ["dense", "cut", "cut, recovered"]
+    assert result["recovery_perplexity"]["cut, recovered"]["over_control"] is None
     assert result["pruned"]["tokens"] < result["dense"]["tokens"]
     assert loss(secateur.load(tmp_path / "cut"), tmp_path / "cut") > 0
 
@@ -203,7 +212,7 @@ def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"ratio": 1.2}, ConfigError, "criterion 'taylor' looks at gradients and needs a text"),
+        ({"ratio": 1.2}, ConfigError, "criterion 'surgeon' looks at gradients and needs a text"),
         ({"ratio": 1.2, "criterion": "activation"}, ConfigError, "--criterion magnitude"),
         ({"ratio": 1.2, "criterion": "luck"}, ConfigError, "unknown criterion 'luck'"),
         ({"criterion": "magnitude"}, PlanError, "nothing is to be cut"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,18 +26,23 @@ Precision = Literal["float32", "bfloat16", "int8", "int4"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Part(BaseModel):
+Described = TypeVar("Described", bound=BaseModel)
+
+
+class Part(BaseModel):
+    """A part of a manifest: unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FileRecord(_Part):
+class FileRecord(Part):
     """Checksum and size of one file of the bundle."""
 
     sha256: Sha256
     bytes: int = Field(ge=0)
 
 
-class TensorRecord(_Part):
+class TensorRecord(Part):
     """An input or output of the graph; a dimension is a number or a name such as ``batch``."""
 
     name: str
@@ -45,7 +51,7 @@ class TensorRecord(_Part):
     meaning: str
 
 
-class LayerRecord(_Part):
+class LayerRecord(Part):
     """Shape of one remaining layer; ``index`` is its position in the dense model."""
 
     index: int = Field(ge=0)
@@ -54,7 +60,7 @@ class LayerRecord(_Part):
     channels: int = Field(ge=1)
 
 
-class ParityRecord(_Part):
+class ParityRecord(Part):
     """How far the graph is from the checkpoint in float32, and how far it may be.
 
     ``max_abs_diff`` and ``tolerance`` are of logits. Fewer bits are also held to the largest change of a
@@ -81,7 +87,7 @@ class ParityRecord(_Part):
         )
 
 
-class MetricsRecord(_Part):
+class MetricsRecord(Part):
     """Figures of merit and the split they were measured on.
 
     ``measured_on`` tells whether it was the checkpoint in float32 or the very files of this bundle;
@@ -96,25 +102,29 @@ class MetricsRecord(_Part):
     checkpoint_values: dict[str, float | None] | None = None
 
 
-class QuantisationRecord(_Part):
+class QuantisationRecord(Part):
     """How weights (and activations) were brought to fewer bits.
 
     ``calibration_windows`` is 0 where ranges are found as the model runs, or weights alone are quantised.
+    ``matrices`` counts the backbone's matrices by the precision that they are stored in; ``group_size`` is
+    the number of neighbouring weights that share a scale, None for a whole column.
     """
 
     scheme: Literal["dynamic", "static", "weights"]
     calibration_windows: int = Field(ge=0)
     tool: str
+    matrices: dict[Precision, int] | None = None
+    group_size: int | None = Field(default=None, ge=1)
 
 
-class ResamplingRecord(_Part):
+class ResamplingRecord(Part):
     """Which recordings at another rate may be brought to the rate of the windows."""
 
     allowed: bool
     lowest_hz: float = Field(gt=0)
 
 
-class LineageRecord(_Part):
+class LineageRecord(Part):
     """Where the model comes from."""
 
     seed: int | None = None
@@ -125,7 +135,7 @@ class LineageRecord(_Part):
     plan_sha256: Sha256 | None = None
 
 
-class GoldenRecord(_Part):
+class GoldenRecord(Part):
     """Windows (all inputs of the graph) with the ``logits`` that they must give."""
 
     file: FileName
@@ -133,7 +143,7 @@ class GoldenRecord(_Part):
     tolerance: float = Field(gt=0)
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """A bundle described.
 
     Attributes
@@ -232,25 +242,62 @@ def parse_manifest(content: bytes, place: Path) -> Manifest:
         If the manifest is cut short, of another schema version, or holds unknown, missing or
         impossible fields; the message names the first of them.
     """
+    return parse_as(Manifest, content, place, versions=READABLE_VERSIONS)
+
+
+def parse_as(
+    described: type[Described], content: bytes, place: Path, *, versions: Sequence[int]
+) -> Described:
+    """Check the content of a manifest file against one description.
+
+    Parameters
+    ----------
+    described : type
+        :class:`Manifest`, or that of another kind of bundle.
+    content : bytes
+        What the file holds.
+    place : Path
+        The bundle, for messages.
+    versions : sequence of int
+        Versions of its schema that this release reads, in order.
+
+    Raises
+    ------
+    CheckpointError
+        As :func:`parse_manifest`.
+    """
     path = place / MANIFEST_FILE
-    try:
-        value = json.loads(content)
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); it was altered or cut short.") from None
+    value = json_of(content, place)
     version = value.get("schema_version") if isinstance(value, dict) else None
-    if version not in READABLE_VERSIONS:
-        newer = isinstance(version, int) and version > SCHEMA_VERSION
+    if version not in versions:
+        newer = isinstance(version, int) and version > versions[-1]
         remedy = "Update secateur on this device." if newer else "Export the model again."
         raise CheckpointError(
-            f"{path} has schema version {version!r}; this release reads versions "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}. {remedy}"
+            f"{path} has schema version {version!r}; this release reads "
+            f"{'versions' if len(versions) > 1 else 'version'} {' and '.join(map(str, versions))}. {remedy}"
         )
     try:
-        return Manifest.model_validate(value)
+        return described.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the manifest"
         raise CheckpointError(
             f"{path} is not a valid manifest: {field}: {first['msg']} "
             f"({error.error_count()} problem(s) in all). Export the model again."
+        ) from None
+
+
+def json_of(content: bytes, place: Path) -> Any:
+    """Return the JSON value of a manifest file's content.
+
+    Raises
+    ------
+    CheckpointError
+        If it is none.
+    """
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{place / MANIFEST_FILE} is not JSON ({error}); it was altered or cut short."
         ) from None

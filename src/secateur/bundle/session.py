@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from secateur.bundle.manifest import Manifest
+from secateur.bundle.onnx_options import session_options
 from secateur.bundle.source import BundleSource, FolderSource, read_file
 from secateur.core.errors import ExportError
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 OUTPUTS = ("logits", "probabilities")
@@ -61,7 +59,7 @@ class OnnxSession:
 
         try:
             self._session = onnxruntime.InferenceSession(
-                model, _options(threads), providers=["CPUExecutionProvider"]
+                model, session_options(threads), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's error classes share no public base
             shown = model if isinstance(model, Path) else "the model"
@@ -74,25 +72,20 @@ class OnnxSession:
         return logits, probabilities
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return options
-
-
 def open_session(source: BundleSource, manifest: Manifest, *, threads: int = 1) -> Session:
     """Load the model of a bundle that has been checked.
 
     Raises
     ------
+    ConfigError
+        If its runtime is not installed.
     ExportError
-        If its runtime is not installed or cannot load it.
+        If its runtime cannot load it, or this release does not run its format.
     """
+    if manifest.format not in _OPENERS:
+        raise ExportError(
+            f"{source.place} is in the format {manifest.format}; this release runs {' and '.join(_OPENERS)}."
+        )
     return _OPENERS[manifest.format](source, manifest, threads)
 
 
@@ -103,4 +96,13 @@ def _open_onnx(source: BundleSource, manifest: Manifest, threads: int) -> Sessio
     return OnnxSession(read_file(source, manifest.model_file, limit=record.bytes), threads=threads)
 
 
-_OPENERS: dict[str, Callable[[BundleSource, Manifest, int], Session]] = {"onnx": _open_onnx}
+def _open_openvino(source: BundleSource, manifest: Manifest, threads: int) -> Session:
+    from secateur.bundle.openvino_session import open_openvino
+
+    return open_openvino(source, manifest, threads)
+
+
+_OPENERS: dict[str, Callable[[BundleSource, Manifest, int], Session]] = {
+    "onnx": _open_onnx,
+    "openvino": _open_openvino,
+}

@@ -10,12 +10,11 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from secateur.bundle.manifest import (
-    MANIFEST_FILE,
-    MANIFEST_LIMIT,
-    Manifest,
-    parse_manifest,
-)
+from secateur.bundle.causal_golden import golden_token_difference
+from secateur.bundle.causal_manifest import CausalManifest
+from secateur.bundle.causal_session import open_causal_session
+from secateur.bundle.kinds import parse_any_manifest
+from secateur.bundle.manifest import MANIFEST_FILE, MANIFEST_LIMIT, Manifest
 from secateur.bundle.session import INPUTS, Session, open_session
 from secateur.bundle.signature import SIGNATURE_FILE, SIGNATURE_LIMIT, SignatureCheck, check_signature
 from secateur.bundle.source import BundleSource, check_file, open_source, read_file
@@ -32,13 +31,14 @@ class CheckedBundle:
     ----------
     source : BundleSource
         Its files.
-    manifest : Manifest
+    manifest : Manifest or CausalManifest
+        Of a Diagnoser, or of a causal language model.
     signature : SignatureCheck
         Who vouches for it.
     """
 
     source: BundleSource
-    manifest: Manifest
+    manifest: Manifest | CausalManifest
     signature: SignatureCheck
 
 
@@ -48,7 +48,7 @@ class Verification:
 
     Attributes
     ----------
-    manifest : Manifest
+    manifest : Manifest or CausalManifest
         The checked manifest.
     signature : SignatureCheck
         Who vouches for it.
@@ -56,7 +56,7 @@ class Verification:
         Largest difference between expected and computed golden logits.
     """
 
-    manifest: Manifest
+    manifest: Manifest | CausalManifest
     signature: SignatureCheck
     golden_max_abs_diff: float
 
@@ -83,7 +83,7 @@ def check_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> CheckedBundle
     if SIGNATURE_FILE in source.names():
         signature = read_file(source, SIGNATURE_FILE, limit=SIGNATURE_LIMIT)
     checked = check_signature(content, signature, trusted)
-    manifest = parse_manifest(content, source.place)
+    manifest = parse_any_manifest(content, source.place)
     unnamed = source.names() - set(manifest.files) - {MANIFEST_FILE, SIGNATURE_FILE}
     if unnamed:
         raise CheckpointError(
@@ -96,7 +96,7 @@ def check_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> CheckedBundle
 
 
 def verify_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> Verification:
-    """Check every file of a bundle and compute the golden windows again.
+    """Check every file of a bundle and compute its golden windows, or golden tokens, again.
 
     Parameters
     ----------
@@ -115,7 +115,11 @@ def verify_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> Verification
         If the model cannot be loaded or does not give the golden logits on this machine.
     """
     checked = check_bundle(bundle, trusted=trusted)
-    worst = golden_difference(checked, open_session(checked.source, checked.manifest))
+    if isinstance(checked.manifest, CausalManifest):
+        given = checked.source, checked.manifest
+        worst = golden_token_difference(*given, open_causal_session(*given))
+    else:
+        worst = golden_difference(checked, open_session(checked.source, checked.manifest))
     return Verification(manifest=checked.manifest, signature=checked.signature, golden_max_abs_diff=worst)
 
 

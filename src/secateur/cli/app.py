@@ -26,9 +26,13 @@ COMMANDS: tuple[str, ...] = (
     "prune",
     "evaluate",
     "inspect",
+    "sia",
     "export",
     "bundle",
     "diagnose",
+    "bench",
+    "profile",
+    "order",
     "report",
     "data",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from secateur.bundle.causal_manifest import CausalManifest
     from secateur.bundle.manifest import Manifest
     from secateur.bundle.verify import CheckedBundle
 
@@ -119,7 +120,7 @@ def _show(checked: CheckedBundle) -> None:
     table = Table(title=str(checked.source.place), show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
-    for name, value in _facts(checked, manifest).items():
+    for name, value in _facts(checked).items():
         table.add_row(name, str(value))
     console.print(table)
     files = Table(title="files")
@@ -130,25 +131,54 @@ def _show(checked: CheckedBundle) -> None:
     console.print(files)
 
 
-def _facts(checked: CheckedBundle, manifest: Manifest) -> dict[str, Any]:
-    window_s = manifest.window_length / manifest.sampling_rate_hz
-    rule = manifest.resampling
+def _facts(checked: CheckedBundle) -> dict[str, Any]:
+    from secateur.bundle.causal_manifest import CausalManifest
+
+    manifest = checked.manifest
+    of_kind = _text_facts if isinstance(manifest, CausalManifest) else _window_facts
     facts = {
         "model": f"{manifest.name} ({manifest.family}), {manifest.parameters:,} parameters",
         "runs on": f"{manifest.format}, {manifest.precision}",
-        "window": f"{manifest.window_length} samples at {manifest.sampling_rate_hz:g} Hz ({window_s:.3f} s)",
-        "other rates": f"from {rule.lowest_hz:g} Hz, resampled" if rule and rule.allowed else "refused",
-        "classes": ", ".join(manifest.labels),
+        **of_kind(manifest),
         "layers": "; ".join(
             f"{layer.index}: {layer.heads} heads, {layer.groups} groups, {layer.channels} channels"
             for layer in manifest.layers
         ),
-        "parity": f"{manifest.parity.max_abs_diff:.1e} on {manifest.parity.windows} windows "
-        f"(allowed {manifest.parity.tolerance:.0e})",
         "signature": _signed(checked.signature.state, checked.signature.key_id),
     }
     if manifest.quantisation is not None:
         facts["quantised"] = f"{manifest.quantisation.scheme}, by {manifest.quantisation.tool}"
+    return facts
+
+
+def _text_facts(manifest: CausalManifest) -> dict[str, str]:
+    parity, limit = manifest.parity, manifest.context_length
+    positions = "no limit of positions" if limit is None else f"{limit:,} positions"
+    facts = {
+        "text": f"{manifest.vocabulary:,} tokens; {positions}",
+        "tokenizer": ", ".join(manifest.tokenizer_files) or "not in the bundle",
+        "parity": f"{parity.max_abs_diff:.1e} on {parity.tokens} predictions (allowed "
+        f"{parity.tolerance:.0e}); {parity.agreement:.1%} agree; {parity.greedy_tokens} of "
+        f"{parity.greedy_of} greedy tokens",
+    }
+    if (metrics := manifest.metrics) is not None:
+        facts["perplexity"] = (
+            f"{metrics.perplexity:.3f} ({metrics.checkpoint_perplexity:.3f} of the checkpoint) on "
+            f"{metrics.predicted_tokens:,} tokens"
+        )
+    return facts
+
+
+def _window_facts(manifest: Manifest) -> dict[str, str]:
+    window_s = manifest.window_length / manifest.sampling_rate_hz
+    rule = manifest.resampling
+    facts = {
+        "window": f"{manifest.window_length} samples at {manifest.sampling_rate_hz:g} Hz ({window_s:.3f} s)",
+        "other rates": f"from {rule.lowest_hz:g} Hz, resampled" if rule and rule.allowed else "refused",
+        "classes": ", ".join(manifest.labels),
+        "parity": f"{manifest.parity.max_abs_diff:.1e} on {manifest.parity.windows} windows "
+        f"(allowed {manifest.parity.tolerance:.0e})",
+    }
     if manifest.metrics is not None:
         figures = ", ".join(
             f"{name.replace('_', ' ')} {value:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from typing import Annotated
 
 import typer
 
@@ -19,7 +20,13 @@ def compress(
     seed: options.Seed = 0,
     snr: options.Snr = "-10,-6,-2,2,6,10",
     method: options.Method = "cascade",
-    criterion: options.Criterion = "taylor",
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random; default: "
+            "what the check of the dense model recommends, else taylor."
+        ),
+    ] = None,
     layers: options.Layers = None,
     heads: options.Heads = None,
     channels: options.Channels = None,
@@ -32,6 +39,13 @@ def compress(
     rivals: bool = typer.Option(
         True, help="Also fit the baselines: forest, fault lines, the shape from scratch."
     ),
+    measure_sia: Annotated[
+        bool,
+        typer.Option(
+            help="Measure on the dense model whether importance scores can be trusted; the structure is "
+            "checked in any case."
+        ),
+    ] = True,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a dense model, cut it in a cascade, prove it, export it and report.
@@ -41,9 +55,10 @@ def compress(
     from secateur.cli.settings import cut_settings, hand_allocation
     from secateur.cli.tables import print_run
     from secateur.core.progress import quiet
+    from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.training.settings import FitSettings
     from secateur.workflow.compress import compress as carry_out
-    from secateur.workflow.settings import RunSettings, TaskSettings
+    from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings
 
     settings = RunSettings(
         task=TaskSettings(data=options.absolute(data), split=split, seed=seed, channel=channel),
@@ -52,7 +67,7 @@ def compress(
         cut=cut_settings(
             method=method,
             ratio=ratio,
-            criterion=criterion,
+            criterion=criterion or DEFAULT_CRITERION,
             hand=hand_allocation(layers, heads, channels),
             multiple=multiple,
             min_accuracy=min_accuracy,
@@ -61,6 +76,7 @@ def compress(
         ),
         snr_curve_db=options.parse_snr(snr),
         rivals=rivals,
+        sia=SiaSettings(measure=measure_sia, follow=criterion is None),
     )
     with quiet() if as_json else nullcontext():
         result = carry_out(settings, out)

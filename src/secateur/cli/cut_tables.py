@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from secateur.report.numbers import count, duration, percent, size, times
+from secateur.report.numbers import count, decimal, duration, percent, size, times
 
 
 def print_cut(result: Mapping[str, Any]) -> None:
@@ -26,6 +26,8 @@ def print_cut(result: Mapping[str, Any]) -> None:
             f"{fitted['adopted']} of {len(fitted['projections'])} output projections re-fitted on "
             f"{fitted['windows']} blocks of text"
         )
+    if result.get("recovery_perplexity"):
+        console.print(recovery_table(result["recovery_perplexity"], result["recovery"]))
     for way in result["loads_with"]:
         console.print(f"load with: {way}", highlight=False)
     if result["not_plain_because"]:
@@ -57,6 +59,21 @@ def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: 
         before, after = dense[key], pruned[key]
         share = sum(after) / len(after) / (sum(before) / len(before))
         table.add_row(name, _range(before), _range(after), percent(share))
+    return table
+
+
+def recovery_table(perplexities: Mapping[str, Any], recovery: Mapping[str, Any]) -> Table:
+    """Return the perplexities on text that was not trained on, beside those of the control."""
+    table = Table(title=f"recovery: {recovery['steps']} steps; perplexity on the last tenth of the text")
+    for heading in ("", "perplexity", "over dense", "over the control"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, figures in perplexities.items():
+        ratios = (figures["over_dense"], figures["over_control"])
+        table.add_row(
+            name,
+            decimal(figures["perplexity"], 2),
+            *("-" if ratio is None else decimal(ratio[0]) for ratio in ratios),
+        )
     return table
 
 

@@ -48,12 +48,13 @@ def evaluate(
     A Diagnoser is judged on test windows, clean or noisy; a causal language model by its perplexity on a
     text; an encoder of text by how it places paraphrases and unrelated sentences.
     """
+    from secateur.cli.model_kind import is_diagnoser
     from secateur.core.progress import quiet
 
     for_recordings = {"--data": data, "--split": split, "--snr": snr or None}
     for_text = {"--text": text, "--context": context, "--stride": stride, "--pairs": pairs or None}
     with quiet() if as_json else nullcontext():
-        if _is_diagnoser(model, without_text=text is None and not pairs):
+        if is_diagnoser(model, if_gone=text is None and not pairs):
             _refuse(for_text, "a Diagnoser, which is judged on recordings")
             result, show = _on_recordings(model, data, split, against, snr)
         else:
@@ -66,14 +67,6 @@ def evaluate(
 
 
 Judged = tuple[dict[str, Any], Callable[[dict[str, Any]], None]]
-
-
-def _is_diagnoser(model: str, *, without_text: bool) -> bool:
-    """Whether recordings judge it; folders that are gone are told of where checkpoints are read."""
-    from secateur.models.checkpoint import kind_of
-
-    path = Path(model)
-    return kind_of(path) == "diagnoser" or (without_text and not path.exists())
 
 
 def _refuse(given: dict[str, Any], kind: str) -> None:

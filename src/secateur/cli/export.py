@@ -1,102 +1,96 @@
-"""``secateur export``: a checkpoint to an ONNX bundle."""
+"""``secateur export``: a checkpoint to what a device runs."""
 
 from __future__ import annotations
 
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from secateur.cli import options
 from secateur.core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from secateur.export.bundle import BundleInfo
-
-_PRECISIONS = {"fp32": "float32", "int8": "int8"}
+_PRECISIONS = {"onnx": ("fp32", "int8"), "gguf": ("fp32", "fp16", "int8")}
 _SCHEMES = ("dynamic", "static")
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Checkpoint folder.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Checkpoint folder; for a language model also a transformers folder, GGUF file, or name on "
+            "the hub.",
+            show_default=False,
+        ),
+    ],
     out: options.Out,
+    format: Annotated[
+        str, typer.Option(help="onnx, or for causal language models also gguf (for llama.cpp).")
+    ] = "onnx",
     data: options.OtherData = None,
     split: options.OtherSplit = None,
-    precision: Annotated[str, typer.Option(help="Of the backbone's weights: fp32 or int8.")] = "fp32",
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            help="Text in UTF-8 on which a causal language model is judged; int8 needs it.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the weights: fp32 or int8; fp16 too as GGUF, where int8 is Q8_0.")
+    ] = "fp32",
     quantise: Annotated[
         str | None,
         typer.Option(
             help="With int8: ranges of activations from each batch (dynamic), or fixed on training windows "
-            "(static); default: dynamic.",
+            "(static); default: dynamic, and for language models weights in blocks.",
             show_default=False,
         ),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Export a model as an ONNX bundle, its parity proved and its figures measured on real windows."""
-    _check(precision, quantise)
+    """Export a model for a device, its parity proved.
+
+    A Diagnoser becomes an ONNX bundle that is judged on test windows. A causal language model becomes an ONNX
+    bundle with a key/value cache, or a GGUF file.
+    """
+    _check(format, precision, quantise)
+    from secateur.cli.export_tables import show, summary
     from secateur.core.progress import quiet
-    from secateur.models.checkpoint import describe
-    from secateur.workflow.export import export_bundle
-    from secateur.workflow.steps import load_for_task
+    from secateur.workflow.export import export_model
+    from secateur.workflow.export_request import ExportRequest
 
+    request = ExportRequest(
+        source=model,
+        folder=out,
+        precision=precision,
+        quantise=quantise,
+        data=data,
+        split=split,
+        text=text,
+    )
     with quiet() if as_json else nullcontext():
-        loaded, task, preparation = load_for_task(model, data=data, split=split)
-        info = export_bundle(
-            loaded,
-            preparation,
-            folder=out,
-            plan=describe(model).plan,
-            name=model.resolve().name,
-            seed=task.seed,
-            precision=_PRECISIONS[precision],
-            scheme=quantise,
-        )
+        info = export_model(request, format=format)
     if as_json:
-        typer.echo(json.dumps(_summary(out, info)))
+        typer.echo(json.dumps(summary(info)))
     else:
-        _show(out, info)
+        show(info)
 
 
-def _check(precision: str, quantise: str | None) -> None:
-    if precision not in _PRECISIONS:
-        raise ConfigError(f"--precision '{precision}'; choose {' or '.join(_PRECISIONS)}.")
+def _check(format: str, precision: str, quantise: str | None) -> None:
+    if format not in _PRECISIONS:
+        raise ConfigError(f"--format '{format}'; choose {' or '.join(_PRECISIONS)}.")
+    if precision not in _PRECISIONS[format]:
+        raise ConfigError(
+            f"--precision '{precision}'; choose {' or '.join(_PRECISIONS[format])} for {format}."
+        )
     if quantise is None:
         return
     if quantise not in _SCHEMES:
         raise ConfigError(f"--quantise '{quantise}'; choose {' or '.join(_SCHEMES)}.")
-    if precision != "int8":
-        raise ConfigError(f"--quantise {quantise} needs --precision int8; add it, or leave --quantise out.")
-
-
-def _summary(out: Path, info: BundleInfo) -> dict[str, Any]:
-    manifest = info.manifest
-    return {
-        "bundle": str(out),
-        "bytes": info.n_bytes,
-        "graph_bytes": {"float32": info.float32_graph_bytes, "bundle": info.graph_bytes},
-        "precision": manifest.precision,
-        "quantisation": manifest.quantisation.model_dump() if manifest.quantisation else None,
-        "parity": info.parity.model_dump(),
-        "checkpoint": manifest.metrics.checkpoint_values,
-        "figures": manifest.metrics.values,
-    }
-
-
-def _show(out: Path, info: BundleInfo) -> None:
-    parity, metrics = info.parity, info.manifest.metrics
-    typer.echo(
-        f"{out}: {info.n_bytes:,} bytes; logits differ from the checkpoint's by at most "
-        f"{parity.max_abs_diff:.1e} on {parity.windows} windows, probabilities by "
-        f"{parity.max_probability_change:.1e}"
-    )
-    if info.manifest.quantisation is not None:
-        typer.echo(f"graph: {info.float32_graph_bytes:,} bytes in fp32, {info.graph_bytes:,} in int8")
-    before, after = metrics.checkpoint_values, metrics.values
-    typer.echo(
-        f"test windows of '{metrics.protocol}': accuracy {before['accuracy']:.4f} of the checkpoint, "
-        f"{after['accuracy']:.4f} of the bundle; macro-F1 {before['macro_f1']:.4f} and "
-        f"{after['macro_f1']:.4f}"
-    )
+    if format != "onnx" or precision != "int8":
+        raise ConfigError(
+            f"--quantise {quantise} needs --precision int8 and --format onnx; add them, or leave it out."
+        )

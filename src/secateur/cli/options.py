@@ -26,7 +26,7 @@ OtherSplit = Annotated[str | None, typer.Option(help="Split other than that of t
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Channel = Annotated[str | None, typer.Option(help="Channel by name; default: each recording's first.")]
 Backbone = Annotated[
-    str, typer.Option(help="nano|small|base with -mha or -gqa, or a local GPT-2 or Llama folder.")
+    str, typer.Option(help="nano|mini|small|base with -mha or -gqa, or a local GPT-2 or Llama folder.")
 ]
 Ratio = Annotated[float | None, typer.Option(help="Dense over remaining parameters of the whole model.")]
 TrainSteps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the dense model, at most.")]
@@ -34,7 +34,8 @@ RecoverySteps = Annotated[int, typer.Option(min=1, help="Recovery steps over all
 BatchSize = Annotated[int, typer.Option(min=1, help="Windows a step.")]
 Method = Annotated[str, typer.Option(help="cascade or one_shot.")]
 Criterion = Annotated[
-    str, typer.Option(help="Importance of heads and channels: taylor, magnitude, activation, random.")
+    str,
+    typer.Option(help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random."),
 ]
 Layers = Annotated[int | None, typer.Option(help="Layers to keep, by hand; with --heads and --channels.")]
 Heads = Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]

@@ -27,6 +27,7 @@ TRANSFORMER_ONLY = (
     "max_memory",
     "rounds",
     "recovery_minutes",
+    "recovery_control",
 )
 
 
@@ -48,11 +49,12 @@ def prune(
         typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
     ] = None,
     criterion: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Importance of heads and channels: taylor, activation; without data: magnitude, random."
+            help="Importance of heads and channels: surgeon, taylor, activation; without data: magnitude, "
+            "random. Default: taylor for Diagnosers, surgeon for transformers, activation with --max-memory."
         ),
-    ] = "taylor",
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="Text to score and re-fit on; for a Diagnoser recordings, as --data."),
@@ -83,6 +85,14 @@ def prune(
         float | None,
         typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
     ] = None,
+    recovery_control: Annotated[
+        bool | None,
+        typer.Option(
+            "--recovery-control/--no-recovery-control",
+            help="Train the dense model alike, to tell mending from adaptation to the text (default); "
+            "language models.",
+        ),
+    ] = None,
     max_memory: Annotated[
         str | None,
         typer.Option(
@@ -110,17 +120,19 @@ def prune(
     A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
     is cut on a text, or by the magnitude of its weights without any data.
     """
+    from secateur.cli.model_kind import is_diagnoser
     from secateur.core.progress import quiet
 
     given = {
         "block_fraction": block_fraction,
         "vocabulary": vocabulary,
-        "uniform": uniform,
+        "uniform": uniform or None,
         "seed": seed,
         "calibration_blocks": calibration_blocks,
         "max_memory": max_memory,
         "rounds": rounds,
         "recovery_minutes": recovery_minutes,
+        "recovery_control": recovery_control,
         "data": data,
         "split": split,
         "method": method,
@@ -132,26 +144,18 @@ def prune(
         "batch_size": batch_size,
     }
     common = {"ratio": ratio, "criterion": criterion, "calibration": calibration, "multiple": multiple}
-    diagnoser = _is_diagnoser(model)
+    diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())
     _refuse_others(given, diagnoser)
     with quiet() if as_json else nullcontext():
         show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, **common, **given)
     show(as_json)
 
 
-def _is_diagnoser(model: str) -> bool:
-    """Whether the recordings' own path is to be taken; folders that are gone are told of there."""
-    from secateur.models.checkpoint import kind_of
-
-    path = Path(model)
-    return kind_of(path) == "diagnoser" or (path.is_absolute() and not path.exists())
-
-
 def _refuse_others(given: dict[str, Any], diagnoser: bool) -> None:
     from secateur.core.errors import ConfigError
 
     others, kind = (TRANSFORMER_ONLY, "Diagnosers") if diagnoser else (DIAGNOSER_ONLY, "transformers models")
-    wrong = [f"--{name.replace('_', '-')}" for name in others if given[name] not in (None, False)]
+    wrong = [f"--{name.replace('_', '-')}" for name in others if given[name] is not None]
     if wrong:
         raise ConfigError(f"{', '.join(wrong)}: not for {kind}; leave out.")
 
@@ -161,7 +165,7 @@ def _prune_diagnoser(
     out: Path,
     *,
     ratio: float | None,
-    criterion: str,
+    criterion: str | None,
     calibration: Path | None,
     multiple: int | None,
     **given: Any,
@@ -171,6 +175,7 @@ def _prune_diagnoser(
     from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
+    from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.workflow.steps import load_for_task, prune_and_save
 
     if calibration is not None and given["data"] is not None:
@@ -179,7 +184,7 @@ def _prune_diagnoser(
     cut = cut_settings(
         method=chosen["method"],
         ratio=ratio if ratio is not None else chosen["ratio"],
-        criterion=criterion,
+        criterion=criterion or DEFAULT_CRITERION,
         hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
         multiple=multiple,
         min_accuracy=given["min_accuracy"],
@@ -203,21 +208,23 @@ def _prune_diagnoser(
 def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
     from secateur.cli.cut_tables import print_cut
     from secateur.core.memory import parse_size
+    from secateur.scoring.registered import TEXT_CRITERION
     from secateur.workflow.streaming.prune import prune_streaming
     from secateur.workflow.transformer import CALIBRATION_BLOCKS, TransformerCut, prune_transformer
 
     cut = TransformerCut(
         ratio=given["ratio"],
         block_fraction=given["block_fraction"],
-        criterion=given["criterion"],
+        criterion=given["criterion"] or (TEXT_CRITERION if given["max_memory"] is None else "activation"),
         calibration=given["calibration"],
         vocabulary=given["vocabulary"],
-        uniform=given["uniform"],
+        uniform=bool(given["uniform"]),
         multiple=given["multiple"],
         calibration_blocks=given["calibration_blocks"] or CALIBRATION_BLOCKS,
         rounds=given["rounds"] or 1,
         recovery_steps=given["recovery_steps"] or 0,
         recovery_minutes=given["recovery_minutes"],
+        recovery_control=given["recovery_control"] is not False,
         seed=given["seed"] or 0,
     )
     if given["max_memory"] is None:

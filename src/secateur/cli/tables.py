@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from secateur.report.numbers import count, decimal, duration, percent, size, times
+from secateur.report.sia import sentence
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
 
@@ -33,6 +34,8 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
             decimal(figures["ece"]),
         )
     console.print(table)
+    if result.get("sia"):
+        console.print(f"before cutting: {sentence(result['sia'])}", highlight=False)
     if result.get("stages"):
         console.print(stage_table(result["stages"]))
     for curve in ("dense", "pruned"):

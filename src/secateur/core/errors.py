@@ -49,3 +49,7 @@ class ExportError(SecateurError):
 
 class TransportError(SecateurError):
     """A download or a message that did not get through."""
+
+
+class MeasurementError(SecateurError):
+    """A measurement that could not be finished."""

@@ -93,6 +93,8 @@ class Runtime:
 
     Raises
     ------
+    ConfigError
+        If the bundle holds no Diagnoser, or there is no thread.
     CheckpointError
         If the bundle is altered, cut short, of a newer schema, or not signed as required.
     ExportError
@@ -106,6 +108,11 @@ class Runtime:
         if threads < 1:
             raise ConfigError(f"{threads} threads; give at least 1.")
         checked = check_bundle(Path(bundle), trusted=trusted)
+        if not isinstance(checked.manifest, Manifest):
+            raise ConfigError(
+                f"{bundle} holds a causal language model, which diagnoses nothing; open it with "
+                "secateur.edge.generate.TextRuntime."
+            )
         self.manifest, self.signature = checked.manifest, checked.signature
         content = read_file(checked.source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
         self.version = hashlib.sha256(content).hexdigest()[:12]

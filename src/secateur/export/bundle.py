@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -15,7 +15,6 @@ from torch import nn
 from secateur.bundle.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
-    MODEL_FILE,
     FileRecord,
     GoldenRecord,
     LayerRecord,
@@ -23,18 +22,25 @@ from secateur.bundle.manifest import (
     Manifest,
     MetricsRecord,
     ParityRecord,
+    Precision,
     ResamplingRecord,
     TensorRecord,
 )
-from secateur.bundle.session import INPUTS, OnnxSession, Session
+from secateur.bundle.session import INPUTS, Session
 from secateur.bundle.verify import verify_bundle
-from secateur.core.errors import ConfigError, ExportError
+from secateur.core.errors import ExportError
 from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.records import to_jsonable, write_json
-from secateur.export.onnx import export_onnx, frozen_copy
-from secateur.export.parity import TOLERANCES, Tolerance, graph_logits, measure_parity, reference_logits
+from secateur.export.formats import Format, quantisation_of, write_model
+from secateur.export.onnx import frozen_copy
+from secateur.export.parity import (
+    TOLERANCES,
+    Tolerance,
+    exported_logits,
+    measure_parity,
+    reference_logits,
+)
 from secateur.export.quantise import Quantisation
-from secateur.export.quantise import quantise as quantise_graph
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 from secateur.structure.plan_file import plan_to_json
@@ -58,7 +64,7 @@ class BundleInfo:
     n_bytes : int
         Size of the whole bundle.
     float32_graph_bytes : int
-        Size of the graph before it was quantised.
+        Size of the model's files before weights went to fewer bits.
     """
 
     folder: Path
@@ -68,8 +74,9 @@ class BundleInfo:
 
     @property
     def graph_bytes(self) -> int:
-        """Size of the graph alone."""
-        return self.manifest.files[self.manifest.model_file].bytes
+        """Size of the model's files alone."""
+        files = self.manifest.files
+        return sum(record.bytes for name, record in files.items() if name != self.manifest.golden.file)
 
     @property
     def parity(self) -> ParityRecord:
@@ -86,7 +93,8 @@ def write_bundle(
     plan: PruningPlan | None = None,
     metrics: MetricsRecord | Callable[[Session], MetricsRecord] | None = None,
     lineage: Mapping[str, Any] | None = None,
-    precision: ExportPrecision = "float32",
+    format: Format = "onnx",
+    precision: Precision = "float32",
     quantise: Quantisation | None = None,
     tolerance: Tolerance | None = None,
 ) -> BundleInfo:
@@ -112,10 +120,12 @@ def write_bundle(
         Figures of merit and their split, or what measures them on the finished graph.
     lineage : mapping, optional
         Fields of :class:`~secateur.bundle.manifest.LineageRecord` except ``plan_sha256``.
-    precision : {"float32", "int8"}
+    format : {"onnx", "openvino"}
+        What is to run it.
+    precision : {"float32", "bfloat16", "int8", "int4"}
         Of the backbone's weights.
     quantise : Quantisation, optional
-        How int8 is reached; default: dynamically.
+        How the precision is reached; default: the first of ``secateur.export.formats.SCHEMES_OF``.
     tolerance : Tolerance, optional
         Default: that of the precision in ``secateur.export.parity.TOLERANCES``.
 
@@ -126,39 +136,40 @@ def write_bundle(
     Raises
     ------
     ConfigError
-        If ``out`` holds something that is no bundle, or precision and quantisation do not go together.
+        If ``out`` holds something that is no bundle, format, precision and quantisation do not go together,
+        or a package is missing.
     ExportError
         If the windows do not fit the model, the model cannot be exported or quantised, or parity fails.
     """
-    quantisation = _quantisation(precision, quantise)
+    quantisation = quantisation_of(format, precision, quantise)
     tolerance = tolerance or TOLERANCES[precision]
     require_replaceable(Path(out), MANIFEST_FILE)
     _check_windows(model, windows)
     model = frozen_copy(model)
     expected = reference_logits(model, windows)
     with folder_aside(Path(out)) as folder:
-        graph = folder / MODEL_FILE
-        export_onnx(model, windows, graph)
-        float32_graph_bytes = graph.stat().st_size
-        record = quantise_graph(graph, graph, quantisation) if quantisation else None
-        parity = measure_parity(graph, expected, windows, tolerance=tolerance)
+        written = write_model(
+            model, windows, folder, format=format, precision=precision, quantisation=quantisation
+        )
+        parity = measure_parity(written.session, expected, windows, tolerance=tolerance)
         rows = _golden_rows(windows)
         golden = {key: np.asarray(windows[key], dtype=np.float32)[rows] for key in INPUTS}
         # a device is to compute what this very graph computes
-        np.savez(
-            folder / GOLDEN_FILE, logits=graph_logits(graph, golden) if record else expected[rows], **golden
-        )
+        logits = exported_logits(written.session, golden) if written.quantisation else expected[rows]
+        np.savez(folder / GOLDEN_FILE, logits=logits, **golden)
         manifest = Manifest(
             **_description(model, plan),
             name=name,
             files={
                 file: FileRecord(sha256=sha256_of(folder / file), bytes=(folder / file).stat().st_size)
-                for file in (MODEL_FILE, GOLDEN_FILE)
+                for file in (*written.names, GOLDEN_FILE)
             },
+            format=format,
+            model_file=written.names[0],
             precision=precision,
-            quantisation=record,
+            quantisation=written.quantisation,
             parity=parity,
-            metrics=metrics(OnnxSession(graph)) if callable(metrics) else metrics,
+            metrics=metrics(written.session) if callable(metrics) else metrics,
             lineage=LineageRecord(**{**(lineage or {}), "plan_sha256": plan_sha256(plan) if plan else None}),
             golden=GoldenRecord(file=GOLDEN_FILE, windows=len(rows), tolerance=tolerance.golden),
         )
@@ -166,18 +177,8 @@ def write_bundle(
         verify_bundle(folder)
         n_bytes = sum(file.stat().st_size for file in folder.iterdir())
     return BundleInfo(
-        folder=Path(out), manifest=manifest, n_bytes=n_bytes, float32_graph_bytes=float32_graph_bytes
+        folder=Path(out), manifest=manifest, n_bytes=n_bytes, float32_graph_bytes=written.float32_bytes
     )
-
-
-def _quantisation(precision: str, given: Quantisation | None) -> Quantisation | None:
-    if precision not in get_args(ExportPrecision):
-        raise ConfigError(
-            f"precision '{precision}'; a bundle is written in {' or '.join(get_args(ExportPrecision))}."
-        )
-    if precision == "float32" and given is not None:
-        raise ConfigError("a quantisation was given for float32; choose int8, or leave it out.")
-    return None if precision == "float32" else given or Quantisation()
 
 
 def _check_windows(model: nn.Module, windows: Mapping[str, np.ndarray]) -> None:

@@ -6,11 +6,13 @@ import ast
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -18,8 +20,8 @@ from secateur.bundle.session import INPUTS, OUTPUTS
 from secateur.core.errors import ExportError
 from secateur.core.files import write_aside
 
-BACKBONE_SCOPE = "diagnoser.backbone"
-"""Path of the backbone inside :class:`Deployed`."""
+BACKBONE_SCOPE, FRONT_END_SCOPE = "diagnoser.backbone", "diagnoser.front_end"
+"""Paths of backbone and front end inside :class:`Deployed`."""
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -74,15 +76,52 @@ def export_onnx(model: nn.Module, windows: Mapping[str, np.ndarray], path: Path)
     batch = torch.export.Dim("batch")
     # a traced batch of 1 would be taken for a constant
     pair = {name: np.resize(windows[name], (2, *windows[name].shape[1:])) for name in INPUTS}
+    proto = to_onnx(
+        Deployed(model).eval(),
+        tuple(torch.as_tensor(pair[name], dtype=torch.float32) for name in INPUTS),
+        input_names=INPUTS,
+        output_names=OUTPUTS,
+        dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+    )
+    with write_aside(path) as aside:
+        aside.write_bytes(proto.SerializeToString())
+
+
+def to_onnx(
+    module: nn.Module,
+    arguments: tuple[Any, ...],
+    *,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: Any,
+) -> onnx.ModelProto:
+    """Return a module as an ONNX graph without traces of the exporting machine; see :func:`export_onnx`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode, on the CPU, in float32.
+    arguments : tuple
+        What to trace with, as ``torch.onnx.export`` takes it.
+    input_names, output_names : sequence of str
+        One a tensor.
+    dynamic_shapes : object
+        Which dimensions are free, as ``torch.export`` takes it.
+
+    Raises
+    ------
+    ExportError
+        If the exporter cannot express the module.
+    """
     try:
-        with silent():
+        with silent(), torch.no_grad():
             program = torch.onnx.export(
-                Deployed(model).eval(),
-                tuple(torch.as_tensor(pair[name], dtype=torch.float32) for name in INPUTS),
+                module,
+                arguments,
                 dynamo=True,
-                input_names=list(INPUTS),
-                output_names=list(OUTPUTS),
-                dynamic_shapes=({0: batch}, {0: batch}, {0: batch}),
+                input_names=list(input_names),
+                output_names=list(output_names),
+                dynamic_shapes=dynamic_shapes,
                 verbose=False,
             )
     except Exception as error:  # the exporter raises many private classes
@@ -92,8 +131,7 @@ def export_onnx(model: nn.Module, windows: Mapping[str, np.ndarray], path: Path)
         ) from error
     proto = program.model_proto
     _remove_traces(proto)
-    with write_aside(path) as aside:
-        aside.write_bytes(proto.SerializeToString())
+    return proto
 
 
 def _remove_traces(proto: object) -> None:

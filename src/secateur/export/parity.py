@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from secateur.bundle.manifest import ParityRecord, Precision
-from secateur.bundle.session import INPUTS, OnnxSession
+from secateur.bundle.session import INPUTS, Session
 from secateur.core.errors import ExportError
 
 _BATCH = 16
@@ -43,7 +42,9 @@ class Tolerance:
 TOLERANCES: Mapping[Precision, Tolerance] = {
     "float32": Tolerance(logits=1e-4, golden=1e-4),
     # a last digit of the front end can push an activation over the edge between two of its 256 steps
+    "bfloat16": Tolerance(logits=0.25, golden=0.1, probability=0.05, agreement=0.99),
     "int8": Tolerance(logits=1.0, golden=0.1, probability=0.1, agreement=0.99),
+    "int4": Tolerance(logits=2.0, golden=0.1, probability=0.1, agreement=0.99),
 }
 
 
@@ -63,15 +64,16 @@ def reference_logits(model: nn.Module, windows: Mapping[str, np.ndarray]) -> np.
     return torch.cat(batches).numpy()
 
 
-def graph_logits(graph: Path, windows: Mapping[str, np.ndarray], *, batch: int = _BATCH) -> np.ndarray:
-    """Logits of an exported graph, shape (n, classes), computed so many windows at a time.
+def exported_logits(
+    session: Session, windows: Mapping[str, np.ndarray], *, batch: int = _BATCH
+) -> np.ndarray:
+    """Logits of an exported model, shape (n, classes), computed so many windows at a time.
 
     Raises
     ------
     ExportError
         If probabilities do not belong to the logits.
     """
-    session = OnnxSession(graph)
     logits = []
     for first in range(0, len(windows["waveform"]), batch):
         part, probabilities = session.run({name: windows[name][first : first + batch] for name in INPUTS})
@@ -82,14 +84,14 @@ def graph_logits(graph: Path, windows: Mapping[str, np.ndarray], *, batch: int =
 
 
 def measure_parity(
-    graph: Path, expected: np.ndarray, windows: Mapping[str, np.ndarray], *, tolerance: Tolerance
+    session: Session, expected: np.ndarray, windows: Mapping[str, np.ndarray], *, tolerance: Tolerance
 ) -> ParityRecord:
-    """Compare the graph's logits with expected ones, in batches and again one window at a time.
+    """Compare an exported model's logits with expected ones, in batches and again one window at a time.
 
     Parameters
     ----------
-    graph : Path
-        The ONNX file.
+    session : Session
+        The exported model in its runtime.
     expected : ndarray, shape (n, classes)
         From :func:`reference_logits`.
     windows : mapping
@@ -107,7 +109,7 @@ def measure_parity(
     ExportError
         If a difference is larger (or not a number), or probabilities do not belong to the logits.
     """
-    found = np.stack([graph_logits(graph, windows, batch=size) for size in (_BATCH, 1)])
+    found = np.stack([exported_logits(session, windows, batch=size) for size in (_BATCH, 1)])
     worst = float(np.abs(found - expected).max())
     change = float(np.abs(_softmax(found) - _softmax(expected)).max())
     agreement = float((found.argmax(axis=-1) == expected.argmax(axis=-1)).mean(axis=-1).min())

@@ -28,7 +28,7 @@ from secateur.core.errors import ConfigError, ExportError
 from secateur.core.files import write_aside
 from secateur.export.onnx import BACKBONE_SCOPE, silent
 
-Scheme = Literal["dynamic", "static"]
+Scheme = Literal["dynamic", "static", "weights"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 Batch = Mapping[str, np.ndarray]
 
@@ -46,9 +46,9 @@ class Quantisation:
 
     Parameters
     ----------
-    scheme : {"dynamic", "static"}
+    scheme : {"dynamic", "static", "weights"}
         Whether the range of an activation is taken from each batch as it comes, or fixed beforehand as the
-        smallest and largest value over the calibration windows.
+        smallest and largest value over the calibration windows, or activations stay in float.
     calibration : iterable of mapping
         For "static": stacks of windows, as ``Windows.batches`` gives them; run through once.
 
@@ -66,7 +66,9 @@ class Quantisation:
             raise ConfigError(f"quantisation '{self.scheme}'; choose {' or '.join(SCHEMES)}.")
 
 
-def quantise(graph: Path, out: Path, quantisation: Quantisation) -> QuantisationRecord:
+def quantise(
+    graph: Path, out: Path, quantisation: Quantisation, *, scope: str = BACKBONE_SCOPE
+) -> QuantisationRecord:
     """Write a copy of a float graph whose backbone projections have int8 weights.
 
     Parameters
@@ -76,6 +78,8 @@ def quantise(graph: Path, out: Path, quantisation: Quantisation) -> Quantisation
     out : Path
         Written aside and renamed; may be ``graph`` itself.
     quantisation : Quantisation
+    scope : str
+        Path of the module whose projections are quantised.
 
     Returns
     -------
@@ -86,14 +90,18 @@ def quantise(graph: Path, out: Path, quantisation: Quantisation) -> Quantisation
     ExportError
         If the graph has no projection of a backbone, ONNX Runtime cannot quantise it, or a static
         quantisation got no calibration windows.
+    ConfigError
+        If the scheme is "weights", which ONNX Runtime has for int4 alone.
 
     References
     ----------
     Jacob, Kligys, Chen, Zhu, Tang, Howard, Adam, Kalenichenko, "Quantization and Training of Neural
     Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018.
     """
+    if quantisation.scheme == "weights":
+        raise ConfigError("quantisation 'weights' is not for int8 in ONNX; choose dynamic or static.")
     reader = _Reader(quantisation.calibration)
-    with tempfile.TemporaryDirectory(prefix="secateur.") as place, _quiet():
+    with tempfile.TemporaryDirectory(prefix="secateur.") as place, quiet_runtime():
         prepared, quantised = Path(place) / "prepared.onnx", Path(place) / "quantised.onnx"
         try:
             # the sizes of the front end depend on the data, which symbolic inference cannot follow
@@ -101,7 +109,7 @@ def quantise(graph: Path, out: Path, quantisation: Quantisation) -> Quantisation
         except Exception as error:  # ONNX Runtime's error classes share no public base
             raise ExportError(f"the graph cannot be prepared for quantisation: {error}") from error
         model = onnx.load(prepared)
-        chosen = quantisable_nodes(model.graph)
+        chosen = quantisable_nodes(model.graph, scope=scope)
         if not chosen:
             raise ExportError(
                 "the graph has no projection of a backbone to quantise; export the model in float32."
@@ -139,7 +147,7 @@ def quantise(graph: Path, out: Path, quantisation: Quantisation) -> Quantisation
     )
 
 
-def quantisable_nodes(graph: onnx.GraphProto) -> list[str]:
+def quantisable_nodes(graph: onnx.GraphProto, *, scope: str = BACKBONE_SCOPE) -> list[str]:
     """Return the names of the backbone's products with a weight matrix, in order.
 
     Products of two activations (attention) are left out, as is all of front end and head.
@@ -148,9 +156,7 @@ def quantisable_nodes(graph: onnx.GraphProto) -> list[str]:
     return [
         node.name
         for node in graph.node
-        if node.op_type in _OPERATORS
-        and node.name.startswith(f"{BACKBONE_SCOPE}.")
-        and node.input[1] in weights
+        if node.op_type in _OPERATORS and node.name.startswith(f"{scope}.") and node.input[1] in weights
     ]
 
 
@@ -181,7 +187,8 @@ class _Reader(CalibrationDataReader):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_runtime() -> Iterator[None]:
+    """Keep warnings of ONNX Runtime and of exporters to ourselves."""
     onnxruntime.set_default_logger_severity(_ERROR)
     try:
         with silent():

@@ -15,6 +15,11 @@ WINDOW_INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 TOKEN_INPUTS = ("input_ids", "attention_mask")
 
 
+def is_causal_lm(model: nn.Module) -> bool:
+    """Whether a model predicts the next token."""
+    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+
+
 def run(model: nn.Module, batch: Batch) -> Any:
     """Call ``model`` on a batch, moved to the model's device; a language model keeps no cache.
 

@@ -13,7 +13,7 @@ from secateur.core.errors import ConfigError, UnsupportedArchitecture
 from secateur.models.front_end.settings import FrontEndSettings
 from secateur.models.front_end.tokens import FrontEnd
 
-BACKBONE_FAMILIES = ("gpt2", "llama")
+BACKBONE_FAMILIES = ("gpt2", "llama", "stablelm", "starcoder2")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from secateur.core.errors import CheckpointError, ConfigError, SecateurError, UnsupportedArchitecture
 from secateur.models import checkpoint
+from secateur.models.calls import is_causal_lm as is_causal_lm
 from secateur.models.gguf import converted, gguf_file
 from secateur.models.loading_bars import no_bars
 from secateur.models.shards import open_shards
@@ -159,11 +160,6 @@ def open_tokenizer(source: str | Path) -> Any:
         )
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"the tokenizer of {source} could not be read: {error}") from error
-
-
-def is_causal_lm(model: torch.nn.Module) -> bool:
-    """Whether a model predicts the next token."""
-    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
 
 
 def _open_checkpoint(folder: Path, dtype: torch.dtype | None) -> Pretrained:

@@ -1,8 +1,8 @@
 """Ridge least squares for wide inputs in bounded memory; the solution is that of ``least_squares.solve``.
 
-With fewer tokens than inputs the normal equations are solved in their dual form, ``D = R^T (X X^T + c I)^-1
-X``: a system as large as there are tokens, not inputs. Else the Gram matrix of the inputs is gathered in one
-piece of memory and factorised in place.
+With fewer tokens than inputs the normal equations are solved in their dual form, ``D = R^T (X S X^T + c I)^-1
+X S`` with S the inverse pulls of the inputs: a system as large as there are tokens, not inputs. Else the Gram
+matrix of the inputs is gathered in one piece of memory and factorised in place.
 
 References
 ----------
@@ -11,7 +11,7 @@ Saunders, Gammerman, Vovk, "Ridge Regression Learning Algorithm in Dual Variable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from scipy import linalg
 from torch import Tensor
 
-from secateur.recovery.least_squares import WIDE
+from secateur.recovery.least_squares import WIDE, pull
 
 STRIPE = 1024
 """Inputs, or tokens, that are worked on at once."""
@@ -68,56 +68,56 @@ class RidgeFit:
         return bool(torch.isfinite(self.coefficients).all() and torch.isfinite(self.shift).all())
 
 
-def fit_ridge(
+def fit_ridges(
     rows: Rows,
     *,
     n_tokens: int,
     n_inputs: int,
     n_outputs: int,
-    ridge: float,
+    ridges: Sequence[float],
     has_bias: bool,
     gram: torch.dtype = torch.float64,
-) -> RidgeFit | None:
-    """Return the change that brings the residual down most, shrunk towards none.
+) -> Iterator[RidgeFit | None]:
+    """Yield for each ridge the change that brings the residual down most, shrunk towards none.
+
+    Tokens are gone through once for all ridges. A fit may be used until the next is asked for.
 
     Parameters
     ----------
     rows : callable
         See :data:`Rows`.
     n_tokens, n_inputs, n_outputs : int
-    ridge : float
-        Relative to the mean variance of the inputs; see :func:`secateur.recovery.least_squares.solve`.
+    ridges : sequence of float
+        See :func:`secateur.recovery.least_squares.solve`.
     has_bias : bool
         Without one, the shift is 0.
     gram : torch.dtype
         Of the Gram matrix where there are at least as many tokens as inputs.
 
-    Returns
-    -------
+    Yields
+    ------
     RidgeFit or None
-        None if the Gram matrix is numerically not positive definite.
+        None if the matrix is numerically not positive definite.
     """
-    try:
-        if n_tokens < n_inputs:
-            return _dual(rows, n_tokens, n_inputs, n_outputs, ridge=ridge, has_bias=has_bias)
-        return _primal(rows, n_tokens, n_inputs, n_outputs, ridge=ridge, has_bias=has_bias, gram=gram)
-    except linalg.LinAlgError:
-        return None
+    if n_tokens < n_inputs:
+        yield from _dual(rows, n_tokens, n_inputs, n_outputs, ridges=ridges, has_bias=has_bias)
+    else:
+        yield from _primal(rows, n_tokens, n_inputs, n_outputs, ridges=ridges, has_bias=has_bias, gram=gram)
 
 
 def fit_bytes(n_tokens: int, n_inputs: int, n_outputs: int, gram: torch.dtype) -> int:
-    """Return the memory that :func:`fit_ridge` and its result take at most."""
+    """Return the memory that :func:`fit_ridges` and a result take at most."""
     stripes = 8 * STRIPE * (2 * max(n_inputs, n_tokens) + 3 * n_outputs)
     if n_tokens < n_inputs:
         product = _product(n_inputs).itemsize
         rows = n_tokens * (n_inputs * product + n_outputs * (8 + 8 + product))
         return rows + 2 * 8 * n_tokens**2 + stripes
-    return gram.itemsize * (n_inputs**2 + n_inputs * n_outputs) + stripes
+    return gram.itemsize * (n_inputs**2 + 2 * n_inputs * n_outputs) + stripes
 
 
 def _dual(
-    rows: Rows, n_tokens: int, n_inputs: int, n_outputs: int, *, ridge: float, has_bias: bool
-) -> RidgeFit:
+    rows: Rows, n_tokens: int, n_inputs: int, n_outputs: int, *, ridges: Sequence[float], has_bias: bool
+) -> Iterator[RidgeFit | None]:
     inputs = torch.empty(n_tokens, n_inputs, dtype=_product(n_inputs))
     residuals = torch.empty(n_tokens, n_outputs, dtype=torch.float64)
     filled = 0
@@ -131,17 +131,21 @@ def _dual(
     if has_bias:
         inputs -= mean_x.to(inputs.dtype)
         residuals -= mean_r
+    strengths = pull(torch.cat([part.double().square().mean(dim=0) for part in inputs.split(STRIPE, dim=1)]))
     kernel = torch.zeros(n_tokens, n_tokens, dtype=torch.float64)
-    for part in inputs.split(STRIPE, dim=1):
-        kernel += part @ part.T
-    kernel.diagonal().add_(_damping(kernel.diagonal().sum(), n_inputs, ridge))
-    factor = linalg.cho_factor(kernel.numpy().T, lower=True, overwrite_a=True, check_finite=False)
-    solved = torch.from_numpy(linalg.cho_solve(factor, residuals.numpy(), check_finite=False))
-    coefficients = solved.to(inputs.dtype)
-    shift = torch.zeros(n_outputs, dtype=torch.float64)
-    if has_bias:
-        shift = mean_r - (solved.T @ (inputs @ mean_x.to(inputs.dtype)).double())
-    return RidgeFit(coefficients=coefficients, basis=inputs, shift=shift)
+    for part, strength in zip(inputs.split(STRIPE, dim=1), strengths.split(STRIPE), strict=True):
+        scaled = part / strength.to(part.dtype).sqrt()
+        kernel += scaled @ scaled.T
+    inputs /= strengths.to(inputs.dtype)
+    added = (torch.full((n_tokens,), ridge * n_tokens, dtype=torch.float64) for ridge in ridges)
+    for solved in _solutions(kernel, added, residuals):
+        if solved is None:
+            yield None
+            continue
+        shift = torch.zeros(n_outputs, dtype=torch.float64)
+        if has_bias:
+            shift = mean_r - (solved.T @ (inputs @ mean_x.to(inputs.dtype)).double())
+        yield RidgeFit(coefficients=solved.to(inputs.dtype), basis=inputs, shift=shift)
 
 
 def _primal(
@@ -150,12 +154,12 @@ def _primal(
     n_inputs: int,
     n_outputs: int,
     *,
-    ridge: float,
+    ridges: Sequence[float],
     has_bias: bool,
     gram: torch.dtype,
-) -> RidgeFit:
+) -> Iterator[RidgeFit | None]:
     squares = torch.zeros(n_inputs, n_inputs, dtype=gram)
-    crosses = torch.zeros(n_outputs, n_inputs, dtype=gram)
+    crosses = torch.zeros(n_inputs, n_outputs, dtype=gram)
     sum_x = torch.zeros(n_inputs, dtype=torch.float64)
     sum_r = torch.zeros(n_outputs, dtype=torch.float64)
     product = _product(n_inputs)
@@ -166,24 +170,49 @@ def _primal(
         for begin in range(0, n_inputs, STRIPE):
             some = x[:, begin : begin + STRIPE]
             squares[begin : begin + STRIPE] += some.T @ x
-            crosses[:, begin : begin + STRIPE] += r.T @ some
+            crosses[begin : begin + STRIPE] += some.T @ r
     mean_x, mean_r = sum_x / n_tokens, sum_r / n_tokens
     if has_bias:
         squares.addr_(mean_x.to(gram), mean_x.to(gram), alpha=-n_tokens)
-        crosses.addr_(mean_r.to(gram), mean_x.to(gram), alpha=-n_tokens)
-    squares.diagonal().add_(_damping(squares.diagonal().double().sum(), n_inputs, ridge))
-    factor = linalg.cho_factor(squares.numpy().T, lower=True, overwrite_a=True, check_finite=False)
-    solved = linalg.cho_solve(factor, crosses.numpy().T, overwrite_b=True, check_finite=False)
-    coefficients = torch.from_numpy(np.asarray(solved))
-    shift = torch.zeros(n_outputs, dtype=torch.float64)
-    if has_bias:
-        shift = mean_r - (coefficients.T @ mean_x.to(gram)).double()
-    return RidgeFit(coefficients=coefficients, basis=None, shift=shift)
+        crosses.addr_(mean_x.to(gram), mean_r.to(gram), alpha=-n_tokens)
+    strengths = pull(squares.diagonal().double() / n_tokens)
+    added = (ridge * n_tokens * strengths for ridge in ridges)
+    for solved in _solutions(squares, added, crosses):
+        if solved is None:
+            yield None
+            continue
+        shift = torch.zeros(n_outputs, dtype=torch.float64)
+        if has_bias:
+            shift = mean_r - (solved.T @ mean_x.to(gram)).double()
+        yield RidgeFit(coefficients=solved, basis=None, shift=shift)
 
 
-def _damping(trace: Tensor, n_inputs: int, ridge: float) -> float:
-    """``ridge`` times the mean variance, in the scale of sums over tokens."""
-    return max(ridge * float(trace) / n_inputs, 1e-30)
+def _solutions(matrix: Tensor, diagonals: Iterable[Tensor], right: Tensor) -> Iterator[Tensor | None]:
+    """Solve ``(matrix + diag(d)) x = right`` for each d in the memory of the one symmetric matrix.
+
+    A factor takes the place of one triangle; the other still holds the matrix, from which it is restored.
+    """
+    diagonal = matrix.diagonal().clone()
+    for number, added in enumerate(diagonals):
+        if number:
+            _restore(matrix)
+        matrix.diagonal().copy_(diagonal + added.to(matrix.dtype))
+        try:
+            # LAPACK counts along columns and sees the transpose: its lower triangle is the upper one here
+            factor = linalg.cho_factor(matrix.numpy().T, lower=True, overwrite_a=True, check_finite=False)
+        except linalg.LinAlgError:
+            yield None
+            continue
+        yield torch.from_numpy(np.asarray(linalg.cho_solve(factor, right.numpy(), check_finite=False)))
+
+
+def _restore(matrix: Tensor) -> None:
+    """Copy the lower triangle onto the upper one, a stripe at a time."""
+    for begin in range(0, len(matrix), STRIPE):
+        end = min(begin + STRIPE, len(matrix))
+        matrix[begin:end, end:] = matrix[end:, begin:end].T
+        square = matrix[begin:end, begin:end].tril()
+        matrix[begin:end, begin:end] = square + square.tril(-1).T
 
 
 def _product(n_inputs: int) -> torch.dtype:

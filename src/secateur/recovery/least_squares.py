@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -54,6 +55,13 @@ class Moments:
             self.xx += x.T @ x
             self.xr += x.T @ r
 
+    def with_those_of(self, other: Moments) -> Moments:
+        """Return the moments of the tokens of both."""
+        both = Moments(n_inputs=self.n_inputs, n_outputs=self.n_outputs)
+        for name in ("tokens", "target_square", "rr", "xx", "xr", "x", "r"):
+            setattr(both, name, getattr(self, name) + getattr(other, name))
+        return both
+
     def squared_residual(self, change: Tensor, shift: Tensor) -> float:
         """Sum of ``|r - change x - shift|^2`` over the tokens; ``change`` is (outputs, inputs)."""
         total = self.rr - 2 * (change.T * self.xr).sum() + ((change @ self.xx) * change).sum()
@@ -61,12 +69,24 @@ class Moments:
         return float(total)
 
 
+QUIET = 1e-3
+"""What counts at least as the variance of an input, relative to the mean variance."""
+
+
+def pull(variances: Tensor) -> Tensor:
+    """Return how strongly each input is pulled towards no change, for a ridge of 1.
+
+    In proportion to its variance, as in a ridge regression on standardised inputs: few inputs carry most of
+    the variance, and a pull equal for all would leave them free and pin down the rest.
+    """
+    return variances + QUIET * variances.mean().clamp_min(1e-30)
+
+
 def solve(moments: Moments, *, ridge: float, has_bias: bool) -> tuple[Tensor, Tensor]:
     """Return the change of weight and bias that brings the residual down most, shrunk towards none.
 
-    Minimises ``sum |r - D x - d|^2 + tokens * lambda * |D|^2`` with ``lambda`` as ``ridge`` times the
-    mean variance of the inputs (their mean square where there is no bias), so that directions which
-    calibration hardly excites keep the weights they have.
+    Minimises ``sum |r - D x - d|^2 + tokens * ridge * sum_j pull_j |D_j|^2`` over the columns ``D_j`` of the
+    change, with :func:`pull` of the inputs' variances (their mean squares where there is no bias).
 
     Parameters
     ----------
@@ -86,8 +106,29 @@ def solve(moments: Moments, *, ridge: float, has_bias: bool) -> tuple[Tensor, Te
     if has_bias:
         covariance = covariance - torch.outer(mean_x, mean_x)
         cross = cross - torch.outer(mean_x, mean_r)
-    strength = ridge * covariance.diagonal().mean().clamp_min(1e-30)
-    damped = covariance + strength * torch.eye(len(covariance), dtype=torch.float64)
+    damped = covariance + torch.diag(ridge * pull(covariance.diagonal()))
     change = torch.linalg.solve(damped, cross).T
     shift = mean_r - change @ mean_x if has_bias else torch.zeros_like(mean_r)
     return change, shift
+
+
+def solve_best(
+    fitted: Moments, held_out: Moments, *, ridges: Sequence[float], has_bias: bool
+) -> tuple[Tensor, Tensor, float] | None:
+    """Choose the ridge by samples that were held out, then solve on all samples.
+
+    Returns
+    -------
+    tuple or None
+        Change, shift and the residual of the held-out samples under the solution that did not see them; None
+        if none of the ridges brings that below the present one.
+    """
+    best, least = None, held_out.rr
+    for ridge in ridges:
+        change, shift = solve(fitted, ridge=ridge, has_bias=has_bias)
+        left = held_out.squared_residual(change, shift)
+        if left < least and torch.isfinite(change).all():
+            best, least = ridge, left
+    if best is None:
+        return None
+    return *solve(fitted.with_those_of(held_out), ridge=best, has_bias=has_bias), least

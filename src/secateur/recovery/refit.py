@@ -21,11 +21,12 @@ from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, BoundModel, bind
 from secateur.models.block_inputs import BlockCall, BlockInputs, inputs_of_run
 from secateur.models.calls import Batch, rows, run
-from secateur.recovery.least_squares import Moments, solve
+from secateur.recovery.least_squares import Moments, solve_best
 from secateur.structure.plan import PruningPlan
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 HELD_OUT_EVERY = 4
+RIDGES = (0.01, 0.1, 0.3, 1.0, 3.0)
 
 Target = Literal["projection", "stream"]
 Output = Literal["attention_output", "ffn_output"]
@@ -43,7 +44,7 @@ class ProjectionRefit:
     projection : {'attention_output', 'ffn_output'}
     residual_before, residual_after : float
         Squared distance to the dense output over its squared size, on held-out samples, with the
-        former and the present weights.
+        former weights and with those fitted to the other samples.
     adopted : bool
         Whether the new weights were taken; if they did not help on held-out samples they were not.
     """
@@ -81,7 +82,7 @@ def refit(
     dense: nn.Module,
     batches: Sequence[Batch],
     *,
-    ridge: float = 1e-3,
+    ridges: Sequence[float] = RIDGES,
     target: Target = "projection",
 ) -> RefitReport:
     """Re-fit every output projection of a cut model, in place.
@@ -102,9 +103,11 @@ def refit(
         What it keeps, in indices of ``dense``.
     dense : nn.Module
     batches : sequence of dict of Tensor
-        Calibration windows or tokens. Every fourth sample is held out.
-    ridge : float
-        Strength of the pull towards the present weights, relative to the inputs' mean variance.
+        Calibration windows or tokens. Every fourth sample is held out, to choose the ridge of each projection
+        and to see whether new weights help; then all samples are fitted.
+    ridges : sequence of float
+        Strengths of the pull towards the present weights to choose from; see
+        :func:`secateur.recovery.least_squares.solve`.
     target : {"projection", "stream"}
 
     Returns
@@ -140,7 +143,7 @@ def refit(
             repairs = target == "stream" and taught.is_sum
             for name in OUTPUTS:
                 fitted, held_out = pupil.moments(layer, name, taught, repairs=repairs)
-                records.append(_renew(layer, kept.index, name, fitted, held_out, ridge))
+                records.append(_renew(layer, kept.index, name, fitted, held_out, ridges))
             pupil.pass_by(layer, is_sum=taught.is_sum)
             bar.advance()
     return RefitReport(
@@ -324,15 +327,20 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def _renew(
-    layer: BoundLayer, dense_layer: int, name: Output, fitted: Moments, held_out: Moments, ridge: float
+    layer: BoundLayer,
+    dense_layer: int,
+    name: Output,
+    fitted: Moments,
+    held_out: Moments,
+    ridges: Sequence[float],
 ) -> ProjectionRefit:
     """Solve for one projection and take the new weights if the held-out residual falls."""
     projection = layer.projection(OUTPUT_ROLE[OUTPUTS[name]])
     module = projection.module
-    change, shift = solve(fitted, ridge=ridge, has_bias=module.bias is not None)
-    before, after = held_out.rr, held_out.squared_residual(change, shift)
-    adopted = bool(torch.isfinite(change).all()) and after < before
-    if adopted:
+    found = solve_best(fitted, held_out, ridges=ridges, has_bias=module.bias is not None)
+    after = held_out.rr
+    if found is not None:
+        change, shift, after = found
         weight = layer.role_weight(projection.spec.roles[0])
         weight.copy_(weight.double() + change.to(weight.device))
         if module.bias is not None:
@@ -342,7 +350,7 @@ def _renew(
         layer=layer.index,
         dense_layer=dense_layer,
         projection=name,
-        residual_before=before / size,
-        residual_after=(after if adopted else before) / size,
-        adopted=adopted,
+        residual_before=held_out.rr / size,
+        residual_after=after / size,
+        adopted=found is not None,
     )

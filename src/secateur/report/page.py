@@ -33,11 +33,13 @@ from secateur.core.errors import CheckpointError
 from secateur.core.files import write_aside
 from secateur.core.records import JsonLines, read_json
 from secateur.report import numbers, tables
+from secateur.report.bench import bench_section, read_bench
 from secateur.report.figures.confusion import confusion_rows
 from secateur.report.figures.example import FAMILIES, demodulation_band, envelope_picture, waveform_picture
 from secateur.report.figures.layers import layer_rows
 from secateur.report.figures.path import size_path
 from secateur.report.figures.snr import snr_curve
+from secateur.report.sia import sia_section
 
 MOST_EXAMPLES = 12
 SIDES = ("dense", "pruned")
@@ -50,6 +52,7 @@ def render(
     records: Sequence[Mapping[str, Any]],
     examples: Mapping[str, np.ndarray] | None,
     plan: Mapping[str, Any] | None,
+    bench: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the page.
 
@@ -63,6 +66,8 @@ def render(
         Arrays of ``examples.npz`` (see the module).
     plan : mapping or None
         JSON of the pruning plan.
+    bench : mapping or None
+        ``bench.json``, as ``secateur bench`` writes it.
 
     Returns
     -------
@@ -100,6 +105,8 @@ def render(
         recalls=tables.recall_rows(result),
         confusions=_confusions(result),
         rivals=tables.rival_rows(result),
+        sia=sia_section(result.get("sia")),
+        bench=bench_section(bench),
         examples=_examples(examples) if examples else [],
         band=demodulation_band(float(examples["sampling_rate_hz"])) if examples else None,
         families=FAMILIES,
@@ -115,8 +122,8 @@ def write_report(folder: Path) -> Path:
     Parameters
     ----------
     folder : Path
-        Holds ``result.json``, and as far as the run got ``records.jsonl``, ``examples.npz`` and
-        ``pruned/plan.json``.
+        Holds ``result.json``, and as far as the run got ``records.jsonl``, ``examples.npz``,
+        ``pruned/plan.json`` and ``bench/bench.json``.
 
     Returns
     -------
@@ -135,6 +142,7 @@ def write_report(folder: Path) -> Path:
         JsonLines(folder / "records.jsonl").read(),
         _read_examples(folder / "examples.npz"),
         read_json(plan) if plan.exists() else None,
+        read_bench(folder),
     )
     with write_aside(folder / "report.html") as aside:
         aside.write_text(page, encoding="utf-8")

@@ -66,6 +66,7 @@ def allocate(
         raise PlanError(f"channels were to be multiples of {multiple}; give 1, 8, 16, 32 or 64.")
     if parameters(start) <= target_parameters:
         return start
+    scores = scores if scores.comparable else scores.ranked_in_layers()
     cut = rank_cut(scores, start, target_parameters, kinds=kinds)
     if "channel" not in kinds:
         return cut
@@ -81,10 +82,12 @@ def rank_cut(
 ) -> PruningPlan:
     """Remove units in the order of score per parameter until the target is met.
 
-    Every layer keeps its best group, head and channel. A ``head`` leaves every group of its layer at once,
-    the least important one in each, because all groups must keep equally many. The plan of a smaller target
-    keeps a subset of what the plan of a larger one keeps.
+    Scores that are not comparable say no more than how units of a layer stand to each other: then every
+    layer loses the same share. Every layer keeps its best group, head and channel. A ``head`` leaves every
+    group of its layer at once, the least important one in each, because all groups must keep equally many.
+    The plan of a smaller target keeps a subset of what the plan of a larger one keeps.
     """
+    scores = scores if scores.comparable else scores.ranked_in_layers()
     remaining = Remaining(start, scores)
     for candidate in _ranking(scores, start, kinds):
         if remaining.total <= target_parameters:

@@ -1,4 +1,4 @@
-"""Reading what flows out of heads, groups and channels, and the gradient with respect to it.
+"""Reading what flows out of heads, groups and channels, and gradients on both sides of the projection.
 
 Every unit enters the residual stream through the input of an output projection: a KV group through a
 block of columns of the attention output projection, a channel through one column of the FFN's. A gate on
@@ -17,6 +17,11 @@ from secateur.structure.spec import WidthKind
 
 Visit = Callable[[WidthKind, int, torch.Tensor], None]
 VisitGradient = Callable[[WidthKind, int, torch.Tensor, torch.Tensor], None]
+
+
+def _requiring_gradient(z: torch.Tensor) -> torch.Tensor:
+    """Replace an input that carries no gradient (all earlier parameters frozen) by a leaf that does."""
+    return z if z.requires_grad else z.detach().requires_grad_(True)
 
 
 def _output_modules(bound: BoundModel) -> Iterator[tuple[WidthKind, int, torch.nn.Module]]:
@@ -47,15 +52,12 @@ def unit_inputs(bound: BoundModel, visit: Visit) -> Iterator[None]:
 
 @contextmanager
 def unit_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
-    """Call ``visit(kind, layer position, z, dL/dz)`` for every output projection during ``backward``.
-
-    An input that carries no gradient (all earlier parameters frozen) is replaced by a leaf that does.
-    """
+    """Call ``visit(kind, layer position, z, dL/dz)`` for every output projection during ``backward``."""
     handles = []
 
     def observing(kind: WidthKind, position: int) -> Callable:
         def before(_module: torch.nn.Module, args: tuple) -> tuple:
-            z = args[0] if args[0].requires_grad else args[0].detach().requires_grad_(True)
+            z = _requiring_gradient(args[0])
             seen = z.detach()
             z.register_hook(lambda gradient: visit(kind, position, seen, gradient.detach()))
             return (z, *args[1:])
@@ -65,6 +67,31 @@ def unit_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
     try:
         for kind, position, module in _output_modules(bound):
             handles.append(module.register_forward_pre_hook(observing(kind, position)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def output_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
+    """Call ``visit(kind, layer position, z, dL/dy)`` for every output projection ``y = W z``, on backward."""
+    handles = []
+
+    def with_gradient(_module: torch.nn.Module, args: tuple) -> tuple:
+        return (_requiring_gradient(args[0]), *args[1:])
+
+    def observing(kind: WidthKind, position: int) -> Callable:
+        def after(_module: torch.nn.Module, args: tuple, output: torch.Tensor) -> None:
+            seen = args[0].detach()
+            output.register_hook(lambda gradient: visit(kind, position, seen, gradient.detach()))
+
+        return after
+
+    try:
+        for kind, position, module in _output_modules(bound):
+            handles.append(module.register_forward_pre_hook(with_gradient))
+            handles.append(module.register_forward_hook(observing(kind, position)))
         yield
     finally:
         for handle in handles:

@@ -33,6 +33,22 @@ def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits, labels, reduction="sum")
 
 
+def scoring_loss(model: nn.Module, batch: Batch, loss: SummedLoss = task_loss, *, seed: int) -> torch.Tensor:
+    """Return what units of a model are scored by on a batch, with its graph.
+
+    ``loss`` of a classifier of windows or of a causal language model; of an encoder without a task
+    :func:`embedding_response`.
+    """
+    if "waveform" not in batch and not predicts_tokens(model):
+        return embedding_response(model, batch, seed=seed)
+    return loss(logits_of(model, batch), labels_of(batch))
+
+
+def predicts_tokens(model: nn.Module) -> bool:
+    """Whether a model of tokens is a causal language model; if not, it is taken for an encoder."""
+    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+
+
 def embedding_response(model: nn.Module, batch: Batch, *, seed: int) -> torch.Tensor:
     """Return the mean-pooled embeddings, each times a random direction of its own, summed.
 

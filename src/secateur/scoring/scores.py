@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from secateur.models.calls import Batch
 
 ScoredKind = Literal["group", "head", "cross_group", "channel"]
 SCORED_KINDS: tuple[ScoredKind, ...] = ("group", "head", "cross_group", "channel")
+_FIELDS: dict[ScoredKind, str] = {kind: f"{kind}s" for kind in SCORED_KINDS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class Scores:
     channels : tuple of ndarray of float64
         One array a layer, of shape (channels,).
     comparable : bool
-        Whether a group's number means the same as a channel's (an estimated loss). If not, only numbers
-        of one kind are compared and allocation gives each kind its own scale.
+        Whether a number means the same for every kind of unit and in every layer (an estimated loss). If
+        not, only numbers of one kind in one layer are compared.
     heads : tuple of ndarray of float64
         One array a layer, of shape (query heads,), group after group.
     cross_groups : tuple of ndarray of float64
@@ -44,12 +45,19 @@ class Scores:
 
     def of(self, kind: ScoredKind) -> tuple[np.ndarray, ...]:
         """Return the arrays of one kind of unit."""
-        return {
-            "group": self.groups,
-            "head": self.heads,
-            "cross_group": self.cross_groups,
-            "channel": self.channels,
-        }[kind]
+        return getattr(self, _FIELDS[kind])
+
+    def ranked_in_layers(self) -> Scores:
+        """Return scores that say how a unit stands among those of its kind in its layer, between 0 and 1.
+
+        So all layers are cut alike: a number that means nothing beside one of another layer cannot say which
+        of them should lose more.
+        """
+
+        def ranked(values: np.ndarray) -> np.ndarray:
+            return (values.argsort(kind="stable").argsort(kind="stable") + 0.5) / max(len(values), 1)
+
+        return replace(self, **{name: tuple(map(ranked, self.of(kind))) for kind, name in _FIELDS.items()})
 
     @classmethod
     def gathered(

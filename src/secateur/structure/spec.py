@@ -59,12 +59,15 @@ class NormSpec(_Strict):
         along with them.
     optional : bool
         Whether some configurations of the family lack it.
+    after : {"attention", "ffn"}, optional
+        The branch whose output it normalises before the residual stream takes it up.
     """
 
     module: str
     bias: bool
     size: Literal["hidden", "head_dim", "q", "k"] = "hidden"
     optional: bool = False
+    after: Literal["attention", "ffn"] | None = None
 
 
 class ProjectionSpec(_Strict):

@@ -15,16 +15,17 @@ def keep_widths(layer: BoundLayer, kept: LayerPlan) -> None:
     """Keep the units of a plan's layer in place; its indices count in the layer as it stands."""
     widths = layer.widths
     for projection in layer.all_projections:
-        _keep_in_projection(projection, kept_features(projection.spec, widths, kept))
+        keep_in_projection(projection, kept_features(projection.spec, widths, kept))
     for spec, norm in layer.norms.values():
         features = kept_norm_features(spec, widths, kept)
         if features is not None:
-            _keep_in_norm(norm, features)
+            keep_in_norm(norm, features)
     layer.keep_head_inputs(widths, kept)
     layer.update_attributes()
 
 
-def _keep_in_projection(projection: BoundProjection, features: np.ndarray) -> None:
+def keep_in_projection(projection: BoundProjection, features: np.ndarray) -> None:
+    """Keep these features along the unit axis of a projection, in the order given."""
     if len(features) == projection.unit_features:
         return
     module = projection.module
@@ -36,7 +37,8 @@ def _keep_in_projection(projection: BoundProjection, features: np.ndarray) -> No
     )
 
 
-def _keep_in_norm(norm: nn.Module, features: np.ndarray) -> None:
+def keep_in_norm(norm: nn.Module, features: np.ndarray) -> None:
+    """Keep these entries of a norm, in the order given."""
     for name, parameter in list(norm.named_parameters(recurse=False)):
         kept = nn.Parameter(_selected(parameter, 0, features), requires_grad=parameter.requires_grad)
         setattr(norm, name, kept)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from secateur.core.errors import ConfigError
 from secateur.core.files import remove_folder, rename_file
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
@@ -17,11 +16,13 @@ from secateur.models.diagnoser import Diagnoser
 from secateur.report.page import write_report
 from secateur.training.evaluate import evaluate, fidelity, predict
 from secateur.workflow.backbone import build_dense
+from secateur.workflow.claim import claim
 from secateur.workflow.examples import write_examples
 from secateur.workflow.export import export_bundle
 from secateur.workflow.folds import fold_folder, mean_of_folds
 from secateur.workflow.rivals import judge_rivals
 from secateur.workflow.settings import RunSettings
+from secateur.workflow.sia_of_run import checked, followed
 from secateur.workflow.steps import (
     partial_folder,
     prune_and_save,
@@ -32,8 +33,8 @@ from secateur.workflow.steps import (
 from secateur.workflow.task import Preparation, prepare, split_record
 
 RESULT = "result.json"
-RUN = "run.json"
 REPORT = "report.html"
+SIA = "sia.json"
 RIVALS = ".rivals.partial"
 
 
@@ -61,7 +62,7 @@ def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
     out = Path(out)
     folds = prepare(settings.task)
     require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
-    _claim(out, settings)
+    claim(out, settings.to_json(), seed=settings.task.seed)
     if len(folds) == 1:
         return _finished(out) or _compress_fold(folds[0], settings, out)
     results = []
@@ -88,43 +89,18 @@ def _finished(out: Path) -> dict[str, Any] | None:
     return read_json(out / RESULT)
 
 
-def _claim(out: Path, settings: RunSettings) -> None:
-    """Write the settings into the run folder, or check that they are those of the run in it."""
-    mine = settings.to_json()
-    if not (out / RUN).exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
-        write_json(out / RUN, {"settings": mine, **provenance(seed=settings.task.seed)})
-        return
-    theirs = read_json(out / RUN)["settings"]
-    if theirs != mine:
-        differing = ", ".join(_differences(theirs, mine))
-        raise ConfigError(
-            f"{out} holds a run with other settings ({differing}); choose another --out, or repeat its "
-            "command."
-        )
-
-
-def _differences(theirs: Any, mine: Any, name: str = "") -> list[str]:
-    if isinstance(theirs, dict) and isinstance(mine, dict):
-        return [
-            difference
-            for key in sorted({*theirs, *mine})
-            for difference in _differences(theirs.get(key), mine.get(key), f"{name}.{key}".lstrip("."))
-        ]
-    return [] if theirs == mine else [f"{name}: {theirs} there, {mine} asked for"]
-
-
 def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -> dict[str, Any]:
     task = settings.task
     dense = train_dense(
         preparation, backbone=settings.backbone, task=task, settings=settings.fit, folder=out / "dense"
     )
+    check = checked(dense, preparation, settings, out / SIA)
+    cut = followed(settings, check)
     if (out / "pruned" / checkpoint.CHECKSUMS).exists():
         remove_folder(partial_folder(out / "pruned"))
         pruned = checkpoint.load(out / "pruned")
     else:
-        pruned = prune_and_save(dense, preparation, task=task, cut=settings.cut, folder=out / "pruned").model
+        pruned = prune_and_save(dense, preparation, task=task, cut=cut, folder=out / "pruned").model
     if records_path(out / "pruned").exists():
         rename_file(records_path(out / "pruned"), out / "records.jsonl")
     described = checkpoint.describe(out / "pruned")
@@ -150,6 +126,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
             folder=out / RIVALS,
         )
     result = _result(preparation, settings, judged, bundle, described, rivals, out)
+    result |= {"criterion": cut.cascade.search.criterion, "sia": check}
     write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
     write_json(out / RESULT, result)
     write_report(out)

@@ -1,10 +1,10 @@
-"""The step from a checkpoint to a bundle: parity on test windows, and the figures of the very bundle."""
+"""The step from a checkpoint to what a device runs, in the format that was asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,11 +18,17 @@ from secateur.core.records import to_jsonable
 from secateur.core.seeds import generator
 from secateur.edge.runtime import BATCH_WINDOWS
 from secateur.export.bundle import BundleInfo, ExportPrecision, write_bundle
+from secateur.export.causal_bundle import CausalBundleInfo
+from secateur.export.gguf_export import GgufInfo
 from secateur.export.quantise import Quantisation, Scheme
+from secateur.models import checkpoint
 from secateur.models.diagnoser import Diagnoser
 from secateur.signals.windows import Windows
 from secateur.structure.plan import PruningPlan
 from secateur.training.evaluate import evaluate
+from secateur.workflow.export_request import ExportRequest
+from secateur.workflow.export_text import export_causal_bundle, export_gguf_folder
+from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
@@ -143,3 +149,62 @@ def _evenly(total: int, wanted: int) -> np.ndarray:
 def _calibration(train: Windows, *, seed: int) -> Iterator[dict[str, np.ndarray]]:
     chosen = generator(seed, "export", "calibration").permutation(len(train))
     return train.batches(BATCH_WINDOWS, np.sort(chosen[:CALIBRATION_WINDOWS]))
+
+
+def export_diagnoser(request: ExportRequest) -> BundleInfo:
+    """Write the ONNX bundle of a Diagnoser; see :func:`export_bundle`."""
+    request.require_only({"data", "split", "quantise"}, "a Diagnoser")
+    folder = Path(request.source)
+    loaded, task, preparation = load_for_task(folder, data=request.data, split=request.split)
+    return export_bundle(
+        loaded,
+        preparation,
+        folder=request.folder,
+        plan=checkpoint.describe(folder).plan,
+        name=folder.resolve().name,
+        seed=task.seed,
+        precision="int8" if request.precision == "int8" else "float32",
+        scheme=request.quantise,
+    )
+
+
+Exported = BundleInfo | CausalBundleInfo | GgufInfo
+Kind = Literal["Diagnoser", "causal language model"]
+
+EXPORTERS: Mapping[tuple[Kind, str], Callable[[ExportRequest], Exported]] = {
+    ("Diagnoser", "onnx"): export_diagnoser,
+    ("causal language model", "onnx"): export_causal_bundle,
+    ("causal language model", "gguf"): export_gguf_folder,
+}
+"""What writes each format of each kind of model."""
+
+
+def export_model(request: ExportRequest, *, format: str) -> Exported:
+    """Export a model in a format that there is for its kind.
+
+    Parameters
+    ----------
+    request : ExportRequest
+    format : str
+        One of those in ``EXPORTERS``.
+
+    Raises
+    ------
+    ConfigError
+        If the format is not for that kind of model, or as the exporter.
+    SecateurError
+        As the exporter.
+    """
+    kind = _kind(request)
+    if (kind, format) not in EXPORTERS:
+        allowed = " or ".join(name for known, name in EXPORTERS if known == kind)
+        raise ConfigError(f"--format {format}: not for a {kind}, which is exported as {allowed}.")
+    return EXPORTERS[kind, format](request)
+
+
+def _kind(request: ExportRequest) -> Kind:
+    """A folder that is gone, and no text given, is told of where checkpoints are read."""
+    source, folder = request.source, Path(request.source)
+    gone = not folder.exists() and (source.startswith((".", "/")) or source.count("/") > 1)
+    is_diagnoser = checkpoint.kind_of(folder) == "diagnoser" or (gone and request.text is None)
+    return "Diagnoser" if is_diagnoser else "causal language model"

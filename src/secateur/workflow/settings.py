@@ -79,6 +79,34 @@ class CutSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SiaSettings:
+    """How far the dense model is checked before it is cut; the structural part is always carried out.
+
+    Parameters
+    ----------
+    measure : bool
+        Whether the measured part is carried out too.
+    follow : bool
+        Whether the criterion that it recommends takes the place of that of the search.
+    evaluations : int
+        Passes over the samples. A number, not a time: the same run must choose the same criterion on every
+        machine.
+    samples : int
+        Windows: of the validation part, and where these are too few, of the training part.
+    """
+
+    measure: bool = True
+    follow: bool = True
+    evaluations: int = 120
+    samples: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("evaluations", "samples"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """A whole run of ``secateur compress``.
 
@@ -94,6 +122,7 @@ class RunSettings:
         Noise levels at which dense and pruned are compared.
     rivals : bool
         Whether the baselines are fitted as well.
+    sia : SiaSettings
     """
 
     task: TaskSettings
@@ -102,6 +131,7 @@ class RunSettings:
     cut: CutSettings = field(default_factory=CutSettings)
     snr_curve_db: tuple[float, ...] = SNR_CURVE_DB
     rivals: bool = True
+    sia: SiaSettings = field(default_factory=SiaSettings)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -25,7 +25,8 @@ from secateur.structure.counting import block_parameters, flops_per_token, param
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.workflow.steps import partial_folder
-from secateur.workflow.transformer_blocks import cut_blocks, recover, tokenizer_of
+from secateur.workflow.transformer_blocks import cut_blocks, tokenizer_of
+from secateur.workflow.transformer_recovery import recover
 from secateur.workflow.transformer_settings import (
     CALIBRATION_BLOCKS,
     TransformerCut,

@@ -1,8 +1,7 @@
-"""The blocks of a ``transformers`` model made smaller: scored, cut, re-fitted, recovered."""
+"""The blocks of a ``transformers`` model made smaller: scored, cut, re-fitted."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -10,15 +9,12 @@ from torch import nn
 from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
-from secateur.core.seeds import derive
 from secateur.methods.rounds import cut_in_rounds
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.models.pretrained import is_causal_lm
-from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
+from secateur.models.text import TokenSource, passage_batches, text_batches
 from secateur.recovery.refit import refit
-from secateur.recovery.settings import TextRecoverySettings
-from secateur.recovery.text import recover_text
 from secateur.scoring.equal_widths import equal_widths
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.plan import PruningPlan
@@ -30,8 +26,6 @@ SCORED_AT_ONCE, FITTED_AT_ONCE = 2, 8
 """Blocks in a batch: gradients hold several times the logits."""
 
 SENTENCES_A_BLOCK = 4
-VALIDATION_SHARE = 0.1
-STEPS_WITHOUT_LIMIT = 100_000
 
 
 def cut_blocks(
@@ -74,48 +68,6 @@ def cut_blocks(
         small, plan, record = made.model, made.plan, {"rounds": made.rounds, "refit": made.rounds[-1].refit}
     digest = None if cut.calibration is None else sha256_of(cut.calibration)
     return small, plan, {**record, "calibration_sha256": digest}
-
-
-def recover(small: nn.Module, source: Source, cut: TransformerCut, state: Path) -> dict[str, Any]:
-    """Train a cut language model in place on the calibration text, with the dense one as teacher.
-
-    Parameters
-    ----------
-    small : nn.Module
-        With the vocabulary of the dense model.
-    source : Source
-        The dense model.
-    cut : TransformerCut
-    state : Path
-        Folder from which a stopped recovery goes on.
-
-    Returns
-    -------
-    dict
-        What to record.
-
-    Raises
-    ------
-    ConfigError
-        If the model predicts no next token.
-    """
-    length = block_tokens(source.model.config)
-
-    def blocks(first: float, last: float) -> Any:
-        part = TokenSource(
-            path=cut.calibration, tokenizer=tokenizer_of(source, "--calibration"), first=first, last=last
-        )
-        return text_blocks(part, length=length)
-
-    settings = TextRecoverySettings(
-        max_steps=cut.recovery_steps or STEPS_WITHOUT_LIMIT,
-        max_minutes=cut.recovery_minutes,
-        seed=derive(cut.seed, "recovery"),
-    )
-    border = 1 - VALIDATION_SHARE
-    result = recover_text(small, source.model, blocks(0, border), blocks(border, 1), settings, state)
-    small.eval()
-    return {"recovery": result, "recovery_settings": settings}
 
 
 def tokenizer_of(source: Source, option: str) -> Any:

@@ -11,7 +11,7 @@ from secateur.core.errors import ConfigError, PlanError
 from secateur.recovery.refit import Target
 from secateur.scoring.allocation import WidthKind
 from secateur.scoring.equal_widths import FEWEST_CHANNELS
-from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
+from secateur.scoring.registered import CRITERIA, TEXT_CRITERION
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
@@ -53,6 +53,8 @@ class TransformerCut:
         Optimiser steps on the calibration text afterwards, at most; causal language models only.
     recovery_minutes : float, optional
         Time for these steps; alone it is the only limit.
+    recovery_control : bool
+        Whether the dense model is trained alike, for comparison; it takes as long again.
     seed : int
         Of the random criterion, the choice of calibration blocks and the recovery.
 
@@ -67,7 +69,7 @@ class TransformerCut:
 
     ratio: float | None = None
     block_fraction: float | None = None
-    criterion: str = DEFAULT_CRITERION
+    criterion: str = TEXT_CRITERION
     calibration: Path | None = None
     vocabulary: Path | None = None
     uniform: bool = False
@@ -78,6 +80,7 @@ class TransformerCut:
     rounds: int = 1
     recovery_steps: int = 0
     recovery_minutes: float | None = None
+    recovery_control: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -13,9 +13,9 @@ from secateur.core.errors import ConfigError
 from secateur.core.seeds import derive
 from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch, rows
-from secateur.scoring.calibration import frozen, labels_of, logits_of
+from secateur.scoring.calibration import frozen
 from secateur.scoring.gates import unit_gradients
-from secateur.scoring.objective import SummedLoss, embedding_response, task_loss
+from secateur.scoring.objective import SummedLoss, scoring_loss, task_loss
 from secateur.scoring.precision import scoring_autocast
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
 from secateur.structure.spec import WidthKind
@@ -90,7 +90,7 @@ class Taylor:
         with frozen(model), unit_gradients(bound, visit), torch.enable_grad():
             for number, batch in enumerate(batches):
                 with scoring_autocast(batch, next(model.parameters()).device):
-                    loss = self._loss(model, batch, seed=derive(seed, "directions", number))
+                    loss = scoring_loss(model, batch, self.loss, seed=derive(seed, "directions", number))
                 loss.backward()
                 samples += rows(batch)
         if samples == 0:
@@ -100,13 +100,3 @@ class Taylor:
             return (totals[kind, position] / samples).numpy()
 
         return Scores.gathered(mean, len(layers), comparable=True)
-
-    def _loss(self, model: nn.Module, batch: Batch, *, seed: int) -> torch.Tensor:
-        if "waveform" not in batch and not predicts_tokens(model):
-            return embedding_response(model, batch, seed=seed)
-        return self.loss(logits_of(model, batch), labels_of(batch))
-
-
-def predicts_tokens(model: nn.Module) -> bool:
-    """Whether a model of tokens is a causal language model; if not, it is taken for an encoder."""
-    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from secateur.core.errors import DataError
 from secateur.models.binding import BoundLayer
 from secateur.models.block_inputs import BlockCall
-from secateur.recovery.large_least_squares import STRIPE, RidgeFit, fit_ridge
-from secateur.recovery.refit import HELD_OUT_EVERY, OUTPUTS, Output, ProjectionRefit, Target
+from secateur.recovery.large_least_squares import STRIPE, RidgeFit, fit_ridges
+from secateur.recovery.refit import HELD_OUT_EVERY, OUTPUTS, RIDGES, Output, ProjectionRefit, Target
 from secateur.scoring.criteria.activation import layer_energies
 from secateur.scoring.scores import SCORED_KINDS, ScoredKind
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
@@ -27,7 +27,6 @@ DENSE, CUT = "dense", "cut"
 """Streams of the two models."""
 
 RESIDUALS, INPUTS = "residuals", "inputs"
-RIDGE = 1e-3
 
 
 class _ReachedError(Exception):
@@ -63,8 +62,13 @@ class Text:
         return (first + torch.arange(self.shapes[batch][0])) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
 
     @property
+    def tokens(self) -> int:
+        """Tokens of all samples."""
+        return sum(rows * length for rows, length in self.shapes)
+
+    @property
     def fitted_tokens(self) -> int:
-        """Tokens that a re-fit is made on."""
+        """Tokens that the ridge of a re-fit is chosen on."""
         return sum(
             length * int((~self.held_out(batch)).sum()) for batch, (_, length) in enumerate(self.shapes)
         )
@@ -135,7 +139,7 @@ def refit_block(layer: BoundLayer, text: Text, *, target: Target, gram: torch.dt
     target : {"stream", "projection"}
         See :func:`secateur.recovery.refit.refit`.
     gram : torch.dtype
-        See :func:`secateur.recovery.large_least_squares.fit_ridge`.
+        See :func:`secateur.recovery.large_least_squares.fit_ridges`.
     """
     repairs = target == "stream" and _is_sum(layer.index, text)
     records = [_refit(layer, text, name, repairs, gram) for name in OUTPUTS]
@@ -159,27 +163,31 @@ def _refit(layer: BoundLayer, text: Text, name: Output, repairs: bool, gram: tor
     projection = layer.projection(OUTPUT_ROLE[OUTPUTS[name]])
     module = projection.module
     before, size = _gather(layer, text, name, repairs)
-    fit = fit_ridge(
-        lambda: _rows(text, held_out=False),
-        n_tokens=text.fitted_tokens,
-        n_inputs=projection.unit_features,
-        n_outputs=layer.widths.hidden,
-        ridge=RIDGE,
-        has_bias=module.bias is not None,
-        gram=gram,
+    problem = {
+        "n_inputs": projection.unit_features,
+        "n_outputs": layer.widths.hidden,
+        "has_bias": module.bias is not None,
+        "gram": gram,
+    }
+    best, after = None, before
+    fits = fit_ridges(
+        lambda: _rows(text, held_out=False), n_tokens=text.fitted_tokens, ridges=RIDGES, **problem
     )
-    after = before
-    if fit is not None and fit.is_finite:
-        after = fit.squared_residual(lambda: _rows(text, held_out=True))
-    adopted = after < before
+    for ridge, fit in zip(RIDGES, fits, strict=True):
+        if fit is not None and fit.is_finite:
+            left = fit.squared_residual(lambda: _rows(text, held_out=True))
+            best, after = (ridge, left) if left < after else (best, after)
+    del fits, fit
+    adopted = best is not None
     if adopted:
+        [fit] = fit_ridges(lambda: _rows(text), n_tokens=text.tokens, ridges=(best,), **problem)
         _renew(layer.role_weight(projection.spec.roles[0]), module, fit)
     return ProjectionRefit(
         layer=layer.index,
         dense_layer=layer.index,
         projection=name,
         residual_before=before / size,
-        residual_after=(after if adopted else before) / size,
+        residual_after=after / size,
         adopted=adopted,
     )
 
@@ -241,9 +249,11 @@ def _wanted(
     return target.to(wider) + dense.to(wider) - own.to(wider)
 
 
-def _rows(text: Text, *, held_out: bool) -> Iterator[tuple[Tensor, Tensor]]:
+def _rows(text: Text, *, held_out: bool | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield inputs and residuals of the samples that are held out, of the others, or of all."""
     for batch in range(len(text.shapes)):
-        chosen = text.held_out(batch) if held_out else ~text.held_out(batch)
+        kept_back = text.held_out(batch)
+        chosen = torch.ones_like(kept_back) if held_out is None else kept_back == held_out
         if chosen.any():
             yield tuple(text.spill.get(name, batch)[chosen].flatten(0, -2) for name in (INPUTS, RESIDUALS))
 

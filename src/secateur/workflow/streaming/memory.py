@@ -98,12 +98,14 @@ class Work:
 
     def _refit(self, layer: int, gram: torch.dtype) -> int:
         widths = self.widths[layer]
-        fitted = (self.samples - self.samples // HELD_OUT_EVERY) * self.length
+        tokens = self.samples * self.length
+        fitted = tokens - self.samples // HELD_OUT_EVERY * self.length
         inputs = max(widths.attention_width, widths.channels)
         batch = MOST_BLOCKS_AT_ONCE * self.length * (inputs + widths.hidden) * 4 * 2
         return batch + max(
-            fit_bytes(fitted, width, widths.hidden, gram)
+            fit_bytes(count, width, widths.hidden, gram)
             for width in (widths.attention_width, widths.channels)
+            for count in (fitted, tokens)
         )
 
 

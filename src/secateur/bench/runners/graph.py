@@ -1,0 +1,55 @@
+"""A graph of a backbone alone, in ONNX Runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+
+from secateur.bench.inputs import random_tokens
+from secateur.bench.work import Work
+from secateur.bundle.onnx_options import session_options
+from secateur.core.errors import ConfigError, ExportError
+
+INPUT = "tokens"
+
+
+class Graph:
+    """A loaded graph and its input.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+    tokens : ndarray of float32, shape (1, tokens, hidden)
+    """
+
+    def __init__(self, session: onnxruntime.InferenceSession, tokens: np.ndarray) -> None:
+        self._session, self._feed = session, {INPUT: tokens}
+
+    def infer(self) -> None:
+        """Run once."""
+        self._session.run(None, self._feed)
+
+
+def load(work: Work) -> Graph:
+    """Open the graph.
+
+    Raises
+    ------
+    ConfigError
+        If its only input is not ``tokens``, of shape (batch, tokens, hidden).
+    ExportError
+        If ONNX Runtime cannot load it.
+    """
+    try:
+        session = onnxruntime.InferenceSession(
+            work.path, session_options(work.threads), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's error classes share no public base
+        raise ExportError(f"ONNX Runtime cannot load {work.path}: {error}") from error
+    inputs = {entry.name: entry.shape for entry in session.get_inputs()}
+    if list(inputs) != [INPUT] or len(inputs[INPUT]) != 3 or not isinstance(inputs[INPUT][2], int):
+        raise ConfigError(
+            f"{work.path} takes {inputs}; a graph is measured if it takes '{INPUT}' of shape (batch, tokens, "
+            "hidden) and nothing else. Give the bundle of a whole Diagnoser instead."
+        )
+    return Graph(session, random_tokens(work.tokens, inputs[INPUT][2]))

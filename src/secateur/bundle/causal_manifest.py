@@ -1,0 +1,141 @@
+"""The manifest of a bundle that holds a causal language model with a key/value cache."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from secateur.bundle.manifest import (
+    MODEL_FILE,
+    FileName,
+    FileRecord,
+    LayerRecord,
+    LineageRecord,
+    Part,
+    Precision,
+    QuantisationRecord,
+    Sha256,
+)
+
+CAUSAL_KIND = "causal-lm"
+CAUSAL_VERSIONS = (1,)
+
+DATA_FILE = "model.onnx.data"
+"""Weights that do not fit into the graph's own file."""
+
+
+class CausalParityRecord(Part):
+    """How far the graph is from the checkpoint, and how far it may be.
+
+    ``prefill_max_abs_diff`` and ``decode_max_abs_diff`` are the largest differences of a logit from those of
+    the checkpoint without a cache: over whole prompts, and token by token with the cache. ``agreement`` is
+    the share of predicted tokens for which both have the same most likely token. ``greedy_tokens`` tells how
+    many of ``greedy_of`` tokens of greedy generation came out as the checkpoint's own, before the first that
+    did not.
+    """
+
+    prefill_max_abs_diff: float = Field(ge=0)
+    decode_max_abs_diff: float = Field(ge=0)
+    tolerance: float = Field(gt=0)
+    agreement: float = Field(ge=0, le=1)
+    least_agreement: float = Field(ge=0, le=1)
+    greedy_tokens: int = Field(ge=0)
+    greedy_of: int = Field(ge=1)
+    greedy_required: bool
+    prompts: int = Field(ge=1)
+    tokens: int = Field(ge=1)
+
+    @property
+    def max_abs_diff(self) -> float:
+        """The larger of both differences."""
+        return max(self.prefill_max_abs_diff, self.decode_max_abs_diff)
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is within its tolerance."""
+        return (
+            self.max_abs_diff <= self.tolerance
+            and self.agreement >= self.least_agreement
+            and (not self.greedy_required or self.greedy_tokens == self.greedy_of)
+        )
+
+
+class TextMetricsRecord(Part):
+    """Perplexity of the bundle and of its checkpoint on the same windows of a text."""
+
+    text_sha256: Sha256
+    context: int = Field(ge=2)
+    predicted_tokens: int = Field(ge=1)
+    perplexity: float = Field(gt=0)
+    checkpoint_perplexity: float = Field(gt=0)
+
+
+class GoldenTokensRecord(Part):
+    """A prompt with the tokens that follow it, and the logits of some of the steps."""
+
+    file: FileName
+    prompt_tokens: int = Field(ge=1)
+    new_tokens: int = Field(ge=1)
+    tolerance: float = Field(gt=0)
+
+
+class CausalManifest(Part):
+    """A causal language model described.
+
+    Attributes
+    ----------
+    kind : str
+        Tells this manifest from that of a Diagnoser.
+    vocabulary : int
+        Tokens that the model knows.
+    context_length : int or None
+        Most tokens of prompt and answer together; None where the model sets no limit.
+    end_tokens : tuple of int
+        Tokens at which generation ends.
+    layers : tuple of LayerRecord
+        Remaining layers in order.
+    cache_heads : tuple of int
+        Second axis of the keys and values of each layer.
+    head_dim : int
+        Last axis of all keys and values.
+    parameters : int
+        Parameters of the model as deployed, tied ones once.
+    tokenizer_files : tuple of str
+        Files of the tokenizer among ``files``.
+    metrics : TextMetricsRecord or None
+        Measured if a text was given.
+    """
+
+    kind: Literal["causal-lm"] = CAUSAL_KIND
+    schema_version: Literal[1] = CAUSAL_VERSIONS[-1]
+    name: str
+    family: str
+    vocabulary: int = Field(ge=2)
+    context_length: int | None = Field(default=None, ge=2)
+    end_tokens: tuple[int, ...] = ()
+    layers: tuple[LayerRecord, ...] = Field(min_length=1)
+    cache_heads: tuple[int, ...] = Field(min_length=1)
+    head_dim: int = Field(ge=1)
+    parameters: int = Field(ge=1)
+    format: Literal["onnx"] = "onnx"
+    model_file: FileName = MODEL_FILE
+    precision: Precision = "float32"
+    quantisation: QuantisationRecord | None = None
+    tokenizer_files: tuple[FileName, ...] = ()
+    files: dict[FileName, FileRecord]
+    parity: CausalParityRecord
+    metrics: TextMetricsRecord | None = None
+    lineage: LineageRecord
+    golden: GoldenTokensRecord
+
+    @model_validator(mode="after")
+    def _files_are_listed_and_parity_holds(self) -> CausalManifest:
+        for name in (self.model_file, self.golden.file, *self.tokenizer_files):
+            if name not in self.files:
+                raise ValueError(f"files does not list {name}")
+        if len(self.cache_heads) != len(self.layers):
+            raise ValueError("cache_heads needs one entry a layer")
+        if not self.parity.holds:
+            raise ValueError("parity is worse than its own tolerance")
+        return self

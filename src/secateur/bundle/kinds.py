@@ -1,0 +1,35 @@
+"""The kinds of bundle: a Diagnoser, whose manifest names no kind, and a causal language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from secateur.bundle.causal_manifest import CAUSAL_KIND, CAUSAL_VERSIONS, CausalManifest
+from secateur.bundle.manifest import MANIFEST_FILE, Manifest, json_of, parse_as, parse_manifest
+from secateur.core.errors import CheckpointError
+
+
+def parse_any_manifest(content: bytes, place: Path) -> Manifest | CausalManifest:
+    """Check the content of a manifest file, whichever kind of bundle it describes.
+
+    Parameters
+    ----------
+    content : bytes
+        What the file holds.
+    place : Path
+        The bundle, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        If the kind is not known here, or as :func:`secateur.bundle.manifest.parse_manifest`.
+    """
+    value = json_of(content, place)
+    if not isinstance(value, dict) or "kind" not in value:
+        return parse_manifest(content, place)
+    if value["kind"] == CAUSAL_KIND:
+        return parse_as(CausalManifest, content, place, versions=CAUSAL_VERSIONS)
+    raise CheckpointError(
+        f"{place / MANIFEST_FILE} describes a bundle of the kind {value['kind']!r}; this release knows "
+        f"'{CAUSAL_KIND}' and Diagnosers. Update secateur on this device."
+    )

@@ -1,0 +1,159 @@
+"""A causal language model whose key/value cache goes in and out as plain tensors."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+
+from secateur.core.errors import ConfigError, ExportError
+from secateur.models.binding import BoundModel, bind
+from secateur.models.calls import is_causal_lm
+
+CAUSAL_SCOPE = "causal"
+"""Path of the language model inside :class:`Cached`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalModel:
+    """A causal language model that can be exported.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+        In evaluation mode, on the CPU, in float32.
+    bound : BoundModel
+        Its layers.
+    cache_heads : tuple of int
+        Heads of the keys and values that each layer keeps: its groups, but for families that keep them once
+        for each query head.
+    head_dim : int
+        Width of a key or value.
+    """
+
+    model: PreTrainedModel
+    bound: BoundModel
+    cache_heads: tuple[int, ...]
+    head_dim: int
+
+    @property
+    def context_length(self) -> int | None:
+        """Positions that the configuration allows; None where it sets no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens, as many as there are logits."""
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def layers_scope(self) -> str:
+        """Path of the list of layers inside :class:`Cached`."""
+        return f"{CAUSAL_SCOPE}.{self.bound.block_path(0).rpartition('.')[0]}"
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Tokens that end a generation, as the model was saved."""
+        settings = getattr(self.model, "generation_config", None) or self.model.config
+        found = settings.eos_token_id
+        return tuple(found) if isinstance(found, (list, tuple)) else () if found is None else (int(found),)
+
+    def empty_past(self, batch: int, tokens: int = 0) -> list[Tensor]:
+        """Return zeros of the shape of a cache: key and value of each layer."""
+        return [
+            torch.zeros(batch, heads, tokens, self.head_dim)
+            for heads in self.cache_heads
+            for _ in ("key", "value")
+        ]
+
+
+def causal_model(model: nn.Module) -> CausalModel:
+    """Check that a model predicts the next token from the past alone.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        As :func:`secateur.export.onnx.frozen_copy` gives it.
+
+    Raises
+    ------
+    ConfigError
+        If it is an encoder, an encoder and decoder, or a Diagnoser; the message names its class.
+    UnsupportedArchitecture
+        If its family is not known.
+    ExportError
+        If it keeps something else than a key and a value a layer.
+    """
+    name = type(model).__name__
+    if not isinstance(model, PreTrainedModel) or not is_causal_lm(model) or model.config.is_encoder_decoder:
+        raise ConfigError(
+            f"{name} predicts no next token from the past alone, so it cannot be exported as a causal "
+            "language model; give a decoder (a transformers class that ends in ForCausalLM or LMHeadModel)."
+        )
+    bound = bind(model)
+    shapes = _cache_shapes(model)
+    widths = {shape[3] for shape in shapes}
+    if len(shapes) != 2 * len(bound.layers) or len(widths) != 1 or shapes[::2] != shapes[1::2]:
+        raise ExportError(
+            f"{name} with {len(bound.layers)} layers keeps a cache of the shapes {shapes}; only keys and "
+            "values of one width, one of each a layer, can be exported."
+        )
+    return CausalModel(
+        model=model, bound=bound, cache_heads=tuple(shape[1] for shape in shapes[::2]), head_dim=widths.pop()
+    )
+
+
+def _cache_shapes(model: PreTrainedModel) -> list[tuple[int, ...]]:
+    """Shapes of what a model really keeps of one token."""
+    cache = DynamicCache()
+    with torch.no_grad():
+        model(input_ids=torch.zeros(1, 1, dtype=torch.int64), past_key_values=cache, use_cache=True)
+    return [tuple(tensor.shape) for tensor in _tensors(cache)]
+
+
+def _tensors(cache: DynamicCache) -> list[Tensor]:
+    return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+
+
+class Cached(nn.Module):
+    """The graph's forward: tokens and past in, logits and presents out.
+
+    Positions are counted from the attention mask, so that rows may be padded on the left.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.causal = model
+        self._takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return logits (batch, n, vocabulary), and key and value of each layer with the new tokens.
+
+        Parameters
+        ----------
+        input_ids : Tensor of int64, shape (batch, n)
+        attention_mask : Tensor of int64, shape (batch, past + n)
+            0 at padding.
+        past : list of Tensor
+            Key and value of each layer, shape (batch, groups, past, head_dim).
+        """
+        cache = DynamicCache()
+        for layer, (key, value) in enumerate(zip(past[::2], past[1::2], strict=True)):
+            cache.update(key, value, layer)
+        more = {}
+        if self._takes_positions:
+            counted = (attention_mask.cumsum(-1) - 1).clamp_min(0)
+            more["position_ids"] = counted[:, -input_ids.shape[1] :]
+        out = self.causal(
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **more
+        )
+        return out.logits, _tensors(cache)

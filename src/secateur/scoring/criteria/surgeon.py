@@ -1,0 +1,113 @@
+"""Optimal brain surgeon on closed units: what a unit costs after the others have made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from secateur.core.errors import ConfigError
+from secateur.core.progress import progress
+from secateur.core.seeds import derive
+from secateur.models.binding import BoundLayer, BoundModel
+from secateur.models.calls import Batch, rows
+from secateur.scoring.calibration import frozen
+from secateur.scoring.elimination import elimination_costs
+from secateur.scoring.gates import output_gradients
+from secateur.scoring.objective import scoring_loss
+from secateur.scoring.precision import scoring_autocast
+from secateur.scoring.scores import CRITERIA, SCORED_KINDS, ScoredKind, Scores
+from secateur.structure.spec import OUTPUT_ROLE, WidthKind
+
+
+@CRITERIA.register("surgeon")
+class Surgeon:
+    """Increase in loss when a unit is taken out and the units that stay are re-fitted to stand in for it.
+
+    The loss behind an output projection ``y = W z`` is taken to second order in y. With the covariance A of
+    its inputs over tokens and the second moment G of the gradient dL/dy, a change D of the weight costs
+    ``tr(G D A D^T) / 2`` a token (Kronecker-factored curvature). What it costs to take out the columns of a
+    unit with the best change of all others :func:`~secateur.scoring.elimination.elimination_costs` tells.
+    Units leave one after the other; the score of a unit is the highest cost met up to its turn, so that a
+    unit which another one can stand in for is cheap only as long as that one stays.
+
+    Comparable over groups, channels and layers. It holds a square matrix as wide as the input of each
+    projection.
+
+    References
+    ----------
+    Hassibi and Stork, "Second order derivatives for network pruning: Optimal Brain Surgeon", NeurIPS 1992;
+    Martens and Grosse, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", ICML 2015.
+    """
+
+    needs: ClassVar = "gradients"
+
+    def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
+        """Score every unit; the numbers are mean loss a sample, and do not depend on the batch size."""
+        found: dict[tuple[WidthKind, int], _Curvature] = {}
+        present: list[Tensor | None] = [None]
+
+        def visit(kind: WidthKind, position: int, z: Tensor, gradient: Tensor) -> None:
+            place = found.setdefault((kind, position), _Curvature())
+            place.add(z.flatten(0, -2), gradient.flatten(0, -2), present[0])
+
+        samples = 0
+        with frozen(model), output_gradients(bound, visit), torch.enable_grad():
+            for number, batch in enumerate(batches):
+                mask = batch.get("attention_mask")
+                present[0] = None if mask is None else mask.flatten().bool()
+                with scoring_autocast(batch, next(model.parameters()).device):
+                    loss = scoring_loss(model, batch, seed=derive(seed, "directions", number))
+                loss.backward()
+                samples += rows(batch)
+        if samples == 0:
+            raise ConfigError("the surgeon was given no calibration sample; give at least one.")
+        layers = bound.layers
+        with progress("weighing units", len(SCORED_KINDS) * len(layers)) as bar:
+
+            def costs(kind: ScoredKind, position: int) -> np.ndarray:
+                source: WidthKind = "group" if kind == "head" else kind
+                bar.advance()
+                return _costs(layers[position], kind, found.get((source, position)), samples)
+
+            return Scores.gathered(costs, len(layers), comparable=True)
+
+
+@dataclass(kw_only=True)
+class _Curvature:
+    """Sums over tokens at one output projection."""
+
+    tokens: int = 0
+    inputs: Tensor = field(default_factory=lambda: torch.zeros(()))
+    mean: Tensor = field(default_factory=lambda: torch.zeros(()))
+    gradients: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def add(self, z: Tensor, gradient: Tensor, present: Tensor | None) -> None:
+        """Add tokens (tokens, features); those that are padding have no part."""
+        if present is not None:
+            z, gradient = z[present], gradient[present]
+        z, gradient = z.float(), gradient.float()
+        with torch.autocast(z.device.type, enabled=False):
+            self.inputs = self.inputs + (z.T @ z).cpu()
+            self.gradients = self.gradients + (gradient.T @ gradient).cpu()
+        self.mean = self.mean + z.sum(dim=0).cpu()
+        self.tokens += len(z)
+
+
+@torch.no_grad()
+def _costs(layer: BoundLayer, kind: ScoredKind, curvature: _Curvature | None, samples: int) -> np.ndarray:
+    n_units = layer.units(kind)
+    if not n_units or curvature is None:
+        return np.zeros(n_units)
+    projection = layer.projection(OUTPUT_ROLE["group" if kind == "head" else kind])
+    weight = layer.role_weight(projection.spec.roles[0]).detach().double().cpu()
+    covariance, tokens = curvature.inputs.double() / curvature.tokens, curvature.tokens
+    if projection.module.bias is not None:
+        mean = curvature.mean.double() / tokens
+        covariance = covariance - torch.outer(mean, mean)
+    costs = elimination_costs(covariance, curvature.gradients.double() / samples, weight, n_units)
+    return costs.numpy()

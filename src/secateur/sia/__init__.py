@@ -1,0 +1,1 @@
+"""The structural independence assumption: stated, measured, and judged before anything is cut."""

@@ -1,0 +1,1 @@
+"""How a model behaves when units are taken out, measured on calibration data."""

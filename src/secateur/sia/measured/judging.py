@@ -1,0 +1,143 @@
+"""What one pass says of each calibration sample: its loss, its distance to the dense answer, its score."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from secateur.core.errors import ConfigError
+from secateur.models.calls import Batch, run
+from secateur.scoring.calibration import labels_of, logits_of
+from secateur.scoring.objective import predicts_tokens
+from secateur.sia.measured.measurement import ScoreName, Task
+
+LOSS, DIVERGENCE, SCORE = range(3)
+"""Rows of what a judge returns."""
+
+
+class Judge(Protocol):
+    """Reads per-sample figures off a model.
+
+    Attributes
+    ----------
+    task : Task
+    score_name : ScoreName
+    """
+
+    task: Task
+    score_name: ScoreName
+
+    def remember(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Run the dense model on the next batch, keep its answer, and return its figures."""
+
+    def judge(self, model: nn.Module, number: int, batch: Batch) -> Tensor:
+        """Run a model on batch ``number`` and return float64 (3, samples): loss, distance, score."""
+
+
+class ByLogits:
+    """Cross-entropy, KL from the dense model and correctness, for windows or blocks of tokens.
+
+    A sample is a window, or a block of which every token but the first is predicted; then the figures are
+    means over its tokens, padding left out. A window without a label (-1) is judged by the dense model's
+    answer. The dense answer is kept: 4 bytes a token and entry of the vocabulary.
+
+    Parameters
+    ----------
+    task : {"classification", "language"}
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.score_name: ScoreName = "accuracy" if task == "classification" else "perplexity_ratio"
+        self._precision = torch.float64 if task == "classification" else torch.float32
+        self._dense: list[Tensor] = []
+
+    def remember(self, model: nn.Module, batch: Batch) -> Tensor:
+        """See :class:`Judge`."""
+        answer = logits_of(model, batch).to(self._precision).log_softmax(dim=-1)
+        self._dense.append(answer)
+        return self._figures(answer, answer, batch)
+
+    def judge(self, model: nn.Module, number: int, batch: Batch) -> Tensor:
+        """See :class:`Judge`."""
+        answer = logits_of(model, batch).to(self._precision).log_softmax(dim=-1)
+        return self._figures(answer, self._dense[number], batch)
+
+    def _figures(self, answer: Tensor, dense: Tensor, batch: Batch) -> Tensor:
+        labels = labels_of(batch).to(answer.device)
+        labels = torch.where(labels < 0, dense.argmax(dim=-1), labels)
+        loss = functional.nll_loss(answer, labels, reduction="none")
+        distance = functional.kl_div(answer, dense, reduction="none", log_target=True).sum(dim=-1)
+        right = (answer.argmax(dim=-1) == labels).to(loss.dtype)
+        return _means_of_samples(torch.stack([loss, distance, right]), batch).double().cpu()
+
+
+def _means_of_samples(figures: Tensor, batch: Batch) -> Tensor:
+    """Average (3, predictions) over the predictions of each sample."""
+    if "waveform" in batch:
+        return figures
+    tokens = batch["input_ids"]
+    figures = figures.unflatten(-1, (len(tokens), -1))
+    mask = batch.get("attention_mask", torch.ones_like(tokens))[:, 1:].to(figures)
+    return (figures * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
+
+
+class ByEmbedding:
+    """Change of the mean-pooled embedding, for an encoder without a task.
+
+    The distance is half the squared change over the variance of the dense embeddings over all samples: were
+    embeddings Gaussian with that isotropic variance, it would be the KL between the two, up to the factor of
+    their dimension. The score is the cosine between both embeddings. There is no loss (NaN).
+    """
+
+    task: ClassVar[Task] = "embedding"
+    score_name: ClassVar[ScoreName] = "cosine"
+
+    def __init__(self) -> None:
+        self._dense: list[Tensor] = []
+
+    def remember(self, model: nn.Module, batch: Batch) -> Tensor:
+        """See :class:`Judge`."""
+        self._dense.append(pooled(model, batch))
+        figures = torch.zeros(3, len(self._dense[-1]), dtype=torch.float64)
+        figures[LOSS], figures[SCORE] = torch.nan, 1.0
+        return figures
+
+    def judge(self, model: nn.Module, number: int, batch: Batch) -> Tensor:
+        """See :class:`Judge`."""
+        dense, answer = self._dense[number], pooled(model, batch)
+        distance = 0.5 * (answer - dense).square().sum(dim=-1) / self._variance
+        cosine = functional.cosine_similarity(answer, dense, dim=-1)
+        return torch.stack([torch.full_like(cosine, torch.nan), distance, cosine]).cpu()
+
+    @property
+    def _variance(self) -> Tensor:
+        return torch.cat(self._dense).var(dim=0, correction=0).sum()
+
+
+def pooled(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the mean of the last hidden states over the tokens that are no padding, float64 (B, H)."""
+    states = run(model.base_model, batch).last_hidden_state.double()
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states)[..., None]
+    return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def judge_for(model: nn.Module, batch: Batch) -> Judge:
+    """Return the judge of a model's task.
+
+    Raises
+    ------
+    ConfigError
+        If the batch holds neither windows nor tokens.
+    """
+    if "waveform" in batch:
+        return ByLogits("classification")
+    if "input_ids" not in batch:
+        raise ConfigError(
+            f"a calibration batch holds {', '.join(sorted(batch))}; needed are windows (waveform, "
+            "shaft_rate_hz, fault_orders, label) or tokens (input_ids, attention_mask where padded)."
+        )
+    return ByLogits("language") if predicts_tokens(model) else ByEmbedding()

@@ -1,0 +1,368 @@
+"""The verdict of the check: which granularity can be cut by importance, in which units, by which criterion.
+
+A granularity has the definition that comes to mind first (a layer, a query head, a row of an FFN matrix) and
+the closed units in which it is cut. Where the first is closed, the verdict is ``reliable``; where it is not,
+``reliable with closed units``; and ``unreliable`` where the measured figures of the closed units lie beyond a
+limit. A figure fails only when its whole interval lies beyond: what a small sample leaves open is called
+open. Where the removal of a good part of the units costs next to nothing, figures are idle: no order can be
+wrong that matters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from secateur.sia.components import Component
+from secateur.sia.measured.measurement import Estimate, GapPoint, Measured, Objective
+from secateur.sia.prediction import Prediction, Trial, curve_of, predict, removed_share, together
+from secateur.sia.structural import Structure
+from secateur.sia.thresholds import Figure, Limit, Thresholds, thresholds
+from secateur.structure.shape import ModelShape
+
+Verdict = Literal["reliable", "reliable with closed units", "unreliable"]
+Granularity = Literal["layers", "heads", "channels"]
+Outcome = Literal["holds", "open", "fails", "idle"]
+
+WITHOUT_KNOWLEDGE = "random"
+"""The criterion that is never recommended; it is measured for comparison."""
+
+EXACT = "removal"
+"""The exact loss of single removal, by which layers are chosen: there are few of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One figure held against its limit.
+
+    Attributes
+    ----------
+    figure : {"additivity_gap", "interaction", "rank_stability", "fidelity"}
+    component : Component
+        Of which units.
+    value : Estimate
+    limit : Limit
+    outcome : {"holds", "open", "fails", "idle"}
+        ``open`` where the interval has the limit in it, ``idle`` where nothing is at stake.
+    """
+
+    figure: Figure
+    component: Component
+    value: Estimate
+    limit: Limit
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class GranularityVerdict:
+    """The verdict on one granularity.
+
+    Attributes
+    ----------
+    granularity : {"layers", "heads", "channels"}
+    verdict : {"reliable", "reliable with closed units", "unreliable"}
+    definition : Component
+        What comes to mind first as its unit.
+    units : Component
+        Closed units in which to cut it.
+    basis : {"structure", "measured"}
+        Whether figures were there to decide.
+    criterion : str or None
+        Of the highest fidelity, ``"removal"`` for layers; None where nothing was measured.
+    checks : tuple of Check
+    predicted : Prediction or None
+        Cost at the asked ratio if this granularity alone gives the asked share of its closed units.
+    predicted_apart : Prediction or None
+        The same for its definition, every matrix cut by itself; None where that is the closed cut.
+    """
+
+    granularity: Granularity
+    verdict: Verdict
+    definition: Component
+    units: Component
+    basis: Literal["structure", "measured"]
+    criterion: str | None
+    checks: tuple[Check, ...]
+    predicted: Prediction | None
+    predicted_apart: Prediction | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether no figure is open."""
+        return all(check.outcome != "open" for check in self.checks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVerdict:
+    """The verdict on a model.
+
+    Attributes
+    ----------
+    granularities : tuple of GranularityVerdict
+        Layers, heads, channels.
+    ratio : float or None
+        Asked for.
+    share : float or None
+        Part of the blocks' parameters that it takes away; None where the blocks do not suffice.
+    criterion : str or None
+        Recommended for heads and channels together.
+    predicted, predicted_apart : Prediction or None
+        Cost at the ratio before recovery, heads and channels cut together: in closed units, and by the
+        definitions that come to mind first.
+    predicted_by : {"trial", "curves"} or None
+        Measured on a trial cut; or the costs of heads and of channels added, each cut by the same share.
+    thresholds : Thresholds
+    """
+
+    granularities: tuple[GranularityVerdict, ...]
+    ratio: float | None
+    share: float | None
+    criterion: str | None
+    predicted: Prediction | None
+    predicted_apart: Prediction | None
+    predicted_by: Literal["trial", "curves"] | None
+    thresholds: Thresholds
+
+    @property
+    def unreliable(self) -> tuple[GranularityVerdict, ...]:
+        """Granularities of which the verdict is ``unreliable``."""
+        return tuple(entry for entry in self.granularities if entry.verdict == "unreliable")
+
+
+def judge(
+    structure: Structure,
+    measured: Measured | None,
+    *,
+    shape: ModelShape,
+    ratio: float | None,
+    default_criterion: str,
+    chance: float = 0.0,
+    trial: Trial | None = None,
+    limits: Thresholds | None = None,
+) -> ModelVerdict:
+    """Come to a verdict.
+
+    Parameters
+    ----------
+    structure : Structure
+        The structural part.
+    measured : Measured or None
+        The measured part, where there is one.
+    shape : ModelShape
+        The dense model.
+    ratio : float or None
+        Dense over remaining parameters, for the prediction.
+    default_criterion : str
+        Recommended unless another is better beyond its interval.
+    chance : float
+        Accuracy of guessing, for a classifier.
+    trial : Trial, optional
+        A trial cut to the ratio.
+    limits : Thresholds, optional
+        Default: the shipped ones.
+    """
+    limits = limits or thresholds()
+    share = None if ratio is None else removed_share(structure.family, shape, ratio)
+    criterion = None if measured is None else recommended_criterion(measured, default_criterion)
+    found = tuple(
+        _granularity(name, definition, structure, measured, share, limits, default_criterion)
+        for name, definition in _definitions(structure)
+    )
+    closed, apart = (trial.closed, trial.apart) if trial is not None else _from_curves(found, chance)
+    return ModelVerdict(
+        granularities=found,
+        ratio=ratio,
+        share=share,
+        criterion=criterion,
+        predicted=closed,
+        predicted_apart=apart,
+        predicted_by=None if closed is None else "curves" if trial is None else "trial",
+        thresholds=limits,
+    )
+
+
+def _from_curves(
+    granularities: Sequence[GranularityVerdict], chance: float
+) -> tuple[Prediction | None, Prediction | None]:
+    inner = [entry for entry in granularities if entry.granularity != "layers"]
+    closed = _summed([entry.predicted for entry in inner], chance)
+    if not any(entry.predicted_apart for entry in inner):
+        return closed, None
+    return closed, _summed([entry.predicted_apart or entry.predicted for entry in inner], chance)
+
+
+def recommended_criterion(
+    measured: Measured, default: str, *, components: Sequence[Component] = ("group", "channel")
+) -> str | None:
+    """Return the criterion of the highest fidelity, averaged over components.
+
+    The default stays where the best one lies inside its interval: a difference that the sample does not show
+    is none. None where no fidelity was measured.
+    """
+    values: dict[str, list[Estimate]] = {}
+    for entry in measured.fidelity:
+        if (
+            entry.component in components
+            and entry.objective == _objective(measured)
+            and entry.criterion != WITHOUT_KNOWLEDGE
+            and not math.isnan(entry.value.value)
+        ):
+            values.setdefault(entry.criterion, []).append(entry.value)
+    if not values:
+        return None
+    means = {name: float(np.mean([entry.value for entry in found])) for name, found in values.items()}
+    best = max(means, key=lambda name: (means[name], name == default))
+    if default in values and means[best] <= np.mean([entry.high for entry in values[default]]):
+        return default
+    return best
+
+
+def _objective(measured: Measured) -> Objective:
+    return "divergence" if measured.task == "embedding" else "loss"
+
+
+def _definitions(structure: Structure) -> list[tuple[Granularity, Component]]:
+    """Each granularity with the definition that comes to mind first.
+
+    In a plain FFN the choice of one matrix is the choice of a channel: a row of ``up`` is taken over by
+    ``down``, with which nothing competes.
+    """
+    heads = any(entry.component == "head" for entry in structure.definitions)
+    return [
+        ("layers", "layer"),
+        ("heads", "head" if heads else "group"),
+        ("channels", "matrix" if structure.gated else "channel"),
+    ]
+
+
+def _granularity(
+    granularity: Granularity,
+    definition: Component,
+    structure: Structure,
+    measured: Measured | None,
+    share: float | None,
+    limits: Thresholds,
+    default_criterion: str,
+) -> GranularityVerdict:
+    entry = structure.definition(definition)
+    units = entry.closed_form
+    checks: tuple[Check, ...] = ()
+    criterion = predicted = apart = None
+    if measured is not None:
+        criterion = (
+            EXACT
+            if units == "layer"
+            else recommended_criterion(measured, default_criterion, components=(units,))
+        )
+        ranked = structure.definition(units).parts >= limits.fewest_units
+        checks = tuple(_checks(measured, units, criterion, limits, ranked=ranked))
+        predicted = _predicted(measured, units, "closed", criterion, share)
+        if not entry.holds:
+            apart = _predicted(measured, definition, "apart", criterion, share)
+    verdict: Verdict = "reliable" if entry.holds else "reliable with closed units"
+    if any(check.outcome == "fails" for check in checks):
+        verdict = "unreliable"
+    return GranularityVerdict(
+        granularity=granularity,
+        verdict=verdict,
+        definition=definition,
+        units=units,
+        basis="measured" if checks else "structure",
+        criterion=criterion,
+        checks=checks,
+        predicted=predicted,
+        predicted_apart=apart,
+    )
+
+
+def _predicted(
+    measured: Measured, component: Component, treatment: str, criterion: str | None, share: float | None
+) -> Prediction | None:
+    curve = curve_of(measured, component, treatment=treatment, criterion=criterion)
+    return None if curve is None or share is None else predict(curve, share, n_samples=measured.n_samples)
+
+
+def _summed(predictions: Sequence[Prediction | None], chance: float) -> Prediction | None:
+    known = [entry for entry in predictions if entry is not None]
+    return together(known, chance=chance) if len(known) == len(predictions) and known else None
+
+
+def _checks(
+    measured: Measured, component: Component, criterion: str | None, limits: Thresholds, *, ranked: bool
+) -> list[Check]:
+    subset = _subset(measured, component, limits.at_fraction)
+    figures: dict[Figure, Estimate | None] = {
+        "additivity_gap": None if subset is None else subset.gap,
+        "interaction": _interaction(measured, component),
+        "rank_stability": _stability(measured, component, criterion) if ranked else None,
+        "fidelity": _fidelity(measured, component, criterion) if ranked else None,
+    }
+    idle = subset is not None and max(subset.joint.high, subset.summed.high) < limits.negligible
+    return [
+        Check(
+            figure=name,
+            component=component,
+            value=value,
+            limit=limits.limits[name],
+            outcome="idle" if idle else _outcome(value, limits.limits[name]),
+        )
+        for name, value in figures.items()
+        if value is not None and not math.isnan(value.value)
+    ]
+
+
+def _outcome(value: Estimate, limit: Limit) -> Outcome:
+    ends = [limit.keeps(end) for end in (value.low, value.high) if not math.isnan(end)]
+    if ends and all(ends):
+        return "holds"
+    return "open" if not ends or any(ends) else "fails"
+
+
+def _subset(measured: Measured, component: Component, at_fraction: float) -> GapPoint | None:
+    """The largest measured subset up to the fraction; the smallest where all are larger."""
+    known = [
+        point
+        for curve in measured.additivity
+        if curve.component == component and curve.objective == _objective(measured)
+        for point in curve.points
+        if not math.isnan(point.gap.value)
+    ]
+    small = [point for point in known if point.fraction <= at_fraction]
+    return small[-1] if small else next(iter(known), None)
+
+
+def _interaction(measured: Measured, component: Component) -> Estimate | None:
+    place = "across" if component == "layer" else "within"
+    for entry in measured.interactions:
+        if (entry.component, entry.objective, entry.place) == (component, _objective(measured), place):
+            return entry.normalised
+    return None
+
+
+def _stability(measured: Measured, component: Component, criterion: str | None) -> Estimate | None:
+    """As a part of the noise ceiling, where there is one."""
+    for entry in measured.rank_stability:
+        if (entry.component, entry.criterion) == (component, criterion):
+            ceiling = entry.noise_ceiling.value
+            if math.isnan(ceiling) or ceiling <= 0:
+                return entry.value
+            halves = entry.across_halves
+            return Estimate(
+                value=halves.value / ceiling, low=halves.low / ceiling, high=halves.high / ceiling
+            )
+    return None
+
+
+def _fidelity(measured: Measured, component: Component, criterion: str | None) -> Estimate | None:
+    for entry in measured.fidelity:
+        if (entry.component, entry.criterion, entry.objective) == (
+            component,
+            criterion,
+            _objective(measured),
+        ):
+            return entry.value
+    return None

@@ -1,0 +1,54 @@
+"""A folder for results that go on where a stopped command ended: its settings stand in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from secateur.core.errors import ConfigError
+from secateur.core.provenance import provenance
+from secateur.core.records import read_json, write_json
+
+RUN = "run.json"
+
+
+def claim(out: Path, settings: dict[str, Any], *, seed: int) -> None:
+    """Write the settings into ``out``, or check that they are those of the run in it.
+
+    Parameters
+    ----------
+    out : Path
+        New, empty, or the folder of a run with the same settings.
+    settings : dict
+        JSON values that decide the outcome.
+    seed : int
+        For the provenance.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` holds something else, or a run with other settings, which the message names.
+    """
+    if not (out / RUN).exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
+        write_json(out / RUN, {"settings": settings, **provenance(seed=seed)})
+        return
+    theirs = read_json(out / RUN)["settings"]
+    if theirs != settings:
+        differing = ", ".join(differences(theirs, settings))
+        raise ConfigError(
+            f"{out} holds a run with other settings ({differing}); choose another --out, or repeat its "
+            "command."
+        )
+
+
+def differences(theirs: Any, mine: Any, name: str = "") -> list[str]:
+    """Name every value in which two trees of settings differ."""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        return [
+            difference
+            for key in sorted({*theirs, *mine})
+            for difference in differences(theirs.get(key), mine.get(key), f"{name}.{key}".lstrip("."))
+        ]
+    return [] if theirs == mine else [f"{name}: {theirs} there, {mine} asked for"]

@@ -1,0 +1,64 @@
+"""What an export is asked for, whichever the model and the format."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from secateur.core.errors import ConfigError
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """One export.
+
+    Attributes
+    ----------
+    source : str
+        Checkpoint folder; for a language model also a ``transformers`` folder, a GGUF file, or a hub id.
+    folder : Path
+        Where to.
+    precision : {"fp32", "fp16", "int8"}
+        Of the weights.
+    quantise : {"dynamic", "static"}, optional
+        With int8 for a Diagnoser: where ranges of activations come from.
+    data, split : str, optional
+        Recordings and split for a Diagnoser other than those of its training.
+    text : Path, optional
+        Text on which a language model is judged.
+    """
+
+    source: str
+    folder: Path
+    precision: Precision = "fp32"
+    quantise: Literal["dynamic", "static"] | None = None
+    data: str | None = None
+    split: str | None = None
+    text: Path | None = None
+
+    def require_only(self, used: Collection[str], what: str) -> None:
+        """Refuse options that this export has no use for.
+
+        Parameters
+        ----------
+        used : collection of str
+            Names among ``quantise``, ``data``, ``split`` and ``text``.
+        what : str
+            The export, for the message.
+
+        Raises
+        ------
+        ConfigError
+            Naming the options.
+        """
+        wrong = [
+            f"--{name}"
+            for name in ("data", "split", "text", "quantise")
+            if getattr(self, name) is not None and name not in used
+        ]
+        if wrong:
+            raise ConfigError(f"{', '.join(wrong)}: not for {what}; leave out.")

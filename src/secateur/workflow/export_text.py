@@ -1,0 +1,232 @@
+"""The step from a causal language model to a bundle or a GGUF file, judged on a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from secateur.bundle.causal_manifest import TextMetricsRecord
+from secateur.bundle.causal_session import CausalSession
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.files import sha256_of
+from secateur.core.progress import console
+from secateur.core.provenance import provenance
+from secateur.core.seeds import generator
+from secateur.export.bundle import ExportPrecision
+from secateur.export.causal_bundle import CausalBundleInfo, write_causal_bundle
+from secateur.export.causal_parity import NEW_TOKENS
+from secateur.export.gguf_export import GgufInfo, export_gguf
+from secateur.export.gguf_file import GgufPrecision, require_gguf
+from secateur.models import checkpoint
+from secateur.models.pretrained import open_pretrained
+from secateur.models.text import TokenSource
+from secateur.structure.plan import PruningPlan
+from secateur.training.perplexity import Perplexity, perplexity
+from secateur.workflow.export_request import ExportRequest
+
+PROMPTS = 4
+PROMPT_TOKENS = 16
+CONTEXT = 512
+JUDGED_TOKENS = 4096
+"""Tokens of the text on which checkpoint and bundle are compared, at most."""
+
+_BUNDLE_PRECISIONS: dict[str, ExportPrecision] = {"fp32": "float32", "int8": "int8"}
+_GGUF_PRECISIONS: dict[str, GgufPrecision] = {"fp32": "f32", "fp16": "f16", "int8": "q8_0"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModel:
+    """A language model to be exported.
+
+    Attributes
+    ----------
+    name : str
+        Last part of where it was opened.
+    model : PreTrainedModel
+    tokenizer : PreTrainedTokenizerBase or None
+    plan : PruningPlan or None
+        What was kept of the dense model, for a checkpoint of ours.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    plan: PruningPlan | None
+
+
+def open_text_model(source: str) -> TextModel:
+    """Open a checkpoint of ours, a ``transformers`` folder, a GGUF file, or a name on the hub.
+
+    Raises
+    ------
+    SecateurError
+        See :func:`secateur.models.pretrained.open_pretrained`.
+    """
+    opened, folder = open_pretrained(source), Path(source)
+    ours = checkpoint.kind_of(folder) is not None
+    return TextModel(
+        name=folder.resolve().name if folder.exists() else folder.name,
+        model=opened.model,
+        tokenizer=opened.tokenizer,
+        plan=checkpoint.describe(folder).plan if ours else None,
+    )
+
+
+def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
+    """Write the ONNX bundle of a causal language model, its parity proved on prompts.
+
+    With a text, prompts are taken from it, and the perplexity of checkpoint and bundle is measured on its
+    first 4,096 tokens, in windows of 512. Without, prompts are random tokens.
+
+    Raises
+    ------
+    ConfigError
+        If the model is no decoder, an option is not for it, or int8 is asked for without a text.
+    DataError
+        If the text is missing, empty, not UTF-8 or too short.
+    ExportError
+        As :func:`secateur.export.causal_bundle.write_causal_bundle`.
+    """
+    request.require_only({"text", "quantise"}, "a causal language model")
+    if request.quantise == "static":
+        raise ConfigError(
+            "--quantise static: not for a causal language model; leave it out for 8-bit weights in blocks, or "
+            "choose dynamic."
+        )
+    if request.precision == "int8" and request.text is None:
+        raise ConfigError("a language model in int8 is judged on a text; add --text FILE.")
+    opened = open_text_model(request.source)
+    tokens = None if request.text is None else _tokens(opened, request.text)
+    new_tokens, prompts = _prompts(opened.model, tokens)
+    return write_causal_bundle(
+        opened.model,
+        prompts,
+        request.folder,
+        name=opened.name,
+        plan=opened.plan,
+        tokenizer=opened.tokenizer,
+        metrics=None if tokens is None else _Judge(opened.model, request.text, tokens),
+        lineage=_lineage(),
+        precision=_BUNDLE_PRECISIONS[request.precision],
+        scheme=request.quantise or "weights",
+        new_tokens=new_tokens,
+    )
+
+
+def export_gguf_folder(request: ExportRequest) -> GgufInfo:
+    """Write a Llama-like model as GGUF for llama.cpp, which runs it where it is installed.
+
+    With a text, the prompts on which llama.cpp is compared with the checkpoint are taken from it; without,
+    they are random tokens.
+
+    Raises
+    ------
+    ConfigError
+        If the model is no decoder, an option is not for it, or the package ``gguf`` is missing.
+    DataError
+        If the text is missing, empty, not UTF-8 or too short.
+    ExportError
+        As :func:`secateur.export.gguf_export.export_gguf`.
+    """
+    request.require_only({"text"}, "a GGUF file")
+    require_gguf()
+    opened = open_text_model(request.source)
+    tokens = None if request.text is None else _tokens(opened, request.text)
+    new_tokens, prompts = _prompts(opened.model, tokens)
+    return export_gguf(
+        opened.model,
+        prompts,
+        request.folder,
+        name=opened.name,
+        tokenizer=opened.tokenizer,
+        lineage=_lineage(),
+        precision=_GGUF_PRECISIONS[request.precision],
+        new_tokens=new_tokens,
+    )
+
+
+def _lineage() -> dict[str, Any]:
+    origin = provenance()
+    return {"seed": 0, **{key: origin[key] for key in ("command", "time_utc", "versions")}}
+
+
+def _tokens(opened: TextModel, text: Path) -> list[int]:
+    if opened.tokenizer is None:
+        raise ConfigError(
+            f"{opened.name} has no tokenizer to read the text with; put its files into the folder, or leave "
+            "--text out."
+        )
+    source = TokenSource(path=text, tokenizer=opened.tokenizer)
+    found = list(islice(chain.from_iterable(source.pieces()), JUDGED_TOKENS))
+    if len(found) < PROMPTS * PROMPT_TOKENS:
+        raise DataError(f"{text} has {len(found)} tokens; give at least {PROMPTS * PROMPT_TOKENS}.")
+    return found
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+
+def _prompts(model: PreTrainedModel, tokens: list[int] | None) -> tuple[int, list[list[int]]]:
+    """New tokens to compare, and prompts of unlike lengths."""
+    positions = _positions(model) or PROMPT_TOKENS + NEW_TOKENS
+    longest = min(PROMPT_TOKENS, positions // 2)
+    new_tokens = min(NEW_TOKENS, positions - longest)
+    if tokens is None:
+        vocabulary = model.get_input_embeddings().weight.shape[0]
+        drawn = generator(0, "causal prompts").integers(0, vocabulary, size=PROMPTS * longest)
+        tokens = drawn.tolist()
+    starts = np.linspace(0, len(tokens) - longest, PROMPTS).astype(int).tolist()
+    return new_tokens, [tokens[start : start + max(1, longest - row)] for row, start in enumerate(starts)]
+
+
+class _Judge:
+    """Perplexity of checkpoint and bundle on the same windows."""
+
+    def __init__(self, model: PreTrainedModel, text: Path, tokens: list[int]) -> None:
+        self._model, self._text, self._tokens = model, text, tokens
+
+    def __call__(self, session: CausalSession) -> TextMetricsRecord:
+        context = min(CONTEXT, _positions(self._model) or CONTEXT)
+        console.print("judging the checkpoint")
+        dense = perplexity(self._model, self._tokens, context=context)
+        console.print("judging the bundle")
+        found: Perplexity = perplexity(
+            BundledForCausalLM(session, self._model.config), self._tokens, context=context
+        )
+        return TextMetricsRecord(
+            text_sha256=sha256_of(self._text),
+            context=context,
+            predicted_tokens=found.tokens,
+            perplexity=found.value,
+            checkpoint_perplexity=dense.value,
+        )
+
+
+class BundledForCausalLM(nn.Module):
+    """A session judged like any other causal language model.
+
+    Parameters
+    ----------
+    session : CausalSession
+    config : PreTrainedConfig
+        Of the checkpoint.
+    """
+
+    def __init__(self, session: CausalSession, config: Any) -> None:
+        super().__init__()
+        self.config, self._session = config, session
+        self.place = nn.Parameter(torch.zeros(0), requires_grad=False)
+
+    def forward(self, input_ids: Tensor, **_cache: Any) -> SimpleNamespace:
+        """Return ``logits`` of whole windows, (batch, tokens, vocabulary)."""
+        logits, _ = self._session.read(input_ids.numpy(), self._session.start(len(input_ids)))
+        return SimpleNamespace(logits=torch.from_numpy(logits))

@@ -1,0 +1,168 @@
+"""Known answers: D is a set function whose gap and interaction can be worked out by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from secateur.sia.measured.additivity import Additivity, subset_sizes
+from secateur.sia.measured.bootstrap import resampling_weights
+from secateur.sia.measured.interactions import Interactions
+from secateur.sia.measured.pool import UnitPool, shares
+from secateur.sia.measured.quantities import Calibration
+from secateur.structure.units import units
+
+SAMPLES = 12
+
+
+def worth(unit) -> float:
+    return 1.0 + unit.layer + 0.1 * unit.index
+
+
+def additive(chosen) -> np.ndarray:
+    return np.array([sum(map(worth, chosen)) * (1 + 0.1 * sample) for sample in range(SAMPLES)])
+
+
+def quadratic(chosen) -> np.ndarray:
+    """D(S) = (sum of worths)^2, so I(i, j) = 2 worth(i) worth(j)."""
+    return np.full(SAMPLES, sum(map(worth, chosen)) ** 2)
+
+
+def in_layers_only(chosen) -> np.ndarray:
+    """Layers add up; inside a layer the second unit costs nothing more: I = -1 within, 0 across."""
+    return np.full(SAMPLES, float(len({unit.layer for unit in chosen})))
+
+
+@pytest.fixture
+def measured(set_function):
+    def make(cost, component="group", measured_units=None):
+        evaluator = set_function(cost, SAMPLES)
+        calibration = Calibration(
+            evaluator=evaluator,
+            scores=SimpleNamespace(),
+            weights=resampling_weights(SAMPLES, seed=0, name="samples"),
+            seed=0,
+        )
+        pool = UnitPool(evaluator, component, seed=0)
+        while not pool.is_exhausted and (measured_units is None or len(pool.measured) < measured_units):
+            pool.measure()
+        return calibration, pool
+
+    return make
+
+
+def run(quantity, steps: int) -> None:
+    for _ in range(steps):
+        quantity.step()
+
+
+def test_an_additive_function_has_no_gap_at_any_size(measured):
+    quantity = Additivity(*measured(additive))
+    run(quantity, 20)
+    for curve in quantity.curves():
+        assert len(curve.points) > 3
+        for point in curve.points:
+            assert (point.gap.value, point.gap.high) == pytest.approx((0.0, 0.0), abs=1e-12)
+            assert point.joint.value == pytest.approx(point.summed.value)
+
+
+def test_the_gap_of_a_quadratic_function_is_the_one_worked_out(measured):
+    calibration, pool = measured(lambda chosen: np.full(SAMPLES, float(len(chosen)) ** 2))
+    quantity = Additivity(calibration, pool)
+    run(quantity, 20)
+    for point in next(quantity.curves()).points:
+        # D(S) = n^2 and the sum is n, so the gap is 1 - 1/n
+        assert point.gap.value == pytest.approx(1 - 1 / point.size)
+        assert point.n_subsets > 1
+
+
+def test_members_that_were_not_measured_are_estimated_without_bias(measured):
+    calibration, pool = measured(additive, component="channel", measured_units=9)
+    quantity = Additivity(calibration, pool)
+    run(quantity, 40)
+    largest = next(quantity.curves()).points[-1]
+    assert largest.size > 9 - 1
+    assert largest.summed.value == pytest.approx(largest.joint.value, rel=0.1)
+    assert largest.summed.low <= largest.joint.value <= largest.summed.high
+
+
+def test_pairs_of_a_quadratic_function_interact_as_worked_out(measured):
+    calibration, pool = measured(quadratic)
+    quantity = Interactions(calibration, pool)
+    while not quantity.is_exhausted:
+        quantity.step()
+    everything = units(pool.evaluator.bound.shape, "group")
+    pairs = [
+        (one, other)
+        for number, one in enumerate(everything)
+        for other in everything[number + 1 :]
+        if one.layer == other.layer
+    ]
+    within = next(entry for entry in quantity.interactions() if entry.place == "within")
+    assert within.n_pairs == len(pairs) == 18
+    assert within.mean.value == pytest.approx(
+        np.mean([2 * worth(one) * worth(other) for one, other in pairs])
+    )
+    joint = [(worth(one) + worth(other)) ** 2 for one, other in pairs]
+    expected = sum(2 * worth(one) * worth(other) for one, other in pairs) / sum(joint)
+    assert within.normalised.value == pytest.approx(expected)
+    assert within.signed.value == pytest.approx(expected)
+
+
+def test_interaction_inside_layers_shows_on_the_diagonal_of_the_map_only(measured):
+    quantity = Interactions(*measured(in_layers_only))
+    while not quantity.is_exhausted:
+        quantity.step()
+    found = {entry.place: entry for entry in quantity.interactions() if entry.objective == "loss"}
+    assert found["within"].mean.value == pytest.approx(-1.0)
+    assert found["within"].signed.value == pytest.approx(-0.5)
+    assert found["across"].normalised.value == found["across"].normalised.high == 0.0
+    picture = next(quantity.maps())
+    assert np.array(picture.normalised) == pytest.approx(0.5 * np.eye(3))
+    assert np.array(picture.signed) == pytest.approx(-0.5 * np.eye(3))
+    assert np.array(picture.n_pairs).tolist() == [[6, 16, 16], [16, 6, 16], [16, 16, 6]]
+
+
+def test_cells_of_the_map_take_turns(measured):
+    quantity = Interactions(*measured(additive))
+    run(quantity, 6)
+    counts = np.array(next(quantity.maps()).n_pairs)
+    assert counts[np.triu_indices(3)].max() - counts[np.triu_indices(3)].min() <= 1
+
+
+def test_layers_interact_across_only(measured):
+    quantity = Interactions(*measured(quadratic, component="layer"))
+    while not quantity.is_exhausted:
+        quantity.step()
+    assert {entry.place for entry in quantity.interactions()} == {"across"}
+
+
+def test_a_pool_takes_units_from_every_layer_in_turn(measured):
+    _, pool = measured(additive, component="channel", measured_units=6)
+    assert np.bincount(pool.layers[pool.measured]).tolist() == [2, 2, 2]
+
+
+def test_subsets_are_drawn_among_measured_units_while_there_are_enough(measured):
+    _, pool = measured(additive, component="channel", measured_units=6)
+    draw = np.random.default_rng(0)
+    assert set(pool.draw_subset(4, draw)) <= set(pool.measured)
+    assert len(set(pool.draw_subset(9, draw))) == 9
+
+
+def test_shares_stand_in_for_the_units_that_were_not_measured():
+    layers = np.array([0, 0, 0, 1, 1, 2])
+    exact, estimated = shares([(0, 1, 3), (4, 5)], [0, 3], layers)
+    assert exact.tolist() == [[1, 1], [0, 0]]
+    # unit 1 as the mean of layer 0, unit 4 of layer 1, unit 5 of all: its layer has no measured unit
+    assert estimated.tolist() == [[1, 0], [0.5, 1.5]]
+
+
+@pytest.mark.parametrize(("n_units", "removable"), [(2, 1), (4, 3), (12, 11), (10_000, 9_999)])
+def test_sizes_grow_from_pairs_to_half_of_all(n_units, removable):
+    sizes = subset_sizes(n_units, removable)
+    assert list(sizes) == sorted(set(sizes))
+    if removable > 1:
+        assert sizes[0] == 2
+        assert sizes[-1] == max(2, n_units // 2)
