@@ -306,7 +306,8 @@ def main() -> None:
     kept.clear()
     for line in lines:
         kept.append(line)
-    content = {"provenance": provenance(), "study": study.model_dump(), "accuracy": numbers(by_task)}
+    origin = provenance(command=f"two_by_two_tables.py {given.study.name}")
+    content = {"provenance": origin, "study": study.model_dump(), "accuracy": numbers(by_task)}
     write_json(given.out.with_suffix(".json"), content)
     with write_aside(given.out.with_suffix(".md")) as aside:
         aside.write_text(tables(by_task, study), encoding="utf-8")

@@ -47,7 +47,7 @@ def test_structure_is_told_in_words_in_100_columns(shared_keys, capsys, monkeypa
     assert "cut the whole KV group: one KV group g = key head g + value head g + query heads 2g..2g+1" in flat
     assert "or cut the same number of query heads in every group of a layer" in flat
     assert "row j of gate is multiplied with row j of up" in flat
-    assert "Importance can be used, in closed units only." in flat
+    assert "Cut closed units only. Whether importance can be trusted was not measured." in flat
 
 
 def test_json_is_the_record_and_nothing_else_is_printed(shared_keys, capsys):

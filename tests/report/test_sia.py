@@ -112,7 +112,10 @@ def test_predictions_in_words():
 
 
 def test_the_outcome_in_one_sentence():
-    assert sentence(made_check(ratio=None)) == "Importance can be used, in closed units only."
+    assert sentence(made_check(ratio=None)) == (
+        "Cut closed units only. Whether importance can be trusted was not measured."
+    )
+    assert sentence(made_check(made())).startswith("Importance can be used; cut closed units only.")
     assert "takes 6" in sentence(made_check(ratio=2.5))
     assert "do not hold enough" in sentence(made_check(ratio=500.0))
     bad = replace(made(), additivity=(gap("channel", 0.2, estimate(1.2, 0.1)),))

@@ -12,8 +12,12 @@ import typer
 from secateur.cli import options
 from secateur.core.errors import ConfigError
 
-_PRECISIONS = {"onnx": ("fp32", "int8"), "gguf": ("fp32", "fp16", "int8")}
-_SCHEMES = ("dynamic", "static")
+_PRECISIONS = {
+    "onnx": ("fp32", "bf16", "int8", "int4"),
+    "openvino": ("fp32", "bf16", "int8", "int4"),
+    "gguf": ("fp32", "fp16", "int8"),
+}
+_SCHEMES = {"onnx": ("dynamic", "static"), "openvino": ("dynamic", "weights", "static")}
 
 
 def export(
@@ -27,7 +31,10 @@ def export(
     ],
     out: options.Out,
     format: Annotated[
-        str, typer.Option(help="onnx, or for causal language models also gguf (for llama.cpp).")
+        str,
+        typer.Option(
+            help="onnx; for a Diagnoser also openvino, for a causal language model also gguf (for llama.cpp)."
+        ),
     ] = "onnx",
     data: options.OtherData = None,
     split: options.OtherSplit = None,
@@ -39,13 +46,18 @@ def export(
         ),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="Of the weights: fp32 or int8; fp16 too as GGUF, where int8 is Q8_0.")
+        str,
+        typer.Option(
+            help="Of the weights: fp32 or int8; for a Diagnoser also bf16 or int4; as GGUF also fp16, and "
+            "int8 is Q8_0."
+        ),
     ] = "fp32",
     quantise: Annotated[
         str | None,
         typer.Option(
             help="With int8: ranges of activations from each batch (dynamic), or fixed on training windows "
-            "(static); default: dynamic, and for language models weights in blocks.",
+            "(static), or with openvino weights alone (weights); default: dynamic, and for language models "
+            "weights in blocks.",
             show_default=False,
         ),
     ] = None,
@@ -53,8 +65,8 @@ def export(
 ) -> None:
     """Export a model for a device, its parity proved.
 
-    A Diagnoser becomes an ONNX bundle that is judged on test windows. A causal language model becomes an ONNX
-    bundle with a key/value cache, or a GGUF file.
+    A Diagnoser becomes a bundle for ONNX Runtime or OpenVINO that is judged on test windows. A causal
+    language model becomes an ONNX bundle with a key/value cache, or a GGUF file.
     """
     _check(format, precision, quantise)
     from secateur.cli.export_tables import show, summary
@@ -88,9 +100,10 @@ def _check(format: str, precision: str, quantise: str | None) -> None:
         )
     if quantise is None:
         return
-    if quantise not in _SCHEMES:
-        raise ConfigError(f"--quantise '{quantise}'; choose {' or '.join(_SCHEMES)}.")
-    if format != "onnx" or precision != "int8":
+    if precision != "int8" or format not in _SCHEMES:
         raise ConfigError(
-            f"--quantise {quantise} needs --precision int8 and --format onnx; add them, or leave it out."
+            f"--quantise {quantise} needs --precision int8 and --format {' or '.join(_SCHEMES)}; add them, "
+            "or leave it out."
         )
+    if quantise not in _SCHEMES[format]:
+        raise ConfigError(f"--quantise '{quantise}'; choose {' or '.join(_SCHEMES[format])} for {format}.")

@@ -118,4 +118,5 @@ def show(info: Any) -> None:
 def _sizes(info: BundleInfo | CausalBundleInfo) -> list[str]:
     if info.manifest.quantisation is None:
         return []
-    return [f"graph: {info.float32_graph_bytes:,} bytes in fp32, {info.graph_bytes:,} in int8"]
+    precision = info.manifest.precision
+    return [f"graph: {info.float32_graph_bytes:,} bytes in fp32, {info.graph_bytes:,} in {precision}"]

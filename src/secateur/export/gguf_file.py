@@ -12,6 +12,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.progress import track
 from secateur.export.gguf_model import GgufModel
 from secateur.export.gguf_tokenizer import GgufTokenizer
+from secateur.export.onnx import silent
 
 GgufPrecision = Literal["f32", "f16", "q8_0"]
 
@@ -78,9 +79,10 @@ def write_gguf(
             kind = _kind(array, precision)
             counts[kind] = counts.get(kind, 0) + 1
             writer.add_tensor(tensor_name, *_encoded(array, kind))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
+        with silent():
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
     finally:
         writer.close()
     return counts

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from ml_dtypes import bfloat16
@@ -18,7 +18,7 @@ from secateur.bundle.session import INPUTS
 from secateur.core.errors import ConfigError, ExportError
 from secateur.export.onnx import silent
 from secateur.export.openvino_ir import other_operations, projections, weight_of
-from secateur.export.quantise import Batch, Quantisation
+from secateur.export.quantise import Batch, Quantisation, Scheme
 
 INT4_GROUP = 32
 
@@ -61,6 +61,7 @@ def to_int8(model: Any, quantisation: Quantisation) -> tuple[Any, QuantisationRe
     model : openvino.Model
     quantisation : Quantisation
         "weights": symmetric weights with one scale for each output channel; activations stay in float.
+        "dynamic": the same weights; the session rounds activations to 8 bits as they come.
         "static": activations too, their ranges fixed over the calibration windows after NNCF has moved
         outliers from activations to weights (SmoothQuant).
 
@@ -72,7 +73,7 @@ def to_int8(model: Any, quantisation: Quantisation) -> tuple[Any, QuantisationRe
     Raises
     ------
     ConfigError
-        If NNCF is not installed, or the scheme is another.
+        If NNCF is not installed.
     ExportError
         If NNCF cannot quantise the model, or calibration windows are missing.
 
@@ -84,14 +85,10 @@ def to_int8(model: Any, quantisation: Quantisation) -> tuple[Any, QuantisationRe
     nncf = _nncf()
     chosen = _chosen(model)
     rest = nncf.IgnoredScope(names=other_operations(model, chosen), validate=False)
-    if quantisation.scheme == "weights":
+    if quantisation.scheme != "static":
         mode = nncf.CompressWeightsMode.INT8_SYM
         changed = _run(lambda: nncf.compress_weights(model, mode=mode, ignored_scope=rest))
-        return changed, _record(nncf, "weights", _weight_bits(changed))
-    if quantisation.scheme != "static":
-        raise ConfigError(
-            f"quantisation '{quantisation.scheme}' is not for OpenVINO; choose weights or static."
-        )
+        return changed, _record(nncf, quantisation.scheme, _weight_bits(changed))
     batches = [_feed(batch) for batch in quantisation.calibration]
     if not batches:
         raise ExportError("a static quantisation needs calibration windows; none were given.")
@@ -213,7 +210,7 @@ def _run(work: Callable[[], Any]) -> Any:
 
 def _record(
     nncf: ModuleType,
-    scheme: Literal["static", "weights"],
+    scheme: Scheme,
     matrices: dict[str, int],
     *,
     windows: int = 0,

@@ -167,10 +167,13 @@ def sentence(check: Mapping[str, Any]) -> str:
     bad = [entry["granularity"] for entry in verdict["granularities"] if entry["verdict"] == "unreliable"]
     if bad:
         told = f"Importance of {' and '.join(bad)} is not to be trusted on this model."
-    elif any(entry["verdict"] != "reliable" for entry in verdict["granularities"]):
-        told = "Importance can be used, in closed units only."
     else:
-        told = "Importance can be used; units are closed as they stand."
+        closed = all(entry["verdict"] == "reliable" for entry in verdict["granularities"])
+        units = "units are closed as they stand" if closed else "cut closed units only"
+        if any(entry["basis"] == "measured" for entry in verdict["granularities"]):
+            told = f"Importance can be used; {units}."
+        else:
+            told = f"{units[0].upper()}{units[1:]}. Whether importance can be trusted was not measured."
     if verdict["criterion"]:
         told += f" Score by {verdict['criterion']}."
     if verdict["ratio"] is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from secateur.bundle.manifest import MANIFEST_FILE, MetricsRecord
+from secateur.bundle.manifest import MANIFEST_FILE, MetricsRecord, Precision
 from secateur.bundle.session import Session
 from secateur.core.errors import ConfigError
 from secateur.core.files import require_replaceable
@@ -17,8 +18,9 @@ from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import generator
 from secateur.edge.runtime import BATCH_WINDOWS
-from secateur.export.bundle import BundleInfo, ExportPrecision, write_bundle
+from secateur.export.bundle import BundleInfo, write_bundle
 from secateur.export.causal_bundle import CausalBundleInfo
+from secateur.export.formats import Format
 from secateur.export.gguf_export import GgufInfo
 from secateur.export.quantise import Quantisation, Scheme
 from secateur.models import checkpoint
@@ -32,7 +34,7 @@ from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
-PARITY_WINDOWS: Mapping[ExportPrecision, int] = {"float32": 32, "int8": 200}
+PARITY_WINDOWS: Mapping[Precision, int] = {"float32": 32, "bfloat16": 200, "int8": 200, "int4": 200}
 """Fewer bits need more windows: a share of 99 % alike cannot be told from a few dozen."""
 
 CALIBRATION_WINDOWS = 128
@@ -47,10 +49,11 @@ def export_bundle(
     name: str,
     seed: int,
     values: Mapping[str, Any] | None = None,
-    precision: ExportPrecision = "float32",
+    format: Format = "onnx",
+    precision: Precision = "float32",
     scheme: Scheme | None = None,
 ) -> BundleInfo:
-    """Write the ONNX bundle, its parity proved and its figures measured on test windows.
+    """Write a bundle, its parity proved and its figures measured on test windows.
 
     Parameters
     ----------
@@ -66,9 +69,10 @@ def export_bundle(
         Of the task: the same noise as for the checkpoint, and the choice of calibration windows.
     values : mapping, optional
         Figures of the checkpoint on the same windows; measured if not given.
-    precision : {"float32", "int8"}
-    scheme : {"dynamic", "static"}, optional
-        Of the quantisation; default: dynamic.
+    format : {"onnx", "openvino"}
+    precision : {"float32", "bfloat16", "int8", "int4"}
+    scheme : {"dynamic", "static", "weights"}, optional
+        Of the quantisation; default: see ``secateur.export.formats.SCHEMES_OF``.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def export_bundle(
         )
 
     origin = provenance(seed=seed)
-    console.print("exporting to ONNX")
+    console.print(f"exporting to {format}")
     return write_bundle(
         model,
         test.take(_evenly(len(test), PARITY_WINDOWS[precision])),
@@ -119,6 +123,7 @@ def export_bundle(
         name=name,
         plan=plan,
         metrics=measured,
+        format=format,
         precision=precision,
         quantise=quantisation,
         lineage={
@@ -151,8 +156,16 @@ def _calibration(train: Windows, *, seed: int) -> Iterator[dict[str, np.ndarray]
     return train.batches(BATCH_WINDOWS, np.sort(chosen[:CALIBRATION_WINDOWS]))
 
 
-def export_diagnoser(request: ExportRequest) -> BundleInfo:
-    """Write the ONNX bundle of a Diagnoser; see :func:`export_bundle`."""
+_PRECISIONS: Mapping[str, Precision] = {
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "int8": "int8",
+    "int4": "int4",
+}
+
+
+def export_diagnoser(request: ExportRequest, *, format: Format = "onnx") -> BundleInfo:
+    """Write the bundle of a Diagnoser; see :func:`export_bundle`."""
     request.require_only({"data", "split", "quantise"}, "a Diagnoser")
     folder = Path(request.source)
     loaded, task, preparation = load_for_task(folder, data=request.data, split=request.split)
@@ -163,7 +176,8 @@ def export_diagnoser(request: ExportRequest) -> BundleInfo:
         plan=checkpoint.describe(folder).plan,
         name=folder.resolve().name,
         seed=task.seed,
-        precision="int8" if request.precision == "int8" else "float32",
+        format=format,
+        precision=_PRECISIONS[request.precision],
         scheme=request.quantise,
     )
 
@@ -173,10 +187,18 @@ Kind = Literal["Diagnoser", "causal language model"]
 
 EXPORTERS: Mapping[tuple[Kind, str], Callable[[ExportRequest], Exported]] = {
     ("Diagnoser", "onnx"): export_diagnoser,
+    ("Diagnoser", "openvino"): partial(export_diagnoser, format="openvino"),
     ("causal language model", "onnx"): export_causal_bundle,
     ("causal language model", "gguf"): export_gguf_folder,
 }
 """What writes each format of each kind of model."""
+
+PRECISIONS: Mapping[tuple[Kind, str], tuple[str, ...]] = {
+    ("Diagnoser", "onnx"): tuple(_PRECISIONS),
+    ("Diagnoser", "openvino"): tuple(_PRECISIONS),
+    ("causal language model", "onnx"): ("fp32", "int8"),
+    ("causal language model", "gguf"): ("fp32", "fp16", "int8"),
+}
 
 
 def export_model(request: ExportRequest, *, format: str) -> Exported:
@@ -191,7 +213,7 @@ def export_model(request: ExportRequest, *, format: str) -> Exported:
     Raises
     ------
     ConfigError
-        If the format is not for that kind of model, or as the exporter.
+        If the format or the precision is not for that kind of model, or as the exporter.
     SecateurError
         As the exporter.
     """
@@ -199,6 +221,11 @@ def export_model(request: ExportRequest, *, format: str) -> Exported:
     if (kind, format) not in EXPORTERS:
         allowed = " or ".join(name for known, name in EXPORTERS if known == kind)
         raise ConfigError(f"--format {format}: not for a {kind}, which is exported as {allowed}.")
+    if request.precision not in PRECISIONS[kind, format]:
+        raise ConfigError(
+            f"--precision {request.precision}: not for a {kind} as {format}; choose "
+            f"{' or '.join(PRECISIONS[kind, format])}."
+        )
     return EXPORTERS[kind, format](request)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from secateur.core.errors import ConfigError
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +22,10 @@ class ExportRequest:
         Checkpoint folder; for a language model also a ``transformers`` folder, a GGUF file, or a hub id.
     folder : Path
         Where to.
-    precision : {"fp32", "fp16", "int8"}
+    precision : {"fp32", "bf16", "fp16", "int8", "int4"}
         Of the weights.
-    quantise : {"dynamic", "static"}, optional
-        With int8 for a Diagnoser: where ranges of activations come from.
+    quantise : {"dynamic", "static", "weights"}, optional
+        With int8 for a Diagnoser: where ranges of activations come from, or that they stay in float.
     data, split : str, optional
         Recordings and split for a Diagnoser other than those of its training.
     text : Path, optional
@@ -35,7 +35,7 @@ class ExportRequest:
     source: str
     folder: Path
     precision: Precision = "fp32"
-    quantise: Literal["dynamic", "static"] | None = None
+    quantise: Literal["dynamic", "static", "weights"] | None = None
     data: str | None = None
     split: str | None = None
     text: Path | None = None

@@ -98,8 +98,8 @@ def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
     request.require_only({"text", "quantise"}, "a causal language model")
     if request.quantise == "static":
         raise ConfigError(
-            "--quantise static: not for a causal language model; leave it out for 8-bit weights in blocks, or "
-            "choose dynamic."
+            "--quantise static: not for a causal language model; leave it out for 8-bit weights in blocks, "
+            "or choose dynamic."
         )
     if request.precision == "int8" and request.text is None:
         raise ConfigError("a language model in int8 is judged on a text; add --text FILE.")

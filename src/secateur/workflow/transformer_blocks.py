@@ -22,7 +22,7 @@ from secateur.surgery.apply import apply
 from secateur.workflow.transformer_settings import TransformerCut, block_tokens, kinds_to_cut
 from secateur.workflow.transformer_source import Source
 
-SCORED_AT_ONCE, FITTED_AT_ONCE = 2, 8
+SCORED_AT_ONCE, FITTED_AT_ONCE = 1, 8
 """Blocks in a batch: gradients hold several times the logits."""
 
 SENTENCES_A_BLOCK = 4
