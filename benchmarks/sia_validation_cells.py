@@ -1,0 +1,218 @@
+"""What is measured of one subject: D on calibration text, the same cuts on held-out text, and the check."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, get_args
+
+import numpy as np
+from sia_validation_models import SEED, Subject
+
+from secateur.core.seeds import derive
+from secateur.models.binding import BoundModel, bind
+from secateur.scoring.allocation import WidthKind, rank_cut
+from secateur.scoring.matrices import MatrixCriterion, matrix_scores
+from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
+from secateur.scoring.scores import Scores
+from secateur.sia.components import Component
+from secateur.sia.measured.evaluation import Evaluator
+from secateur.sia.measured.measurement import Measured
+from secateur.sia.prediction import curve_of, predict, together
+from secateur.sia.trial import apart_plan
+from secateur.sia.verdict import GranularityVerdict
+from secateur.structure.counting import block_parameters, parameters, shape_parameters, unit_parameters
+from secateur.structure.plan import PruningPlan
+from secateur.surgery.apart import cut_apart
+from secateur.surgery.apply import apply
+from secateur.surgery.masks import mask
+from secateur.workflow.sia import Check, Effort, check_model
+
+COMPARED = ("magnitude", "taylor", "activation")
+CHECKED_SHARE = 0.2
+KINDS: dict[str, WidthKind] = {"heads": "group", "channels": "channel"}
+Line = dict[str, Any]
+
+
+def can_differ(bound: BoundModel) -> bool:
+    """Whether a cut of each matrix apart is another cut than the closed one."""
+    shared = any(bound.shape.heads_per_group(layer) > 1 for layer in range(bound.shape.n_layers))
+    return shared or bound.spec.is_gated
+
+
+def target_of(bound: BoundModel, share: float) -> int:
+    """Return the parameters that stay when a share of the blocks' goes."""
+    family, shape = bound.spec.family, bound.shape
+    return shape_parameters(family, shape) - int(share * block_parameters(family, shape))
+
+
+def cut_lines(subject: Subject, done: set[tuple]) -> Iterator[Line]:
+    """Yield D and the measured loss of every cut that is not ``done``; (treatment, criterion, share).
+
+    D is what :func:`secateur.sia.trial.trial_cut` measures, with one scoring for all shares.
+    """
+    model, batches = subject.model, subject.calibration
+    bound = bind(model)
+    treatments = ("closed", "apart") if can_differ(bound) else ("closed",)
+    evaluator: Evaluator | None = None
+    for criterion in COMPARED:
+        wanted = [
+            (treatment, criterion, share)
+            for share in subject.shares
+            for treatment in treatments
+            if (treatment, criterion, share) not in done
+        ]
+        if not wanted:
+            continue
+        evaluator = evaluator or Evaluator(model, batches)
+        scores = CRITERIA.get(criterion)().score(model, bound, batches, seed=SEED)
+        own = None
+        if any(treatment == "apart" for treatment, _, _ in wanted) and criterion in get_args(MatrixCriterion):
+            own = matrix_scores(model, bound, batches, criterion=criterion)
+        identity = PruningPlan.identity(bound.spec.family, bound.shape)
+        for treatment, _, share in wanted:
+            begun = time.perf_counter()
+            plan = rank_cut(scores, identity, target_of(bound, share))
+            if treatment == "closed":
+                with mask(model, plan):
+                    figures = evaluator.figures_of(model)
+                cut = apply(model, plan)
+            else:
+                cut = cut_apart(model, apart_plan(plan, own, gated=bound.spec.is_gated))
+                figures = evaluator.figures_of(cut)
+            loss, divergence = evaluator.increase(figures).mean(axis=1)
+            yield {
+                "kind": "cut",
+                "subject": subject.name,
+                "treatment": treatment,
+                "criterion": criterion,
+                "share": share,
+                "removed": _removed(plan),
+                "d_loss": float(loss),
+                "d_divergence": float(divergence),
+                "measured": subject.held_out(cut),
+                "seconds": time.perf_counter() - begun,
+            }
+
+
+def _removed(plan: PruningPlan) -> float:
+    gone = shape_parameters(plan.family, plan.shape) - parameters(plan)
+    return gone / block_parameters(plan.family, plan.shape)
+
+
+def check_line(subject: Subject) -> Line:
+    """Carry out the check, then cut heads and channels, each alone, as it says and by lot."""
+    begun = time.perf_counter()
+    bound = bind(subject.model)
+    whole = shape_parameters(bound.spec.family, bound.shape)
+    check = check_model(
+        subject.model,
+        subject.check,
+        ratio=whole / target_of(bound, CHECKED_SHARE),
+        effort=Effort(budget_s=float("inf"), width=0.1, max_evaluations=subject.evaluations),
+        seed=SEED,
+    )
+    return {
+        "kind": "check",
+        "subject": subject.name,
+        "family": bound.spec.family,
+        "evaluations": check.measured.n_evaluations,
+        "definitions": [
+            {"component": entry.component, "holds": entry.holds, "closed_form": entry.closed_form}
+            for entry in check.structure.definitions
+        ],
+        "criterion": check.verdict.criterion,
+        "predicted": _both(check.verdict.predicted),
+        "predicted_apart": _both(check.verdict.predicted_apart),
+        "curves": curve_predictions(check, subject),
+        "granularities": [
+            granularity_line(subject, bound, entry) for entry in check.verdict.granularities
+        ],
+        "thresholds": {"fixed_on": str(check.verdict.thresholds.fixed_on)},
+        "measured": subject.measured,
+        "seconds": time.perf_counter() - begun,
+    }
+
+
+def _both(prediction: Any) -> dict[str, float] | None:
+    if prediction is None:
+        return None
+    return {"loss": prediction.loss.value, "divergence": prediction.divergence.value}
+
+
+def granularity_line(subject: Subject, bound: BoundModel, verdict: GranularityVerdict) -> Line:
+    """Return a verdict beside the loss of a cut of this granularity alone, by score and by lot."""
+    line: Line = {
+        "granularity": verdict.granularity,
+        "verdict": verdict.verdict,
+        "units": verdict.units,
+        "criterion": verdict.criterion,
+        "checks": [
+            {"figure": check.figure, "outcome": check.outcome, **asdict(check.value)}
+            for check in verdict.checks
+        ],
+        "predicted": _both(verdict.predicted),
+    }
+    if verdict.granularity not in KINDS:
+        return line
+    kind = KINDS[verdict.granularity]
+    criterion = CRITERIA.get(verdict.criterion or DEFAULT_CRITERION)()
+    chosen = criterion.score(subject.model, bound, subject.calibration, seed=SEED)
+    lots = [
+        CRITERIA.get("random")().score(subject.model, bound, (), seed=derive(SEED, "lot", number))
+        for number in range(subject.lots)
+    ]
+    return line | {
+        "loss": _loss_of(subject, bound, chosen, kind),
+        "by_lot": [_loss_of(subject, bound, scores, kind) for scores in lots],
+    }
+
+
+def _loss_of(subject: Subject, bound: BoundModel, scores: Scores, kind: WidthKind) -> float:
+    """Held-out loss without the checked share of all units of one kind."""
+    family, shape = bound.spec.family, bound.shape
+    counts = shape.channels_per_layer if kind == "channel" else shape.kv_groups_per_layer
+    costs = [unit_parameters(family, shape, layer, kind) for layer in range(shape.n_layers)]
+    removed = CHECKED_SHARE * float(np.dot(counts, costs))
+    identity = PruningPlan.identity(family, shape)
+    plan = rank_cut(scores, identity, parameters(identity) - int(removed), kinds=(kind,))
+    return subject.held_out(apply(subject.model, plan))
+
+
+def curve_predictions(check: Check, subject: Subject) -> list[Line]:
+    """Return what removal curves say of every cut: heads and channels added, without carrying it out.
+
+    Cells of which no curve was measured are left out.
+    """
+    found = []
+    for treatment in ("closed", "apart"):
+        parts = _components(check, treatment)
+        for criterion in COMPARED:
+            for share in subject.shares:
+                entries = [
+                    _on_curve(check.measured, component, treatment, criterion, share) for component in parts
+                ]
+                if all(entry is not None for entry in entries):
+                    line = {"treatment": treatment, "criterion": criterion, "share": share}
+                    found.append(line | _both(together(entries)))
+    return found
+
+
+def _components(check: Check, treatment: str) -> tuple[Component, Component]:
+    if treatment == "closed":
+        return "group", "channel"
+    return (
+        "head" if check.structure.heads_per_group > 1 else "group",
+        "matrix" if check.structure.gated else "channel",
+    )
+
+
+def _on_curve(
+    measured: Measured, component: Component, treatment: str, criterion: str, share: float
+) -> Any | None:
+    own = treatment if component in ("head", "matrix") else "closed"
+    curve = curve_of(measured, component, treatment=own, criterion=criterion)
+    if curve is None or curve.criterion != criterion or curve.points[-1].fraction < share:
+        return None
+    return predict(curve, share, n_samples=measured.n_samples)

