@@ -29,14 +29,15 @@ from secateur.surgery.apply import apply
 from secateur.surgery.masks import mask
 from secateur.workflow.sia import Check, Effort, check_model
 
-COMPARED = ("magnitude", "taylor", "activation")
 CHECKED_SHARE = 0.2
 KINDS: dict[str, WidthKind] = {"heads": "group", "channels": "channel"}
 Line = dict[str, Any]
 
 
 def can_differ(bound: BoundModel) -> bool:
-    """Whether a cut of each matrix apart is another cut than the closed one."""
+    """Whether matrices can be cut apart, and that is another cut than the closed one."""
+    if bound.spec.stacks[0].attention.head_inputs:
+        return False
     shared = any(bound.shape.heads_per_group(layer) > 1 for layer in range(bound.shape.n_layers))
     return shared or bound.spec.is_gated
 
@@ -56,7 +57,7 @@ def cut_lines(subject: Subject, done: set[tuple]) -> Iterator[Line]:
     bound = bind(model)
     treatments = ("closed", "apart") if can_differ(bound) else ("closed",)
     evaluator: Evaluator | None = None
-    for criterion in COMPARED:
+    for criterion in subject.criteria:
         wanted = [
             (treatment, criterion, share)
             for share in subject.shares
@@ -126,9 +127,7 @@ def check_line(subject: Subject) -> Line:
         "predicted": _both(check.verdict.predicted),
         "predicted_apart": _both(check.verdict.predicted_apart),
         "curves": curve_predictions(check, subject),
-        "granularities": [
-            granularity_line(subject, bound, entry) for entry in check.verdict.granularities
-        ],
+        "granularities": [granularity_line(subject, bound, entry) for entry in check.verdict.granularities],
         "thresholds": {"fixed_on": str(check.verdict.thresholds.fixed_on)},
         "measured": subject.measured,
         "seconds": time.perf_counter() - begun,
@@ -188,7 +187,7 @@ def curve_predictions(check: Check, subject: Subject) -> list[Line]:
     found = []
     for treatment in ("closed", "apart"):
         parts = _components(check, treatment)
-        for criterion in COMPARED:
+        for criterion in subject.criteria:
             for share in subject.shares:
                 entries = [
                     _on_curve(check.measured, component, treatment, criterion, share) for component in parts

@@ -1,4 +1,4 @@
-"""The subjects of the validation: two pretrained models, and three tiny ones of other families trained here."""
+"""The subjects of the validation: two pretrained models, and three tiny ones of other families."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from secateur.training.similarity import embed, embedding_fidelity
 
 SEED = 0
 PARTS = {"training": (0.0, 0.6), "calibration": (0.6, 0.75), "held out": (0.75, 1.0)}
-BYTES = 256
+BYTES, CONTEXT = 256, 64
 TINY: dict[str, Any] = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
     "num_attention_heads": 8,
     "vocab_size": BYTES,
-    "max_position_embeddings": 128,
+    "max_position_embeddings": CONTEXT,
     "bos_token_id": None,
     "eos_token_id": None,
     "pad_token_id": None,
@@ -46,7 +46,7 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "head_dim": 16,
             "query_pre_attn_scalar": 16,
             "intermediate_size": 352,
-            "sliding_window": 64,
+            "sliding_window": 32,
         },
     ),
     "GPT-NeoX-like": ("GPTNeoXConfig", "GPTNeoXForCausalLM", {"intermediate_size": 512}),
@@ -80,6 +80,8 @@ class Subject:
         Of the block parameters, that cuts remove.
     lots : int
         Random cuts beside each chosen one.
+    criteria : tuple of str
+        By which cuts are chosen.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Subject:
     measured: str
     shares: tuple[float, ...]
     lots: int
+    criteria: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,24 +103,28 @@ class Sizes:
     Parameters
     ----------
     steps : int
-        Of training a tiny model; 32 blocks of 128 bytes each.
+        Of training a tiny model; 16 blocks of 64 bytes each.
     held_out : int
-        Tokens (bytes for the tiny models), or twelve times the sentences.
+        Tokens (bytes for the tiny models), or forty times the sentences.
     evaluations : int
         Of the check.
     shares : tuple of float
     lots : int
+    criteria : tuple of str
     """
 
-    steps: int = 500
-    held_out: int = 6144
-    evaluations: int = 150
+    steps: int = 120
+    held_out: int = 4096
+    evaluations: int = 60
     shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5)
     lots: int = 3
+    criteria: tuple[str, ...] = ("magnitude", "taylor", "activation")
 
 
 SMALL = Sizes()
-SMOLLM2 = Sizes(steps=0, held_out=2048, evaluations=40, shares=(0.2, 0.5), lots=1)
+SMOLLM2 = Sizes(
+    steps=0, held_out=1024, evaluations=30, shares=(0.2, 0.5), lots=1, criteria=("magnitude", "taylor")
+)
 """A pass of SmolLM2 costs a hundred times as much as one of the others."""
 
 
@@ -157,13 +164,13 @@ def train(model: nn.Module, tokens: list[int], *, steps: int, name: str) -> None
     """Train on next bytes with AdamW, a short warm-up and a linear decay."""
     data = torch.tensor(tokens)
     draw = generator(SEED, "training", name)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
-    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: min((n + 1) / 30, 1 - n / (steps + 1)))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: min((n + 1) / 15, 1 - n / (steps + 1)))
     model.train()
     with progress(f"training {name}", steps) as bar:
         for _ in range(steps):
-            starts = draw.integers(len(data) - 128, size=32)
-            ids = torch.stack([data[start : start + 128] for start in starts.tolist()])
+            starts = draw.integers(len(data) - CONTEXT, size=16)
+            ids = torch.stack([data[start : start + CONTEXT] for start in starts.tolist()])
             loss = next_token_loss(logits_of(model, ids), ids)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -188,17 +195,18 @@ def trained(name: str, sizes: Sizes, work: Path) -> nn.Module:
 def tiny_subject(name: str, sizes: Sizes, work: Path) -> Subject:
     """Return one of :data:`FAMILIES`, which reads bytes."""
     model = trained(name, sizes, work)
-    calibration = blocks_of(list(text_of("calibration").encode()), blocks=16, length=128, at_once=8)
+    calibration = blocks_of(list(text_of("calibration").encode()), blocks=16, length=CONTEXT, at_once=8)
     return Subject(
         name=name,
         model=model,
         calibration=calibration,
-        check=calibration[:1],
+        check=calibration,
         evaluations=sizes.evaluations,
-        held_out=_added_loss(model, list(text_of("held out").encode())[: sizes.held_out], context=128),
+        held_out=_added_loss(model, list(text_of("held out").encode())[: sizes.held_out], context=CONTEXT),
         measured="nats a byte",
         shares=sizes.shares,
         lots=sizes.lots,
+        criteria=sizes.criteria,
     )
 
 
@@ -209,7 +217,7 @@ def smollm2_subject(sizes: Sizes, work: Path) -> Subject:
     def encoded(part: str) -> list[int]:
         return opened.tokenizer(text_of(part), add_special_tokens=False, verbose=False)["input_ids"]
 
-    calibration = blocks_of(encoded("calibration"), blocks=8, length=128, at_once=2)
+    calibration = blocks_of(encoded("calibration"), blocks=8, length=CONTEXT, at_once=2)
     return Subject(
         name="SmolLM2",
         model=opened.model,
@@ -220,6 +228,7 @@ def smollm2_subject(sizes: Sizes, work: Path) -> Subject:
         measured="nats a token",
         shares=sizes.shares,
         lots=sizes.lots,
+        criteria=sizes.criteria,
     )
 
 
@@ -230,7 +239,7 @@ def minilm_subject(sizes: Sizes, work: Path) -> Subject:
     calibration = tuple(
         encode_passages(opened.tokenizer, drawn[start : start + 16], length=64) for start in range(0, 64, 16)
     )
-    held = sentences_of("held out", sizes.held_out // 12)
+    held = sentences_of("held out", sizes.held_out // 40)
     dense = embed(opened.model, opened.tokenizer, held)
 
     def distance(model: nn.Module) -> float:
@@ -246,6 +255,7 @@ def minilm_subject(sizes: Sizes, work: Path) -> Subject:
         measured="1 - cosine",
         shares=sizes.shares,
         lots=sizes.lots,
+        criteria=sizes.criteria,
     )
 
 

@@ -5,7 +5,8 @@ python benchmarks/smollm2_recovery.py --out benchmarks/results/smollm2_recovery 
 
 Two trials: half of the block parameters cut and recovered for ``--minutes``, and 30 % cut and recovered for
 fifty steps. Recovery also adapts a model to the text, so the dense model goes through as many steps with the
-same settings, blocks and teacher (itself, as it was) as control, and through as many on the text alone.
+same settings, blocks and teacher (itself, as it was) as control; in the shorter trial also through as many on
+the text alone.
 
 The text is that of ``smollm2_perplexity.py``: cut, re-fitted and trained on its first 60 %, validated on the
 next 15 %, evaluated on 8,192 tokens of the last quarter. Finished cells are kept, and an interrupted training
@@ -34,10 +35,10 @@ from secateur.recovery.text import recover_text
 from secateur.training.loop import FitResult
 from secateur.training.perplexity import paired_ratio, perplexity
 
-METHOD = "secateur: Taylor, re-fit on 128 blocks"
+METHOD = "secateur: surgeon, re-fit on 128 blocks"
 BLOCK_TOKENS, VALIDATION_BLOCKS, FEW_STEPS = 256, 24, 50
 SETTINGS = TextRecoverySettings(
-    batch_size=8, learning_rate=1e-3, warmup_steps=5, evaluate_every=20, checkpoint_every=5, patience=100
+    batch_size=4, learning_rate=1e-3, warmup_steps=5, evaluate_every=25, checkpoint_every=10, patience=100
 )
 MOST_STEPS = 10_000
 """More than any clock allows."""
@@ -101,7 +102,10 @@ class Study:
         if recovered is None:
             recovered = self._train(trial, "cut, recovered", small, self.dense, trial.settings)
         alike = replace(trial.settings, max_steps=recovered["training"]["steps"], max_minutes=None)
-        for name, teacher in (("dense, trained alike", self.dense), ("dense, on the text alone", None)):
+        controls: dict[str, nn.Module | None] = {"dense, trained alike": self.dense}
+        if trial.settings.max_minutes is None:
+            controls["dense, on the text alone"] = None
+        for name, teacher in controls.items():
             if self.cell(trial.name, name) is None:
                 self._train(trial, name, copy.deepcopy(self.dense), teacher, alike)
 

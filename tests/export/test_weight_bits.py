@@ -55,7 +55,7 @@ def test_bfloat16_weights_are_the_nearest(bundle, tmp_path):
 def test_int4_is_in_the_backbone_alone(diagnoser, windows, tmp_path):
     info = write_tiny_bundle(diagnoser, tmp_path / "bundle", precision="int4", tolerance=LOOSE)
     record = info.manifest.quantisation
-    assert record.scheme == "weights"
+    assert record.scheme == "dynamic"
     assert record.group_size == 32
     assert record.matrices == {"int4": BACKBONE_PROJECTIONS[info.manifest.family]}
     graph = onnx.load(info.folder / "model.onnx").graph

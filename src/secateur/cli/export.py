@@ -17,7 +17,11 @@ _PRECISIONS = {
     "openvino": ("fp32", "bf16", "int8", "int4"),
     "gguf": ("fp32", "fp16", "int8"),
 }
-_SCHEMES = {"onnx": ("dynamic", "static"), "openvino": ("dynamic", "weights", "static")}
+_UNBUILT = {
+    "executorch": "since the package executorch is not among those that it is tested with",
+    "litert": "since the package litert-torch needs older releases of packages that secateur uses",
+}
+_SCHEMES = {"onnx": ("dynamic", "static"), "openvino": ("weights", "dynamic", "static")}
 
 
 def export(
@@ -56,8 +60,8 @@ def export(
         str | None,
         typer.Option(
             help="With int8: ranges of activations from each batch (dynamic), or fixed on training windows "
-            "(static), or with openvino weights alone (weights); default: dynamic, and for language models "
-            "weights in blocks.",
+            "(static), or with openvino weights alone (weights); default: dynamic, with openvino weights, and "
+            "for language models weights in blocks.",
             show_default=False,
         ),
     ] = None,
@@ -92,6 +96,11 @@ def export(
 
 
 def _check(format: str, precision: str, quantise: str | None) -> None:
+    if format in _UNBUILT:
+        raise ConfigError(
+            f"--format {format}: this release has no exporter for it, {_UNBUILT[format]}; choose "
+            f"{' or '.join(_PRECISIONS)}."
+        )
     if format not in _PRECISIONS:
         raise ConfigError(f"--format '{format}'; choose {' or '.join(_PRECISIONS)}.")
     if precision not in _PRECISIONS[format]:

@@ -49,12 +49,12 @@ SCHEMES_OF: Mapping[Format, Mapping[Precision, tuple[Scheme, ...]]] = {
         "float32": (),
         "bfloat16": ("weights",),
         "int8": ("dynamic", "static"),
-        "int4": ("weights",),
+        "int4": ("dynamic",),
     },
     "openvino": {
         "float32": (),
         "bfloat16": ("weights",),
-        "int8": ("dynamic", "weights", "static"),
+        "int8": ("weights", "dynamic", "static"),
         "int4": ("weights",),
     },
 }

@@ -108,7 +108,7 @@ def to_int8(model: Any, quantisation: Quantisation) -> tuple[Any, QuantisationRe
 def to_int4(model: Any) -> tuple[Any, QuantisationRecord]:
     """Bring the weights of the backbone's projections to 4 bits in groups of 32 inputs.
 
-    A matrix whose number of inputs is no multiple of 32 goes to 8 bits, one scale for each output.
+    A matrix whose number of inputs is no multiple of 32 stays in float32; the record counts them.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from secateur.bundle.openvino_session import TOKENS, import_openvino
 from secateur.core.errors import ExportError
 from secateur.export.onnx import BACKBONE_SCOPE, FRONT_END_SCOPE
 
-_UNPACKING = ("Convert", "Multiply", "Subtract", "Reshape", "FakeQuantize")
+_UNPACKING = ("Convert", "Multiply", "Subtract", "Reshape")
 """What stands between stored weights and the product that they go into."""
 
 
@@ -70,10 +70,16 @@ def weight_of(operation: Any) -> Any | None:
     """Return the constant that holds the weights of a projection of the backbone; None for all else."""
     if operation.get_type_name() != "MatMul" or not _inside(operation, f"{BACKBONE_SCOPE}."):
         return None
-    found = operation.input_value(1).get_node()
-    while found.get_type_name() in _UNPACKING:
-        found = found.input_value(0).get_node()
-    return found if found.get_type_name() == "Constant" else None
+    return _stored(operation.input_value(1).get_node())
+
+
+def _stored(node: Any) -> Any | None:
+    if node.get_type_name() == "Constant":
+        return node
+    if node.get_type_name() not in _UNPACKING:
+        return None
+    roots = [_stored(node.input_value(index).get_node()) for index in range(node.get_input_size())]
+    return None if any(root is None for root in roots) else roots[0]
 
 
 def other_operations(model: Any, chosen: Sequence[Any]) -> list[str]:

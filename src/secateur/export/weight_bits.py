@@ -1,4 +1,4 @@
-"""An ONNX graph whose backbone stores its weights in bfloat16 or in 4 bits; activations stay in float."""
+"""An ONNX graph whose backbone stores its weights in bfloat16 or in 4 bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from secateur.bundle.manifest import QuantisationRecord
 from secateur.core.errors import ExportError
 from secateur.core.files import write_aside
 from secateur.export.onnx import BACKBONE_SCOPE
-from secateur.export.quantise import quantisable_nodes, quiet_runtime
+from secateur.export.quantise import Scheme, quantisable_nodes, quiet_runtime
 
 INT4_BLOCK = 32
 _COMPUTE_IN_INT8 = 4
@@ -62,7 +62,7 @@ def weights_to_int4(graph: Path, out: Path, *, scope: str = BACKBONE_SCOPE) -> Q
         except Exception as error:  # ONNX Runtime's error classes share no public base
             raise ExportError(f"ONNX Runtime cannot bring the graph to int4: {error}") from error
     _write(quantiser.model.model, out)
-    return _record({"int4": len(chosen)}, group=INT4_BLOCK)
+    return _record("dynamic", {"int4": len(chosen)}, group=INT4_BLOCK)
 
 
 def weights_to_bfloat16(graph: Path, out: Path, *, scope: str = BACKBONE_SCOPE) -> QuantisationRecord:
@@ -103,7 +103,7 @@ def weights_to_bfloat16(graph: Path, out: Path, *, scope: str = BACKBONE_SCOPE) 
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     _write(model, out)
-    return _record({"bfloat16": len(names)})
+    return _record("weights", {"bfloat16": len(names)})
 
 
 def _chosen(graph: onnx.GraphProto, scope: str) -> list[str]:
@@ -120,9 +120,9 @@ def _write(model: onnx.ModelProto, out: Path) -> None:
         aside.write_bytes(model.SerializeToString())
 
 
-def _record(matrices: dict[str, int], *, group: int | None = None) -> QuantisationRecord:
+def _record(scheme: Scheme, matrices: dict[str, int], *, group: int | None = None) -> QuantisationRecord:
     return QuantisationRecord(
-        scheme="weights",
+        scheme=scheme,
         calibration_windows=0,
         tool=f"onnxruntime {onnxruntime.__version__}",
         matrices=matrices,
