@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sia_validation_cells import check_line, cut_lines
+from sia_validation_cells import check_line, cut_lines, structure_line
 from sia_validation_models import SUBJECTS, Subject
 from sia_validation_tables import write_all
 
@@ -24,15 +24,13 @@ OUT = Path(__file__).parent / "results" / "sia_validation"
 
 
 def cut(subject: Subject, lines: JsonLines) -> None:
-    """Add the cuts of a subject that are missing."""
-    done = {
-        (line["treatment"], line["criterion"], line["share"])
-        for line in lines.read()
-        if line["subject"] == subject.name and line["kind"] == "cut"
-    }
+    """Add the structural check and the cuts of a subject that are missing."""
+    own = [line for line in lines.read() if line["subject"] == subject.name]
+    if not any(line["kind"] == "structure" for line in own):
+        lines.append(structure_line(subject))
+    done = {(line["treatment"], line["criterion"], line["share"]) for line in own if line["kind"] == "cut"}
     for line in cut_lines(subject, done):
-        what = ", ".join(str(line[name]) for name in ("treatment", "criterion", "share", "measured"))
-        console.print(what)
+        console.print(*(line[name] for name in ("treatment", "criterion", "share", "measured")))
         lines.append(line)
 
 
@@ -48,8 +46,11 @@ def run(names: list[str], work: Path, out: Path) -> None:
     for step in (cut, check):
         for name in names:
             console.print(f"{name}: {step.__name__}")
+            before = len(lines.read())
             step(SUBJECTS[name](work), lines)
-            write_all(lines.read(), out)
+            if len(lines.read()) > before:
+                write_all(lines.read(), out)
+    write_all(lines.read(), out)
 
 
 def main() -> None:

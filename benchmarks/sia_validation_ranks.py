@@ -11,16 +11,15 @@ import numpy as np
 from scipy.stats import rankdata
 
 from secateur.core.seeds import generator
-from secateur.sia.measured.bootstrap import NOTHING, correlation_of
+from secateur.sia.measured.bootstrap import NOTHING, REPLICATES, correlation_of
 from secateur.sia.measured.measurement import Estimate
 
 PREDICTORS = {
-    "d": ("D", "loss on calibration text; for MiniLM the distance of embeddings"),
-    "d_divergence": ("KL (MiniLM: distance)", "from the dense model's answers"),
-    "curves": ("removal curves added", "nothing cut together"),
-    "share": ("share alone", "for comparison"),
+    "d": "D",
+    "d_divergence": "KL (MiniLM: distance)",
+    "share": "share alone",
 }
-REPLICATES, FEWEST = 2000, 5
+FEWEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +31,8 @@ class Cell:
     subject, treatment, criterion : str
     share : float
         Of the block parameters.
-    d, d_divergence, curves : float
-        Predictors; NaN where unknown.
+    d, d_divergence : float
+        Predictors, from calibration text.
     measured : float
         Loss on held-out text.
     """
@@ -44,38 +43,20 @@ class Cell:
     share: float
     d: float
     d_divergence: float
-    curves: float
     measured: float
 
 
 def cells_of(lines: Sequence[dict[str, Any]]) -> list[Cell]:
-    """Return the cuts among the lines, each with what removal curves foresaw of it."""
-    curves = {
-        (line["subject"], entry["treatment"], entry["criterion"], entry["share"]): _d(
-            entry["loss"], entry["divergence"]
+    """Return the cuts among the lines."""
+    return [
+        Cell(
+            **{name: line[name] for name in ("subject", "treatment", "criterion", "share", "measured")},
+            d=_d(line["d_loss"], line["d_divergence"]),
+            d_divergence=line["d_divergence"],
         )
         for line in lines
-        if line["kind"] == "check"
-        for entry in line["curves"]
-    }
-    found = []
-    for line in lines:
-        if line["kind"] != "cut":
-            continue
-        key = tuple(line[name] for name in ("subject", "treatment", "criterion", "share"))
-        found.append(
-            Cell(
-                subject=key[0],
-                treatment=key[1],
-                criterion=key[2],
-                share=key[3],
-                d=_d(line["d_loss"], line["d_divergence"]),
-                d_divergence=line["d_divergence"],
-                curves=curves.get(key, math.nan),
-                measured=line["measured"],
-            )
-        )
-    return found
+        if line["kind"] == "cut"
+    ]
 
 
 def _d(loss: float | None, divergence: float) -> float:
@@ -93,7 +74,7 @@ def correlation(cells: Sequence[Cell], predictor: str, *, by_share: bool = False
     ----------
     cells : sequence of Cell
     predictor : str
-        A key of :data:`PREDICTORS`; cells where it is NaN are left out.
+        A key of :data:`PREDICTORS`.
     by_share : bool
         Rank within family and share.
 
@@ -102,11 +83,10 @@ def correlation(cells: Sequence[Cell], predictor: str, *, by_share: bool = False
     Estimate
         NaN with fewer than five cells, or where the predictor is constant.
     """
-    known = [cell for cell in cells if not math.isnan(getattr(cell, predictor))]
-    if len(known) < FEWEST:
+    if len(cells) < FEWEST:
         return NOTHING
     sets: dict[tuple, list[tuple[float, float]]] = {}
-    for cell in known:
+    for cell in cells:
         key = (cell.subject, cell.share) if by_share else (cell.subject,)
         sets.setdefault(key, []).append((getattr(cell, predictor), cell.measured))
     pairs = [np.array(entries) for entries in sets.values()]

@@ -7,34 +7,39 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from sia_validation_models import CONTEXT, SMALL, SMOLLM2
+from sia_validation_models import CONTEXT, MINILM, SMALL, SMOLLM2, STEPS
 from sia_validation_ranks import PREDICTORS, Cell, cells_of, correlation, written
 from two_by_two_tables import head, row
 
 from secateur.core.files import write_aside
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
+from secateur.sia.measured.bootstrap import NOTHING
 from secateur.sia.measured.measurement import Estimate
 
 Line = dict[str, Any]
+POOLED = "pooled, ranks within family"
 TITLE = "# The check on families that took no part in setting its limits"
+OPEN = {"head": "a query head", "matrix": "a row of one FFN matrix"}
 COLOURS = {"closed": "#1f5f99", "apart": "#c0392b"}
 
 
 def introduction() -> str:
     """Return what was done, with all its restrictions."""
-    few, shares = SMOLLM2, ", ".join(f"{share:.0%}" for share in SMALL.shares)
+    few = SMOLLM2
+    shares, two = (", ".join(f"{share:.0%}" for share in sizes.shares) for sizes in (SMALL, MINILM))
     return f"""
 Text: `pydoc_data.topics`, topics in the order of their names. First 60 %: training of the tiny models. Next
 15 %: calibration, on which cuts are scored and D is measured. Last 25 %: held out, on which cuts are judged.
 
 - **Gemma2-like, GPT-NeoX-like, Falcon-like**: 4 layers x 128, 8 heads, from the `transformers`
-  configuration classes, trained here on bytes for {SMALL.steps} steps of 16 x {CONTEXT} bytes with one seed:
-  far from fully trained. Calibration: 16 blocks of {CONTEXT} bytes; held out: {SMALL.held_out:,} bytes.
-- **MiniLM**: all-MiniLM-L6, an encoder without a task. Calibration: 64 sentences; held out:
-  {SMALL.held_out // 40} sentences. D is the distance of embeddings, the measured loss is 1 - cosine to the
-  dense embedding.
-- **SmolLM2**: SmolLM2-135M-Instruct. Calibration: 8 blocks of {CONTEXT} tokens; held out:
+  configuration classes, trained here on bytes for {STEPS} steps of 16 x {CONTEXT} bytes with one seed:
+  far from fully trained. Calibration: {SMALL.calibration} blocks of {CONTEXT} bytes; held out:
+  {SMALL.held_out:,} bytes.
+- **MiniLM**: all-MiniLM-L6, an encoder without a task. Calibration: {MINILM.calibration} sentences; held
+  out: {MINILM.held_out}. D is the distance of embeddings, the measured loss is 1 - cosine to the dense
+  embedding.
+- **SmolLM2**: SmolLM2-135M-Instruct. Calibration: {few.calibration} blocks of {CONTEXT} tokens; held out:
   {few.held_out:,} tokens.
 
 A cut removes a share of the block parameters: KV groups and channels by one ranking of score per parameter,
@@ -44,33 +49,77 @@ rows. Nothing is recovered. D is measured on calibration text, the loss on held-
 Restrictions:
 
 - SmolLM2 is cut to {" and ".join(f"{share:.0%}" for share in few.shares)} with {" and ".join(few.criteria)}
-  only; its check had 4 blocks of {CONTEXT} tokens and {few.evaluations} evaluations. The others are cut to
-  {shares} with {", ".join(SMALL.criteria)} and had {SMALL.evaluations} evaluations.
+  only, MiniLM to {two} with {", ".join(MINILM.criteria)}, the tiny models to {shares} with the same.
+- The check spent {few.evaluations} evaluations on SmolLM2, {MINILM.evaluations} on MiniLM and
+  {SMALL.evaluations} on each tiny model, or a few more to finish a step.
 - GPT-NeoX-like and MiniLM have multi-head attention and a plain FFN: there each matrix apart is the closed
   cut, so they have no second treatment. Falcon-like has shared keys, but matrices of this family cannot be
   cut apart (its attention takes an argument a head), so it is closed only as well.
 - One model a family, one seed. Intervals resample the cells of a family, not models and not text.
-- D and the loss are two measurements of the same cut on different text. D needs the cut to be carried out;
-  what curves foresee without carrying it out is in a column of its own.
+- D and the loss are two measurements of the same cut on different text. D needs the cut to be carried out.
+  What removal curves foresee without it is not judged here: so few evaluations do not measure them.
 """
 
 
-def correlation_table(cells: Sequence[Cell]) -> Iterator[str]:
+def structure_table(lines: Sequence[Line], cells: Sequence[Cell]) -> Iterator[str]:
+    """The structural check beside what cutting apart costs more than closed units."""
+    yield from head(
+        "family",
+        "dense loss",
+        "heads a group",
+        "FFN",
+        "not closed, as the check says",
+        "apart less closed, 20 %",
+        "apart less closed, 50 %",
+    )
+    for line in lines:
+        if line["kind"] != "structure":
+            continue
+        closed = line["closed"]
+        yield row(
+            f"{line['subject']} ({line['measured']})",
+            f"{line['dense']:.3f}",
+            line["heads_per_group"],
+            "gated" if line["gated"] else "plain",
+            "; ".join(words for name, words in OPEN.items() if not closed.get(name, True)),
+            *(_more(line["subject"], cells, share) for share in (0.2, 0.5)),
+        )
+
+
+def _more(subject: str, cells: Sequence[Cell], share: float) -> str:
+    """What apart costs beyond closed, criterion by criterion."""
+    at = {
+        (cell.criterion, cell.treatment): cell.measured
+        for cell in cells
+        if (cell.subject, cell.share) == (subject, share)
+    }
+    found = [
+        f"{criterion} {at[criterion, 'apart'] - loss:+.3f}"
+        for (criterion, treatment), loss in at.items()
+        if treatment == "closed" and (criterion, "apart") in at
+    ]
+    return ", ".join(found) or "–"
+
+
+def correlations(cells: Sequence[Cell]) -> dict[str, tuple[int, dict[str, Estimate]]]:
+    """Return cells and rank correlations by family and pooled."""
+    sets = {
+        name: [cell for cell in cells if cell.subject == name]
+        for name in dict.fromkeys(cell.subject for cell in cells)
+    }
+    found = {
+        name: (len(own), {key: correlation(own, key) for key in PREDICTORS})
+        for name, own in {**sets, POOLED: cells}.items()
+    }
+    within = {key: correlation(cells, key, by_share=True) for key in PREDICTORS if key != "share"}
+    return {**found, f"{POOLED} and share": (len(cells), {**within, "share": NOTHING})}
+
+
+def correlation_table(found: dict[str, tuple[int, dict[str, Estimate]]]) -> Iterator[str]:
     """Rank correlations by family and pooled."""
-    yield from head("family", "cells", *(what for what, _ in PREDICTORS.values()))
-    for name in dict.fromkeys(cell.subject for cell in cells):
-        own = [cell for cell in cells if cell.subject == name]
-        yield row(name, len(own), *(written(correlation(own, key)) for key in PREDICTORS))
-    yield row(
-        "**pooled, ranks within family**",
-        len(cells),
-        *(written(correlation(cells, key)) for key in PREDICTORS),
-    )
-    yield row(
-        "pooled, ranks within family and share",
-        len(cells),
-        *(written(correlation(cells, key, by_share=True)) for key in PREDICTORS),
-    )
+    yield from head("family", "cells", *PREDICTORS.values())
+    for name, (n, estimates) in found.items():
+        yield row(name, n, *(written(estimates[key]) for key in PREDICTORS))
 
 
 def cut_table(cells: Sequence[Cell]) -> Iterator[str]:
@@ -146,7 +195,7 @@ def _figure(predicted: dict[str, float | None] | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def page(lines: Sequence[Line]) -> str:
+def page(lines: Sequence[Line], found: dict[str, tuple[int, dict[str, Estimate]]]) -> str:
     """Return the page."""
     cells, checks = cells_of(lines), [line for line in lines if line["kind"] == "check"]
     counts = agreement(checks)
@@ -156,14 +205,19 @@ def page(lines: Sequence[Line]) -> str:
         "",
         "`OMP_NUM_THREADS=1 python benchmarks/sia_validation.py --work runs/sia_validation`",
         introduction(),
+        "## Does the structure tell which cuts break?",
+        "",
+        *structure_table(lines, cells),
+        "",
+        "In a plain FFN `down` takes over the rows of `up`, so a cut of one matrix makes the closed cut.",
+        "",
         "## Does D foresee the loss?",
         "",
         "Spearman's rank correlation with the measured loss, 95 % bootstrap interval over cells.",
         "",
-        *correlation_table(cells),
+        *correlation_table(found),
         "",
         "The share alone orders cuts of unlike size; the last row takes that away.",
-        "The column of the curves counts fewer cells: those whose curves the evaluations sufficed for.",
         "",
         "## Do verdicts agree with what happened?",
         "",
@@ -213,20 +267,14 @@ def write_all(lines: Sequence[Line], out: Path) -> None:
     cells = cells_of(lines)
     if not cells:
         return
-    found: dict[str, dict[str, Estimate]] = {
-        name: {key: correlation(own, key) for key in PREDICTORS}
-        for name, own in {
-            **{
-                name: [cell for cell in cells if cell.subject == name]
-                for name in dict.fromkeys(cell.subject for cell in cells)
-            },
-            "pooled": cells,
-        }.items()
-    }
-    found["pooled within share"] = {key: correlation(cells, key, by_share=True) for key in PREDICTORS}
+    found = correlations(cells)
     checks = [line for line in lines if line["kind"] == "check"]
-    content = {"correlations": found, "agreement": agreement(checks), "lines": list(lines)}
+    content = {
+        "correlations": {name: estimates for name, (_, estimates) in found.items()},
+        "agreement": agreement(checks),
+        "lines": list(lines),
+    }
     write_json(out.with_suffix(".json"), {"provenance": provenance(command="sia_validation.py"), **content})
     with write_aside(out.with_suffix(".md")) as aside:
-        aside.write_text(page(lines), encoding="utf-8")
+        aside.write_text(page(lines, found), encoding="utf-8")
     draw(cells, out.with_suffix(".png"))

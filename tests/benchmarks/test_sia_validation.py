@@ -41,7 +41,6 @@ def subject(monkeypatch):
         name="Gemma2-like",
         model=model,
         calibration=batches,
-        check=batches,
         evaluations=6,
         held_out=lambda cut: float(shape_parameters(bind(cut).spec.family, bind(cut).shape)),
         measured="parameters",
@@ -88,7 +87,6 @@ def cell(subject: str, share: float, d: float, measured: float) -> Any:
         share=share,
         d=d,
         d_divergence=d,
-        curves=float("nan"),
         measured=measured,
     )
 
@@ -100,7 +98,6 @@ def test_within_a_family_the_correlation_is_spearmans():
     found = ranks.correlation(cells, "d")
     assert found.value == pytest.approx(stats.spearmanr(*pairs.T).statistic)
     assert found.low < found.value < found.high
-    assert np.isnan(ranks.correlation(cells, "curves").value)
     assert np.isnan(ranks.correlation(cells, "share").value)
 
 

@@ -60,8 +60,8 @@ def export(
         str | None,
         typer.Option(
             help="With int8: ranges of activations from each batch (dynamic), or fixed on training windows "
-            "(static), or with openvino weights alone (weights); default: dynamic, with openvino weights, and "
-            "for language models weights in blocks.",
+            "(static), or with openvino weights alone (weights); default: dynamic, with openvino weights, "
+            "and for language models weights in blocks.",
             show_default=False,
         ),
     ] = None,

@@ -54,7 +54,8 @@ def weights_to_int4(graph: Path, out: Path, *, scope: str = BACKBONE_SCOPE) -> Q
                 block_size=INT4_BLOCK,
                 is_symmetric=True,
                 accuracy_level=_COMPUTE_IN_INT8,
-                nodes_to_include=chosen,
+                # its list of nodes to include adds to the default, which is all of them
+                nodes_to_exclude=[node.name for node in model.model.graph.node if node.name not in chosen],
             )
             quantiser.process()
         except ExportError:
