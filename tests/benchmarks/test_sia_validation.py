@@ -127,7 +127,7 @@ def test_a_stopped_validation_goes_on(subject, tmp_path, monkeypatch):
         validation.run([subject.name], tmp_path, out)
     lines = JsonLines(out.with_suffix(".jsonl")).read()
     keys = [(line["kind"], line.get("treatment"), line.get("criterion"), line.get("share")) for line in lines]
-    assert len(keys) == len(set(keys)) == len(first) == 2 * 2 * 2 + 1
+    assert len(keys) == len(set(keys)) == len(first) == 1 + 2 * 2 * 2 + 1
     assert out.with_suffix(".png").stat().st_size > 1000
     text = out.with_suffix(".md").read_text(encoding="utf-8")
     assert "| Gemma2-like | 8 |" in text
