@@ -29,6 +29,7 @@ from secateur.models import checkpoint
 from secateur.models.pretrained import open_pretrained
 from secateur.models.text import TokenSource
 from secateur.structure.plan import PruningPlan
+from secateur.training.next_token import require_causal_lm
 from secateur.training.perplexity import Perplexity, perplexity
 from secateur.workflow.export_request import ExportRequest
 
@@ -137,8 +138,9 @@ def export_gguf_folder(request: ExportRequest) -> GgufInfo:
         As :func:`secateur.export.gguf_export.export_gguf`.
     """
     request.require_only({"text"}, "a GGUF file")
-    require_gguf()
     opened = open_text_model(request.source)
+    require_causal_lm(opened.model)
+    require_gguf()
     tokens = None if request.text is None else _tokens(opened, request.text)
     new_tokens, prompts = _prompts(opened.model, tokens)
     return export_gguf(
