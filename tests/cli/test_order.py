@@ -111,7 +111,7 @@ def test_the_tables_say_what_differs_what_failed_and_what_so_few_seeds_can_show(
         "coarser": "layer",
         "finer_after_coarser": 0.5,
         "coarser_after_finer": 0.6,
-        "test": {"difference": -0.1, "exact_p_value": 0.25},
+        "test": {"difference": -0.1, "n_seeds": 1, "exact_p_value": 1.0},
     }
     print_order(
         outcome(
@@ -126,7 +126,7 @@ def test_the_tables_say_what_differs_what_failed_and_what_so_few_seeds_can_show(
     assert "removing layers last leaves too many" in text
     assert "60.0 % (59.0 to 61.0)" in text
     assert "−20.0 pt" in text
-    assert "against what coarse-to-fine supposes" in text
+    assert "against what coarse-to-fine supposes (1 seed with both, exact p 1)" in text
     assert "after layers" in text
     assert "70.0 % (69.0 to 71.0)" in text
     assert "at 4 of 36 steps" in text

@@ -174,5 +174,5 @@ def _asymmetry(entry: Mapping[str, Any]) -> str:
     return (
         f"{finer}s after a cut of {coarser}s {entry['finer_after_coarser']:.3f}, {coarser}s after a cut of "
         f"{finer}s {entry['coarser_after_finer']:.3f}: {against} coarse-to-fine supposes "
-        f"(exact p {test['exact_p_value']:.2g})"
+        f"({_seeds(test['n_seeds'])} with both, exact p {test['exact_p_value']:.2g})"
     )
