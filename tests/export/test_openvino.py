@@ -198,7 +198,7 @@ def test_int8_weights_are_those_of_the_checkpoint_to_half_a_step(graph, cut):
         step = np.abs(signed)
         widened = stored.get_data().astype(np.float32) * signed
         given = matrices[operation.get_friendly_name()]
-        # the scale itself is stored in 16 bits; the extreme value takes -128, and its opposite is clipped to 127
+        # scales have 16 bits; the extreme value takes -128, and its opposite is clipped to 127
         steps = np.where(stored.get_data() == 127, 1.0, 0.5)
         assert np.all(np.abs(widened - given) <= steps * step * 1.01 + 127 * step * 2**-10)
 
