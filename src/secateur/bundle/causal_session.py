@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from secateur.bundle.causal_manifest import DATA_FILE, CausalManifest
-from secateur.bundle.onnx_options import session_options
+from secateur.bundle.onnx_options import load_graph, shown
 from secateur.bundle.source import BundleSource, FolderSource, read_file
 from secateur.core.errors import ExportError
 
@@ -69,20 +69,14 @@ class CausalSession:
     """
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
-        import onnxruntime
-
-        shown = model if isinstance(model, Path) else "the model"
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model, session_options(threads), providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's error classes share no public base
-            raise ExportError(f"ONNX Runtime cannot load {shown}: {error}") from error
+        self._session = load_graph(model, threads=threads)
         inputs = {entry.name: entry.shape for entry in self._session.get_inputs()}
         self.layers = (len(inputs) - 2) // 2
         self._past = past_names(self.layers)
         if not self.layers or set(inputs) != {INPUT_IDS, ATTENTION_MASK, *self._past}:
-            raise ExportError(f"{shown} takes {', '.join(inputs)}; that is no causal model with a cache.")
+            raise ExportError(
+                f"{shown(model)} takes {', '.join(inputs)}; that is no causal model with a cache."
+            )
         self.cache_shapes = tuple((inputs[name][1], inputs[name][3]) for name in self._past)
         self._outputs = [LOGITS, *present_names(self.layers)]
 

@@ -1,8 +1,11 @@
-"""How ONNX Runtime is set up for a device; imported by what must stay light."""
+"""How ONNX Runtime is set up and loads a graph on a device; imported by what must stay light."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from secateur.core.errors import ExportError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,3 +27,33 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options
+
+
+def load_graph(model: Path | bytes, *, threads: int) -> onnxruntime.InferenceSession:
+    """Load a graph on the processor.
+
+    Parameters
+    ----------
+    model : Path or bytes
+        The file, or its content.
+    threads : int
+        Threads of one operator.
+
+    Raises
+    ------
+    ExportError
+        If ONNX Runtime cannot load it.
+    """
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(
+            model, session_options(threads), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's error classes share no public base
+        raise ExportError(f"ONNX Runtime cannot load {shown(model)}: {error}") from error
+
+
+def shown(model: Path | bytes) -> str:
+    """Return how a message names a graph."""
+    return str(model) if isinstance(model, Path) else "the model"

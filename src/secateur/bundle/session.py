@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from secateur.bundle.manifest import Manifest
-from secateur.bundle.onnx_options import session_options
+from secateur.bundle.onnx_options import load_graph
 from secateur.bundle.source import BundleSource, FolderSource, read_file
 from secateur.core.errors import ExportError
 
@@ -55,15 +55,7 @@ class OnnxSession:
     """
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
-        import onnxruntime
-
-        try:
-            self._session = onnxruntime.InferenceSession(
-                model, session_options(threads), providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's error classes share no public base
-            shown = model if isinstance(model, Path) else "the model"
-            raise ExportError(f"ONNX Runtime cannot load {shown}: {error}") from error
+        self._session = load_graph(model, threads=threads)
 
     def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Session`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ class CheckedBundle:
     source: BundleSource
     manifest: Manifest | CausalManifest
     signature: SignatureCheck
+
+    @property
+    def version(self) -> str:
+        """First 12 digits of the manifest's SHA-256; the manifest holds the hash of every other file."""
+        content = read_file(self.source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
+        return hashlib.sha256(content).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,7 @@ def lines(info: Any) -> list[str]:
     raise TypeError(f"{type(info).__name__} is no result of an export")
 
 
-@summary.register
-def _(info: BundleInfo) -> dict[str, Any]:
+def _of_bundle(info: BundleInfo | CausalBundleInfo) -> dict[str, Any]:
     manifest = info.manifest
     return {
         "bundle": str(info.folder),
@@ -34,7 +33,15 @@ def _(info: BundleInfo) -> dict[str, Any]:
         "graph_bytes": {"float32": info.float32_graph_bytes, "bundle": info.graph_bytes},
         "precision": manifest.precision,
         "quantisation": manifest.quantisation.model_dump() if manifest.quantisation else None,
-        "parity": info.parity.model_dump(),
+        "parity": manifest.parity.model_dump(),
+    }
+
+
+@summary.register
+def _(info: BundleInfo) -> dict[str, Any]:
+    manifest = info.manifest
+    return {
+        **_of_bundle(info),
         "checkpoint": manifest.metrics.checkpoint_values,
         "figures": manifest.metrics.values,
     }
@@ -59,12 +66,7 @@ def _(info: BundleInfo) -> list[str]:
 def _(info: CausalBundleInfo) -> dict[str, Any]:
     manifest = info.manifest
     return {
-        "bundle": str(info.folder),
-        "bytes": info.n_bytes,
-        "graph_bytes": {"float32": info.float32_graph_bytes, "bundle": info.graph_bytes},
-        "precision": manifest.precision,
-        "quantisation": manifest.quantisation.model_dump() if manifest.quantisation else None,
-        "parity": manifest.parity.model_dump(),
+        **_of_bundle(info),
         "metrics": manifest.metrics.model_dump() if manifest.metrics else None,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,7 @@ import numpy as np
 from secateur.bundle.causal_golden import golden_token_difference
 from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.causal_session import CausalSession, open_causal_session
-from secateur.bundle.manifest import MANIFEST_FILE, MANIFEST_LIMIT
 from secateur.bundle.signature import SignatureCheck
-from secateur.bundle.source import read_file
 from secateur.bundle.verify import check_bundle
 from secateur.core.errors import ConfigError, DataError
 
@@ -87,8 +84,7 @@ class TextRuntime:
             )
         self.manifest: CausalManifest = checked.manifest
         self.signature: SignatureCheck = checked.signature
-        content = read_file(checked.source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
-        self.version = hashlib.sha256(content).hexdigest()[:12]
+        self.version = checked.version
         self._session = open_causal_session(checked.source, checked.manifest, threads=threads)
         self.golden_max_abs_diff = golden_token_difference(checked.source, self.manifest, self._session)
 

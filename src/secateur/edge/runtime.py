@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur.bundle.manifest import MANIFEST_FILE, MANIFEST_LIMIT, Manifest
+from secateur.bundle.manifest import Manifest
 from secateur.bundle.session import open_session
 from secateur.bundle.signature import SignatureCheck
-from secateur.bundle.source import read_file
 from secateur.bundle.verify import check_bundle, golden_difference
 from secateur.core.errors import ConfigError, DataError
 from secateur.edge.windows import Usability, cut_windows, source_at_model_rate
@@ -114,8 +112,7 @@ class Runtime:
                 "secateur.edge.generate.TextRuntime."
             )
         self.manifest, self.signature = checked.manifest, checked.signature
-        content = read_file(checked.source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
-        self.version = hashlib.sha256(content).hexdigest()[:12]
+        self.version = checked.version
         self._session = open_session(checked.source, checked.manifest, threads=threads)
         self.golden_max_abs_diff = golden_difference(checked, self._session)
 
