@@ -81,7 +81,8 @@ def cut_lines(subject: Subject, done: set[tuple]) -> Iterator[Line]:
             else:
                 cut = cut_apart(model, apart_plan(plan, own, gated=bound.spec.is_gated))
                 figures = evaluator.figures_of(cut)
-            loss, divergence = evaluator.increase(figures).mean(axis=1)
+            increase = evaluator.increase(figures)
+            loss, divergence = increase.mean(axis=1)
             yield {
                 "kind": "cut",
                 "subject": subject.name,
@@ -91,6 +92,7 @@ def cut_lines(subject: Subject, done: set[tuple]) -> Iterator[Line]:
                 "removed": _removed(plan),
                 "d_loss": float(loss),
                 "d_divergence": float(divergence),
+                "d_noise": float(np.std(increase[0] - increase[1], ddof=1) / np.sqrt(increase.shape[1])),
                 "measured": subject.held_out(cut),
                 "seconds": time.perf_counter() - begun,
             }

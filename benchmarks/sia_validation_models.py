@@ -162,8 +162,19 @@ def tiny(name: str) -> nn.Module:
     return getattr(transformers, model)(built).eval()
 
 
-def train(model: nn.Module, tokens: list[int], *, steps: int, name: str) -> None:
-    """Train on next bytes with AdamW, a short warm-up and a linear decay."""
+def train(
+    model: nn.Module,
+    tokens: list[int],
+    *,
+    steps: int,
+    name: str,
+    stride: int = 1,
+    after_step: Callable[[nn.Module], None] = lambda _model: None,
+) -> None:
+    """Train on next bytes with AdamW, a short warm-up and a linear decay.
+
+    Blocks start at multiples of ``stride``; ``after_step`` may put weights right behind each step.
+    """
     data = torch.tensor(tokens)
     draw = generator(SEED, "training", name)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
@@ -171,7 +182,7 @@ def train(model: nn.Module, tokens: list[int], *, steps: int, name: str) -> None
     model.train()
     with progress(f"training {name}", steps) as bar:
         for _ in range(steps):
-            starts = draw.integers(len(data) - CONTEXT, size=16)
+            starts = stride * draw.integers((len(data) - CONTEXT) // stride, size=16)
             ids = torch.stack([data[start : start + CONTEXT] for start in starts.tolist()])
             loss = next_token_loss(logits_of(model, ids), ids)
             loss.backward()
@@ -179,6 +190,7 @@ def train(model: nn.Module, tokens: list[int], *, steps: int, name: str) -> None
             optimiser.step()
             optimiser.zero_grad()
             rate.step()
+            after_step(model)
             bar.advance(1)
     model.eval()
 
@@ -205,7 +217,7 @@ def tiny_subject(name: str, sizes: Sizes, work: Path) -> Subject:
         model=model,
         calibration=calibration,
         evaluations=sizes.evaluations,
-        **_judged(model, list(text_of("held out").encode())[: sizes.held_out], context=CONTEXT),
+        **judged(model, list(text_of("held out").encode())[: sizes.held_out], context=CONTEXT),
         measured="nats a byte",
         shares=sizes.shares,
         lots=sizes.lots,
@@ -226,7 +238,7 @@ def smollm2_subject(sizes: Sizes) -> Subject:
         model=opened.model,
         calibration=calibration,
         evaluations=sizes.evaluations,
-        **_judged(opened.model, encoded("held out")[: sizes.held_out], context=512),
+        **judged(opened.model, encoded("held out")[: sizes.held_out], context=512),
         measured="nats a token",
         shares=sizes.shares,
         lots=sizes.lots,
@@ -269,7 +281,9 @@ SUBJECTS: dict[str, Callable[[Path], Subject]] = {
 """In the order in which they are measured: cheap ones first."""
 
 
-def _judged(dense: nn.Module, tokens: list[int], *, context: int) -> dict[str, Any]:
+def judged(dense: nn.Module, tokens: list[int], *, context: int) -> dict[str, Any]:
+    """Return what a subject loses on held-out tokens: the loss of the dense model, and the function."""
+
     def loss(model: nn.Module) -> float:
         with quiet():
             return perplexity(model, tokens, context=context).nats_per_token

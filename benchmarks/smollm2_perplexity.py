@@ -33,7 +33,7 @@ from secateur.methods.rounds import Rounds, cut_in_rounds
 from secateur.models.binding import bind
 from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.scoring.allocation import WidthKind
-from secateur.scoring.registered import CRITERIA
+from secateur.scoring.registered import criterion_of_text
 from secateur.structure.counting import block_parameters, shape_parameters
 from secateur.training.perplexity import perplexity
 
@@ -61,7 +61,7 @@ class Ours:
             model,
             text.calibration(SCORING_BLOCKS),
             target,
-            criterion=CRITERIA.get(self.criterion)(),
+            criterion=criterion_of_text(self.criterion, self.kinds),
             n_rounds=self.rounds,
             kinds=self.kinds,
             refit_batches=text.calibration(self.refit_blocks),
@@ -76,6 +76,13 @@ OURS: dict[str, Ours] = {
         criterion="surgeon", refit_blocks=128, kinds=("group", "channel")
     ),
     "secateur: Taylor, re-fit on 128 blocks": Ours(criterion="taylor", refit_blocks=128),
+    "secateur: Taylor, KV groups too, re-fit on 128 blocks": Ours(
+        criterion="taylor", refit_blocks=128, kinds=("group", "channel")
+    ),
+    "secateur: activation energy, re-fit on 128 blocks": Ours(criterion="activation", refit_blocks=128),
+    "secateur: magnitude, re-fit on 128 blocks": Ours(criterion="magnitude", refit_blocks=128),
+    "secateur: surgeon, KV groups too": Ours(criterion="surgeon", kinds=("group", "channel")),
+    "secateur: Taylor, KV groups too": Ours(criterion="taylor", kinds=("group", "channel")),
     "secateur: Taylor": Ours(criterion="taylor"),
     "secateur: activation energy": Ours(criterion="activation"),
     "secateur: magnitude": Ours(criterion="magnitude"),

@@ -30,16 +30,19 @@ from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable, write_json
 from secateur.models import checkpoint
-from secateur.recovery.settings import TextRecoverySettings
+from secateur.recovery.settings import Adapter, TextRecoverySettings
 from secateur.recovery.text import recover_text
 from secateur.training.loop import FitResult
 from secateur.training.perplexity import paired_ratio, perplexity
 
 METHOD = "secateur: surgeon, re-fit on 128 blocks"
 BLOCK_TOKENS, VALIDATION_BLOCKS, FEW_STEPS = 256, 24, 50
-SETTINGS = TextRecoverySettings(
+LORA = TextRecoverySettings(
     batch_size=4, learning_rate=1e-3, warmup_steps=5, evaluate_every=25, checkpoint_every=10, patience=100
 )
+SETTINGS = {"lora": LORA, "full": replace(LORA, adapter="full", learning_rate=3e-4)}
+"""By what is trained, with the rate that suits it."""
+
 MOST_STEPS = 10_000
 """More than any clock allows."""
 
@@ -53,13 +56,14 @@ class Trial:
     settings: TextRecoverySettings
 
 
-def trials(minutes: float) -> tuple[Trial, ...]:
+def trials(minutes: float, adapter: Adapter) -> tuple[Trial, ...]:
     """Return both, the one ended by the clock first."""
-    timed = replace(SETTINGS, max_steps=MOST_STEPS, max_minutes=minutes)
-    few = replace(SETTINGS, max_steps=FEW_STEPS)
+    timed = replace(SETTINGS[adapter], max_steps=MOST_STEPS, max_minutes=minutes)
+    few = replace(SETTINGS[adapter], max_steps=FEW_STEPS)
+    trained = "" if adapter == "lora" else ", all weights"
     return (
-        Trial(name=f"50 % cut, {minutes:g} minutes", share=0.5, settings=timed),
-        Trial(name=f"30 % cut, {FEW_STEPS} steps", share=0.3, settings=few),
+        Trial(name=f"50 % cut, {minutes:g} minutes{trained}", share=0.5, settings=timed),
+        Trial(name=f"30 % cut, {FEW_STEPS} steps{trained}", share=0.3, settings=few),
     )
 
 
@@ -144,7 +148,7 @@ class Study:
         """Write all cells as JSON with their origin, and as a Markdown table."""
         cells = [cell for cell in self.cells.read() if cell["method"] == self.method]
         content = {
-            "provenance": provenance(seed=SETTINGS.seed),
+            "provenance": provenance(seed=LORA.seed),
             "method": self.method,
             "settings": SETTINGS,
             "training_blocks": len(self.train),
@@ -197,11 +201,12 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True, help="tables, without suffix")
     options.add_argument("--work", type=Path, required=True, help="cut models, states, finished cells")
     options.add_argument("--minutes", type=float, default=20.0)
+    options.add_argument("--adapter", choices=tuple(SETTINGS), default="full", help="what is trained")
     options.add_argument("--method", choices=tuple(OURS), default=METHOD, help="how the model is cut")
     options.add_argument("--only", help="only trials whose name holds this")
     given = options.parse_args()
     study = Study(given.out, given.work, given.method)
-    for trial in trials(given.minutes):
+    for trial in trials(given.minutes, given.adapter):
         if not given.only or given.only in trial.name:
             study.run(trial)
             study.write()

@@ -101,7 +101,7 @@ def importance_gradients(model: nn.Module, batches: Sequence[Batch], importance:
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     found = {name: torch.zeros_like(parameter) for name, parameter in named}
     samples = sum(len(batch["input_ids"]) for batch in batches)
-    with _traceable(model), progress("gradients for Torch-Pruning", total=len(batches)) as bar:
+    with traceable(model), progress("gradients for Torch-Pruning", total=len(batches)) as bar:
         for batch in batches:
             ids = batch["input_ids"]
             loss = model(input_ids=ids, labels=ids, use_cache=False).loss * (len(ids) / samples)
@@ -129,7 +129,7 @@ def require_possible(model: nn.Module, configuration: Configuration) -> None:
 
 
 @contextmanager
-def _traceable(model: nn.Module) -> Iterator[None]:
+def traceable(model: nn.Module) -> Iterator[None]:
     """Let a model run without cache and with eager attention, then as before."""
     config = model.config
     former = config._attn_implementation, config.use_cache
@@ -154,10 +154,10 @@ def cut_at_ratio(
     for name, parameter in cut.named_parameters():
         parameter.requires_grad_(True)
         parameter.grad = gradients.get(name)
-    importance = _importance(configuration)
-    with _traceable(cut), warnings.catch_warnings():
+    importance = importance_of(configuration)
+    with traceable(cut), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pruner = _pruner(cut, batches[0]["input_ids"][:1, :TRACED_TOKENS], importance, ratio, configuration)
+        pruner = pruner_of(cut, batches[0]["input_ids"][:1, :TRACED_TOKENS], importance, ratio, configuration)
         for group in pruner.step(interactive=True):
             group.prune()
     for parameter in cut.parameters():
@@ -166,7 +166,7 @@ def cut_at_ratio(
     return cut
 
 
-def _importance(configuration: Configuration) -> Any:
+def importance_of(configuration: Configuration) -> Any:
     settings = {"normalizer": configuration.normalizer, "group_reduction": configuration.group_reduction}
     importance = torch_pruning.importance
     if configuration.importance == "magnitude":
@@ -176,7 +176,7 @@ def _importance(configuration: Configuration) -> Any:
     return importance.GroupHessianImportance(**settings)
 
 
-def _pruner(
+def pruner_of(
     model: nn.Module, example: Tensor, importance: Any, ratio: float, configuration: Configuration
 ) -> Any:
     """Return Torch-Pruning's pruner for a model, its counts of heads corrected."""

@@ -48,7 +48,7 @@ KEY = ("task", "split", "seed", "attention", "ffn", "treatment", "criterion", "r
 
 
 @lru_cache(maxsize=1)
-def _prepared(
+def prepared(
     study: Study, data: Path, choice: TaskChoice, seed: int
 ) -> tuple[Preparation, Task, NoisyWindows]:
     """Everything that the four backbones of a task and seed share."""
@@ -97,7 +97,7 @@ def run_cell(study: Study, cell: Cell, *, data: Path, work: Path, lines: JsonLin
     wanted = list(_wanted(study, cell))
     if all(_key(cell, entry) in done for entry in wanted):
         return
-    preparation, task, test = _prepared(study, data, cell.task, cell.seed)
+    preparation, task, test = prepared(study, data, cell.task, cell.seed)
     started = time.perf_counter()
     dense, steps = dense_model(study, cell, preparation, work / "dense" / cell.name)
     trained_s = time.perf_counter() - started

@@ -40,13 +40,13 @@ def gap(component, fraction, value) -> AdditivityCurve:
         summed=estimate(0.15, 0.05),
         n_subsets=8,
     )
-    return AdditivityCurve(component=component, objective="loss", points=(point,))
+    return AdditivityCurve(component=component, objective="divergence", points=(point,))
 
 
 def interaction(component, value, place=None) -> Interaction:
     return Interaction(
         component=component,
-        objective="loss",
+        objective="divergence",
         place=place or ("across" if component == "layer" else "within"),
         mean=estimate(0.01, 0.005),
         normalised=value,
@@ -71,7 +71,7 @@ def fidelity(component, criterion, value) -> Fidelity:
     return Fidelity(
         component=component,
         criterion=criterion,
-        objective="loss",
+        objective="divergence",
         value=value,
         within_layers=value,
         n_units=16,
@@ -110,7 +110,7 @@ def interaction_map(component, layers: int = 4) -> InteractionMap:
     rows = tuple(tuple(0.3 / (1 + abs(row - column)) for column in range(layers)) for row in range(layers))
     return InteractionMap(
         component=component,
-        objective="loss",
+        objective="divergence",
         normalised=rows,
         signed=tuple(
             tuple((-1) ** (i + j) * value for j, value in enumerate(row)) for i, row in enumerate(rows)

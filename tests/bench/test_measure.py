@@ -137,6 +137,8 @@ def test_ratios_starts_and_what_the_system_does_not_tell(tmp_path, monkeypatch):
     assert Fake.started == ("12", "6", "3", "12", "6", "3")
     assert found.rates is None
     assert any("/proc/self/status" in note for note in found.notes)
+    # the fakes compute half of the time that they take
+    assert any("up to 2.0 times their processor time" in note for note in found.notes)
     (group,) = found.groups
     slow = group.models[0]
     assert slow.cold_starts_s == (1.0, 4.0)

@@ -55,12 +55,15 @@ def test_operators_are_counted_from_their_shapes():
         event("MatMul", [[1, 2, 21, 32], [1, 2, 32, 21]], [[1, 2, 21, 21]]),
         event("MatMulIntegerToFloat", [[3, 10], [10, 7]], [[3, 7]], 70),
         event("Conv", [[1, 3, 100], [8, 3, 5]], [[1, 8, 96]], 480),
+        event("GroupQueryAttention", [[1, 21, 96]], [[1, 21, 48], [1, 2, 21, 8], [1, 2, 21, 8]]),
         event("Add", [[1]], [[1]], 8),
         event("Gemm", [[1, 1], [1, 1]], [[1, 1]], name="Gemm_fence_before"),
         event("Gemm", [[1, 1], [1, 1]], [[1, 1]], cat="Session"),
     ]
     found = operations_of(events)
-    assert found.float_operations == 2 * (21 * 96 * 256 + 2 * 21 * 21 * 32 + 8 * 96 * 3 * 5)
+    assert found.float_operations == 2 * (
+        21 * 96 * 256 + 2 * 21 * 21 * 32 + 8 * 96 * 3 * 5 + 2 * 21 * 21 * 48
+    )
     assert found.integer_operations == 2 * 3 * 7 * 10
     assert found.weight_bytes == 4 * 256 * 96 + 70 + 480 + 8
 

@@ -91,7 +91,8 @@ def test_a_model_without_a_tokenizer_is_written_without_one(models, out, capfd):
     [
         ("cut", ["--format", "tflite"], "--format 'tflite'; choose onnx or openvino or gguf"),
         ("cut", ["--precision", "fp16"], "choose fp32 or bf16 or int8 or int4 for onnx"),
-        ("cut", ["--precision", "int8"], "judged on a text; add --text FILE"),
+        ("cut", ["--precision", "int8"], "a language model in int8 is judged on a text; add --text FILE"),
+        ("cut", ["--precision", "int4"], "a language model in int4 is judged on a text; add --text FILE"),
         ("cut", ["--data", "simulated", "--split", "load"], "--data, --split: not for a causal language"),
         ("cut", ["--precision", "int8", "--quantise", "static"], "leave it out for 8-bit weights in blocks"),
         (

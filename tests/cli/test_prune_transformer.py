@@ -46,6 +46,16 @@ def test_json_is_the_only_output(llama, tmp_path, capfd):
     assert result["checkpoint"] == str(tmp_path / "cut")
 
 
+def test_a_memory_counts_the_weights_at_the_stated_precision(llama, tmp_path, capfd):
+    # float32 on disk; the header of the file is small
+    dense = (llama / "model.safetensors").stat().st_size // 4
+    mib = 0.9 * 2 * dense / 2**20
+    arguments = ["prune", str(llama), "--criterion", "magnitude", "--memory-mib", str(mib), "--json"]
+    assert run([*arguments, "--precision", "bf16", "--out", str(tmp_path / "cut")]) == 0
+    kept = json.loads(capfd.readouterr().out)["pruned"]["parameters"]
+    assert 0.85 * dense < kept <= 0.9 * dense
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
@@ -56,6 +66,9 @@ def test_json_is_the_only_output(llama, tmp_path, capfd):
         (["--ratio", "1.2", "--heads", "2"], "ConfigError", "--heads: not for transformers models"),
         (["--ratio", "1.05", "--calibration", "nowhere.txt"], "DataError", "nowhere.txt"),
         (["--vocabulary", "nowhere.txt"], "DataError", "nowhere.txt"),
+        (["--ratio", "1.2", "--precision", "int8"], "ConfigError", "--precision: goes with --memory-mib"),
+        (["--memory-mib", "1", "--precision", "fp8"], "PlanError", "allowed: fp32, fp16, bf16, int8, int4"),
+        (["--memory-mib", "1", "--latency-ms", "3"], "ConfigError", "--latency-ms: not for transformers"),
     ],
 )
 def test_wrong_use_is_told_in_one_message(options, kind, said, llama, tmp_path, capfd):

@@ -56,7 +56,9 @@ def test_plan_metrics_and_lineage_are_recorded(bundle, diagnoser):
 def instant_export(bundle, monkeypatch):
     """The graph of the finished bundle in place of a new export."""
     monkeypatch.setattr(
-        formats, "export_onnx", lambda model, w, path: shutil.copy(bundle.folder / "model.onnx", path)
+        formats,
+        "export_for_onnxruntime",
+        lambda model, w, path: shutil.copy(bundle.folder / "model.onnx", path),
     )
 
 

@@ -135,21 +135,30 @@ def test_a_step_that_forgets_the_past_is_refused(exported, monkeypatch):
         measure_causal_parity(session, references, tolerance=CAUSAL_TOLERANCES["float32"])
 
 
-@pytest.mark.parametrize("scheme", ["weights", "dynamic"])
-def test_int8_is_smaller_shares_the_tied_matrix_and_is_measured(scheme, tmp_path):
-    info = write_tiny_causal_bundle(tmp_path / "int8", precision="int8", scheme=scheme)
+@pytest.mark.parametrize(
+    ("precision", "scheme", "tables", "products"),
+    [
+        ("int8", "weights", [[900, 1, 32], [900, 1]], 15),
+        pytest.param("int8", "dynamic", [[900, 32]], 14, marks=pytest.mark.slow),
+        ("int4", "weights", [[900, 1, 32], [900, 1]], 15),
+        pytest.param("bfloat16", "weights", [[900, 32]], 0, marks=pytest.mark.slow),
+    ],
+)
+def test_fewer_bits_are_smaller_share_the_tied_matrix_and_are_measured(
+    precision, scheme, tables, products, tmp_path
+):
+    info = write_tiny_causal_bundle(tmp_path / "out", precision=precision, scheme=scheme)
     manifest = info.manifest
-    assert manifest.precision == "int8"
+    assert manifest.precision == precision
     assert manifest.quantisation.scheme == scheme
-    assert info.graph_bytes < info.float32_graph_bytes
-    assert 0.75 <= manifest.parity.agreement <= 1
-    assert 1e-3 < manifest.parity.max_abs_diff < 2
-    graph = onnx.load(tmp_path / "int8" / "model.onnx").graph
-    tables = [list(tensor.dims) for tensor in graph.initializer if 900 in tensor.dims]
-    assert tables == [[900, 32]]
-    products = [node for node in graph.node if node.op_type in ("MatMulInteger", "MatMulNBits")]
-    assert len(products) == 14
-    verify_bundle(tmp_path / "int8")
+    assert info.graph_bytes < 0.7 * info.float32_graph_bytes
+    assert 0.5 <= manifest.parity.agreement <= 1
+    assert 1e-3 < manifest.parity.max_abs_diff <= manifest.parity.tolerance
+    graph = onnx.load(tmp_path / "out" / "model.onnx").graph
+    assert [list(tensor.dims) for tensor in graph.initializer if 900 in tensor.dims] == tables
+    found = [node for node in graph.node if node.op_type in ("MatMulInteger", "MatMulNBits")]
+    assert len(found) == products
+    verify_bundle(tmp_path / "out")
 
 
 def test_a_bundle_is_replaced_and_anything_else_is_left_alone(causal_bundle_folder, tmp_path):
@@ -219,45 +228,6 @@ def test_only_transposes_are_shared(tmp_path):
     results = onnx.reference.ReferenceEvaluator(found).run(None, {})
     for result, array in zip(results, arrays.values(), strict=True):
         np.testing.assert_array_equal(result, array)
-
-
-FAMILIES = (
-    "gpt_neox",
-    "opt",
-    "bloom",
-    "phi",
-    "falcon",
-    "mistral",
-    "qwen2",
-    "qwen3",
-    "gemma2",
-    "gemma3",
-    "phi3",
-)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES)
-def test_cut_models_of_other_families_generate_the_same(name, tmp_path):
-    specimen = next(entry for entry in ZOO if entry.name == name)
-    model = specimen.build()
-    plan = uneven_plan(model)
-    tokens = specimen.batch(9)["input_ids"].tolist()
-    prompts = [tokens[0], tokens[1][:4]]
-    info = write_causal_bundle(
-        apply(model, plan), prompts, tmp_path / "out", name=name, plan=plan, new_tokens=12
-    )
-    assert info.manifest.parity.greedy_tokens == 24
-    assert info.manifest.parity.max_abs_diff < 1e-4
-
-
-@pytest.mark.slow
-def test_a_graph_that_does_not_say_what_the_model_says_is_refused(tmp_path):
-    """XLM-RoBERTa counts its positions from behind its padding token."""
-    specimen = next(entry for entry in ZOO if entry.name == "xlm_roberta_decoder")
-    with pytest.raises(ExportError, match="is not the checkpoint"):
-        write_causal_bundle(specimen.build(), [[5, 6, 7]], tmp_path / "out", name="x", new_tokens=4)
-    assert not list(tmp_path.iterdir())
 
 
 def test_an_untied_head_exports_too(tmp_path):

@@ -85,7 +85,7 @@ def test_what_is_written_is_opened_again_as_the_same_model(tied, alone, tmp_path
     assert opened.tokenizer.eos_token_id == own.eos_token_id
 
 
-@pytest.mark.parametrize(("precision", "off"), [("f16", 1e-2), ("q8_0", 0.3)])
+@pytest.mark.parametrize(("precision", "off"), [("f16", 1e-2), ("q8_0", 0.3), ("q4_0", 4.0)])
 def test_fewer_bits_come_back_near(precision, off, alone, tmp_path):
     model = even_llama(tied=True)
     info = write(model, tmp_path / "out", precision=precision)
@@ -96,10 +96,16 @@ def test_fewer_bits_come_back_near(precision, off, alone, tmp_path):
     if precision == "f16":
         assert torch.equal(found, weight.half().float())
     else:
-        # rows of 40 channels and of 16 head features are no multiple of 32
-        assert info.tensors == {"q8_0": 11, "f16": 4, "f32": 5}
-        steps = weight.abs().amax(dim=1, keepdim=True) / 127
-        assert ((found - weight).abs() <= 0.51 * steps).all()
+        # rows of 40 channels and of 16 head features are no multiple of 32; the table keeps 8 bits
+        counts = {"q8_0": {"q8_0": 11}, "q4_0": {"q8_0": 1, "q4_0": 10}}[precision]
+        assert info.tensors == {**counts, "f16": 4, "f32": 5}
+        # a range of 4 bits ends at -8 steps, and at 7 on the other side
+        most, off_by = {"q8_0": (127, 0.51), "q4_0": (8, 1.01)}[precision]
+        steps = weight.abs().amax(dim=1, keepdim=True) / most
+        assert ((found - weight).abs() <= off_by * steps).all()
+        table, kept = (m.model.embed_tokens.weight for m in (model, opened))
+        steps = table.unflatten(1, (-1, 32)).abs().amax(-1).amax(-1, keepdim=True) / 127
+        assert ((kept - table).abs() <= 0.6 * steps).all()
 
 
 def test_unequal_layers_are_written_as_deci_with_their_own_widths(alone, tmp_path):
@@ -257,13 +263,13 @@ def test_another_folder_is_left_alone_and_a_former_export_replaced(alone, tmp_pa
 
 
 @pytest.mark.parametrize("layers", ["llama", "deci"])
-@pytest.mark.parametrize("precision", ["f32", "f16", "q8_0"])
+@pytest.mark.parametrize("precision", ["f32", "f16", "q8_0", "q4_0"])
 def test_llama_cpp_computes_the_checkpoint(layers, precision, llama_cpp, tmp_path):
     model = even_llama(tied=True) if layers == "llama" else uneven_llama()[0]
     info = write(model, tmp_path / "out", precision=precision, new_tokens=20)
     assert info.architecture == layers
     found = info.verification
-    assert found.max_abs_diff < {"f32": 1e-4, "f16": 0.05, "q8_0": 0.8}[precision]
+    assert found.max_abs_diff < {"f32": 1e-4, "f16": 0.05, "q8_0": 0.8, "q4_0": 4.0}[precision]
     assert found.texts == 2
     if precision == "f32":
         assert found.greedy_tokens == found.greedy_of == 20 * len(PROMPTS)

@@ -231,7 +231,7 @@ def test_schemes_belong_to_formats():
     with pytest.raises(ConfigError, match="choose dynamic or static"):
         formats.quantisation_of("onnx", "int8", Quantisation(scheme="weights"))
     with pytest.raises(ConfigError, match="onnx or openvino"):
-        formats.quantisation_of("litert", "float32", None)
+        formats.quantisation_of("coreml", "float32", None)
     assert formats.quantisation_of("openvino", "int8", None).scheme == "weights"
 
 

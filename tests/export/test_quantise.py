@@ -90,14 +90,24 @@ def test_backbone_weights_are_int8_by_channel_and_the_rest_is_float(small, diagn
         assert not any("quant" in name.lower() for name in inputs), module
 
 
+def test_zero_points_of_symmetric_weights_are_left_out(bundle, tmp_path):
+    quantise(bundle.folder / "model.onnx", tmp_path / "int8.onnx", Quantisation())
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    assert len(products) == BACKBONE_PROJECTIONS[bundle.manifest.family]
+    assert all(len(node.input) == 3 for node in products)
+    assert not any("weight_zero_point" in tensor.name for tensor in graph.initializer)
+
+
 def test_only_products_with_a_weight_of_the_backbone_are_chosen(bundle):
     graph = onnx.load(bundle.folder / "model.onnx").graph
     chosen = quantisable_nodes(graph)
     assert len(chosen) == BACKBONE_PROJECTIONS[bundle.manifest.family]
     assert all(name.startswith("diagnoser.backbone.") for name in chosen)
     products = [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm")]
-    # patches, lines and head; scores and mixing of the two layers
-    assert len(products) == len(chosen) + 3 + 4
+    # patches, lines and head; scores and mixing are inside the attention
+    assert len(products) == len(chosen) + 3
+    assert [node.op_type for node in graph.node].count("GroupQueryAttention") == 2
 
 
 @pytest.mark.parametrize("scheme", ["dynamic", "static"])

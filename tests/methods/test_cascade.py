@@ -9,11 +9,15 @@ import pytest
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.methods import cascade as cascade_module
 from secateur.methods.cascade import Cascade
+from secateur.methods.one_shot import OneShot
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.methods.stage import Workbench
 from secateur.models.binding import bind
 from secateur.structure.budget import Budget
+from secateur.structure.counting import channel_parameters, shape_parameters
+from secateur.structure.latency import LatencyLimit, LatencyTable
 from secateur.training.state import digest
+from secateur.workflow.order_settings import ORDERS
 
 BUDGET = Budget(ratio=2.0)
 
@@ -130,12 +134,84 @@ def test_a_wrong_allocation_by_hand_says_what_is_allowed(trained, task, recovery
         Cascade(CascadeSettings(search=search)).compress(trained["gqa"], task, None, recovery)
 
 
-@pytest.mark.parametrize("order", [("channels", "groups", "layers"), ("groups", "layers", "channels")])
-def test_other_orders_meet_the_budget_too(trained, task, order):
-    dense = trained["mha"]
-    result = Cascade(CascadeSettings(order=order)).compress(dense, task, BUDGET, None)
-    assert [record.stage for record in result.records] == list(order)
-    assert result.records[-1].after_recovery.parameters <= result.records[0].before.parameters / 2
+@pytest.mark.parametrize("order", ORDERS.values())
+@pytest.mark.parametrize("attention", ["mha", "gqa"])
+def test_all_orders_come_to_the_asked_size(trained, task, order, attention):
+    dense = trained[attention]
+    shape = bind(dense).shape
+    family = bind(dense).spec.family
+    settings = CascadeSettings(order=order, search=SearchSettings(max_depths=2, probe_steps=0))
+    for ratio in (1.6, 2.2):
+        target = Budget(ratio=ratio).target_parameters(shape_parameters(family, shape))
+        records = Cascade(settings).compress(dense, task, Budget(ratio=ratio), None).records
+        sizes = [record.after_recovery.parameters for record in records]
+        unspent = target - sizes[-1]
+        # at most the step of the channels (16 of the widest), or a channel in each of three layers
+        assert 0 <= unspent < 16 * channel_parameters(family, shape)
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def latency(dense, most_ms, layer_ms):
+    """Limit latency where a layer takes ``layer_ms`` at any width, and up to 1 ms more for its channels."""
+    shape = bind(dense).shape
+    heads, channels = shape.heads_per_layer[0], shape.channels_per_layer[0]
+    table = LatencyTable(
+        family=bind(dense).spec.family,
+        hidden=shape.hidden,
+        threads=1,
+        tokens=(16,),
+        heads=(heads,),
+        channels=(1, channels),
+        outside_ms=(0.0,),
+        heads_ms=((layer_ms + 1,),),
+        channels_ms=((layer_ms, layer_ms + 1),),
+        window_tokens=16,
+        front_end_ms=0.5,
+    )
+    return LatencyLimit(most=most_ms, table=table)
+
+
+@pytest.mark.parametrize("method", [Cascade, OneShot])
+def test_a_latency_is_kept_and_spent(dense, task, method):
+    limit = latency(dense, 2.4, layer_ms=0.2)
+    search = SearchSettings(probe_steps=0, multiple=1)
+    settings = CascadeSettings(search=search) if method is Cascade else search
+    result = method(settings).compress(dense, task, Budget(limits=(limit,)), None)
+    shape = bind(result.model).shape
+    cost = limit.cost(result.plan.family, shape)
+    channel_ms = 1 / bind(dense).shape.channels_per_layer[0]
+    assert 2.4 - 4 * channel_ms < cost <= 2.4
+    assert result.records[-1].decisions["predicted"]["latency"]["predicted"] == pytest.approx(cost)
+    # one whole layer takes 1.7 ms, and would leave some of it; three take 1.1 ms before any channel
+    assert [probe["layers"] for probe in result.records[0].decisions["probes"]] == [2, 3]
+
+
+def test_a_dear_layer_rules_out_depth(dense, task):
+    limit = latency(dense, 2.4, layer_ms=0.7)
+    settings = CascadeSettings(search=SearchSettings(probe_steps=0))
+    result = Cascade(settings).compress(dense, task, Budget(limits=(limit,)), None)
+    assert len(result.plan.layers) < 3
+    assert limit.cost(result.plan.family, bind(result.model).shape) <= 2.4
+
+
+def test_a_model_that_is_fast_enough_is_left_alone(dense, task):
+    limit = latency(dense, 100.0, layer_ms=0.7)
+    result = Cascade().compress(dense, task, Budget(limits=(limit,)), None)
+    assert result.records == ()
+    assert result.plan.is_identity
+
+
+def test_latency_goes_with_layers_first(dense, task):
+    settings = CascadeSettings(order=("channels", "layers", "groups"))
+    with pytest.raises(ConfigError, match="only when layers are removed first"):
+        Cascade(settings).compress(dense, task, Budget(limits=(latency(dense, 2.4, layer_ms=0.2),)), None)
+
+
+def test_a_shape_by_hand_must_keep_the_latency_too(dense, task):
+    hand = HandAllocation(layers=3, heads=4, channels=40)
+    settings = CascadeSettings(search=SearchSettings(hand=hand))
+    with pytest.raises(PlanError, match=r"exceeds the budget: a latency of .* of at most 1\.2 ms"):
+        Cascade(settings).compress(dense, task, Budget(limits=(latency(dense, 1.2, layer_ms=0.2),)), None)
 
 
 @pytest.mark.parametrize("criterion", ["taylor", "magnitude", "activation", "random"])

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from secateur.methods.depth import candidate_starts, choose_depth, narrowest, removable_layers
+from secateur.methods.depth import candidate_starts, choose_depth, removable_layers
+from secateur.methods.largest import narrowest
 from secateur.scoring.layers import LayerRanking
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.structure.shape import ModelShape
+from secateur.structure.target import Target
 
 IDENTITY = PruningPlan.identity(
     "llama",
@@ -79,17 +81,17 @@ def test_a_single_candidate_is_taken_unmeasured():
 
 def test_candidates_run_from_whole_layers_to_narrowest_that_fit():
     whole = parameters(IDENTITY.without_layers(range(4)))
-    assert removable_layers(IDENTITY, whole) == 4
-    assert removable_layers(IDENTITY, whole - 1) == 5
-    assert removable_layers(IDENTITY, parameters(IDENTITY)) == 0
+    assert removable_layers(IDENTITY, Target(parameters=whole)) == 4
+    assert removable_layers(IDENTITY, Target(parameters=whole - 1)) == 5
+    assert removable_layers(IDENTITY, Target(parameters=parameters(IDENTITY))) == 0
     order = (3, 1, 4, 0, 2)
     fits_four = parameters(narrowest(IDENTITY.without_layers(order[:2])))
-    starts = candidate_starts(IDENTITY, order, fits_four, limit=10)
+    starts = candidate_starts(IDENTITY, order, Target(parameters=fits_four), limit=10)
     assert [len(start.layers) for start in starts] == [1, 2, 3, 4]
     assert starts[1].removed_layers == (0, 1, 3, 4)
-    limited = candidate_starts(IDENTITY, order, fits_four, limit=3)
+    limited = candidate_starts(IDENTITY, order, Target(parameters=fits_four), limit=3)
     assert [len(start.layers) for start in limited] == [1, 2, 4]
-    spending = candidate_starts(IDENTITY, order, whole, limit=10)
+    spending = candidate_starts(IDENTITY, order, Target(parameters=whole), limit=10)
     assert [len(start.layers) for start in spending] == [2, 3, 4, 5, 6]
 
 
@@ -98,5 +100,5 @@ def test_a_depth_that_leaves_budget_unspent_is_the_last_resort():
     one_group = replace(IDENTITY.shape, kv_groups_per_layer=(1,) * 6, channels_per_layer=(1,) * 6)
     rigid = PruningPlan.identity("llama", one_group)
     between = (parameters(rigid.without_layers(order[:3])) + parameters(rigid.without_layers(order[:2]))) // 2
-    starts = candidate_starts(rigid, order, between, limit=10)
+    starts = candidate_starts(rigid, order, Target(parameters=between), limit=10)
     assert [len(start.layers) for start in starts] == [3]

@@ -8,9 +8,9 @@ import torch
 
 from secateur.core.errors import ConfigError
 from secateur.scoring.criteria.activation import output_energy
-from secateur.scoring.criteria.taylor import Taylor, taylor_terms
+from secateur.scoring.criteria.taylor import Taylor, dimension_terms, taylor_terms
 from secateur.scoring.objective import task_loss
-from secateur.scoring.registered import CRITERIA
+from secateur.scoring.registered import CRITERIA, criterion_of_text
 
 
 def score(name, model, bound, batches, seed=0):
@@ -117,6 +117,32 @@ def test_taylor_terms_are_absolute_per_token_before_the_sum():
     gradient = torch.tensor([[[2.0, 1.0], [-2.0, -1.0]]])
     assert taylor_terms(z, gradient, 1).tolist() == [6.0]
     assert taylor_terms(z, gradient, 2).tolist() == [4.0, 2.0]
+
+
+def test_gates_on_dimensions_are_absolute_before_any_sum():
+    z = torch.tensor([[[1.0, 1.0], [1.0, 1.0]]])
+    gradient = torch.tensor([[[2.0, -1.0], [-2.0, 1.0]]])
+    assert dimension_terms(z, gradient, 1).tolist() == [6.0]
+    assert dimension_terms(z, gradient, 2).tolist() == taylor_terms(z, gradient, 2).tolist() == [4.0, 2.0]
+
+
+def test_gates_on_dimensions_make_wide_units_dearer_and_leave_channels(model, bound, make_batches):
+    batches = make_batches(6, 3)
+    units, dimensions = (
+        Taylor(gates=gates).score(model, bound, batches, seed=0) for gates in ("unit", "dimension")
+    )
+    for layer in range(3):
+        assert (dimensions.groups[layer] > units.groups[layer]).all()
+        np.testing.assert_allclose(dimensions.channels[layer], units.channels[layer])
+    np.testing.assert_allclose(
+        dimensions.heads[0].reshape(len(units.groups[0]), -1).sum(1), dimensions.groups[0]
+    )
+
+
+def test_text_is_scored_on_dimensions_where_unlike_units_are_ranked_together():
+    assert criterion_of_text("taylor", ("group", "channel")).gates == "dimension"
+    assert criterion_of_text("taylor", ("channel",)).gates == "unit"
+    assert type(criterion_of_text("surgeon", ("group", "channel"))) is CRITERIA.get("surgeon")
 
 
 def test_permuting_channels_permutes_their_scores(model, bound, make_batches):

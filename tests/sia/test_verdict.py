@@ -132,7 +132,58 @@ def test_a_few_units_have_no_rank_correlation_worth_a_verdict():
     assert by_name(verdict(wrong, layers=4))["heads"].verdict == "unreliable"
     few = by_name(verdict(wrong, layers=3))["heads"]
     assert few.verdict == "reliable with closed units"
-    assert {check.figure for check in few.checks} == {"additivity_gap", "interaction"}
+    assert {check.figure for check in few.checks} == {"additivity_gap", "interaction", "cost_over_lot"}
+
+
+def test_a_choice_by_score_that_costs_more_than_a_lot_is_unreliable():
+    """Random fifths cost 0.2 (0.15 to 0.25); the scored curve reaches 0.1 there, 0.5 in the second case."""
+    lot = (gap("channel", 0.2, estimate(0.1, 0.05)),)
+
+    def with_curve(cost: float):
+        points = ((0.2, cost / 1.1, 0.9), (0.5, 2 * cost, 0.8))
+        curve = removal("channel", "taylor", points, width=0.02)
+        return by_name(verdict(replace(made(), additivity=lot, removal_loss=(curve,)), ratio=1.1))["channels"]
+
+    def figure(found):
+        return next(check for check in found.checks if check.figure == "cost_over_lot")
+
+    good, bad = with_curve(0.1), with_curve(0.5)
+    assert figure(good).value.value == pytest.approx(0.5)
+    # 0.02 of 0.2 by the curve, 0.5 times 0.05 of 0.2 by the lots
+    assert figure(good).value.high == pytest.approx(0.5 + math.hypot(0.1, 0.125))
+    assert (figure(good).outcome, good.verdict) == ("holds", "reliable with closed units")
+    assert (figure(bad).outcome, bad.verdict) == ("fails", "unreliable")
+
+
+def test_the_lot_is_as_large_as_the_cut_that_is_asked_for():
+    """By score a fifth costs half of a lot, a half costs twice as much: it depends on the ratio."""
+    small, large = gap("channel", 0.2, estimate(0.1, 0.02)), gap("channel", 0.5, estimate(0.1, 0.02))
+    lots = (replace(small, points=small.points + large.points),)
+    curve = removal("channel", "taylor", ((0.2, 0.1 / 1.1, 0.9), (0.5, 0.4 / 1.1, 0.8)), width=0.02)
+    measured = replace(made(), additivity=lots, removal_loss=(curve,))
+
+    def figure(ratio):
+        checks = by_name(verdict(measured, ratio=ratio))["channels"].checks
+        return next(check for check in checks if check.figure == "cost_over_lot").value.value
+
+    assert removed_share("llama", shape(), 1.1) < 0.25 < 0.5 < removed_share("llama", shape(), 4.0)
+    assert figure(1.1) == figure(None) == pytest.approx(0.5)
+    assert figure(4.0) == pytest.approx(2.0)
+    assert by_name(verdict(measured, ratio=4.0))["channels"].verdict == "unreliable"
+
+
+def test_the_cost_of_another_criterion_says_nothing():
+    curve = removal("channel", "magnitude", ((0.2, 0.9, 0.5),), width=0.02)
+    found = by_name(verdict(replace(made(), removal_loss=(curve,))))["channels"]
+    assert found.criterion == "taylor"
+    assert "cost_over_lot" not in {check.figure for check in found.checks}
+
+
+def test_figures_are_those_of_the_distance_and_not_of_the_loss():
+    """One removal adds noise of either sign to the loss; its distance to the dense answers is what counts."""
+    noisy = replace(fidelity("channel", "taylor", estimate(-0.2, 0.1)), objective="loss")
+    found = by_name(verdict(replace(made(), fidelity=(noisy, *made().fidelity))))["channels"]
+    assert next(check for check in found.checks if check.figure == "fidelity").value.value == 0.85
 
 
 def test_figures_that_were_not_measured_decide_nothing():

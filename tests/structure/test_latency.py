@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -86,3 +87,10 @@ def test_a_damaged_table_is_refused(tmp_path, change):
     write_json(tmp_path / "table.json", value)
     with pytest.raises(CheckpointError):
         read_latency_table(tmp_path / "table.json")
+
+
+def test_noise_does_not_make_a_narrower_layer_the_slower_one():
+    noisy = replace(TABLE, channels_ms=((1.7, 1.6, 4.6), (4.0, 3.0, 11.6)), channels=(32, 64, 256))
+    times = [noisy.layer_ms(8, channels, tokens=16) for channels in range(1, 257)]
+    assert times == sorted(times)
+    assert noisy.layer_ms(8, 64, tokens=16) == pytest.approx(1.7)

@@ -78,6 +78,32 @@ def test_equal_widths_make_a_plain_folder(llama, tmp_path):
     assert 0.3 <= removed < 0.45
 
 
+def test_units_are_those_asked_for(llama, text, tmp_path):
+    dense = bind(AutoModelForCausalLM.from_pretrained(llama)).shape
+    found = {
+        units: prune(llama, tmp_path / "-".join(units), calibration=text, block_fraction=0.15, units=units)
+        for units in (("channel",), ("group",), ("group", "channel"))
+    }
+    kept = {units: result["pruned"] for units, result in found.items()}
+    assert tuple(kept["channel",]["groups"]) == dense.kv_groups_per_layer
+    assert tuple(kept["group",]["channels"]) == dense.channels_per_layer
+    assert sum(kept["group", "channel"]["channels"]) < sum(dense.channels_per_layer)
+    assert checkpoint.describe(tmp_path / "group").metadata["settings"]["units"] == ["group"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"units": ("layer",)}, "allowed: 'channel', 'group', or both"),
+        ({"units": ()}, "allowed"),
+        ({"units": ("channel",), "uniform": True}, "leave --units out"),
+    ],
+)
+def test_units_that_cannot_be_cut_are_refused(options, said):
+    with pytest.raises(ConfigError, match=said):
+        TransformerCut(criterion="magnitude", ratio=1.2, **options)
+
+
 def test_calibration_scores_and_refits(llama, text, tmp_path):
     result = prune(llama, tmp_path / "cut", calibration=text, block_fraction=0.3, seed=1)
     assert result["settings"]["criterion"] == "surgeon"
@@ -110,10 +136,11 @@ def test_groups_go_only_where_channels_are_not_enough(llama, tmp_path):
     assert min(many["pruned"]["groups"]) == 1
 
 
-def test_recovery_learns_the_text(llama, text, tmp_path):
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_recovery_learns_the_text(llama, text, tmp_path, adapter):
     options = {"calibration": text, "block_fraction": 0.4, "calibration_blocks": 4}
     prune(llama, tmp_path / "cut", **options)
-    result = prune(llama, tmp_path / "recovered", recovery_steps=30, **options)
+    result = prune(llama, tmp_path / "recovered", recovery_steps=30, recovery_adapter=adapter, **options)
     assert 0 < result["recovery"]["steps"] <= 30
     beside = result["recovery_perplexity"]
     assert list(beside) == ["dense", "cut", "cut, recovered", "dense, trained alike"]
@@ -124,6 +151,10 @@ def test_recovery_learns_the_text(llama, text, tmp_path):
     )
     before, after = (loss(secateur.load(tmp_path / name), tmp_path / name) for name in ("cut", "recovered"))
     assert after < before
+    embeddings = [
+        secateur.load(tmp_path / name).get_input_embeddings().weight for name in ("cut", "recovered")
+    ]
+    assert torch.equal(*embeddings) == (adapter == "lora")
     assert not list(tmp_path.glob(".*"))
 
 
@@ -220,6 +251,7 @@ def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
         ({"criterion": "magnitude", "ratio": 0.5}, PlanError, "at least 1"),
         ({"criterion": "magnitude", "block_fraction": 1.0}, PlanError, "between 0 and 1"),
         ({"criterion": "magnitude", "ratio": 1.2, "recovery_steps": 5}, ConfigError, "learns from a text"),
+        ({"criterion": "magnitude", "ratio": 1.2, "recovery_adapter": "dora"}, ConfigError, "lora, full"),
         ({"criterion": "magnitude", "ratio": 1.2, "uniform": True, "rounds": 2}, ConfigError, "one round"),
         ({"criterion": "magnitude", "ratio": 1.2, "rounds": 0}, ConfigError, "rounds is 0"),
     ],

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from secateur.bench.runners.graph import INPUT
 from secateur.core.files import write_aside
+from secateur.export.attention import attention_in_one
 from secateur.export.onnx import frozen_copy, to_onnx
+from secateur.export.onnx_rewrites import rewrite_for_runtime
 from secateur.export.quantise import Quantisation, quantise
 
 SCOPE = "backbone"
@@ -30,7 +32,7 @@ class _Tokens(nn.Module):
 
 
 def export_backbone(model: nn.Module, path: Path) -> None:
-    """Write the backbone of a Diagnoser in float32, with free batch and number of tokens.
+    """Write the backbone of a Diagnoser in float32, with free batch and number of tokens, as a bundle has it.
 
     Parameters
     ----------
@@ -46,13 +48,15 @@ def export_backbone(model: nn.Module, path: Path) -> None:
     """
     module = _Tokens(frozen_copy(model.backbone)).eval()
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
-    proto = to_onnx(
-        module,
-        (torch.zeros(*_TRACED, module.backbone.config.hidden_size),),
-        input_names=(INPUT,),
-        output_names=(OUTPUT,),
-        dynamic_shapes=({0: batch, 1: tokens},),
-    )
+    with attention_in_one(module.backbone):
+        proto = to_onnx(
+            module,
+            (torch.zeros(*_TRACED, module.backbone.config.hidden_size),),
+            input_names=(INPUT,),
+            output_names=(OUTPUT,),
+            dynamic_shapes=({0: batch, 1: tokens},),
+            rewrite=rewrite_for_runtime,
+        )
     with write_aside(path) as aside:
         aside.write_bytes(proto.SerializeToString())
 

@@ -33,6 +33,9 @@ from secateur.core.progress import console
 from secateur.core.provenance import provenance
 
 DIAGNOSES = 5
+DISTURBED = 1.25
+"""Mean wall time over mean processor time of one thread from which on other work is to blame."""
+
 WALL_RATES = (
     "on several threads the rates of the machine and the shares of the bound are of wall time, which other "
     "work on the machine lengthens; trust them on an idle machine only"
@@ -108,6 +111,7 @@ def measure(models: Mapping[str, Path], settings: BenchSettings, *, bases: Seque
     notes = [NO_STATUS] if any(model.memory is None for model in shown) else []
     notes += [f"energy is not measured: {meter.trouble}"] if meter.trouble else []
     notes += [WALL_RATES] if rates is not None and settings.threads > 1 else []
+    notes += _disturbance(shown) if settings.threads == 1 else []
     return BenchResult(
         threads=settings.threads,
         seconds=settings.seconds,
@@ -119,6 +123,18 @@ def measure(models: Mapping[str, Path], settings: BenchSettings, *, bases: Seque
         groups=groups,
         provenance=provenance(seed=settings.seed),
     )
+
+
+def _disturbance(models: Sequence[Measured]) -> list[str]:
+    """Say how much longer a single thread took than it computed, where that spoils wall times."""
+    worst = max(model.wall_ms.mean / model.cpu_ms.mean for model in models)
+    if worst < DISTURBED:
+        return []
+    return [
+        f"other work took the processor: inferences took up to {worst:.1f} times their processor time. "
+        "Compare processor times; ratios of wall times can be far off either way. For those, measure again "
+        "on an idle machine."
+    ]
 
 
 def _load_average() -> float | None:

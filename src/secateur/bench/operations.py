@@ -17,6 +17,7 @@ from secateur.bundle.onnx_options import session_options
 INTEGER = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul", "QGemm")
 FLOAT = ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 CONVOLUTION = ("Conv", "FusedConv")
+ATTENTION = "GroupQueryAttention"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,10 @@ def operations_of(events: Sequence[Mapping[str, Any]]) -> Operations:
             counted["float" if operator in FLOAT else "integer"] += _product(told)
         elif operator in CONVOLUTION:
             counted["float"] += 2 * prod(_shapes(told, "output")[0]) * prod(_shapes(told, "input")[1][1:])
+        elif operator == ATTENTION:
+            mixed, keys, *_ = _shapes(told, "output")
+            # scores, then the mixing of values: as many operations each
+            counted["float"] += 2 * 2 * prod(mixed) * keys[2]
     return Operations(
         float_operations=counted["float"],
         integer_operations=counted["integer"],

@@ -56,6 +56,8 @@ def main(arguments: list[str]) -> int:
 
 def _serve(work: Work) -> Any:
     runner = import_module(f"secateur.bench.runners.{work.kind}")
+    if work.kind == "bundle":
+        runner.import_runtime(work)
     imported = resident()
     model = runner.load(work)
     loaded = resident()

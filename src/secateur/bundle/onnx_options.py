@@ -10,6 +10,10 @@ from secateur.core.errors import ExportError
 if TYPE_CHECKING:
     import onnxruntime
 
+SLOWER = ("SkipLayerNormFusion",)
+"""Rewrites of ONNX Runtime that cost time on processors: an addition and a layer norm as one operator take
+about seven times as long as the two (one thread, 64 x 768, releases 1.22 to 1.32)."""
+
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
     """Return options of a session whose threads sleep, not spin, while they wait.
@@ -48,7 +52,10 @@ def load_graph(model: Path | bytes, *, threads: int) -> onnxruntime.InferenceSes
 
     try:
         return onnxruntime.InferenceSession(
-            model, session_options(threads), providers=["CPUExecutionProvider"]
+            model,
+            session_options(threads),
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=list(SLOWER),
         )
     except Exception as error:  # onnxruntime's error classes share no public base
         raise ExportError(f"ONNX Runtime cannot load {shown(model)}: {error}") from error

@@ -94,7 +94,21 @@ def _open_openvino(source: BundleSource, manifest: Manifest, threads: int) -> Se
     return open_openvino(source, manifest, threads)
 
 
+def _open_executorch(source: BundleSource, manifest: Manifest, threads: int) -> Session:
+    from secateur.bundle.executorch_session import open_executorch
+
+    return open_executorch(source, manifest, threads)
+
+
+def _open_litert(source: BundleSource, manifest: Manifest, threads: int) -> Session:
+    from secateur.bundle.litert_session import open_litert
+
+    return open_litert(source, manifest, threads)
+
+
 _OPENERS: dict[str, Callable[[BundleSource, Manifest, int], Session]] = {
     "onnx": _open_onnx,
     "openvino": _open_openvino,
+    "executorch": _open_executorch,
+    "litert": _open_litert,
 }

@@ -45,13 +45,13 @@ def print_bench(result: Mapping[str, Any], out: Path | None) -> None:
 
 
 def _times(group: Mapping[str, Any], title: str) -> Table:
-    table = _table(title, "p50", "p90", "p99", "CPU p50", "per s", "cold start", "bound")
+    table = _table(title, "CPU p50", "wall p50", "wall p90", "wall p99", "per s", "cold start", "bound")
     for model in group["models"]:
         wall, roofline = model["wall_ms"], model["roofline"]
         table.add_row(
             model["name"],
-            *(milliseconds(wall[rank]) for rank in ("p50", "p90", "p99")),
             milliseconds(model["cpu_ms"]["p50"]),
+            *(milliseconds(wall[rank]) for rank in ("p50", "p90", "p99")),
             f"{model['throughput_per_s']:.4g}",
             f"{median(model['cold_starts_s']):.2f} s",
             percent(roofline["share"], 0) if roofline else MISSING,

@@ -16,7 +16,14 @@ def compress(
     out: options.Out,
     split: options.Split = "fault_size",
     backbone: options.Backbone = "small-mha",
-    ratio: options.Ratio = 13.8,
+    ratio: options.Ratio = None,
+    latency_ms: options.LatencyMs = None,
+    latency_table: options.LatencyTable = None,
+    memory_mib: Annotated[
+        float | None,
+        typer.Option(help="MiB of the process that runs the exported model (fp32) at its peak, at most."),
+    ] = None,
+    runtime_mib: options.RuntimeMib = None,
     seed: options.Seed = 0,
     snr: options.Snr = "-10,-6,-2,2,6,10",
     method: options.Method = "cascade",
@@ -50,9 +57,10 @@ def compress(
 ) -> None:
     """Train a dense model, cut it in a cascade, prove it, export it and report.
 
-    The same command goes on where a stopped one ended.
+    How small: a ratio, a latency, a memory, or several of them, all of which then hold. The same command
+    goes on where a stopped one ended.
     """
-    from secateur.cli.settings import cut_settings, hand_allocation
+    from secateur.cli.settings import cut_settings, device_limits, hand_allocation
     from secateur.cli.tables import print_run
     from secateur.core.progress import quiet
     from secateur.scoring.registered import DEFAULT_CRITERION
@@ -67,6 +75,12 @@ def compress(
         cut=cut_settings(
             method=method,
             ratio=ratio,
+            device=device_limits(
+                latency_ms=latency_ms,
+                latency_table=latency_table,
+                memory_mib=memory_mib,
+                runtime_mib=runtime_mib,
+            ),
             criterion=criterion or DEFAULT_CRITERION,
             hand=hand_allocation(layers, heads, channels),
             multiple=multiple,

@@ -15,13 +15,22 @@ from secateur.core.errors import ConfigError
 _PRECISIONS = {
     "onnx": ("fp32", "bf16", "int8", "int4"),
     "openvino": ("fp32", "bf16", "int8", "int4"),
-    "gguf": ("fp32", "fp16", "int8"),
+    "gguf": ("fp32", "fp16", "int8", "int4"),
+    "executorch": ("fp32", "int8"),
+    "litert": ("fp32", "int8"),
 }
-_UNBUILT = {
-    "executorch": "since the package executorch is not among those that it is tested with",
-    "litert": "since the package litert-torch needs older releases of packages that secateur uses",
+_LACKING = {
+    ("executorch", "bf16"): "ExecuTorch leaves bfloat16 in XNNPACK switched off",
+    ("executorch", "int4"): "this release writes none of XNNPACK's 4-bit weights",
+    ("litert", "bf16"): "its quantiser writes no bfloat16",
+    ("litert", "int4"): "this release writes none of its 4-bit weights",
 }
-_SCHEMES = {"onnx": ("dynamic", "static"), "openvino": ("weights", "dynamic", "static")}
+_SCHEMES = {
+    "onnx": ("dynamic", "static"),
+    "openvino": ("weights", "dynamic", "static"),
+    "executorch": ("dynamic", "static"),
+    "litert": ("dynamic", "weights", "static"),
+}
 
 
 def export(
@@ -37,7 +46,8 @@ def export(
     format: Annotated[
         str,
         typer.Option(
-            help="onnx; for a Diagnoser also openvino, for a causal language model also gguf (for llama.cpp)."
+            help="onnx; for a Diagnoser also openvino, executorch or litert, for a causal language model "
+            "also gguf (for llama.cpp)."
         ),
     ] = "onnx",
     data: options.OtherData = None,
@@ -45,23 +55,22 @@ def export(
     text: Annotated[
         Path | None,
         typer.Option(
-            help="Text in UTF-8 on which a causal language model is judged; int8 needs it.",
+            help="Text in UTF-8 on which a causal language model is judged; int8 and int4 need it.",
             show_default=False,
         ),
     ] = None,
     precision: Annotated[
         str,
         typer.Option(
-            help="Of the weights: fp32 or int8; for a Diagnoser also bf16 or int4; as GGUF also fp16, and "
-            "int8 is Q8_0."
+            help="Of the weights: fp32, bf16, int8 or int4; as GGUF fp32, fp16, int8 (Q8_0) or int4 (Q4_0)."
         ),
     ] = "fp32",
     quantise: Annotated[
         str | None,
         typer.Option(
             help="With int8: ranges of activations from each batch (dynamic), or fixed on training windows "
-            "(static), or with openvino weights alone (weights); default: dynamic, with openvino weights, "
-            "and for language models weights in blocks.",
+            "(static), or with openvino and litert weights alone (weights); default: dynamic, with openvino "
+            "weights, and for language models weights in blocks.",
             show_default=False,
         ),
     ] = None,
@@ -69,8 +78,8 @@ def export(
 ) -> None:
     """Export a model for a device, its parity proved.
 
-    A Diagnoser becomes a bundle for ONNX Runtime or OpenVINO that is judged on test windows. A causal
-    language model becomes an ONNX bundle with a key/value cache, or a GGUF file.
+    A Diagnoser becomes a bundle for ONNX Runtime, OpenVINO, ExecuTorch or LiteRT that is judged on test
+    windows. A causal language model becomes an ONNX bundle with a key/value cache, or a GGUF file.
     """
     _check(format, precision, quantise)
     from secateur.cli.export_tables import show, summary
@@ -96,16 +105,13 @@ def export(
 
 
 def _check(format: str, precision: str, quantise: str | None) -> None:
-    if format in _UNBUILT:
-        raise ConfigError(
-            f"--format {format}: this release has no exporter for it, {_UNBUILT[format]}; choose "
-            f"{' or '.join(_PRECISIONS)}."
-        )
     if format not in _PRECISIONS:
         raise ConfigError(f"--format '{format}'; choose {' or '.join(_PRECISIONS)}.")
     if precision not in _PRECISIONS[format]:
+        reason = _LACKING.get((format, precision))
         raise ConfigError(
-            f"--precision '{precision}'; choose {' or '.join(_PRECISIONS[format])} for {format}."
+            f"--precision '{precision}'; choose {' or '.join(_PRECISIONS[format])} for {format}"
+            f"{f': {reason}' if reason else ''}."
         )
     if quantise is None:
         return

@@ -28,7 +28,24 @@ Channel = Annotated[str | None, typer.Option(help="Channel by name; default: eac
 Backbone = Annotated[
     str, typer.Option(help="nano|mini|small|base with -mha or -gqa, or a local GPT-2 or Llama folder.")
 ]
-Ratio = Annotated[float | None, typer.Option(help="Dense over remaining parameters of the whole model.")]
+Ratio = Annotated[
+    float | None,
+    typer.Option(
+        help="Dense over remaining parameters of the whole model; 13.8 where no other target is given."
+    ),
+]
+LatencyMs = Annotated[
+    float | None,
+    typer.Option(help="Milliseconds from a raw window to probabilities, at most; with --latency-table."),
+]
+LatencyTable = Annotated[
+    Path | None,
+    typer.Option(help="Table of this backbone that 'secateur profile' measured on the device."),
+]
+RuntimeMib = Annotated[
+    float | None,
+    typer.Option(help="MiB that the device's process holds without the model; default: see docs/device.md."),
+]
 TrainSteps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the dense model, at most.")]
 RecoverySteps = Annotated[int, typer.Option(min=1, help="Recovery steps over all stages, at most.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Windows a step.")]

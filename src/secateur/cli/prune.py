@@ -15,18 +15,31 @@ DIAGNOSER_DEFAULTS: dict[str, Any] = {
     "method": "cascade",
     "recovery_steps": 300,
     "batch_size": 32,
-    "ratio": 13.8,
 }
-DIAGNOSER_ONLY = ("data", "split", "method", "layers", "heads", "channels", "min_accuracy", "batch_size")
+DIAGNOSER_ONLY = (
+    "data",
+    "split",
+    "method",
+    "layers",
+    "heads",
+    "channels",
+    "min_accuracy",
+    "batch_size",
+    "latency_ms",
+    "latency_table",
+    "runtime_mib",
+)
 TRANSFORMER_ONLY = (
     "block_fraction",
     "vocabulary",
+    "units",
     "uniform",
     "seed",
     "calibration_blocks",
     "max_memory",
     "rounds",
     "recovery_minutes",
+    "recovery_adapter",
     "recovery_control",
 )
 
@@ -42,12 +55,31 @@ def prune(
     out: options.Out,
     ratio: Annotated[
         float | None,
-        typer.Option(help="Dense over remaining parameters of the whole model; Diagnosers: 13.8."),
+        typer.Option(
+            help="Dense over remaining parameters of the whole model; Diagnosers: 13.8 where no other target "
+            "is given."
+        ),
     ] = None,
     block_fraction: Annotated[
         float | None,
         typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
     ] = None,
+    memory_mib: Annotated[
+        float | None,
+        typer.Option(
+            help="MiB on the device at most: of the process at its peak; for transformers of the weights."
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="Precision of the weights on the device, with --memory-mib: fp32 (default) or int8; for "
+            "transformers also fp16, bf16, int4."
+        ),
+    ] = None,
+    latency_ms: options.LatencyMs = None,
+    latency_table: options.LatencyTable = None,
+    runtime_mib: options.RuntimeMib = None,
     criterion: Annotated[
         str | None,
         typer.Option(
@@ -61,6 +93,13 @@ def prune(
     ] = None,
     vocabulary: Annotated[
         Path | None, typer.Option(help="Keep the tokens that this text uses; transformers.")
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(
+            help="What to cut of each block: channel, group, or group,channel. Default: channel, and group "
+            "where too few channels would stay; transformers."
+        ),
     ] = None,
     uniform: Annotated[
         bool,
@@ -84,6 +123,12 @@ def prune(
     recovery_minutes: Annotated[
         float | None,
         typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
+    ] = None,
+    recovery_adapter: Annotated[
+        str | None,
+        typer.Option(
+            help="What recovery trains: full (all weights, default) or lora (less memory); language models."
+        ),
     ] = None,
     recovery_control: Annotated[
         bool | None,
@@ -126,12 +171,14 @@ def prune(
     given = {
         "block_fraction": block_fraction,
         "vocabulary": vocabulary,
+        "units": None if units is None else tuple(units.split(",")),
         "uniform": uniform or None,
         "seed": seed,
         "calibration_blocks": calibration_blocks,
         "max_memory": max_memory,
         "rounds": rounds,
         "recovery_minutes": recovery_minutes,
+        "recovery_adapter": recovery_adapter,
         "recovery_control": recovery_control,
         "data": data,
         "split": split,
@@ -142,6 +189,11 @@ def prune(
         "min_accuracy": min_accuracy,
         "recovery_steps": recovery_steps,
         "batch_size": batch_size,
+        "latency_ms": latency_ms,
+        "latency_table": latency_table,
+        "runtime_mib": runtime_mib,
+        "memory_mib": memory_mib,
+        "precision": precision,
     }
     common = {"ratio": ratio, "criterion": criterion, "calibration": calibration, "multiple": multiple}
     diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())
@@ -170,7 +222,7 @@ def _prune_diagnoser(
     multiple: int | None,
     **given: Any,
 ) -> Any:
-    from secateur.cli.settings import cut_settings, hand_allocation
+    from secateur.cli.settings import cut_settings, device_limits, hand_allocation
     from secateur.cli.tables import print_stages
     from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
@@ -183,7 +235,13 @@ def _prune_diagnoser(
     chosen = DIAGNOSER_DEFAULTS | {name: value for name, value in given.items() if value is not None}
     cut = cut_settings(
         method=chosen["method"],
-        ratio=ratio if ratio is not None else chosen["ratio"],
+        ratio=ratio,
+        device=device_limits(
+            **{
+                name: given[name]
+                for name in ("latency_ms", "latency_table", "memory_mib", "precision", "runtime_mib")
+            }
+        ),
         criterion=criterion or DEFAULT_CRITERION,
         hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
         multiple=multiple,
@@ -205,6 +263,17 @@ def _prune_diagnoser(
     return show
 
 
+def _weights_within(memory_mib: float | None, precision: str | None) -> int | None:
+    from secateur.core.errors import ConfigError
+    from secateur.structure.memory import parameters_within
+
+    if memory_mib is not None:
+        return parameters_within(memory_mib, precision or "fp32")
+    if precision is not None:
+        raise ConfigError("--precision: goes with --memory-mib; add it, or leave out.")
+    return None
+
+
 def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
     from secateur.cli.cut_tables import print_cut
     from secateur.core.memory import parse_size
@@ -215,15 +284,18 @@ def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
     cut = TransformerCut(
         ratio=given["ratio"],
         block_fraction=given["block_fraction"],
+        max_parameters=_weights_within(given["memory_mib"], given["precision"]),
         criterion=given["criterion"] or (TEXT_CRITERION if given["max_memory"] is None else "activation"),
         calibration=given["calibration"],
         vocabulary=given["vocabulary"],
+        units=given["units"],
         uniform=bool(given["uniform"]),
         multiple=given["multiple"],
         calibration_blocks=given["calibration_blocks"] or CALIBRATION_BLOCKS,
         rounds=given["rounds"] or 1,
         recovery_steps=given["recovery_steps"] or 0,
         recovery_minutes=given["recovery_minutes"],
+        recovery_adapter=given["recovery_adapter"] or "full",
         recovery_control=given["recovery_control"] is not False,
         seed=given["seed"] or 0,
     )

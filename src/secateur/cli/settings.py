@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from secateur.core.errors import ConfigError
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.recovery.settings import RecoverySettings
-from secateur.workflow.settings import CutSettings
+from secateur.structure.latency import read_latency_table
+from secateur.structure.memory import RUNTIME_MIB
+from secateur.workflow.settings import DEFAULT_RATIO, CutSettings, DeviceLimits
 
 
 def hand_allocation(layers: int | None, heads: int | None, channels: int | None) -> HandAllocation | None:
@@ -27,10 +31,54 @@ def hand_allocation(layers: int | None, heads: int | None, channels: int | None)
     return HandAllocation(layers=layers, heads=heads, channels=channels)
 
 
+def device_limits(
+    *,
+    latency_ms: float | None,
+    latency_table: Path | None,
+    memory_mib: float | None,
+    precision: str | None = None,
+    runtime_mib: float | None,
+) -> DeviceLimits | None:
+    """Return what the model may cost on the device, or None if nothing was said of it.
+
+    Raises
+    ------
+    ConfigError
+        If an option was given without the one that it belongs to.
+    CheckpointError
+        If the table is missing or damaged.
+    """
+    if latency_table is not None and latency_ms is None:
+        raise ConfigError("--latency-table was given without a latency; add --latency-ms, or leave it out.")
+    if latency_ms is not None and latency_table is None:
+        raise ConfigError(
+            f"--latency-ms {latency_ms:g} needs a table of this backbone, measured on the device: run "
+            "'secateur profile' there and give its file as --latency-table."
+        )
+    if latency_table is not None and not latency_table.is_file():
+        raise ConfigError(
+            f"--latency-table {latency_table} is no file; measure one with 'secateur profile --out FILE'."
+        )
+    if memory_mib is None:
+        alone = {"--precision": precision, "--runtime-mib": runtime_mib}
+        if wrong := [name for name, value in alone.items() if value is not None]:
+            raise ConfigError(f"{', '.join(wrong)}: goes with --memory-mib; add it, or leave out.")
+        if latency_ms is None:
+            return None
+    return DeviceLimits(
+        latency_ms=latency_ms,
+        latency_table=None if latency_table is None else read_latency_table(latency_table),
+        memory_mib=memory_mib,
+        precision=precision or "fp32",
+        runtime_mib=RUNTIME_MIB if runtime_mib is None else runtime_mib,
+    )
+
+
 def cut_settings(
     *,
     method: str,
     ratio: float | None,
+    device: DeviceLimits | None = None,
     criterion: str,
     hand: HandAllocation | None,
     multiple: int | None,
@@ -38,7 +86,13 @@ def cut_settings(
     recovery_steps: int,
     batch_size: int,
 ) -> CutSettings:
-    """Gather what the options say about cutting; an allocation by hand takes the ratio's place."""
+    """Gather what the options say about cutting.
+
+    All targets that are given must hold. The default ratio is taken where there is no other target and no
+    allocation by hand.
+    """
+    if ratio is None and device is None and hand is None:
+        ratio = DEFAULT_RATIO
     search = SearchSettings(criterion=criterion, hand=hand, multiple=multiple)
     if method != "cascade" and min_accuracy is not None:
         raise ConfigError(
@@ -46,7 +100,8 @@ def cut_settings(
         )
     return CutSettings(
         method=method,
-        ratio=None if hand is not None else ratio,
+        ratio=ratio,
+        device=device,
         cascade=CascadeSettings(search=search, min_accuracy=min_accuracy),
         recovery=RecoverySettings(max_steps=recovery_steps, batch_size=batch_size),
     )

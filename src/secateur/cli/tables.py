@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from secateur.report.device import in_words
 from secateur.report.numbers import count, decimal, duration, percent, size, times
 from secateur.report.sia import sentence
 
@@ -50,6 +51,8 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
     if "bytes" in result:
         sizes = ", ".join(f"{name} {size(n_bytes)}" for name, n_bytes in result["bytes"].items())
         console.print(f"{sizes}; ONNX logits differ by at most {result['parity']['max_abs_diff']:.1e}")
+    for name, entry in result.get("device", {}).items():
+        console.print(in_words(name, entry), highlight=False)
     if result.get("stopped_by_floor"):
         console.print(f"stopped by the accuracy floor: {result['reason']}")
     for page in (out / "report.html", *sorted(out.glob("*/report.html"))):

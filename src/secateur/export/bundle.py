@@ -120,7 +120,7 @@ def write_bundle(
         Figures of merit and their split, or what measures them on the finished graph.
     lineage : mapping, optional
         Fields of :class:`~secateur.bundle.manifest.LineageRecord` except ``plan_sha256``.
-    format : {"onnx", "openvino"}
+    format : {"onnx", "openvino", "executorch", "litert"}
         What is to run it.
     precision : {"float32", "bfloat16", "int8", "int4"}
         Of the backbone's weights.
@@ -158,7 +158,7 @@ def write_bundle(
         logits = exported_logits(written.session, golden) if written.quantisation else expected[rows]
         np.savez(folder / GOLDEN_FILE, logits=logits, **golden)
         manifest = Manifest(
-            **_description(model, plan),
+            **_description(model, plan, batch=written.batch),
             name=name,
             files={
                 file: FileRecord(sha256=sha256_of(folder / file), bytes=(folder / file).stat().st_size)
@@ -204,7 +204,7 @@ def _golden_rows(windows: Mapping[str, np.ndarray]) -> list[int]:
     return (first_of_class + others)[:GOLDEN_WINDOWS]
 
 
-def _description(model: nn.Module, plan: PruningPlan | None) -> dict[str, Any]:
+def _description(model: nn.Module, plan: PruningPlan | None, *, batch: int | str) -> dict[str, Any]:
     """Fields of the manifest that can be read from the model."""
     config = model.config
     bound = bind(model)
@@ -215,7 +215,7 @@ def _description(model: nn.Module, plan: PruningPlan | None) -> dict[str, Any]:
             "that the model was cut by."
         )
     classes = tuple(config.classes)
-    per_class = ("batch", len(classes))
+    per_class = (batch, len(classes))
     return {
         "family": bound.spec.family,
         "labels": classes,
@@ -224,12 +224,12 @@ def _description(model: nn.Module, plan: PruningPlan | None) -> dict[str, Any]:
         "normalisation": NORMALISATION,
         "inputs": (
             TensorRecord(
-                name="waveform", shape=("batch", config.window_length), meaning="acceleration in any unit"
+                name="waveform", shape=(batch, config.window_length), meaning="acceleration in any unit"
             ),
-            TensorRecord(name="shaft_rate_hz", shape=("batch",), meaning="turns a second; 0 if unknown"),
+            TensorRecord(name="shaft_rate_hz", shape=(batch,), meaning="turns a second; 0 if unknown"),
             TensorRecord(
                 name="fault_orders",
-                shape=("batch", 4),
+                shape=(batch, 4),
                 meaning="BPFO, BPFI, twice BSF and FTF over the shaft rate; zeros if unknown",
             ),
         ),

@@ -25,6 +25,7 @@ from secateur.bundle.manifest import (
     FileRecord,
     LayerRecord,
     LineageRecord,
+    Precision,
     QuantisationRecord,
 )
 from secateur.bundle.verify import verify_bundle
@@ -33,8 +34,8 @@ from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.progress import console
 from secateur.core.records import write_json
 from secateur.edge.generate import greedy
-from secateur.export.bundle import ExportPrecision, plan_sha256
-from secateur.export.causal_cache import CausalModel, causal_model
+from secateur.export.bundle import plan_sha256
+from secateur.export.causal_cache import CausalModel, CausalScopes, causal_model
 from secateur.export.causal_onnx import export_causal_onnx
 from secateur.export.causal_parity import (
     CAUSAL_TOLERANCES,
@@ -88,7 +89,7 @@ def write_causal_bundle(
     tokenizer: PreTrainedTokenizerBase | None = None,
     metrics: Callable[[CausalSession], TextMetricsRecord] | None = None,
     lineage: Mapping[str, Any] | None = None,
-    precision: ExportPrecision = "float32",
+    precision: Precision = "float32",
     scheme: CausalScheme = "weights",
     tolerance: CausalTolerance | None = None,
     new_tokens: int = NEW_TOKENS,
@@ -116,8 +117,8 @@ def write_causal_bundle(
         What measures figures of merit on the finished graph.
     lineage : mapping, optional
         Fields of :class:`~secateur.bundle.manifest.LineageRecord` except ``plan_sha256``.
-    precision : {"float32", "int8"}
-        Of the projections of the layers. Embeddings, norms and the head stay in float32.
+    precision : {"float32", "bfloat16", "int8", "int4"}
+        Of the matrices; norms and biases stay in float32, and with int4 embedding and head have 8 bits.
     scheme : {"weights", "dynamic"}
         How int8 is reached; see :func:`secateur.export.causal_quantise.quantise_causal`.
     tolerance : CausalTolerance, optional
@@ -146,8 +147,8 @@ def write_causal_bundle(
         export_causal_onnx(causal, graph)
         float32_graph_bytes = sum(file.stat().st_size for file in folder.iterdir())
         record = None
-        if precision == "int8":
-            record = _quantised(graph, scheme, causal.layers_scope)
+        if precision != "float32":
+            record = _quantised(graph, precision, causal.scopes, scheme)
         session = CausalSession(graph)
         parity = measure_causal_parity(session, references, tolerance=tolerance)
         golden = references[0].prompt, greedy(session, [references[0].prompt], new_tokens)[0].tokens
@@ -204,14 +205,16 @@ def _layers(causal: CausalModel, plan: PruningPlan | None) -> tuple[LayerRecord,
     )
 
 
-def _quantised(graph: Path, scheme: CausalScheme, scope: str) -> QuantisationRecord:
+def _quantised(
+    graph: Path, precision: Precision, scopes: CausalScopes, scheme: CausalScheme
+) -> QuantisationRecord:
     if graph.with_name(DATA_FILE).exists():
         raise ExportError(
             "the weights do not fit into one ONNX file, and only a graph in one file is quantised here; "
-            "export in fp32, or as GGUF in int8."
+            "export in fp32, or as GGUF."
         )
-    console.print("quantising to int8")
-    return quantise_causal(graph, scheme, scope=scope)
+    console.print(f"bringing weights to {precision}")
+    return quantise_causal(graph, precision, scopes, scheme=scheme)
 
 
 def _write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase | None) -> tuple[str, ...]:

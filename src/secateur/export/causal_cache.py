@@ -18,6 +18,23 @@ CAUSAL_SCOPE = "causal"
 
 
 @dataclass(frozen=True, kw_only=True)
+class CausalScopes:
+    """Where in the graph the parts of a causal language model are.
+
+    Attributes
+    ----------
+    layers : str
+        Path of the list of layers.
+    embedding, head : str
+        Paths of the modules that turn tokens into vectors and vectors into logits.
+    """
+
+    layers: str
+    embedding: str
+    head: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CausalModel:
     """A causal language model that can be exported.
 
@@ -50,9 +67,15 @@ class CausalModel:
         return int(self.model.get_output_embeddings().weight.shape[0])
 
     @property
-    def layers_scope(self) -> str:
-        """Path of the list of layers inside :class:`Cached`."""
-        return f"{CAUSAL_SCOPE}.{self.bound.block_path(0).rpartition('.')[0]}"
+    def scopes(self) -> CausalScopes:
+        """Paths inside :class:`Cached`."""
+        paths = {id(module): path for path, module in self.model.named_modules()}
+        inside = {
+            "layers": self.bound.block_path(0).rpartition(".")[0],
+            "embedding": paths[id(self.model.get_input_embeddings())],
+            "head": paths[id(self.model.get_output_embeddings())],
+        }
+        return CausalScopes(**{part: f"{CAUSAL_SCOPE}.{path}" for part, path in inside.items()})
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
@@ -85,7 +108,7 @@ def causal_model(model: nn.Module) -> CausalModel:
     UnsupportedArchitecture
         If its family is not known.
     ExportError
-        If it keeps something else than a key and a value a layer.
+        If it keeps something else than a key and a value a layer, or counts its positions from tokens.
     """
     name = type(model).__name__
     if not isinstance(model, PreTrainedModel) or not is_causal_lm(model) or model.config.is_encoder_decoder:
@@ -94,6 +117,12 @@ def causal_model(model: nn.Module) -> CausalModel:
             "language model; give a decoder (a transformers class that ends in ForCausalLM or LMHeadModel)."
         )
     bound = bind(model)
+    if hasattr(getattr(model.base_model, "embeddings", None), "create_position_ids_from_input_ids"):
+        raise ExportError(
+            f"{name} counts positions from behind its padding token, while generate of transformers counts "
+            "them from 0: with a cache and without, the same model says different things. Such a decoder is "
+            "not exported."
+        )
     shapes = _cache_shapes(model)
     widths = {shape[3] for shape in shapes}
     if len(shapes) != 2 * len(bound.layers) or len(widths) != 1 or shapes[::2] != shapes[1::2]:

@@ -17,6 +17,7 @@ from secateur.bundle.causal_session import (
     present_names,
 )
 from secateur.export.causal_cache import Cached, CausalModel
+from secateur.export.causal_rounding import arithmetic_in_float32
 from secateur.export.onnx import to_onnx
 
 LARGEST_FILE = 2_000_000_000
@@ -61,6 +62,7 @@ def export_causal_onnx(causal: CausalModel, path: Path) -> None:
             [{0: batch, 2: past} for _ in range(2 * layers)],
         ),
     )
+    arithmetic_in_float32(proto)
     if sum(len(tensor.raw_data) for tensor in proto.graph.initializer) > LARGEST_FILE:
         onnx.save(proto, path, save_as_external_data=True, location=DATA_FILE)
     else:

@@ -48,7 +48,9 @@ class CausalTolerance:
 
 CAUSAL_TOLERANCES: Mapping[Precision, CausalTolerance] = {
     "float32": CausalTolerance(logits=1e-3, golden=1e-3, agreement=0.99, greedy=True),
+    "bfloat16": CausalTolerance(logits=0.1, golden=1e-3, agreement=0.9, greedy=False),
     "int8": CausalTolerance(logits=0.5, golden=0.1, agreement=0.75, greedy=False),
+    "int4": CausalTolerance(logits=1.0, golden=0.1, agreement=0.5, greedy=False),
 }
 
 

@@ -1,50 +1,51 @@
-"""A causal graph with 8-bit weights in blocks, which outliers of activations do not spoil."""
+"""The ways in which a causal graph comes to fewer bits, and which is the default."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import onnx
-import onnxruntime
-from onnxruntime.quantization.matmul_nbits_quantizer import (
-    DefaultWeightOnlyQuantConfig,
-    MatMulNBitsQuantizer,
-)
-
-from secateur.bundle.manifest import QuantisationRecord
-from secateur.core.errors import ExportError
+from secateur.bundle.manifest import Precision, QuantisationRecord
+from secateur.core.errors import ConfigError
+from secateur.export.causal_bfloat16 import matrices_in_bfloat16
+from secateur.export.causal_blocks import WeightBlocks, weights_in_blocks
+from secateur.export.causal_cache import CausalScopes
 from secateur.export.causal_onnx import share_transposed
-from secateur.export.quantise import Quantisation, quantisable_nodes, quantise
+from secateur.export.quantise import Quantisation, quantise
 
 CausalScheme = Literal["weights", "dynamic"]
 
-BLOCK = 32
-"""Weights, and activations as they are multiplied, that share a scale."""
+CAUSAL_BLOCKS: Mapping[Precision, WeightBlocks] = {
+    "int8": WeightBlocks(bits=8, size=32, head_bits=8),
+    "int4": WeightBlocks(bits=4, size=32, head_bits=8),
+}
+"""Blocks that a precision stands for: embedding and head keep 8 bits, where rounding costs most."""
 
-_ACTIVATIONS_IN_INT8 = 4
-"""ONNX Runtime's level of accuracy at which products are computed in 8 bits, block by block."""
 
-
-def quantise_causal(graph: Path, scheme: CausalScheme, *, scope: str) -> QuantisationRecord:
-    """Bring the projections of the layers to 8 bits; embeddings, norms and the head stay in float32.
+def quantise_causal(
+    graph: Path, precision: Precision, scopes: CausalScopes, *, scheme: CausalScheme = "weights"
+) -> QuantisationRecord:
+    """Bring the weights of a causal graph to fewer bits.
 
     Parameters
     ----------
     graph : Path
         In one file, in a folder that is written aside; replaced.
+    precision : {"bfloat16", "int8", "int4"}
+        int8 and int4 store the weights in the blocks of ``CAUSAL_BLOCKS``.
+    scopes : CausalScopes
     scheme : {"weights", "dynamic"}
-        Weights in blocks of 32 with a scale each (an operator of ONNX Runtime), or one scale for each output
-        and one for all activations of a batch. Language models have few activations that are hundreds of
-        times larger than the rest, for which the second is too coarse.
-    scope : str
-        Path of the list of layers.
+        For int8: weights in blocks with a scale each, or one scale for each output and one for all
+        activations of a batch, with embedding and head in float32. Language models have few activations that
+        are hundreds of times larger than the rest, for which the second is too coarse.
 
     Raises
     ------
+    ConfigError
+        If the scheme is not for that precision.
     ExportError
-        If the graph has no such projection, or ONNX Runtime cannot quantise it.
+        If the graph has no projection of a layer, or ONNX Runtime cannot quantise it.
 
     References
     ----------
@@ -52,30 +53,11 @@ def quantise_causal(graph: Path, scheme: CausalScheme, *, scope: str) -> Quantis
     Scale", NeurIPS 2022, on the outliers.
     """
     if scheme == "dynamic":
-        record = quantise(graph, graph, Quantisation(), scope=scope)
+        if precision != "int8":
+            raise ConfigError(f"quantisation 'dynamic' was given for {precision}; it is for int8 alone.")
+        record = quantise(graph, graph, Quantisation(), scope=scopes.layers)
         share_transposed(graph)
         return record
-    proto = onnx.load(graph)
-    chosen = quantisable_nodes(proto.graph, scope=scope)
-    if not chosen:
-        raise ExportError("the graph has no projection of a layer to quantise; export the model in fp32.")
-    settings = DefaultWeightOnlyQuantConfig(
-        block_size=BLOCK,
-        is_symmetric=True,
-        accuracy_level=_ACTIVATIONS_IN_INT8,
-        bits=8,
-        op_types_to_quantize=("MatMul",),
-    )
-    former = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        quantiser = MatMulNBitsQuantizer(proto, algo_config=settings, nodes_to_include=chosen)
-        quantiser.process()
-    except Exception as error:  # ONNX Runtime's error classes share no public base
-        raise ExportError(f"ONNX Runtime cannot quantise the graph: {error}") from error
-    finally:
-        logging.disable(former)
-    graph.write_bytes(quantiser.model.model.SerializeToString())
-    return QuantisationRecord(
-        scheme="weights", calibration_windows=0, tool=f"onnxruntime {onnxruntime.__version__}"
-    )
+    if precision == "bfloat16":
+        return matrices_in_bfloat16(graph)
+    return weights_in_blocks(graph, CAUSAL_BLOCKS[precision], scopes)

@@ -11,16 +11,20 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
+from secateur.bundle.executorch_session import PROGRAM_FILE, ExecuTorchSession
+from secateur.bundle.litert_session import FLATBUFFER_FILE, LiteRtSession
 from secateur.bundle.manifest import MODEL_FILE, Precision, QuantisationRecord
 from secateur.bundle.openvino_session import GRAPH_FILE, WEIGHTS_FILE, OpenVinoSession
 from secateur.bundle.session import OnnxSession, Session
 from secateur.core.errors import ConfigError
-from secateur.export.onnx import export_onnx
+from secateur.export.executorch_model import write_executorch
+from secateur.export.litert_model import write_litert
+from secateur.export.onnx import export_for_onnxruntime, export_onnx
 from secateur.export.openvino_model import write_openvino
 from secateur.export.quantise import Quantisation, Scheme, quantise
 from secateur.export.weight_bits import weights_to_bfloat16, weights_to_int4
 
-Format = Literal["onnx", "openvino"]
+Format = Literal["onnx", "openvino", "executorch", "litert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +40,16 @@ class ModelFiles:
     float32_bytes : int
         Size of the same files before weights went to fewer bits.
     quantisation : QuantisationRecord or None
+    batch : int or str
+        Windows that the model takes at once: "batch" for any number. The session takes any number in both
+        cases, one part after the other.
     """
 
     names: tuple[str, ...]
     session: Session
     float32_bytes: int
     quantisation: QuantisationRecord | None
+    batch: int | str = "batch"
 
 
 SCHEMES_OF: Mapping[Format, Mapping[Precision, tuple[Scheme, ...]]] = {
@@ -57,6 +65,14 @@ SCHEMES_OF: Mapping[Format, Mapping[Precision, tuple[Scheme, ...]]] = {
         "int8": ("weights", "dynamic", "static"),
         "int4": ("weights",),
     },
+    "executorch": {
+        "float32": (),
+        "int8": ("dynamic", "static"),
+    },
+    "litert": {
+        "float32": (),
+        "int8": ("dynamic", "weights", "static"),
+    },
 }
 """How weights and activations come to each precision; the first is the default."""
 
@@ -66,7 +82,7 @@ def quantisation_of(format: Format, precision: Precision, given: Quantisation | 
 
     Parameters
     ----------
-    format : {"onnx", "openvino"}
+    format : {"onnx", "openvino", "executorch", "litert"}
     precision : {"float32", "bfloat16", "int8", "int4"}
     given : Quantisation or None
         None for the default.
@@ -131,7 +147,7 @@ def _write_onnx(
     quantisation: Quantisation | None,
 ) -> ModelFiles:
     graph = folder / MODEL_FILE
-    export_onnx(model, windows, graph)
+    export_for_onnxruntime(model, windows, graph)
     float32_bytes = graph.stat().st_size
     record = None
     if precision == "int8":
@@ -172,4 +188,49 @@ def _write_openvino(
     )
 
 
-_WRITERS: Mapping[str, Callable[..., ModelFiles]] = {"onnx": _write_onnx, "openvino": _write_openvino}
+def _write_executorch(
+    model: nn.Module,
+    windows: Mapping[str, np.ndarray],
+    folder: Path,
+    precision: Precision,
+    quantisation: Quantisation | None,
+) -> ModelFiles:
+    program = folder / PROGRAM_FILE
+    float32_bytes, record = write_executorch(
+        model, windows, program, precision=precision, quantisation=quantisation
+    )
+    return ModelFiles(
+        names=(PROGRAM_FILE,),
+        session=ExecuTorchSession(program),
+        float32_bytes=float32_bytes,
+        quantisation=record,
+        batch=1,
+    )
+
+
+def _write_litert(
+    model: nn.Module,
+    windows: Mapping[str, np.ndarray],
+    folder: Path,
+    precision: Precision,
+    quantisation: Quantisation | None,
+) -> ModelFiles:
+    flatbuffer = folder / FLATBUFFER_FILE
+    float32_bytes, record = write_litert(
+        model, windows, flatbuffer, precision=precision, quantisation=quantisation
+    )
+    return ModelFiles(
+        names=(FLATBUFFER_FILE,),
+        session=LiteRtSession(flatbuffer),
+        float32_bytes=float32_bytes,
+        quantisation=record,
+        batch=1,
+    )
+
+
+_WRITERS: Mapping[str, Callable[..., ModelFiles]] = {
+    "onnx": _write_onnx,
+    "openvino": _write_openvino,
+    "executorch": _write_executorch,
+    "litert": _write_litert,
+}

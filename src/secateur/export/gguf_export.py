@@ -83,7 +83,7 @@ def export_gguf(
         Put into the file.
     lineage : mapping, optional
         Kept in ``gguf.json``.
-    precision : {"f32", "f16", "q8_0"}
+    precision : {"f32", "f16", "q8_0", "q4_0"}
         Of the matrices.
     new_tokens : int
         Tokens of greedy generation that are compared.

@@ -14,10 +14,13 @@ from secateur.export.gguf_model import GgufModel
 from secateur.export.gguf_tokenizer import GgufTokenizer
 from secateur.export.onnx import silent
 
-GgufPrecision = Literal["f32", "f16", "q8_0"]
+GgufPrecision = Literal["f32", "f16", "q8_0", "q4_0"]
 
-_Q8_BLOCK = 32
-"""Weights that share a scale in Q8_0; rows of another length stay in 16 bits."""
+_BLOCK = 32
+"""Weights that share a scale in Q8_0 and Q4_0; rows of another length stay in 16 bits."""
+
+_TABLES = ("token_embd.weight", "output.weight")
+"""Embedding and head, which keep 8 bits where the layers have 4."""
 
 
 def require_gguf() -> None:
@@ -51,9 +54,9 @@ def write_gguf(
         Without, the file takes and gives numbers of tokens only.
     name : str
         What to call the model.
-    precision : {"f32", "f16", "q8_0"}
-        Of the matrices. Norms stay in float32; with Q8_0, matrices whose rows are no multiple of 32 in
-        float16.
+    precision : {"f32", "f16", "q8_0", "q4_0"}
+        Of the matrices. Norms stay in float32; with Q8_0 and Q4_0, matrices whose rows are no multiple of 32
+        in float16; with Q4_0, embedding and head in Q8_0.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def write_gguf(
         counts: dict[str, int] = {}
         for tensor_name, tensor in track(described.tensors(), "writing tensors"):
             array = tensor.numpy()
-            kind = _kind(array, precision)
+            kind = stored_as(array, precision, is_table=tensor_name in _TABLES)
             counts[kind] = counts.get(kind, 0) + 1
             writer.add_tensor(tensor_name, *_encoded(array, kind))
         with silent():
@@ -109,9 +112,10 @@ def _add_description(writer: Any, described: GgufModel, name: str, precision: Gg
         "f32": LlamaFileType.ALL_F32,
         "f16": LlamaFileType.MOSTLY_F16,
         "q8_0": LlamaFileType.MOSTLY_Q8_0,
+        "q4_0": LlamaFileType.MOSTLY_Q4_0,
     }
     writer.add_file_type(kinds[precision])
-    if precision == "q8_0":
+    if precision in ("q8_0", "q4_0"):
         writer.add_quantization_version(GGML_QUANT_VERSION)
 
 
@@ -136,10 +140,21 @@ def _add_tokenizer(writer: Any, tokenizer: GgufTokenizer) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _kind(array: np.ndarray, precision: GgufPrecision) -> GgufPrecision:
+def stored_as(array: np.ndarray, precision: GgufPrecision, *, is_table: bool) -> GgufPrecision:
+    """Return the type that a tensor of a file of that precision has.
+
+    Parameters
+    ----------
+    array : ndarray
+    precision : {"f32", "f16", "q8_0", "q4_0"}
+    is_table : bool
+        Whether it is the embedding or the head.
+    """
     if array.ndim == 1 or precision == "f32":
         return "f32"
-    return "f16" if precision == "q8_0" and array.shape[-1] % _Q8_BLOCK else precision
+    if precision == "f16" or array.shape[-1] % _BLOCK:
+        return "f16"
+    return "q8_0" if is_table else precision
 
 
 def _encoded(array: np.ndarray, kind: GgufPrecision) -> tuple[Any, ...]:
@@ -150,5 +165,6 @@ def _encoded(array: np.ndarray, kind: GgufPrecision) -> tuple[Any, ...]:
         return (array,)
     if kind == "f16":
         return (array.astype(np.float16),)
-    packed = quantize(array, GGMLQuantizationType.Q8_0)
-    return packed, packed.shape, GGMLQuantizationType.Q8_0
+    packing = GGMLQuantizationType[kind.upper()]
+    packed = quantize(array, packing)
+    return packed, packed.shape, packing

@@ -48,6 +48,7 @@ GGUF_TOLERANCES: Mapping[GgufPrecision, GgufTolerance] = {
     "f32": GgufTolerance(logprob=1e-3, divergence=1e-5, greedy=True),
     "f16": GgufTolerance(logprob=0.1, divergence=1e-3, greedy=False),
     "q8_0": GgufTolerance(logprob=1.0, divergence=0.05, greedy=False),
+    "q4_0": GgufTolerance(logprob=4.0, divergence=0.5, greedy=False),
 }
 
 

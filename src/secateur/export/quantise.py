@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import numpy_helper
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -20,7 +21,6 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from secateur.bundle.manifest import QuantisationRecord
 from secateur.bundle.session import INPUTS
@@ -33,6 +33,9 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 Batch = Mapping[str, np.ndarray]
 
 _OPERATORS = ("MatMul", "Gemm")
+_UNTYPED = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+"""Type inference of ``onnx`` ends at operators of ONNX Runtime's own, such as the attention."""
+
 _WARNING, _ERROR = 2, 3
 
 
@@ -102,13 +105,8 @@ def quantise(
         raise ConfigError("quantisation 'weights' is not for int8 in ONNX; choose dynamic or static.")
     reader = _Reader(quantisation.calibration)
     with tempfile.TemporaryDirectory(prefix="secateur.") as place, quiet_runtime():
-        prepared, quantised = Path(place) / "prepared.onnx", Path(place) / "quantised.onnx"
-        try:
-            # the sizes of the front end depend on the data, which symbolic inference cannot follow
-            quant_pre_process(graph, prepared, skip_symbolic_shape=True)
-        except Exception as error:  # ONNX Runtime's error classes share no public base
-            raise ExportError(f"the graph cannot be prepared for quantisation: {error}") from error
-        model = onnx.load(prepared)
+        quantised = Path(place) / "quantised.onnx"
+        model = onnx.load(graph)
         chosen = quantisable_nodes(model.graph, scope=scope)
         if not chosen:
             raise ExportError(
@@ -118,7 +116,9 @@ def quantise(
             if quantisation.scheme == "dynamic":
                 # a Gemm becomes a MatMul of that name and an Add
                 names = [*chosen, *(f"{name}_MatMul" for name in chosen)]
-                quantize_dynamic(model, quantised, nodes_to_quantize=names, **_weights())
+                quantize_dynamic(
+                    model, quantised, nodes_to_quantize=names, extra_options=_UNTYPED, **_weights()
+                )
             else:
                 quantize_static(
                     model,
@@ -129,6 +129,7 @@ def quantise(
                     calibrate_method=CalibrationMethod.MinMax,
                     nodes_to_quantize=chosen,
                     extra_options={
+                        **_UNTYPED,
                         "ActivationSymmetric": False,
                         "OpTypesToExcludeOutputQuantization": list(_OPERATORS),
                     },
@@ -138,8 +139,10 @@ def quantise(
             raise
         except Exception as error:
             raise ExportError(f"ONNX Runtime cannot quantise the graph: {error}") from error
+        model = onnx.load(quantised)
+        _leave_out_zero_points(model.graph)
         with write_aside(out) as aside:
-            aside.write_bytes(quantised.read_bytes())
+            aside.write_bytes(model.SerializeToString())
     return QuantisationRecord(
         scheme=quantisation.scheme,
         calibration_windows=reader.windows,
@@ -158,6 +161,19 @@ def quantisable_nodes(graph: onnx.GraphProto, *, scope: str = BACKBONE_SCOPE) ->
         for node in graph.node
         if node.op_type in _OPERATORS and node.name.startswith(f"{scope}.") and node.input[1] in weights
     ]
+
+
+def _leave_out_zero_points(graph: onnx.GraphProto) -> None:
+    """Drop zero points of weights that are all zero, which products would subtract all the same."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "MatMulInteger" or len(node.input) < 4 or node.input[3] not in stored:
+            continue
+        if not numpy_helper.to_array(stored[node.input[3]]).any():
+            del node.input[3]
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
 
 
 def _weights() -> dict[str, object]:

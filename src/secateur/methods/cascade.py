@@ -13,8 +13,9 @@ from secateur.core.errors import ConfigError
 from secateur.core.progress import console
 from secateur.core.records import to_jsonable
 from secateur.methods.base import METHODS, Compression, Task
-from secateur.methods.cuts import KIND_OF, check_hand, hand_counts, layer_cut, width_cut
+from secateur.methods.cuts import KIND_OF, check_hand, equal_share_cut, hand_counts, width_cut
 from secateur.methods.depth import DepthChoice, candidate_starts, choose_depth, removable_layers
+from secateur.methods.largest import largest_plan
 from secateur.methods.records import StageRecord
 from secateur.methods.settings import CascadeSettings, StageName, split_steps
 from secateur.methods.stage import State, Workbench
@@ -24,6 +25,7 @@ from secateur.scoring.allocation import allocate, keep_best
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
+from secateur.structure.target import Target, predicted
 from secateur.surgery.apply import apply
 
 
@@ -71,8 +73,8 @@ class Cascade:
                 (task.train.labels, task.validation.labels),
                 settings=self.settings,
                 recovery=recovery,
-                target=target,
                 seed=task.seed,
+                **target.fingerprint(),
             ),
         )
         return _Run(self.settings, bench, target, store).go()
@@ -82,13 +84,18 @@ class _Run:
     """One cascade under way."""
 
     def __init__(
-        self, settings: CascadeSettings, bench: Workbench, target: int | None, store: StageStore
+        self, settings: CascadeSettings, bench: Workbench, target: Target, store: StageStore
     ) -> None:
         self.settings, self.bench, self.target, self.store = settings, bench, target, store
         self.hand = settings.search.hand
 
     def go(self) -> Compression:
         """Run or resume every stage."""
+        if self.target.limits and self.settings.order[0] != "layers":
+            raise ConfigError(
+                f"a latency or memory can be planned only when layers are removed first; the order is "
+                f"{', '.join(self.settings.order)}."
+            )
         state, records, carried = self.bench.start(), [], 0
         floor = self.settings.min_accuracy
         if floor is not None and state.figures.accuracy < floor:
@@ -96,7 +103,7 @@ class _Run:
                 f"the dense model has a validation accuracy of {state.figures.accuracy:.4f}, which is under "
                 f"the floor of {floor:g}; lower the floor or train the dense model further."
             )
-        if self.hand is None and parameters(state.plan) <= self.target:
+        if self.hand is None and self.target.met_by(state.plan):
             return Compression(method=Cascade.name, model=state.model, plan=state.plan, records=())
         steps = split_steps(self.bench.total_steps, self.settings.recovery_shares)
         for number, stage in enumerate(self.settings.order, start=1):
@@ -133,7 +140,7 @@ class _Run:
             number=number,
             steps=0 if relative.is_identity and not is_last else steps,
             target_parameters=None if self.hand else parameters(state.plan.then(relative)),
-            decisions={"depth": depth, **decisions},
+            decisions={"depth": depth, **decisions, **self._predicted(state.plan.then(relative))},
             started=started,
             out=self.store.recovery_place(number, stage),
         )
@@ -153,11 +160,11 @@ class _Run:
 
         def full_plan(start: PruningPlan) -> PruningPlan:
             shallow = apply(bench.dense, start)
-            relative = allocate(
-                bench.score(shallow),
-                PruningPlan.identity(start.family, start.result),
+            whole, scores = PruningPlan.identity(start.family, start.result), bench.score(shallow)
+            relative = largest_plan(
+                lambda limit: allocate(scores, whole, limit, multiple=self.settings.search.multiple),
+                whole,
                 self.target,
-                multiple=self.settings.search.multiple,
             )
             return start.then(relative)
 
@@ -173,27 +180,29 @@ class _Run:
         identity = PruningPlan.identity(state.plan.family, state.plan.result)
         pending = self.settings.order[self.settings.order.index(stage) :]
         excess = len(identity.layers) - depth
-        is_last = pending == ("layers",)
-        ranking = None
-        if choice is not None:
-            ranking = choice.ranking
-        elif "layers" in pending and excess > 0:
-            ranking = self.bench.rank_layers(state.model, len(identity.layers) - 1 if is_last else excess)
-        order = () if ranking is None else ranking.order
         if stage == "layers":
+            ranking = None
+            if choice is not None:
+                ranking = choice.ranking
+            elif excess > 0:
+                ranking = self.bench.rank_layers(state.model, excess)
             decisions["ranking"] = to_jsonable(ranking)
-            return layer_cut(identity, order, excess, self.target if is_last else None), decisions
+            order = () if ranking is None else ranking.order
+            return identity.without_layers(order[:excess]), decisions
         scores = self.bench.score(state.model)
-        kind = KIND_OF[stage]
         if self.hand is not None:
             counts = hand_counts(self.hand, identity)
             return keep_best(scores, identity, **{stage: counts[stage]}), decisions
-        doomed = order[:excess]
         kinds = tuple(KIND_OF[name] for name in pending if name != "layers")
-        multiple = self.settings.search.multiple
-        return width_cut(
-            scores, identity, doomed, self.target, kind=kind, kinds=kinds, multiple=multiple
-        ), decisions
+        options = {"kind": KIND_OF[stage], "kinds": kinds, "multiple": self.settings.search.multiple}
+        if excess > 0:
+            size = self.target.parameters
+            return equal_share_cut(scores, identity, size, depth=depth, **options), decisions
+        return width_cut(scores, identity, self.target, **options), decisions
+
+    def _predicted(self, plan: PruningPlan) -> dict[str, Any]:
+        found = predicted(self.target.limits, plan)
+        return {"predicted": found} if found else {}
 
     def _stopped(self, former: State, records: tuple[StageRecord, ...], floor: float) -> Compression:
         last = records[-1]

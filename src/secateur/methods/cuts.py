@@ -5,45 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from secateur.core.errors import PlanError
+from secateur.methods.largest import largest_plan
 from secateur.methods.settings import HandAllocation, StageName
-from secateur.scoring.allocation import WidthKind, allocate, keep_best
+from secateur.scoring.allocation import WidthKind, allocate
 from secateur.scoring.scores import Scores
-from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
+from secateur.structure.target import Target
 
 KIND_OF: dict[StageName, WidthKind] = {"groups": "group", "channels": "channel"}
-
-
-def layer_cut(
-    identity: PruningPlan, order: Sequence[int], n_removed: int, target_parameters: int | None
-) -> PruningPlan:
-    """Remove the first ``n_removed`` layers of ``order``, and more until the target is met, if one is given.
-
-    Raises
-    ------
-    PlanError
-        If a target is given that removing layers alone does not reach.
-    """
-    plan = identity.without_layers(order[:n_removed])
-    if target_parameters is None:
-        return plan
-    for position in order[n_removed:]:
-        if parameters(plan) <= target_parameters:
-            break
-        plan = plan.without_layers((position,))
-    if parameters(plan) > target_parameters:
-        raise PlanError(
-            f"a model of at most {target_parameters:,} parameters was asked for, but removing layers last "
-            f"leaves {parameters(plan):,}; ask for more parameters or remove layers earlier."
-        )
-    return plan
 
 
 def width_cut(
     scores: Scores,
     identity: PruningPlan,
-    doomed: Sequence[int],
-    target_parameters: int,
+    target: Target,
     *,
     kind: WidthKind,
     kinds: Sequence[WidthKind],
@@ -56,11 +31,9 @@ def width_cut(
     scores : Scores
         Of the model that ``identity`` keeps whole.
     identity : PruningPlan
-        The model as it stands.
-    doomed : sequence of int
-        Layers that a later stage will remove: they do not count, and keep the mean width of the rest.
-    target_parameters : int
-        Parameters of the finished model.
+        The model as it stands, all of whose layers stay.
+    target : Target
+        For the finished model.
     kind : {"group", "channel"}
         What this stage cuts.
     kinds : sequence of {"group", "channel"}
@@ -68,23 +41,71 @@ def width_cut(
     multiple : int or None
         Of channel widths.
     """
-    rest = identity.without_layers(doomed)
-    full = allocate(scores, rest, target_parameters, multiple=multiple, kinds=kinds)
+    full = largest_plan(
+        lambda limit: allocate(scores, identity, limit, multiple=multiple, kinds=kinds),
+        identity,
+        target,
+        kinds=kinds,
+    )
+    return _part(identity, full, kind)
+
+
+def equal_share_cut(
+    scores: Scores,
+    identity: PruningPlan,
+    target_parameters: int,
+    *,
+    depth: int,
+    kind: WidthKind,
+    kinds: Sequence[WidthKind],
+    multiple: int | None,
+) -> PruningPlan:
+    """Cut every layer to the same share of the target, and carry out the part of one kind.
+
+    For a stage behind which layers leave. Which ones is known only when they are ranked on the model that
+    this stage leaves, so that every layer is planned as one of ``depth`` equal ones: whichever stay, they
+    meet the target together. How much of its share a layer spends on each kind follows from its own scores.
+
+    Parameters
+    ----------
+    scores, identity, kind, kinds
+        As in :func:`width_cut`.
+    target_parameters : int
+        Parameters of the finished model.
+    depth : int
+        Layers that stay in the end.
+    multiple : int or None
+        Of channel widths. None for 1: no later stage can spend what rounding leaves in every layer.
+
+    Raises
+    ------
+    PlanError
+        If a layer cannot be brought down to its share by these kinds.
+    """
+    share = (target_parameters - identity.shape.other_parameters) // depth
     plan = identity
-    counts = []
+    for layer in identity.layers:
+        alone = identity.without_layers([other.index for other in identity.layers if other is not layer])
+        try:
+            full = allocate(
+                scores, alone, identity.shape.other_parameters + share, multiple=multiple or 1, kinds=kinds
+            )
+        except PlanError:
+            raise PlanError(
+                f"{depth} of {len(identity.layers)} layers are to stay, which of them a later stage decides, "
+                f"so that each may have {share:,} parameters; cutting {' and '.join(kinds)}s does not bring "
+                f"layer {layer.index} so far. Ask for more parameters, or remove layers first."
+            ) from None
+        plan = _part(plan, full, kind)
+    return plan
+
+
+def _part(plan: PruningPlan, full: PruningPlan, kind: WidthKind) -> PruningPlan:
+    """Return ``plan`` with the units of one kind that ``full`` keeps in its layers."""
     for layer in full.layers:
         members = layer.groups if kind == "group" else layer.channels
-        counts.append(len(members))
         change = plan.with_groups if kind == "group" else plan.with_channels
         plan = change(layer.index, members)
-    if not doomed:
-        return plan
-    mean = round(sum(counts) / len(counts))
-    leaving = identity.without_layers([layer.index for layer in full.layers])
-    best = keep_best(scores, leaving, **{f"{kind}s": mean})
-    for layer in best.layers:
-        change = plan.with_groups if kind == "group" else plan.with_channels
-        plan = change(layer.index, layer.groups if kind == "group" else layer.channels)
     return plan
 
 
@@ -121,12 +142,12 @@ def check_hand(hand: HandAllocation, identity: PruningPlan) -> None:
         )
 
 
-def hand_parameters(hand: HandAllocation, identity: PruningPlan) -> int:
-    """Return the parameters of the model that an allocation by hand leaves."""
+def hand_plan(hand: HandAllocation, identity: PruningPlan) -> PruningPlan:
+    """Return a plan of the shape that an allocation by hand leaves."""
     check_hand(hand, identity)
     counts = hand_counts(hand, identity)
     plan = identity.without_layers(range(hand.layers, identity.shape.n_layers))
     for layer in plan.layers:
         plan = plan.with_groups(layer.index, range(counts["groups"]))
         plan = plan.with_channels(layer.index, range(counts["channels"]))
-    return parameters(plan)
+    return plan

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.core.progress import track
+from secateur.methods.largest import narrowest
 from secateur.scoring.layers import LayerRanking
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
+from secateur.structure.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,25 +57,26 @@ class DepthChoice:
     probes: tuple[DepthProbe, ...]
 
 
-def removable_layers(identity: PruningPlan, target_parameters: int) -> int:
+def removable_layers(identity: PruningPlan, target: Target) -> int:
     """Return the fewest layers after whose removal the rest fits the target whole, one staying at least.
 
     No more are worth removing. Layers are taken to be of equal size, as in a dense model.
     """
     n_layers = len(identity.layers)
     for n_removed in range(n_layers):
-        if parameters(identity.without_layers(range(n_removed))) <= target_parameters:
+        if target.met_by(identity.without_layers(range(n_removed))):
             return n_removed
     return n_layers - 1
 
 
 def candidate_starts(
-    identity: PruningPlan, order: Sequence[int], target_parameters: int, *, limit: int
+    identity: PruningPlan, order: Sequence[int], target: Target, *, limit: int
 ) -> list[PruningPlan]:
     """Return plans that lack the first layers of ``order``, for every depth that can spend the target.
 
     A depth whose whole layers stay under the target is a candidate only where no other is: a method that
-    leaves part of its budget unspent cannot be compared at equal parameters.
+    leaves part of its budget unspent cannot be compared at an equal budget. Where latency is limited, the
+    candidates are alike in latency and differ in parameters: few layers may be wide, many must be thin.
 
     Parameters
     ----------
@@ -81,8 +84,8 @@ def candidate_starts(
         The dense model.
     order : sequence of int
         Layers in the order in which they are given up.
-    target_parameters : int
-        A depth is out of question if its narrowest model is larger.
+    target : Target
+        A depth is out of question if its narrowest model exceeds it.
     limit : int
         Most candidates. They are spread by ratio, not by difference: the cheap shallow ones, between
         which the choice matters most for latency, lie closest.
@@ -93,22 +96,14 @@ def candidate_starts(
         The shallowest first.
     """
     starts = [identity.without_layers(order[:n_removed]) for n_removed in range(len(order), -1, -1)]
-    possible = [start for start in starts if parameters(narrowest(start)) <= target_parameters]
-    possible = [start for start in possible if parameters(start) >= target_parameters] or possible[-1:]
+    possible = [start for start in starts if target.met_by(narrowest(start))]
+    possible = [start for start in possible if target.spent_by(start)] or possible[-1:]
     if len(possible) <= limit:
         return possible
     depths = [len(start.layers) for start in possible]
     wanted = np.geomspace(depths[0], depths[-1], limit)
     chosen = {int(np.abs(np.array(depths) - depth).argmin()) for depth in wanted}
     return [possible[position] for position in sorted(chosen)]
-
-
-def narrowest(plan: PruningPlan) -> PruningPlan:
-    """Return the plan that keeps one group and one channel of each of its layers."""
-    for layer in plan.layers:
-        plan = plan.with_groups(layer.index, layer.groups[:1])
-        plan = plan.with_channels(layer.index, layer.channels[:1])
-    return plan
 
 
 def choose_depth(

@@ -13,6 +13,7 @@ from secateur.core.records import to_jsonable
 from secateur.methods.base import METHODS, Compression, Task
 from secateur.methods.cuts import check_hand, hand_counts
 from secateur.methods.depth import DepthChoice, candidate_starts, choose_depth, removable_layers
+from secateur.methods.largest import largest_plan
 from secateur.methods.settings import SearchSettings
 from secateur.methods.stage import Workbench
 from secateur.methods.stage_store import StageStore, fingerprint
@@ -22,6 +23,7 @@ from secateur.scoring.layers import LayerRanking
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
+from secateur.structure.target import Target, predicted
 
 
 @METHODS.register("one_shot")
@@ -55,11 +57,11 @@ class OneShot:
         bench = Workbench(self.name, model, task, self.settings, recovery)
         target = bench.target(budget)
         state = bench.start()
-        if self.settings.hand is None and parameters(bench.identity) <= target:
+        if self.settings.hand is None and target.met_by(bench.identity):
             return Compression(method=self.name, model=state.model, plan=state.plan, records=())
         labels = (task.train.labels, task.validation.labels)
         print_of_run = fingerprint(
-            model, labels, settings=self.settings, recovery=recovery, target=target, seed=task.seed
+            model, labels, settings=self.settings, recovery=recovery, seed=task.seed, **target.fingerprint()
         )
         store = StageStore(out, print_of_run)
         finished = store.read(1, self.name)
@@ -71,9 +73,14 @@ class OneShot:
                 stage=self.name,
                 number=1,
                 steps=bench.total_steps,
-                target_parameters=target,
+                target_parameters=parameters(plan),
                 decisions=to_jsonable(
-                    {"depth": choice.layers, "ranking": choice.ranking, "probes": choice.probes}
+                    {
+                        "depth": choice.layers,
+                        "ranking": choice.ranking,
+                        "probes": choice.probes,
+                        **({"predicted": predicted(target.limits, plan)} if target.limits else {}),
+                    }
                 ),
                 started=started,
                 out=store.recovery_place(1, self.name),
@@ -83,7 +90,7 @@ class OneShot:
         return Compression(method=self.name, model=state.model, plan=state.plan, records=(record,))
 
 
-def plan_once(bench: Workbench, target_parameters: int) -> tuple[PruningPlan, DepthChoice]:
+def plan_once(bench: Workbench, target: Target) -> tuple[PruningPlan, DepthChoice]:
     """Return the full plan that scores of the dense model alone give, and how its depth was chosen."""
     identity, search = bench.identity, bench.search
     scores = bench.score(bench.dense)
@@ -97,9 +104,11 @@ def plan_once(bench: Workbench, target_parameters: int) -> tuple[PruningPlan, De
         return plan, DepthChoice(layers=search.hand.layers, ranking=ranking, probes=())
 
     def full_plan(start: PruningPlan) -> PruningPlan:
-        return allocate(scores, start, target_parameters, multiple=search.multiple)
+        return largest_plan(
+            lambda limit: allocate(scores, start, limit, multiple=search.multiple), start, target
+        )
 
-    removable = order[: removable_layers(identity, target_parameters)]
-    starts = candidate_starts(identity, removable, target_parameters, limit=search.max_depths)
+    removable = order[: removable_layers(identity, target)]
+    starts = candidate_starts(identity, removable, target, limit=search.max_depths)
     choice = choose_depth(ranking, starts, full_plan, bench.probe_losses, tolerance=search.depth_tolerance)
     return full_plan(identity.without_layers(order[: len(order) - choice.layers])), choice

@@ -19,6 +19,7 @@ from secateur.methods.stage import Workbench
 from secateur.models.binding import bind
 from secateur.recovery.lora import RecoverySettings
 from secateur.structure.budget import Budget
+from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.training.fit import fit
@@ -78,10 +79,9 @@ class Scratch:
         started = time.perf_counter()
         bench = Workbench(self.name, model, task, self.settings, recovery)
         dense_figures = bench.yardstick.measure(model)
-        target, plan = None, self.plan
+        plan = self.plan
         if plan is None:
-            target = bench.target(budget)
-            plan = plan_once(bench, target)[0]
+            plan = plan_once(bench, bench.target(budget))[0]
         small = apply(fresh(model, seed=task.seed), plan)
         untrained = bench.yardstick.measure(small)
         result = fit(small, task.train, task.validation, self._fit_settings(recovery, task.seed), out)
@@ -89,7 +89,7 @@ class Scratch:
             method=self.name,
             stage=self.name,
             number=1,
-            target_parameters=target,
+            target_parameters=parameters(plan),
             **what_was_cut(bench.identity, plan),
             before=dense_figures,
             after_cut=untrained,

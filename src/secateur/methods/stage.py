@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from secateur.core.errors import PlanError
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
 from secateur.methods.base import Task
-from secateur.methods.cuts import hand_parameters
 from secateur.methods.records import Figures, StageRecord, Yardstick, what_was_cut
 from secateur.methods.settings import SearchSettings
+from secateur.methods.targets import target_of
 from secateur.models.binding import bind
 from secateur.recovery.lora import RecoverySettings, recover
 from secateur.recovery.refit import refit
@@ -28,6 +27,7 @@ from secateur.scoring.registered import CRITERIA
 from secateur.scoring.scores import Scores
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
+from secateur.structure.target import Target
 from secateur.surgery.apply import apply
 from secateur.training.loop import FitResult
 from secateur.training.processes import agreed
@@ -93,27 +93,15 @@ class Workbench:
         size = len(self.task.calibration[0]["label"])
         return self.task.calibration[: -(-self.search.ranking_samples // size)]
 
-    def target(self, budget: Budget | None) -> int:
-        """Return the parameters that may remain: the budget's, or those of the allocation by hand.
+    def target(self, budget: Budget | None) -> Target:
+        """Return what the finished model may cost: the budget's target, or the size chosen by hand.
 
         Raises
         ------
         PlanError
             If the budget cannot be reached, or the allocation by hand exceeds it.
         """
-        family, shape = self.identity.family, self.identity.shape
-        limit = None if budget is None else budget.reachable_target(family, shape)
-        if self.search.hand is None:
-            if limit is None:
-                raise PlanError("neither a budget nor an allocation by hand was given; give one of them.")
-            return limit
-        wanted = hand_parameters(self.search.hand, self.identity)
-        if limit is not None and wanted > limit:
-            raise PlanError(
-                f"the allocation by hand leaves {wanted:,} parameters, but the budget allows {limit:,}; "
-                "make it smaller or leave the budget out."
-            )
-        return wanted
+        return target_of(self.identity, budget, self.search.hand)
 
     def start(self) -> State:
         """Return the state from which a method starts: a copy of the dense model."""

@@ -138,14 +138,9 @@ def _dual(
         kernel += scaled @ scaled.T
     inputs /= strengths.to(inputs.dtype)
     added = (torch.full((n_tokens,), ridge * n_tokens, dtype=torch.float64) for ridge in ridges)
+    projected_mean = inputs @ mean_x.to(inputs.dtype)
     for solved in _solutions(kernel, added, residuals):
-        if solved is None:
-            yield None
-            continue
-        shift = torch.zeros(n_outputs, dtype=torch.float64)
-        if has_bias:
-            shift = mean_r - (solved.T @ (inputs @ mean_x.to(inputs.dtype)).double())
-        yield RidgeFit(coefficients=solved.to(inputs.dtype), basis=inputs, shift=shift)
+        yield _fit(solved, inputs, projected_mean, mean_r, has_bias=has_bias)
 
 
 def _primal(
@@ -178,13 +173,20 @@ def _primal(
     strengths = pull(squares.diagonal().double() / n_tokens)
     added = (ridge * n_tokens * strengths for ridge in ridges)
     for solved in _solutions(squares, added, crosses):
-        if solved is None:
-            yield None
-            continue
-        shift = torch.zeros(n_outputs, dtype=torch.float64)
-        if has_bias:
-            shift = mean_r - (solved.T @ mean_x.to(gram)).double()
-        yield RidgeFit(coefficients=solved, basis=None, shift=shift)
+        yield _fit(solved, None, mean_x, mean_r, has_bias=has_bias)
+
+
+def _fit(
+    solved: Tensor | None, basis: Tensor | None, mean: Tensor, mean_r: Tensor, *, has_bias: bool
+) -> RidgeFit | None:
+    """Complete a solution by its shift; ``mean`` is that of what the coefficients are multiplied with."""
+    if solved is None:
+        return None
+    coefficients = solved if basis is None else solved.to(basis.dtype)
+    shift = torch.zeros_like(mean_r)
+    if has_bias:
+        shift = mean_r - (solved.T @ mean.to(solved.dtype)).double()
+    return RidgeFit(coefficients=coefficients, basis=basis, shift=shift)
 
 
 def _solutions(matrix: Tensor, diagonals: Iterable[Tensor], right: Tensor) -> Iterator[Tensor | None]:

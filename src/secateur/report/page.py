@@ -34,6 +34,7 @@ from secateur.core.files import write_aside
 from secateur.core.records import JsonLines, read_json
 from secateur.report import numbers, tables
 from secateur.report.bench import bench_section, read_bench
+from secateur.report.device import in_words
 from secateur.report.figures.confusion import confusion_rows
 from secateur.report.figures.example import FAMILIES, demodulation_band, envelope_picture, waveform_picture
 from secateur.report.figures.layers import layer_rows
@@ -96,6 +97,7 @@ def render(
         split=result.get("split") or {},
         headline=tables.headline(result),
         parity=tables.parity_text(result),
+        device=[in_words(name, entry) for name, entry in (result.get("device") or {}).items()],
         path=size_path(stages),
         stages=tables.stage_rows(stages),
         layers=layer_rows(dict(plan)) if plan else [],

@@ -30,6 +30,7 @@ FIGURE_NAMES = {
     "interaction": "interaction of pairs",
     "rank_stability": "rank stability over its ceiling",
     "fidelity": "fidelity to exact removal",
+    "cost_over_lot": "cost over units by lot",
 }
 OUTCOMES = (
     "holds and fails: the whole interval lies on that side; open: it has the limit in it; idle: removing a "

@@ -66,8 +66,8 @@ def allocate(
         raise PlanError(f"channels were to be multiples of {multiple}; give 1, 8, 16, 32 or 64.")
     if parameters(start) <= target_parameters:
         return start
-    scores = scores if scores.comparable else scores.ranked_in_layers()
-    cut = rank_cut(scores, start, target_parameters, kinds=kinds)
+    scores = scores.across_layers()
+    cut = _rank_cut(scores, start, target_parameters, kinds)
     if "channel" not in kinds:
         return cut
     return round_channels(cut, scores, start, target_parameters, multiple=multiple)
@@ -87,7 +87,12 @@ def rank_cut(
     group of its layer at once, the least important one in each, because all groups must keep equally many.
     The plan of a smaller target keeps a subset of what the plan of a larger one keeps.
     """
-    scores = scores if scores.comparable else scores.ranked_in_layers()
+    return _rank_cut(scores.across_layers(), start, target_parameters, kinds)
+
+
+def _rank_cut(
+    scores: Scores, start: PruningPlan, target_parameters: int, kinds: Sequence[WidthKind]
+) -> PruningPlan:
     remaining = Remaining(start, scores)
     for candidate in _ranking(scores, start, kinds):
         if remaining.total <= target_parameters:

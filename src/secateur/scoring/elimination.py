@@ -38,11 +38,11 @@ def elimination_costs(covariance: Tensor, sensitivity: Tensor, weight: Tensor, n
         The highest cost met up to the unit's turn: no unit that leaves later has a lower one.
     """
     strength = DAMPING * covariance.diagonal().mean().clamp_min(1e-30)
-    damped = covariance + strength * torch.eye(len(covariance), dtype=covariance.dtype)
+    damped = covariance.clone()
+    damped.diagonal().add_(strength)
     left = _Staying(
         precision=torch.cholesky_inverse(torch.linalg.cholesky(damped)),
-        weight=weight.clone(),
-        pulled=sensitivity @ weight,
+        weight=_root(sensitivity) @ weight,
         units=torch.arange(n_units),
     )
     costs, highest = torch.zeros(n_units, dtype=weight.dtype), 0.0
@@ -57,24 +57,37 @@ def elimination_costs(covariance: Tensor, sensitivity: Tensor, weight: Tensor, n
     return costs
 
 
+def _root(sensitivity: Tensor) -> Tensor:
+    """Return R with ``R^T R = G``; G may be singular, and slightly indefinite by rounding."""
+    factor, failed = torch.linalg.cholesky_ex(sensitivity)
+    if not failed:
+        return factor.T
+    values, vectors = torch.linalg.eigh(sensitivity)
+    return (vectors * values.clamp_min(0).sqrt()).T
+
+
 class _Staying:
-    """The units that stay, with the weights that have made up for the others.
+    """The units that stay, with the weights that have made up for the others, times the root of G.
 
     Updates are made in place on all columns, those of units that have left included; matrices are made
     smaller only when a quarter of their units has left.
     """
 
-    def __init__(self, *, precision: Tensor, weight: Tensor, pulled: Tensor, units: Tensor) -> None:
-        self.precision, self.weight, self.pulled, self.units = precision, weight, pulled, units
+    def __init__(self, *, precision: Tensor, weight: Tensor, units: Tensor) -> None:
+        self.precision, self.weight, self.units = precision, weight, units
         self.width = weight.shape[1] // len(units)
         self.places = torch.arange(len(units))
 
     def costs(self) -> Tensor:
         """Return ``tr([P_uu]^-1 W_u^T G W_u) / 2`` of every unit that stays."""
+        if self.width == 1:
+            # the same without a copy of the weights, which would take longer than anything else here
+            curvature = self.weight.square().sum(dim=0)[self.places]
+            return curvature / (2 * self.precision.diagonal()[self.places])
         columns = self._columns(self.places)
         blocks = self.precision[columns[:, :, None], columns[:, None, :]]
-        weight, pulled = (matrix[:, columns] for matrix in (self.weight, self.pulled))
-        curvature = torch.einsum("ouw,ouv->uwv", weight, pulled)
+        weight = self.weight[:, columns]
+        curvature = torch.einsum("ouw,ouv->uwv", weight, weight)
         solved = torch.linalg.solve(blocks, curvature)
         return solved.diagonal(dim1=-2, dim2=-1).sum(dim=-1).clamp_min(0) / 2
 
@@ -84,13 +97,12 @@ class _Staying:
         rows = self.precision[gone]
         stand_in = torch.linalg.solve(rows[:, gone], rows)
         self.weight.addmm_(self.weight[:, gone], stand_in, alpha=-1)
-        self.pulled.addmm_(self.pulled[:, gone], stand_in, alpha=-1)
         self.precision.addmm_(rows.T, stand_in, alpha=-1)
         self.places = self.places[~torch.isin(self.places, leaving)]
         if len(self.places) < 0.75 * len(self.units):
             kept = self._columns(self.places).flatten()
             self.precision = self.precision[kept[:, None], kept]
-            self.weight, self.pulled = self.weight[:, kept], self.pulled[:, kept]
+            self.weight = self.weight[:, kept]
             self.units = self.units[self.places]
             self.places = torch.arange(len(self.units))
 

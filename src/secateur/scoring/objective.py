@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from secateur.models.calls import Batch, run
+from secateur.core.seeds import derive
+from secateur.models.calls import Batch, rows, run
 from secateur.scoring.calibration import frozen, labels_of, logits_of
-
-SummedLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from secateur.scoring.precision import rounded_weights, scoring_autocast
+from secateur.scoring.token_loss import SummedLoss, backward_from_tokens
 
 
 def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -29,19 +31,35 @@ def task_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     Tensor, scalar
     """
     labels = labels.to(logits.device)
-    labels = torch.where(labels < 0, logits.detach().argmax(dim=-1), labels)
+    if (labels < 0).any():
+        labels = torch.where(labels < 0, logits.detach().argmax(dim=-1), labels)
     return functional.cross_entropy(logits, labels, reduction="sum")
 
 
-def scoring_loss(model: nn.Module, batch: Batch, loss: SummedLoss = task_loss, *, seed: int) -> torch.Tensor:
-    """Return what units of a model are scored by on a batch, with its graph.
+def backward_passes(
+    model: nn.Module, batches: Iterable[Batch], loss: SummedLoss = task_loss, *, seed: int
+) -> int:
+    """Run batch after batch forwards, and what units are scored by backwards; return the samples.
 
-    ``loss`` of a classifier of windows or of a causal language model; of an encoder without a task
-    :func:`embedding_response`.
+    That is ``loss`` of a classifier of windows or of a causal language model; of an encoder without a task
+    :func:`embedding_response`. No parameter gets a gradient: hooks on activations see theirs.
     """
-    if "waveform" not in batch and not predicts_tokens(model):
-        return embedding_response(model, batch, seed=seed)
-    return loss(logits_of(model, batch), labels_of(batch))
+    samples = 0
+    with frozen(model), torch.enable_grad(), ExitStack() as rounding:
+        for number, batch in enumerate(batches):
+            if number == 0:
+                rounding.enter_context(rounded_weights(model, batch))
+            samples += rows(batch)
+            if "waveform" not in batch and predicts_tokens(model):
+                backward_from_tokens(model, batch, loss)
+                continue
+            with scoring_autocast(batch, next(model.parameters()).device):
+                if "waveform" in batch:
+                    found = loss(logits_of(model, batch), labels_of(batch))
+                else:
+                    found = embedding_response(model, batch, seed=derive(seed, "directions", number))
+            found.backward()
+    return samples
 
 
 def predicts_tokens(model: nn.Module) -> bool:

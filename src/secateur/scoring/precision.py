@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from secateur.models.calls import Batch
 from secateur.models.precision import autocast, resolve_precision
@@ -20,3 +23,30 @@ def scoring_autocast(batch: Batch, device: torch.device) -> AbstractContextManag
     if "waveform" in batch:
         return nullcontext()
     return autocast(device, resolve_precision("auto", device))
+
+
+@contextmanager
+def rounded_weights(model: nn.Module, batch: Batch) -> Iterator[None]:
+    """Round the weights of linear maps once to what :func:`scoring_autocast` rounds them to at every call.
+
+    The model has its own weights back afterwards.
+    """
+    device = next(model.parameters()).device
+    with scoring_autocast(batch, device):
+        rounds = torch.is_autocast_enabled(device.type)
+        dtype = torch.get_autocast_dtype(device.type)
+    if not rounds:
+        yield
+        return
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
+    former = [module.weight for module in linear]
+    rounded = {id(weight): weight for weight in former}
+    for key, weight in rounded.items():
+        rounded[key] = nn.Parameter(weight.detach().to(dtype), requires_grad=False)
+    for module in linear:
+        module.weight = rounded[id(module.weight)]
+    try:
+        yield
+    finally:
+        for module, weight in zip(linear, former, strict=True):
+            module.weight = weight

@@ -47,12 +47,14 @@ class Scores:
         """Return the arrays of one kind of unit."""
         return getattr(self, _FIELDS[kind])
 
-    def ranked_in_layers(self) -> Scores:
-        """Return scores that say how a unit stands among those of its kind in its layer, between 0 and 1.
+    def across_layers(self) -> Scores:
+        """Return scores by which units of one kind can be ranked through all layers.
 
-        So all layers are cut alike: a number that means nothing beside one of another layer cannot say which
-        of them should lose more.
+        Scores that are not comparable become places in the layer, between 0 and 1, so that all layers are cut
+        alike: a number that means nothing beside one of another layer cannot say which should lose more.
         """
+        if self.comparable:
+            return self
 
         def ranked(values: np.ndarray) -> np.ndarray:
             return (values.argsort(kind="stable").argsort(kind="stable") + 0.5) / max(len(values), 1)

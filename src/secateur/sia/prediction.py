@@ -118,7 +118,7 @@ def predict(curve: RemovalCurve, fraction: float, *, n_samples: int) -> Predicti
     """
 
     def at(name: str, start: float) -> Estimate:
-        return _interpolated(
+        return interpolated(
             fraction, [(point.fraction, getattr(point, name)) for point in curve.points], start
         )
 
@@ -154,7 +154,8 @@ def changed(change: Estimate, score_name: ScoreName, dense_score: float, n_sampl
     )
 
 
-def _interpolated(fraction: float, points: Sequence[tuple[float, Estimate]], start: float) -> Estimate:
+def interpolated(fraction: float, points: Sequence[tuple[float, Estimate]], start: float) -> Estimate:
+    """Read an estimate between points, by straight lines; ``start`` stands at 0, the last beyond the last."""
     places = [0.0, *(place for place, _ in points)]
 
     def read(name: str) -> float:

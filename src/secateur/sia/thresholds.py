@@ -11,7 +11,7 @@ import yaml
 
 from secateur.core.errors import ConfigError
 
-Figure = Literal["additivity_gap", "interaction", "rank_stability", "fidelity"]
+Figure = Literal["additivity_gap", "interaction", "rank_stability", "fidelity", "cost_over_lot"]
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 
 _FILE = Path(__file__).with_name("thresholds.yaml")

@@ -4,8 +4,9 @@ A granularity has the definition that comes to mind first (a layer, a query head
 the closed units in which it is cut. Where the first is closed, the verdict is ``reliable``; where it is not,
 ``reliable with closed units``; and ``unreliable`` where the measured figures of the closed units lie beyond a
 limit. A figure fails only when its whole interval lies beyond: what a small sample leaves open is called
-open. Where the removal of a good part of the units costs next to nothing, figures are idle: no order can be
-wrong that matters.
+open. What choosing by score costs against choosing by lot depends on how much is cut, and is looked at for
+the asked ratio. Where the removal of a good part of the units costs next to nothing, figures are idle: no
+order can be wrong that matters.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Literal
 import numpy as np
 
 from secateur.sia.components import Component
-from secateur.sia.measured.measurement import Estimate, GapPoint, Measured, Objective
+from secateur.sia.figures import JUDGED_IN, figures_of, subset_point
+from secateur.sia.measured.measurement import Estimate, Measured
 from secateur.sia.prediction import Prediction, Trial, curve_of, predict, removed_share, together
 from secateur.sia.structural import Structure
 from secateur.sia.thresholds import Figure, Limit, Thresholds, thresholds
@@ -41,7 +43,7 @@ class Check:
 
     Attributes
     ----------
-    figure : {"additivity_gap", "interaction", "rank_stability", "fidelity"}
+    figure : {"additivity_gap", "interaction", "rank_stability", "fidelity", "cost_over_lot"}
     component : Component
         Of which units.
     value : Estimate
@@ -207,7 +209,7 @@ def recommended_criterion(
     for entry in measured.fidelity:
         if (
             entry.component in components
-            and entry.objective == _objective(measured)
+            and entry.objective == JUDGED_IN
             and entry.criterion != WITHOUT_KNOWLEDGE
             and not math.isnan(entry.value.value)
         ):
@@ -219,10 +221,6 @@ def recommended_criterion(
     if default in values and means[best] <= np.mean([entry.high for entry in values[default]]):
         return default
     return best
-
-
-def _objective(measured: Measured) -> Objective:
-    return "divergence" if measured.task == "embedding" else "loss"
 
 
 def _definitions(structure: Structure) -> list[tuple[Granularity, Component]]:
@@ -259,7 +257,7 @@ def _granularity(
             else recommended_criterion(measured, default_criterion, components=(units,))
         )
         ranked = structure.definition(units).parts >= limits.fewest_units
-        checks = tuple(_checks(measured, units, criterion, limits, ranked=ranked))
+        checks = tuple(_checks(measured, units, criterion, limits, share=share, ranked=ranked))
         predicted = _predicted(measured, units, "closed", criterion, share)
         if not entry.holds:
             apart = _predicted(measured, definition, "apart", criterion, share)
@@ -292,27 +290,40 @@ def _summed(predictions: Sequence[Prediction | None], chance: float) -> Predicti
 
 
 def _checks(
-    measured: Measured, component: Component, criterion: str | None, limits: Thresholds, *, ranked: bool
+    measured: Measured,
+    component: Component,
+    criterion: str | None,
+    limits: Thresholds,
+    *,
+    share: float | None,
+    ranked: bool,
 ) -> list[Check]:
-    subset = _subset(measured, component, limits.at_fraction)
-    figures: dict[Figure, Estimate | None] = {
-        "additivity_gap": None if subset is None else subset.gap,
-        "interaction": _interaction(measured, component),
-        "rank_stability": _stability(measured, component, criterion) if ranked else None,
-        "fidelity": _fidelity(measured, component, criterion) if ranked else None,
-    }
-    idle = subset is not None and max(subset.joint.high, subset.summed.high) < limits.negligible
+    found = figures_of(
+        measured, component, criterion, at_fraction=limits.at_fraction, share=share, ranked=ranked
+    )
+    idle = _is_idle(measured, component, limits.at_fraction, limits)
+    idle_at_share = _is_idle(measured, component, max(limits.at_fraction, share or 0.0), limits)
+
+    def outcome(name: Figure, value: Estimate) -> Outcome:
+        if idle_at_share if name == "cost_over_lot" else idle:
+            return "idle"
+        return _outcome(value, limits.limits[name])
+
     return [
         Check(
             figure=name,
             component=component,
             value=value,
             limit=limits.limits[name],
-            outcome="idle" if idle else _outcome(value, limits.limits[name]),
+            outcome=outcome(name, value),
         )
-        for name, value in figures.items()
-        if value is not None and not math.isnan(value.value)
+        for name, value in found.items()
     ]
+
+
+def _is_idle(measured: Measured, component: Component, fraction: float, limits: Thresholds) -> bool:
+    point = subset_point(measured, component, fraction)
+    return point is not None and max(point.joint.high, point.summed.high) < limits.negligible
 
 
 def _outcome(value: Estimate, limit: Limit) -> Outcome:
@@ -320,49 +331,3 @@ def _outcome(value: Estimate, limit: Limit) -> Outcome:
     if ends and all(ends):
         return "holds"
     return "open" if not ends or any(ends) else "fails"
-
-
-def _subset(measured: Measured, component: Component, at_fraction: float) -> GapPoint | None:
-    """The largest measured subset up to the fraction; the smallest where all are larger."""
-    known = [
-        point
-        for curve in measured.additivity
-        if curve.component == component and curve.objective == _objective(measured)
-        for point in curve.points
-        if not math.isnan(point.gap.value)
-    ]
-    small = [point for point in known if point.fraction <= at_fraction]
-    return small[-1] if small else next(iter(known), None)
-
-
-def _interaction(measured: Measured, component: Component) -> Estimate | None:
-    place = "across" if component == "layer" else "within"
-    for entry in measured.interactions:
-        if (entry.component, entry.objective, entry.place) == (component, _objective(measured), place):
-            return entry.normalised
-    return None
-
-
-def _stability(measured: Measured, component: Component, criterion: str | None) -> Estimate | None:
-    """As a part of the noise ceiling, where there is one."""
-    for entry in measured.rank_stability:
-        if (entry.component, entry.criterion) == (component, criterion):
-            ceiling = entry.noise_ceiling.value
-            if math.isnan(ceiling) or ceiling <= 0:
-                return entry.value
-            halves = entry.across_halves
-            return Estimate(
-                value=halves.value / ceiling, low=halves.low / ceiling, high=halves.high / ceiling
-            )
-    return None
-
-
-def _fidelity(measured: Measured, component: Component, criterion: str | None) -> Estimate | None:
-    for entry in measured.fidelity:
-        if (entry.component, entry.criterion, entry.objective) == (
-            component,
-            criterion,
-            _objective(measured),
-        ):
-            return entry.value
-    return None

@@ -1,4 +1,4 @@
-"""How small a model must become, counted on the whole deployed model."""
+"""How small a model must become: parameters counted on the whole deployed model, and other limits."""
 
 from __future__ import annotations
 
@@ -7,33 +7,38 @@ from dataclasses import dataclass, replace
 from secateur.core.errors import PlanError
 from secateur.structure.counting import layer_parameters, shape_parameters
 from secateur.structure.shape import ModelShape
+from secateur.structure.target import Limit, Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A limit on the parameters that remain; exactly one of the two is given.
+    """Limits on what remains, all of which must hold; at least one is given.
 
     Parameters
     ----------
     ratio : float, optional
         Dense parameters over remaining parameters, front end, embeddings and head included; at least 1.
     max_parameters : int, optional
-        Remaining parameters at most.
+        Remaining parameters at most; in place of a ratio.
+    limits : tuple of Limit
+        Other things that are bounded, such as latency.
 
     Raises
     ------
     PlanError
-        If none or both are given, or one is out of range.
+        If nothing is limited, both a ratio and a number of parameters are given, or one is out of range.
     """
 
     ratio: float | None = None
     max_parameters: int | None = None
+    limits: tuple[Limit, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.ratio is None) == (self.max_parameters is None):
+        counts = [value for value in (self.ratio, self.max_parameters) if value is not None]
+        if len(counts) > 1 or not (counts or self.limits):
             raise PlanError(
-                f"a budget is either a ratio or a number of parameters; got ratio={self.ratio}, "
-                f"max_parameters={self.max_parameters}."
+                f"a budget is a ratio or a number of parameters, or other limits; got ratio={self.ratio}, "
+                f"max_parameters={self.max_parameters}, {len(self.limits)} others."
             )
         if self.ratio is not None and not 1.0 <= self.ratio < float("inf"):
             raise PlanError(f"ratio must be a number of at least 1 (dense over remaining); got {self.ratio}.")
@@ -44,7 +49,35 @@ class Budget:
         """Return the parameters that may remain of a model of ``dense_total``."""
         if self.max_parameters is not None:
             return min(self.max_parameters, dense_total)
-        return int(dense_total / self.ratio)
+        return dense_total if self.ratio is None else int(dense_total / self.ratio)
+
+    def target(self, family: str, shape: ModelShape) -> Target:
+        """Work the budget out for a dense model, after checking that each limit can be reached.
+
+        Parameters
+        ----------
+        family : str
+            Name of the architecture specification.
+        shape : ModelShape
+            The dense model.
+
+        Raises
+        ------
+        PlanError
+            If even the smallest cut exceeds a limit (the message names the least that can be asked for), or a
+            limit says nothing of such a dense model.
+        """
+        target = Target(parameters=self.reachable_target(family, shape), limits=self.limits)
+        for limit in self.limits:
+            limit.cost(family, shape)
+            least = min(limit.cost(family, smallest) for smallest in _smallest_shapes(shape))
+            if least > limit.most:
+                raise PlanError(
+                    f"a {limit.name} of {limit.most:g} {limit.unit} was asked for, but the smallest cut (one "
+                    f"layer with one key/value group and one FFN channel) is predicted to take {least:.4g} "
+                    f"{limit.unit}; ask for more than that, or start from a narrower backbone."
+                )
+        return target
 
     def reachable_target(
         self, family: str, shape: ModelShape, *, channels_floor: int = 1, cut_heads: bool = False
@@ -83,9 +116,7 @@ class Budget:
         return target
 
     def _wanted(self) -> str:
-        if self.ratio is not None:
-            return f"ratio {self.ratio:g}"
-        return f"max_parameters {self.max_parameters:,}"
+        return f"max_parameters {self.max_parameters:,}" if self.ratio is None else f"ratio {self.ratio:g}"
 
 
 def smallest_parameters(
@@ -111,6 +142,23 @@ def smallest_parameters(
         smallest += min(_smallest_layer(family, shape, layer, channels_floor, cut_heads) for layer in layers)
         first += size
     return smallest
+
+
+def _smallest_shapes(shape: ModelShape) -> list[ModelShape]:
+    """Return, for each layer, the model that keeps one group and one channel of it and no other layer."""
+    return [
+        replace(
+            shape,
+            n_layers=1,
+            heads_per_layer=(shape.heads_per_group(layer),),
+            kv_groups_per_layer=(1,),
+            channels_per_layer=(1,),
+            stack_sizes=(1,),
+            cross_heads_per_layer=(0,),
+            cross_groups_per_layer=(0,),
+        )
+        for layer in range(shape.n_layers)
+    ]
 
 
 def _smallest_layer(family: str, shape: ModelShape, layer: int, channels_floor: int, cut_heads: bool) -> int:

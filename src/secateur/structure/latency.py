@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,8 @@ class LatencyTable:
 
     A layer is predicted as what it takes with so many heads and all channels, plus what it takes with all
     heads and so many channels, less what it takes with all of both: attention and feed-forward follow each
-    other. Between measured widths and numbers of tokens the prediction is linear.
+    other. Between measured widths and numbers of tokens the prediction is linear, and it never falls with the
+    width.
 
     Parameters
     ----------
@@ -105,6 +106,26 @@ class LatencyTable:
             self.layer_ms(heads, channels, tokens=tokens) for heads, channels in layers
         )
 
+    def require_covers(self, family: str, shape: ModelShape) -> None:
+        """Check that the table speaks of models of this kind.
+
+        Raises
+        ------
+        PlanError
+            If it is of another family or width, or layers are wider than any that was measured.
+        """
+        if (family, shape.hidden) != (self.family, self.hidden):
+            raise PlanError(
+                f"the latency table is of {self.family} backbones of width {self.hidden}, the model is "
+                f"{family} of width {shape.hidden}; measure one for it with 'secateur profile'."
+            )
+        heads, channels = max(shape.heads_per_layer), max(shape.channels_per_layer)
+        if heads > self.heads[-1] or channels > self.channels[-1]:
+            raise PlanError(
+                f"the latency table ends at {self.heads[-1]} heads and {self.channels[-1]} channels a layer, "
+                f"the model has {heads} and {channels}; measure one for it with 'secateur profile'."
+            )
+
     def diagnoser_ms(self, shape: ModelShape) -> float:
         """Return the time from a raw window to probabilities."""
         return self.front_end_ms + self.backbone_ms(shape, tokens=self.window_tokens)
@@ -117,7 +138,8 @@ class LatencyTable:
         return list(zip(self.heads_ms, self.channels_ms, strict=True))
 
     def _layer(self, row: tuple[Sequence[float], Sequence[float]], heads: int, channels: int) -> float:
-        by_heads, by_channels = row
+        # less never takes longer: where a narrower layer was measured as the slower one, that is noise
+        by_heads, by_channels = (np.maximum.accumulate(times) for times in row)
         dense = (by_heads[-1] + by_channels[-1]) / 2
         return (
             float(np.interp(heads, self.heads, by_heads))
@@ -132,6 +154,44 @@ class LatencyTable:
                 f"{self.tokens[-1]}; measure one with 'secateur profile --tokens {tokens}'."
             )
         return float(np.interp(tokens, self.tokens, values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyLimit:
+    """A bound on the time from a raw window to probabilities.
+
+    Parameters
+    ----------
+    most : float
+        Milliseconds; processor time for a table of one thread, else wall time.
+    table : LatencyTable
+
+    Raises
+    ------
+    PlanError
+        If the bound is not positive.
+    """
+
+    name: ClassVar[str] = "latency"
+    unit: ClassVar[str] = "ms"
+
+    most: float
+    table: LatencyTable
+
+    def __post_init__(self) -> None:
+        if not 0 < self.most < float("inf"):
+            raise PlanError(f"a latency of {self.most} ms was asked for; give a positive number.")
+
+    def cost(self, family: str, shape: ModelShape) -> float:
+        """Return the predicted milliseconds.
+
+        Raises
+        ------
+        PlanError
+            If the table is of other models.
+        """
+        self.table.require_covers(family, shape)
+        return self.table.diagnoser_ms(shape)
 
 
 def read_latency_table(path: Path) -> LatencyTable:

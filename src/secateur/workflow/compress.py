@@ -17,6 +17,7 @@ from secateur.report.page import write_report
 from secateur.training.evaluate import evaluate, fidelity, predict
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
+from secateur.workflow.device_check import check_on_device
 from secateur.workflow.examples import write_examples
 from secateur.workflow.export import export_bundle
 from secateur.workflow.folds import fold_folder, mean_of_folds
@@ -114,6 +115,11 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         seed=task.seed,
         values=judged["pruned"],
     )
+    device = {}
+    if cut.device is not None:
+        device = check_on_device(
+            out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
+        )
     rivals: dict[str, Any] = {}
     if settings.rivals:
         dense_steps = checkpoint.describe(out / "dense").metadata["fit"]["steps"]
@@ -126,7 +132,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
             folder=out / RIVALS,
         )
     result = _result(preparation, settings, judged, bundle, described, rivals, out)
-    result |= {"criterion": cut.cascade.search.criterion, "sia": check}
+    result |= {"criterion": cut.cascade.search.criterion, "sia": check, "device": device}
     write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
     write_json(out / RESULT, result)
     write_report(out)

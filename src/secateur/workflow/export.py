@@ -29,7 +29,12 @@ from secateur.signals.windows import Windows
 from secateur.structure.plan import PruningPlan
 from secateur.training.evaluate import evaluate
 from secateur.workflow.export_request import ExportRequest
-from secateur.workflow.export_text import export_causal_bundle, export_gguf_folder
+from secateur.workflow.export_text import (
+    CAUSAL_PRECISIONS,
+    GGUF_PRECISIONS,
+    export_causal_bundle,
+    export_gguf_folder,
+)
 from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation
 
@@ -69,7 +74,7 @@ def export_bundle(
         Of the task: the same noise as for the checkpoint, and the choice of calibration windows.
     values : mapping, optional
         Figures of the checkpoint on the same windows; measured if not given.
-    format : {"onnx", "openvino"}
+    format : {"onnx", "openvino", "executorch", "litert"}
     precision : {"float32", "bfloat16", "int8", "int4"}
     scheme : {"dynamic", "static", "weights"}, optional
         Of the quantisation; default: see ``secateur.export.formats.SCHEMES_OF``.
@@ -188,6 +193,8 @@ Kind = Literal["Diagnoser", "causal language model"]
 EXPORTERS: Mapping[tuple[Kind, str], Callable[[ExportRequest], Exported]] = {
     ("Diagnoser", "onnx"): export_diagnoser,
     ("Diagnoser", "openvino"): partial(export_diagnoser, format="openvino"),
+    ("Diagnoser", "executorch"): partial(export_diagnoser, format="executorch"),
+    ("Diagnoser", "litert"): partial(export_diagnoser, format="litert"),
     ("causal language model", "onnx"): export_causal_bundle,
     ("causal language model", "gguf"): export_gguf_folder,
 }
@@ -196,8 +203,10 @@ EXPORTERS: Mapping[tuple[Kind, str], Callable[[ExportRequest], Exported]] = {
 PRECISIONS: Mapping[tuple[Kind, str], tuple[str, ...]] = {
     ("Diagnoser", "onnx"): tuple(_PRECISIONS),
     ("Diagnoser", "openvino"): tuple(_PRECISIONS),
-    ("causal language model", "onnx"): ("fp32", "int8"),
-    ("causal language model", "gguf"): ("fp32", "fp16", "int8"),
+    ("Diagnoser", "executorch"): ("fp32", "int8"),
+    ("Diagnoser", "litert"): ("fp32", "int8"),
+    ("causal language model", "onnx"): tuple(CAUSAL_PRECISIONS),
+    ("causal language model", "gguf"): tuple(GGUF_PRECISIONS),
 }
 
 

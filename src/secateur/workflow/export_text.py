@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -15,12 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.bundle.causal_manifest import TextMetricsRecord
 from secateur.bundle.causal_session import CausalSession
+from secateur.bundle.manifest import Precision
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.seeds import generator
-from secateur.export.bundle import ExportPrecision
 from secateur.export.causal_bundle import CausalBundleInfo, write_causal_bundle
 from secateur.export.causal_parity import NEW_TOKENS
 from secateur.export.gguf_export import GgufInfo, export_gguf
@@ -39,8 +40,20 @@ CONTEXT = 512
 JUDGED_TOKENS = 4096
 """Tokens of the text on which checkpoint and bundle are compared, at most."""
 
-_BUNDLE_PRECISIONS: dict[str, ExportPrecision] = {"fp32": "float32", "int8": "int8"}
-_GGUF_PRECISIONS: dict[str, GgufPrecision] = {"fp32": "f32", "fp16": "f16", "int8": "q8_0"}
+CAUSAL_PRECISIONS: Mapping[str, Precision] = {
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "int8": "int8",
+    "int4": "int4",
+}
+GGUF_PRECISIONS: Mapping[str, GgufPrecision] = {
+    "fp32": "f32",
+    "fp16": "f16",
+    "int8": "q8_0",
+    "int4": "q4_0",
+}
+_JUDGED = ("int8", "int4")
+"""Precisions that are written only if a text tells what they cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +103,7 @@ def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
     Raises
     ------
     ConfigError
-        If the model is no decoder, an option is not for it, or int8 is asked for without a text.
+        If the model is no decoder, an option is not for it, or int8 or int4 is asked for without a text.
     DataError
         If the text is missing, empty, not UTF-8 or too short.
     ExportError
@@ -102,8 +115,8 @@ def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
             "--quantise static: not for a causal language model; leave it out for 8-bit weights in blocks, "
             "or choose dynamic."
         )
-    if request.precision == "int8" and request.text is None:
-        raise ConfigError("a language model in int8 is judged on a text; add --text FILE.")
+    if request.precision in _JUDGED and request.text is None:
+        raise ConfigError(f"a language model in {request.precision} is judged on a text; add --text FILE.")
     opened = open_text_model(request.source)
     tokens = None if request.text is None else _tokens(opened, request.text)
     new_tokens, prompts = _prompts(opened.model, tokens)
@@ -116,7 +129,7 @@ def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
         tokenizer=opened.tokenizer,
         metrics=None if tokens is None else _Judge(opened.model, request.text, tokens),
         lineage=_lineage(),
-        precision=_BUNDLE_PRECISIONS[request.precision],
+        precision=CAUSAL_PRECISIONS[request.precision],
         scheme=request.quantise or "weights",
         new_tokens=new_tokens,
     )
@@ -150,7 +163,7 @@ def export_gguf_folder(request: ExportRequest) -> GgufInfo:
         name=opened.name,
         tokenizer=opened.tokenizer,
         lineage=_lineage(),
-        precision=_GGUF_PRECISIONS[request.precision],
+        precision=GGUF_PRECISIONS[request.precision],
         new_tokens=new_tokens,
     )
 

@@ -14,7 +14,7 @@ from secateur.core.progress import track
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
 from secateur.methods.base import Task
-from secateur.methods.cuts import KIND_OF, layer_cut
+from secateur.methods.cuts import KIND_OF
 from secateur.methods.depth import narrowest
 from secateur.methods.settings import STAGE_NAMES, StageName
 from secateur.methods.stage import Workbench
@@ -128,7 +128,7 @@ def matched_cuts(bench: Workbench) -> dict[StageName, PruningPlan]:
         default=1,
     )
     ranking = bench.rank_layers(bench.dense, n_removed)
-    cuts = {"layers": layer_cut(identity, ranking.order, n_removed, None)}
+    cuts = {"layers": identity.without_layers(ranking.order[:n_removed])}
     target, scores = parameters(cuts["layers"]), bench.score(bench.dense)
     for stage in ("groups", "channels"):
         cuts[stage] = allocate(

@@ -13,14 +13,14 @@ from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
 from secateur.methods.base import Compression, Method, Task
 from secateur.methods.cascade import Cascade
-from secateur.methods.cuts import check_hand
 from secateur.methods.registered import METHODS
+from secateur.methods.targets import target_of
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser
 from secateur.signals.selection import specimen_of
-from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
+from secateur.structure.target import predicted
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
 from secateur.workflow.backbone import build_dense
@@ -103,13 +103,12 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
     Raises
     ------
     PlanError
-        If it cannot be reached; the message names the largest ratio, or the counts, that can.
+        If it cannot be reached; the message names the largest ratio, the least latency or memory, or the
+        counts, that can; or if the latency table is of other models.
     """
     bound = bind(model)
-    if cut.ratio is not None:
-        Budget(ratio=cut.ratio).reachable_target(bound.spec.family, bound.shape)
-    if (hand := cut.cascade.search.hand) is not None:
-        check_hand(hand, PruningPlan.identity(bound.spec.family, bound.shape))
+    identity = PruningPlan.identity(bound.spec.family, bound.shape)
+    target_of(identity, cut.budget(window_tokens=model.front_end.n_tokens), cut.cascade.search.hand)
 
 
 def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> Task:
@@ -174,10 +173,11 @@ def prune_and_save(
     """
     require_replaceable(folder)
     partial = partial_folder(folder)
+    budget = cut.budget(window_tokens=dense.front_end.n_tokens)
     compression = method_for(cut).compress(
         dense,
         calibrated_task(preparation, seed=task.seed, settings=cut.recovery),
-        None if cut.ratio is None else Budget(ratio=cut.ratio),
+        budget,
         cut.recovery,
         partial,
     )
@@ -192,6 +192,7 @@ def prune_and_save(
             task=task,
             method=cut.method,
             ratio=cut.ratio,
+            limits=predicted(() if budget is None else budget.limits, compression.plan),
             stopped_by_floor=compression.stopped_by_floor,
             reason=compression.reason,
         ),

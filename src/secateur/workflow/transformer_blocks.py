@@ -16,7 +16,7 @@ from secateur.models.pretrained import is_causal_lm
 from secateur.models.text import TokenSource, passage_batches, text_batches
 from secateur.recovery.refit import refit
 from secateur.scoring.equal_widths import equal_widths
-from secateur.scoring.registered import CRITERIA
+from secateur.scoring.registered import CRITERIA, criterion_of_text
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.workflow.transformer_settings import TransformerCut, block_tokens, kinds_to_cut
@@ -53,13 +53,14 @@ def cut_blocks(
     if cut.uniform:
         small, plan, record = _to_equal_widths(model, target, cut, scored, fitted)
     else:
+        kinds = kinds_to_cut(cut, _whole(model), target)
         made = cut_in_rounds(
             model,
             scored,
             target,
-            criterion=CRITERIA.get(cut.criterion)(),
+            criterion=criterion_of_text(cut.criterion, kinds),
             n_rounds=cut.rounds,
-            kinds=kinds_to_cut(_whole(model), target),
+            kinds=kinds,
             multiple=cut.multiple,
             refit_batches=fitted,
             target=cut.refit_target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from secateur.core.progress import console
 from secateur.core.seeds import derive
 from secateur.models.text import TokenSource, text_blocks
-from secateur.recovery.settings import TextRecoverySettings
+from secateur.recovery.settings import Adapter, TextRecoverySettings
 from secateur.recovery.text import recover_text
 from secateur.training.perplexity import Perplexity, paired_ratio, perplexity
 from secateur.workflow.transformer_blocks import tokenizer_of
@@ -21,6 +22,8 @@ from secateur.workflow.transformer_source import Source
 
 VALIDATION_SHARE = 0.1
 STEPS_WITHOUT_LIMIT = 100_000
+LEARNING_RATES: Mapping[Adapter, float] = {"lora": 1e-3, "full": 3e-4}
+"""Low-rank updates take larger steps than whole weights."""
 
 
 def recover(small: nn.Module, source: Source, cut: TransformerCut, state: Path) -> dict[str, Any]:
@@ -59,6 +62,8 @@ def recover(small: nn.Module, source: Source, cut: TransformerCut, state: Path) 
         return text_blocks(part, length=length)
 
     settings = TextRecoverySettings(
+        adapter=cut.recovery_adapter,
+        learning_rate=LEARNING_RATES[cut.recovery_adapter],
         max_steps=cut.recovery_steps or STEPS_WITHOUT_LIMIT,
         max_minutes=cut.recovery_minutes,
         seed=derive(cut.seed, "recovery"),

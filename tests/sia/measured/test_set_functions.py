@@ -151,6 +151,17 @@ def test_subsets_are_drawn_among_measured_units_while_there_are_enough(measured)
     assert len(set(pool.draw_subset(9, draw))) == 9
 
 
+def test_subsets_take_as_many_units_of_every_layer(measured):
+    """As a cut by score does, which is held against them; uniform inside each layer."""
+    _, pool = measured(additive, component="channel", measured_units=18)
+    drawn = [pool.draw_subset(8, np.random.default_rng(number)) for number in range(200)]
+    counts = np.array([np.bincount(pool.layers[list(subset)], minlength=3) for subset in drawn])
+    assert set(map(tuple, np.sort(counts, axis=1).tolist())) == {(2, 3, 3)}
+    assert (np.abs(counts.mean(axis=0) - 8 / 3) < 0.1).all()
+    often = np.bincount(np.concatenate(drawn), minlength=18) / 200
+    assert (np.abs(often - 8 / 18) < 0.12).all()
+
+
 def test_shares_stand_in_for_the_units_that_were_not_measured():
     layers = np.array([0, 0, 0, 1, 1, 2])
     exact, estimated = shares([(0, 1, 3), (4, 5)], [0, 3], layers)

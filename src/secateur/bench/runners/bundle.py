@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
-import onnxruntime  # noqa: F401  (the runtime would import it while it loads; here it counts as an import)
 
 from secateur.bench.inputs import ORDERS, SHAFT_RATE_HZ, random_window
 from secateur.bench.work import Work
+from secateur.bundle.executorch_session import import_executorch
+from secateur.bundle.kinds import parse_any_manifest
+from secateur.bundle.litert_session import import_litert
+from secateur.bundle.manifest import MANIFEST_FILE, MANIFEST_LIMIT
+from secateur.bundle.openvino_session import import_openvino
+from secateur.bundle.source import open_source, read_file
 from secateur.edge.runtime import Runtime
 from secateur.signals.kinematics import FaultOrders
 
 OVERSAMPLING = 2
 _ORDERS = FaultOrders(**ORDERS)
+_RUNTIMES: Mapping[str, Callable[[], object]] = {
+    "onnx": partial(import_module, "onnxruntime"),
+    "openvino": import_openvino,
+    "executorch": import_executorch,
+    "litert": import_litert,
+}
 
 
 class Bundle:
@@ -41,6 +57,21 @@ class Bundle:
             self._burst, sampling_rate_hz=self._rate_hz, shaft_rate_hz=SHAFT_RATE_HZ, fault_orders=_ORDERS
         )
         return {"sampling_rate_hz": self._rate_hz, "samples": len(self._burst)}
+
+
+def import_runtime(work: Work) -> None:
+    """Import what runs a bundle, so that it counts as an import and not as loading the model.
+
+    Raises
+    ------
+    CheckpointError
+        If the manifest cannot be read.
+    ConfigError
+        If the runtime is not installed.
+    """
+    source = open_source(Path(work.path))
+    content = read_file(source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
+    _RUNTIMES[parse_any_manifest(content, source.place).format]()
 
 
 def load(work: Work) -> Bundle:

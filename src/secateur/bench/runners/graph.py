@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 
 from secateur.bench.inputs import random_tokens
 from secateur.bench.work import Work
-from secateur.bundle.onnx_options import session_options
-from secateur.core.errors import ConfigError, ExportError
+from secateur.bundle.onnx_options import load_graph
+from secateur.core.errors import ConfigError
 
 INPUT = "tokens"
 
@@ -40,12 +42,7 @@ def load(work: Work) -> Graph:
     ExportError
         If ONNX Runtime cannot load it.
     """
-    try:
-        session = onnxruntime.InferenceSession(
-            work.path, session_options(work.threads), providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # onnxruntime's error classes share no public base
-        raise ExportError(f"ONNX Runtime cannot load {work.path}: {error}") from error
+    session = load_graph(Path(work.path), threads=work.threads)
     inputs = {entry.name: entry.shape for entry in session.get_inputs()}
     if list(inputs) != [INPUT] or len(inputs[INPUT]) != 3 or not isinstance(inputs[INPUT][2], int):
         raise ConfigError(

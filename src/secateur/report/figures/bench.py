@@ -56,7 +56,7 @@ def milliseconds(value: float) -> str:
 
 def latency_figure(group: Mapping[str, Any]) -> Figure:
     """Draw the share of inferences that were done after so many milliseconds."""
-    figure, axes = _start(3.0 + 0.12 * len(group["models"]))
+    figure, axes = _start(3.0 + 0.2 * len(group["models"]))
     for model, colour in zip(group["models"], _colours(group["models"]), strict=True):
         quantiles, wall = model["wall_quantiles_ms"], model["wall_ms"]
         axes.plot(
@@ -64,14 +64,15 @@ def latency_figure(group: Mapping[str, Any]) -> Figure:
             np.linspace(0, 100, len(quantiles)),
             color=colour,
             drawstyle="steps-post",
-            label=f"{model['name']}: p50 {milliseconds(wall['p50'])}, p99 {milliseconds(wall['p99'])} ms",
+            label=f"{model['name']}: p50 {milliseconds(wall['p50'])}, p99 {milliseconds(wall['p99'])} ms, "
+            f"processor {milliseconds(model['cpu_ms']['p50'])} ms",
         )
         axes.plot(wall["p50"], 50, "o", color=colour, markersize=4)
     axes.set_xscale("log")
     axes.set_xlabel("wall time of one inference, ms")
     axes.set_ylabel("inferences done, %")
     axes.set_title(_title("Latency", group))
-    _legend(figure, columns=2)
+    _legend(figure, columns=1)
     return figure
 
 

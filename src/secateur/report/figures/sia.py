@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from secateur.sia.figures import JUDGED_IN
+
 INK, SOFT, RULE = "#20251f", "#63695f", "#e4e2d9"
 GREEN, BLUE, RED, VIOLET = "#2c7d4d", "#5c6f94", "#c0452c", "#8a55b5"
 ON_DARK = {
@@ -130,11 +132,10 @@ def _bare(width: float, height: float, columns: int = 1) -> tuple[Figure, list[A
 
 
 def _interactions(measured: Mapping[str, Any]) -> Figure | None:
-    objective = _objective(measured)
     maps = [
         entry
         for entry in measured["interaction_maps"]
-        if entry["objective"] == objective and np.isfinite(_matrix(entry["signed"])).any()
+        if entry["objective"] == JUDGED_IN and np.isfinite(_matrix(entry["signed"])).any()
     ]
     if not maps:
         return None
@@ -180,9 +181,8 @@ def _write_cells(axes: Axes, cells: np.ndarray, scale: float) -> None:
 
 
 def _additivity(measured: Mapping[str, Any], limit: float | None) -> Figure | None:
-    objective = _objective(measured)
     curves = [
-        entry for entry in measured["additivity"] if entry["objective"] == objective and _known(entry, "gap")
+        entry for entry in measured["additivity"] if entry["objective"] == JUDGED_IN and _known(entry, "gap")
     ]
     if not curves:
         return None
@@ -328,10 +328,6 @@ def _errorbar(
 
 def _known(entry: Mapping[str, Any], figure: str) -> list[Mapping[str, Any]]:
     return [point for point in entry["points"] if point[figure]["value"] is not None]
-
-
-def _objective(measured: Mapping[str, Any]) -> str:
-    return "divergence" if measured["task"] == "embedding" else "loss"
 
 
 def _matrix(rows: Sequence[Sequence[float | None]]) -> np.ndarray:

@@ -11,10 +11,11 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
-from secateur.models.calls import Batch, run
+from secateur.models.calls import Batch, is_causal_lm, run
 from secateur.scoring.calibration import frozen
 from secateur.scoring.gates import unit_inputs
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.scoring.token_loss import last_states
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 SQUARED_AT_ONCE = 1024
@@ -49,7 +50,7 @@ class ActivationEnergy:
     needs: ClassVar = "activations"
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
-        """Score every unit from one forward pass over the batches."""
+        """Score every unit from one forward pass over the batches; of language models without their head."""
         del seed
         sums: dict[tuple[WidthKind, int], torch.Tensor] = {}
         tokens: dict[tuple[WidthKind, int], int] = {}
@@ -62,7 +63,10 @@ class ActivationEnergy:
 
         with torch.no_grad(), frozen(model), unit_inputs(bound, visit):
             for batch in batches:
-                run(model, batch)
+                if is_causal_lm(model):
+                    last_states(model, batch)
+                else:
+                    run(model, batch)
         if not sums:
             raise ConfigError("the activation criterion was given no calibration sample; give at least one.")
 

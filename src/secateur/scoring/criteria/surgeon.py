@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.progress import progress
-from secateur.core.seeds import derive
 from secateur.models.binding import BoundLayer, BoundModel
-from secateur.models.calls import Batch, rows
-from secateur.scoring.calibration import frozen
+from secateur.models.calls import Batch
 from secateur.scoring.elimination import elimination_costs
 from secateur.scoring.gates import output_gradients
-from secateur.scoring.objective import scoring_loss
-from secateur.scoring.precision import scoring_autocast
+from secateur.scoring.gram import GramSum
+from secateur.scoring.objective import backward_passes
 from secateur.scoring.scores import CRITERIA, SCORED_KINDS, ScoredKind, Scores
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
@@ -55,15 +53,14 @@ class Surgeon:
             place = found.setdefault((kind, position), _Curvature())
             place.add(z.flatten(0, -2), gradient.flatten(0, -2), present[0])
 
-        samples = 0
-        with frozen(model), output_gradients(bound, visit), torch.enable_grad():
-            for number, batch in enumerate(batches):
+        def noting_padding() -> Iterator[Batch]:
+            for batch in batches:
                 mask = batch.get("attention_mask")
                 present[0] = None if mask is None else mask.flatten().bool()
-                with scoring_autocast(batch, next(model.parameters()).device):
-                    loss = scoring_loss(model, batch, seed=derive(seed, "directions", number))
-                loss.backward()
-                samples += rows(batch)
+                yield batch
+
+        with output_gradients(bound, visit):
+            samples = backward_passes(model, noting_padding(), seed=seed)
         if samples == 0:
             raise ConfigError("the surgeon was given no calibration sample; give at least one.")
         layers = bound.layers
@@ -82,19 +79,17 @@ class _Curvature:
     """Sums over tokens at one output projection."""
 
     tokens: int = 0
-    inputs: Tensor = field(default_factory=lambda: torch.zeros(()))
+    inputs: GramSum = field(default_factory=GramSum)
     mean: Tensor = field(default_factory=lambda: torch.zeros(()))
-    gradients: Tensor = field(default_factory=lambda: torch.zeros(()))
+    gradients: GramSum = field(default_factory=GramSum)
 
     def add(self, z: Tensor, gradient: Tensor, present: Tensor | None) -> None:
         """Add tokens (tokens, features); those that are padding have no part."""
         if present is not None:
             z, gradient = z[present], gradient[present]
-        z, gradient = z.float(), gradient.float()
-        with torch.autocast(z.device.type, enabled=False):
-            self.inputs = self.inputs + (z.T @ z).cpu()
-            self.gradients = self.gradients + (gradient.T @ gradient).cpu()
-        self.mean = self.mean + z.sum(dim=0).cpu()
+        self.inputs.add(z)
+        self.gradients.add(gradient)
+        self.mean = self.mean + z.float().sum(dim=0).cpu()
         self.tokens += len(z)
 
 
@@ -105,9 +100,10 @@ def _costs(layer: BoundLayer, kind: ScoredKind, curvature: _Curvature | None, sa
         return np.zeros(n_units)
     projection = layer.projection(OUTPUT_ROLE["group" if kind == "head" else kind])
     weight = layer.role_weight(projection.spec.roles[0]).detach().double().cpu()
-    covariance, tokens = curvature.inputs.double() / curvature.tokens, curvature.tokens
+    tokens = curvature.tokens
+    covariance = curvature.inputs.matrix() / tokens
     if projection.module.bias is not None:
         mean = curvature.mean.double() / tokens
         covariance = covariance - torch.outer(mean, mean)
-    costs = elimination_costs(covariance, curvature.gradients.double() / samples, weight, n_units)
+    costs = elimination_costs(covariance, curvature.gradients.matrix() / samples, weight, n_units)
     return costs.numpy()

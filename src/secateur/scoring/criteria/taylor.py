@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from secateur.core.errors import ConfigError
-from secateur.core.seeds import derive
 from secateur.models.binding import BoundModel
-from secateur.models.calls import Batch, rows
-from secateur.scoring.calibration import frozen
+from secateur.models.calls import Batch
 from secateur.scoring.gates import unit_gradients
-from secateur.scoring.objective import SummedLoss, scoring_loss, task_loss
-from secateur.scoring.precision import scoring_autocast
+from secateur.scoring.objective import backward_passes, task_loss
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.scoring.token_loss import SummedLoss
 from secateur.structure.spec import WidthKind
 
 
@@ -41,6 +39,23 @@ def taylor_terms(z: torch.Tensor, gradient: torch.Tensor, n_units: int) -> torch
     return products.abs().flatten(0, -2).sum(dim=0).double()
 
 
+def dimension_terms(z: torch.Tensor, gradient: torch.Tensor, n_units: int) -> torch.Tensor:
+    """Sum over tokens and over the unit's dimensions of ``|z * dL/dz|``; as :func:`taylor_terms` otherwise.
+
+    The same for channels. A unit of many dimensions is charged as if they were units of their own: in a
+    ranking, what many narrow units cost together is the sum of absolute values too.
+    """
+    products = (z.float() * gradient.float()).abs().flatten(0, -2).sum(dim=0)
+    return products.double().unflatten(-1, (n_units, -1)).sum(dim=-1)
+
+
+Gates = Literal["unit", "dimension"]
+TERMS: dict[Gates, Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]] = {
+    "unit": taylor_terms,
+    "dimension": dimension_terms,
+}
+
+
 @CRITERIA.register("taylor")
 class Taylor:
     """Estimated increase in task loss, by a first-order expansion in a gate on each unit.
@@ -53,6 +68,9 @@ class Taylor:
     ----------
     loss : callable
         ``loss(logits, labels)`` summed over samples; the task's cross-entropy by default.
+    gates : {"unit", "dimension"}
+        On what gates are put. With one on each unit, groups and heads of a language model come out too cheap
+        beside channels, because the terms of their dimensions cancel; see :func:`dimension_terms`.
 
     References
     ----------
@@ -62,8 +80,8 @@ class Taylor:
 
     needs: ClassVar = "gradients"
 
-    def __init__(self, loss: SummedLoss = task_loss) -> None:
-        self.loss = loss
+    def __init__(self, loss: SummedLoss = task_loss, *, gates: Gates = "unit") -> None:
+        self.loss, self.gates = loss, gates
 
     def score(
         self,
@@ -81,18 +99,15 @@ class Taylor:
             for kind in ("group", "head", "cross_group", "channel")
         }
 
+        terms = TERMS[self.gates]
+
         def visit(kind: WidthKind, position: int, z: torch.Tensor, gradient: torch.Tensor) -> None:
             for own in ("group", "head") if kind == "group" else (kind,):
                 total = totals[own, position]
-                total += taylor_terms(z, gradient, len(total)).cpu()
+                total += terms(z, gradient, len(total)).cpu()
 
-        samples = 0
-        with frozen(model), unit_gradients(bound, visit), torch.enable_grad():
-            for number, batch in enumerate(batches):
-                with scoring_autocast(batch, next(model.parameters()).device):
-                    loss = scoring_loss(model, batch, self.loss, seed=derive(seed, "directions", number))
-                loss.backward()
-                samples += rows(batch)
+        with unit_gradients(bound, visit):
+            samples = backward_passes(model, batches, self.loss, seed=seed)
         if samples == 0:
             raise ConfigError("the Taylor criterion was given no calibration sample; it needs at least one.")
 

@@ -89,19 +89,33 @@ class UnitPool:
     def draw_subset(self, size: int, draw: np.random.Generator) -> tuple[int, ...]:
         """Draw positions of ``size`` units to remove together, at most :attr:`removable`.
 
-        Measured ones where there are enough, else any.
+        As many of each layer as their numbers allow, as cuts by score take them, so that the two can be
+        compared. Measured ones where there are enough, else any.
         """
-        chosen = self._draw_among(np.array(self.measured, dtype=np.int64), size, draw)
-        return tuple(sorted(chosen)) if len(chosen) == size else self.draw_any(size, draw)
+        chosen: list[int] = []
+        for positions in (np.array(self.measured, dtype=np.int64), np.arange(len(self.units))):
+            chosen = self._first(self._in_turn(draw.permutation(positions)), size)
+            if len(chosen) == size:
+                break
+        return tuple(sorted(chosen))
 
     def draw_any(self, size: int, draw: np.random.Generator) -> tuple[int, ...]:
-        """Draw positions of ``size`` units to remove together, measured or not."""
-        return tuple(sorted(self._draw_among(np.arange(len(self.units)), size, draw)))
+        """Draw positions of ``size`` units to remove together, measured or not, of whatever layers."""
+        return tuple(sorted(self._first(draw.permutation(np.arange(len(self.units))), size)))
 
-    def _draw_among(self, positions: np.ndarray, size: int, draw: np.random.Generator) -> list[int]:
+    def _in_turn(self, order: np.ndarray) -> np.ndarray:
+        """Let the first units of all layers stand in front, then the second ones."""
+        rounds = np.zeros(len(order), dtype=np.int64)
+        for layer in np.unique(self.layers):
+            own = self.layers[order] == layer
+            rounds[own] = np.arange(own.sum())
+        return order[np.argsort(rounds, kind="stable")]
+
+    def _first(self, order: np.ndarray, size: int) -> list[int]:
+        """The first units of an order that can go together."""
         left = dict(zip(*np.unique(self.homes, return_counts=True), strict=True))
         chosen: list[int] = []
-        for position in draw.permutation(positions):
+        for position in order:
             home = self.homes[position]
             if left[home] > 1 and len(chosen) < size:
                 left[home] -= 1
@@ -128,7 +142,7 @@ def shares(
     """Return with which weight each measured unit's D enters the sum over a subset.
 
     A member that was measured enters once. A member that was not enters as the mean of the measured units of
-    its layer (of all, where the layer has none): subsets are uniform draws, so the sum is unbiased.
+    its layer (of all, where the layer has none): draws are uniform in each layer, so the sum is unbiased.
 
     Parameters
     ----------

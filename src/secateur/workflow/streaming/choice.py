@@ -23,7 +23,7 @@ def chooser(job: Job) -> Callable[[int, LayerScores], LayerPlan]:
     """Return what tells the units of a layer that stay, given the layer's scores."""
     if not job.cut.uniform:
         scores = _all_scores(job.done, job.dense.n_layers)
-        kinds = kinds_to_cut(job.identity, job.target)
+        kinds = kinds_to_cut(job.cut, job.identity, job.target)
         plan = allocate(scores, job.identity, job.target, multiple=job.cut.multiple, kinds=kinds)
         return lambda index, _: plan.layers[index]
     widths = equal_plan(job.identity, job.target, job.cut).layers[0]

@@ -1,0 +1,151 @@
+"""Verdicts beside what happened to constructed models: the confusion table and the cells behind it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from two_by_two_tables import head, row
+
+from secateur.core.files import write_aside
+from secateur.core.provenance import provenance
+from secateur.core.records import write_json
+
+Line = dict[str, Any]
+STAKES = 0.01
+"""Nats a token below which nothing happened: neither the cut nor the lots cost that much."""
+
+HAPPENED = ("scores help", "no better than lot", "nothing at stake")
+COLOURS = {"trusted": "#1f5f99", "unreliable": "#c0392b"}
+
+
+def over_lot(line: Line) -> float:
+    """Return the held-out loss of the cut over the mean of the lots."""
+    return line["loss"] / max(float(np.mean(line["by_lot"])), 1e-9)
+
+
+def happened(line: Line) -> str:
+    """Return whether scores helped: the cut costs less than the mean lot on held-out text."""
+    if max(line["loss"], float(np.mean(line["by_lot"]))) < STAKES:
+        return "nothing at stake"
+    return "scores help" if over_lot(line) < 1 else "no better than lot"
+
+
+def told(line: Line) -> str:
+    """Return the verdict in two words."""
+    return "unreliable" if line["verdict"] == "unreliable" else "trusted"
+
+
+def confusion(lines: Sequence[Line]) -> Counter:
+    """Count cells by verdict and by what happened."""
+    return Counter((told(line), happened(line)) for line in lines)
+
+
+def confusion_table(groups: dict[str, Sequence[Line]]) -> Iterator[str]:
+    """A row for each set of cells and verdict."""
+    yield from head("cells", "verdict", *HAPPENED, "loss over lot, median (range)")
+    for name, lines in groups.items():
+        counts = confusion(lines)
+        for verdict in ("trusted", "unreliable"):
+            ratios = [over_lot(line) for line in lines if told(line) == verdict and _at_stake(line)]
+            spread = f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "–"
+            yield row(name, verdict, *(counts[verdict, what] for what in HAPPENED), spread)
+
+
+def _at_stake(line: Line) -> bool:
+    return happened(line) != "nothing at stake"
+
+
+def cell_table(lines: Sequence[Line]) -> Iterator[str]:
+    """Every cell."""
+    yield from head(
+        "family",
+        "construction",
+        "units",
+        "criterion",
+        "share",
+        "verdict",
+        "figures",
+        "calibration",
+        "loss",
+        "by lot",
+        "best known",
+        "as theory says",
+    )
+    for line in lines:
+        lots = line["by_lot"]
+        yield row(
+            line["family"],
+            line["construction"],
+            line["granularity"],
+            line["criterion"],
+            f"{line['share']:.0%}",
+            line["verdict"],
+            ", ".join(
+                f"{check['figure']} {check['value']:.2f} {check['outcome']}" for check in line["checks"]
+            ),
+            f"{line['calibration']:.3f}",
+            f"{line['loss']:.3f}",
+            f"{np.mean(lots):.3f} ({min(lots):.3f} to {max(lots):.3f})",
+            f"{line['best']['loss']:.3f} ({line['best']['name']})",
+            "–" if line["theory"] is None else f"{line['theory']:.3f}",
+        )
+
+
+def draw(lines: Sequence[Line], path: Path, constructions: Sequence[str]) -> None:
+    """Draw loss over lot for every construction, by verdict."""
+    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    for axis, granularity in zip(figure.subplots(1, 2, sharey=True), ("heads", "channels"), strict=True):
+        for verdict, colour in COLOURS.items():
+            own = [
+                line
+                for line in lines
+                if line["granularity"] == granularity and told(line) == verdict and _at_stake(line)
+            ]
+            shift = -0.15 if verdict == "trusted" else 0.15
+            places = [constructions.index(line["construction"]) + shift for line in own]
+            axis.scatter(
+                [over_lot(line) for line in own], places, s=16, color=colour, label=verdict, alpha=0.7
+            )
+        axis.axvline(1.0, color="#444", linewidth=0.8)
+        axis.set_xscale("log")
+        axis.set_title(granularity)
+        axis.set_xlabel("loss of the scored cut over the mean lot, held-out")
+        axis.set_yticks(range(len(constructions)), constructions)
+        axis.legend(fontsize=8)
+    with write_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=110)
+
+
+def page(lines: Sequence[Line], *, introduction: str, groups: dict[str, Callable[[Line], bool]]) -> str:
+    """Return the page."""
+    sets = {name: [line for line in lines if chosen(line)] for name, chosen in groups.items()}
+    parts = [
+        introduction,
+        "## Verdict and what happened",
+        "",
+        *confusion_table({name: own for name, own in sets.items() if own}),
+        "",
+        "## All cells",
+        "",
+        *cell_table(lines),
+        "",
+    ]
+    return "\n".join(parts)
+
+
+def write_page(lines: Sequence[Line], out: Path, text: str, constructions: Sequence[str]) -> None:
+    """Write the page, its numbers and the picture."""
+    content = {
+        "provenance": provenance(command="sia_validation_constructed.py"),
+        "confusion": {f"{verdict}, {what}": n for (verdict, what), n in confusion(lines).items()},
+        "lines": list(lines),
+    }
+    write_json(out.with_suffix(".json"), content)
+    with write_aside(out.with_suffix(".md")) as aside:
+        aside.write_text(text, encoding="utf-8")
+    draw(lines, out.with_suffix(".png"), constructions)

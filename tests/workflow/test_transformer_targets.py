@@ -1,0 +1,53 @@
+"""How many parameters a language model may keep when several targets are given."""
+
+from __future__ import annotations
+
+import pytest
+
+from secateur.core.errors import PlanError
+from secateur.structure.counting import parameters
+from secateur.structure.memory import parameters_within
+from secateur.structure.plan import PruningPlan
+from secateur.structure.shape import ModelShape
+from secateur.workflow.transformer_settings import TransformerCut, target_parameters
+
+IDENTITY = PruningPlan.identity(
+    "llama",
+    ModelShape(
+        n_layers=4,
+        hidden=32,
+        head_dim=8,
+        heads_per_layer=(4,) * 4,
+        kv_groups_per_layer=(2,) * 4,
+        channels_per_layer=(64,) * 4,
+        other_parameters=5000,
+    ),
+)
+DENSE = parameters(IDENTITY)
+
+
+def target(**options) -> int:
+    return target_parameters(TransformerCut(criterion="magnitude", **options), IDENTITY)
+
+
+def test_the_tightest_target_decides():
+    assert target(max_parameters=20_000) == 20_000
+    assert target(ratio=2.0) == DENSE // 2
+    assert target(ratio=2.0, max_parameters=15_000) == 15_000
+    assert target(ratio=2.0, max_parameters=10**9) == DENSE // 2
+    by_fraction = target(block_fraction=0.25)
+    assert target(block_fraction=0.25, max_parameters=by_fraction - 1) == by_fraction - 1
+    assert target(block_fraction=0.25, max_parameters=by_fraction + 1) == by_fraction
+
+
+def test_a_model_that_fits_is_left_whole():
+    assert target(max_parameters=parameters_within(1.0, "fp32")) == DENSE
+
+
+def test_a_memory_that_holds_no_such_model_is_refused_with_what_does():
+    with pytest.raises(PlanError, match=r"a limit of 1,000 parameters leaves 1,000 .* largest ratio"):
+        target(max_parameters=1000)
+    with pytest.raises(PlanError):
+        TransformerCut(criterion="magnitude", max_parameters=0)
+    with pytest.raises(PlanError, match="--memory-mib"):
+        TransformerCut(criterion="magnitude")
