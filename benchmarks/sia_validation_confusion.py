@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 from two_by_two_tables import head, row
 
 from secateur.core.files import write_aside
@@ -20,6 +21,7 @@ STAKES = 0.01
 """Nats a token below which nothing happened: neither the cut nor the lots cost that much."""
 
 HAPPENED = ("scores help", "no better than lot", "nothing at stake")
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5)
 COLOURS = {"trusted": "#1f5f99", "unreliable": "#c0392b"}
 
 
@@ -97,7 +99,9 @@ def cell_table(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def draw(lines: Sequence[Line], path: Path, constructions: Sequence[str]) -> None:
-    """Draw loss over lot for every construction, by verdict."""
+    """Draw loss over lot for every construction that was measured, by verdict."""
+    measured = {line["construction"] for line in lines}
+    constructions = [name for name in constructions if name in measured]
     figure = Figure(figsize=(9, 4.4), layout="constrained")
     for axis, granularity in zip(figure.subplots(1, 2, sharey=True), ("heads", "channels"), strict=True):
         for verdict, colour in COLOURS.items():
@@ -113,6 +117,9 @@ def draw(lines: Sequence[Line], path: Path, constructions: Sequence[str]) -> Non
             )
         axis.axvline(1.0, color="#444", linewidth=0.8)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(FixedLocator(TICKS))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_title(granularity)
         axis.set_xlabel("loss of the scored cut over the mean lot, held-out")
         axis.set_yticks(range(len(constructions)), constructions)
