@@ -164,7 +164,7 @@ def test_several_folds_are_no_task_for_one_model(small_rig, refused):
     ("options", "said"),
     [
         (("--precision", "int2"), "choose fp32 or bf16 or int8 or int4 for onnx"),
-        (("--precision", "int4", "--format", "gguf"), "choose fp32 or fp16 or int8 for gguf"),
+        (("--precision", "bf16", "--format", "gguf"), "choose fp32 or fp16 or int8 or int4 for gguf"),
         (("--precision", "bf16", "--format", "executorch"), "fp32 or int8 for executorch: ExecuTorch leaves"),
         (("--precision", "int8", "--quantise", "maybe"), "choose dynamic or static"),
         (("--quantise", "static"), "needs --precision int8"),
