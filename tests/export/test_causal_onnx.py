@@ -136,22 +136,23 @@ def test_a_step_that_forgets_the_past_is_refused(exported, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("precision", "scheme", "tables", "products"),
+    ("precision", "scheme", "size", "tables", "products"),
     [
-        ("int8", "weights", [[900, 1, 32], [900, 1]], 15),
-        pytest.param("int8", "dynamic", [[900, 32]], 14, marks=pytest.mark.slow),
-        ("int4", "weights", [[900, 1, 32], [900, 1]], 15),
-        pytest.param("bfloat16", "weights", [[900, 32]], 0, marks=pytest.mark.slow),
+        ("int8", "weights", 0.7, [[900, 1, 32], [900, 1]], 15),
+        # the embedding, most of this tiny model, stays in float32
+        pytest.param("int8", "dynamic", 0.95, [[900, 32]], 14, marks=pytest.mark.slow),
+        ("int4", "weights", 0.7, [[900, 1, 32], [900, 1]], 15),
+        pytest.param("bfloat16", "weights", 0.7, [[900, 32]], 0, marks=pytest.mark.slow),
     ],
 )
 def test_fewer_bits_are_smaller_share_the_tied_matrix_and_are_measured(
-    precision, scheme, tables, products, tmp_path
+    precision, scheme, size, tables, products, tmp_path
 ):
     info = write_tiny_causal_bundle(tmp_path / "out", precision=precision, scheme=scheme)
     manifest = info.manifest
     assert manifest.precision == precision
     assert manifest.quantisation.scheme == scheme
-    assert info.graph_bytes < 0.7 * info.float32_graph_bytes
+    assert info.graph_bytes < size * info.float32_graph_bytes
     assert 0.5 <= manifest.parity.agreement <= 1
     assert 1e-3 < manifest.parity.max_abs_diff <= manifest.parity.tolerance
     graph = onnx.load(tmp_path / "out" / "model.onnx").graph
