@@ -90,12 +90,14 @@ def test_every_order_comes_to_the_asked_size_whichever_layers_go(seed, order, fa
     unspent = target - parameters(final)
     assert unspent >= 0
     # channels come in steps of 16 at most, a quarter of the dense width; whole groups where they come last;
-    # and where layers come last, each has been cut to its share by single channels, or, where it has all of
-    # its channels, by single groups
+    # and where layers come last, each has been cut to its share by whole groups and single channels
     group = group_parameters(family, identity.shape, 0)
-    whole = identity.shape.channels_per_layer[0]
-    shares = sum(group if width == whole else channel for width in final.result.channels_per_layer)
-    assert unspent <= {"channels": 16 * channel, "groups": group + 16 * channel, "layers": shares}[order[-1]]
+    allowed = {
+        "channels": group + 16 * channel,
+        "groups": group + 16 * channel,
+        "layers": depth * (group + channel),
+    }
+    assert unspent <= allowed[order[-1]]
 
 
 @pytest.mark.parametrize("order", [order for order in ORDERS.values() if order[-1] == "layers"])
