@@ -89,15 +89,10 @@ def test_every_order_comes_to_the_asked_size_whichever_layers_go(seed, order, fa
     channel = channel_parameters(family, identity.shape)
     unspent = target - parameters(final)
     assert unspent >= 0
-    # channels come in steps of 16 at most, a quarter of the dense width; whole groups where they come last;
-    # and where layers come last, each has been cut to its share by whole groups and single channels
+    # whole groups in each layer that was cut to a share, else in one; channels in steps of 16 at most
     group = group_parameters(family, identity.shape, 0)
-    allowed = {
-        "channels": group + 16 * channel,
-        "groups": group + 16 * channel,
-        "layers": depth * (group + channel),
-    }
-    assert unspent <= allowed[order[-1]]
+    shares = group if order[0] == "layers" else depth * (group + channel)
+    assert unspent <= shares + 16 * channel
 
 
 @pytest.mark.parametrize("order", [order for order in ORDERS.values() if order[-1] == "layers"])
