@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SLOWER = ("SkipLayerNormFusion",)
 """Rewrites of ONNX Runtime that cost time on processors: an addition and a layer norm as one operator take
-about seven times as long as the two (one thread, 64 x 768, releases 1.32)."""
+about seven times as long as the two (one thread, 64 x 768, release 1.32)."""
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
