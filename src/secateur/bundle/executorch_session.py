@@ -11,7 +11,7 @@ import numpy as np
 
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.session import INPUTS, Windows
-from secateur.bundle.source import BundleSource, FolderSource, read_file
+from secateur.bundle.source import BundleSource, file_or_content
 from secateur.core.errors import ConfigError, ExportError
 
 PROGRAM_FILE = "model.pte"
@@ -97,7 +97,7 @@ def open_executorch(source: BundleSource, manifest: Manifest, threads: int) -> E
     ConfigError, ExportError
         As :class:`ExecuTorchSession`.
     """
-    if isinstance(source, FolderSource):
-        return ExecuTorchSession(source.place / manifest.model_file, threads=threads)
     record = manifest.files[manifest.model_file]
-    return ExecuTorchSession(read_file(source, manifest.model_file, limit=record.bytes), threads=threads)
+    return ExecuTorchSession(
+        file_or_content(source, manifest.model_file, limit=record.bytes), threads=threads
+    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.session import INPUTS, OUTPUTS, Windows
-from secateur.bundle.source import BundleSource, FolderSource, read_file
+from secateur.bundle.source import BundleSource, file_or_content
 from secateur.core.errors import ConfigError, ExportError
 
 FLATBUFFER_FILE = "model.tflite"
@@ -88,7 +88,5 @@ def open_litert(source: BundleSource, manifest: Manifest, threads: int) -> LiteR
     ConfigError, ExportError
         As :class:`LiteRtSession`.
     """
-    if isinstance(source, FolderSource):
-        return LiteRtSession(source.place / manifest.model_file, threads=threads)
     record = manifest.files[manifest.model_file]
-    return LiteRtSession(read_file(source, manifest.model_file, limit=record.bytes), threads=threads)
+    return LiteRtSession(file_or_content(source, manifest.model_file, limit=record.bytes), threads=threads)

@@ -10,7 +10,7 @@ import numpy as np
 
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.onnx_options import load_graph
-from secateur.bundle.source import BundleSource, FolderSource, read_file
+from secateur.bundle.source import BundleSource, file_or_content
 from secateur.core.errors import ExportError
 
 INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
@@ -82,10 +82,8 @@ def open_session(source: BundleSource, manifest: Manifest, *, threads: int = 1) 
 
 
 def _open_onnx(source: BundleSource, manifest: Manifest, threads: int) -> Session:
-    if isinstance(source, FolderSource):
-        return OnnxSession(source.place / manifest.model_file, threads=threads)
     record = manifest.files[manifest.model_file]
-    return OnnxSession(read_file(source, manifest.model_file, limit=record.bytes), threads=threads)
+    return OnnxSession(file_or_content(source, manifest.model_file, limit=record.bytes), threads=threads)
 
 
 def _open_openvino(source: BundleSource, manifest: Manifest, threads: int) -> Session:

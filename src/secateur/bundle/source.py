@@ -195,3 +195,18 @@ def _pieces(source: BundleSource, name: str) -> Iterator[bytes]:
         raise CheckpointError(
             f"{source.place}: {name} could not be read ({error}); copy the whole bundle again."
         ) from None
+
+
+def file_or_content(source: BundleSource, name: str, *, limit: int) -> Path | bytes:
+    """Return what a runtime loads: the file itself in a folder, which it may map, else its content.
+
+    Parameters
+    ----------
+    source : BundleSource
+    name : str
+    limit : int
+        Most bytes of the content.
+    """
+    if isinstance(source, FolderSource):
+        return source.place / name
+    return read_file(source, name, limit=limit)

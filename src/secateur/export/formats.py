@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -188,40 +189,23 @@ def _write_openvino(
     )
 
 
-def _write_executorch(
+def _write_for_one_window(
     model: nn.Module,
     windows: Mapping[str, np.ndarray],
     folder: Path,
     precision: Precision,
     quantisation: Quantisation | None,
+    *,
+    name: str,
+    write: Callable[..., tuple[int, QuantisationRecord | None]],
+    session: Callable[[Path], Session],
 ) -> ModelFiles:
-    program = folder / PROGRAM_FILE
-    float32_bytes, record = write_executorch(
-        model, windows, program, precision=precision, quantisation=quantisation
+    float32_bytes, record = write(
+        model, windows, folder / name, precision=precision, quantisation=quantisation
     )
     return ModelFiles(
-        names=(PROGRAM_FILE,),
-        session=ExecuTorchSession(program),
-        float32_bytes=float32_bytes,
-        quantisation=record,
-        batch=1,
-    )
-
-
-def _write_litert(
-    model: nn.Module,
-    windows: Mapping[str, np.ndarray],
-    folder: Path,
-    precision: Precision,
-    quantisation: Quantisation | None,
-) -> ModelFiles:
-    flatbuffer = folder / FLATBUFFER_FILE
-    float32_bytes, record = write_litert(
-        model, windows, flatbuffer, precision=precision, quantisation=quantisation
-    )
-    return ModelFiles(
-        names=(FLATBUFFER_FILE,),
-        session=LiteRtSession(flatbuffer),
+        names=(name,),
+        session=session(folder / name),
         float32_bytes=float32_bytes,
         quantisation=record,
         batch=1,
@@ -231,6 +215,8 @@ def _write_litert(
 _WRITERS: Mapping[str, Callable[..., ModelFiles]] = {
     "onnx": _write_onnx,
     "openvino": _write_openvino,
-    "executorch": _write_executorch,
-    "litert": _write_litert,
+    "executorch": partial(
+        _write_for_one_window, name=PROGRAM_FILE, write=write_executorch, session=ExecuTorchSession
+    ),
+    "litert": partial(_write_for_one_window, name=FLATBUFFER_FILE, write=write_litert, session=LiteRtSession),
 }
