@@ -156,10 +156,17 @@ def granularity_line(subject: Subject, bound: BoundModel, verdict: GranularityVe
     line: Line = {
         "granularity": verdict.granularity,
         "verdict": verdict.verdict,
+        "settled": verdict.settled,
         "units": verdict.units,
         "criterion": verdict.criterion,
         "checks": [
-            {"figure": check.figure, "outcome": check.outcome, **asdict(check.value)}
+            {
+                "figure": check.figure,
+                "outcome": check.outcome,
+                **asdict(check.value),
+                "sets": check.sets,
+                "too_few_sets": check.too_few_sets,
+            }
             for check in verdict.checks
         ],
         "predicted": _both(verdict.predicted),

@@ -21,8 +21,11 @@ STAKES = 0.01
 """Nats a token below which nothing happened: neither the cut nor the lots cost that much."""
 
 HAPPENED = ("scores help", "no better than lot", "nothing at stake")
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5)
-COLOURS = {"trusted": "#1f5f99", "unreliable": "#c0392b"}
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+RANGE = (0.04, 7.0)
+"""Of the picture; a cut that costs less, or nothing, is drawn at its left end."""
+COLOURS = {"trusted": "#1f5f99", "not settled": "#d9a21b", "unreliable": "#c0392b"}
+SHIFTS = {"trusted": -0.2, "not settled": 0.0, "unreliable": 0.2}
 
 
 def over_lot(line: Line) -> float:
@@ -38,8 +41,10 @@ def happened(line: Line) -> str:
 
 
 def told(line: Line) -> str:
-    """Return the verdict in two words."""
-    return "unreliable" if line["verdict"] == "unreliable" else "trusted"
+    """Return the verdict in two words: not settled is one of which a figure is open."""
+    if line["verdict"] == "unreliable":
+        return "unreliable"
+    return "not settled" if any(check["outcome"] == "open" for check in line["checks"]) else "trusted"
 
 
 def confusion(lines: Sequence[Line]) -> Counter:
@@ -52,7 +57,7 @@ def confusion_table(groups: dict[str, Sequence[Line]]) -> Iterator[str]:
     yield from head("cells", "verdict", *HAPPENED, "loss over lot, median (range)")
     for name, lines in groups.items():
         counts = confusion(lines)
-        for verdict in ("trusted", "unreliable"):
+        for verdict in COLOURS:
             ratios = [over_lot(line) for line in lines if told(line) == verdict and _at_stake(line)]
             spread = f"{np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else "–"
             yield row(name, verdict, *(counts[verdict, what] for what in HAPPENED), spread)
@@ -86,7 +91,7 @@ def cell_table(lines: Sequence[Line]) -> Iterator[str]:
             line["granularity"],
             line["criterion"],
             f"{line['share']:.0%}",
-            line["verdict"],
+            line["verdict"] + (" (not settled)" if told(line) == "not settled" else ""),
             ", ".join(
                 f"{check['figure']} {check['value']:.2f} {check['outcome']}" for check in line["checks"]
             ),
@@ -110,13 +115,18 @@ def draw(lines: Sequence[Line], path: Path, constructions: Sequence[str]) -> Non
                 for line in lines
                 if line["granularity"] == granularity and told(line) == verdict and _at_stake(line)
             ]
-            shift = -0.15 if verdict == "trusted" else 0.15
-            places = [constructions.index(line["construction"]) + shift for line in own]
+            places = [constructions.index(line["construction"]) + SHIFTS[verdict] for line in own]
             axis.scatter(
-                [over_lot(line) for line in own], places, s=16, color=colour, label=verdict, alpha=0.7
+                np.clip([over_lot(line) for line in own], *RANGE),
+                places,
+                s=16,
+                color=colour,
+                label=verdict,
+                alpha=0.7,
             )
         axis.axvline(1.0, color="#444", linewidth=0.8)
         axis.set_xscale("log")
+        axis.set_xlim(RANGE[0] / 1.2, RANGE[1] * 1.2)
         axis.xaxis.set_major_locator(FixedLocator(TICKS))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter("{x:g}")
@@ -146,11 +156,10 @@ def page(lines: Sequence[Line], *, introduction: str, groups: dict[str, Callable
 
 
 def write_page(lines: Sequence[Line], out: Path, text: str, constructions: Sequence[str]) -> None:
-    """Write the page, its numbers and the picture."""
+    """Write the page, its counts and the picture; the cells stand in the file of lines beside them."""
     content = {
         "provenance": provenance(command="sia_validation_constructed.py"),
         "confusion": {f"{verdict}, {what}": n for (verdict, what), n in confusion(lines).items()},
-        "lines": list(lines),
     }
     write_json(out.with_suffix(".json"), content)
     with write_aside(out.with_suffix(".md")) as aside:

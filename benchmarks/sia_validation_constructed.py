@@ -182,7 +182,8 @@ def introduction(lines: Sequence[Line]) -> str:
             "",
             "*Calibration*: the loss of the cut on calibration text. *Best known*: of all criteria, surgeon,",
             "the lots and theory's choice, the one that costs least there. *Scores help*: the cut costs less",
-            "than the mean lot on held-out text.",
+            "than the mean lot on held-out text. *Trusted*: no figure fails and none is open; *not settled*:",
+            "none fails, one at least is open.",
             "",
             f"Not measured yet: {'; '.join(missing) or 'nothing'}.",
             "",
@@ -191,7 +192,7 @@ def introduction(lines: Sequence[Line]) -> str:
 
 
 def publish(lines: Sequence[Line], out: Path) -> None:
-    """Write the page, its numbers and the picture."""
+    """Write the page, its counts and the picture."""
     if lines:
         text = page(lines, introduction=introduction(lines), groups=GROUPS)
         write_page(lines, out, text, list(CONSTRUCTIONS))

@@ -106,7 +106,13 @@ def told(entry: GranularityVerdict, structure: Structure) -> Line:
         "gated": structure.gated,
         "verdict": entry.verdict,
         "checks": [
-            {"figure": check.figure, "outcome": check.outcome, **asdict(check.value)}
+            {
+                "figure": check.figure,
+                "outcome": check.outcome,
+                **asdict(check.value),
+                "sets": check.sets,
+                "too_few_sets": check.too_few_sets,
+            }
             for check in entry.checks
         ],
     }

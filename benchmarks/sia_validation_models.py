@@ -113,7 +113,7 @@ class Sizes:
 
     calibration: int = 16
     held_out: int = 4096
-    evaluations: int = 60
+    evaluations: int = 800
     shares: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5)
     lots: int = 3
     criteria: tuple[str, ...] = ("magnitude", "taylor", "activation")
@@ -123,7 +123,7 @@ STEPS = 120
 """Of training a tiny model, on 16 blocks of bytes each."""
 
 SMALL = Sizes()
-MINILM = Sizes(calibration=32, held_out=64, evaluations=40, shares=(0.2, 0.5), lots=2)
+MINILM = Sizes(calibration=32, held_out=64, evaluations=240, shares=(0.2, 0.5), lots=2)
 SMOLLM2 = Sizes(
     calibration=4, held_out=512, evaluations=30, shares=(0.2, 0.5), lots=1, criteria=("magnitude", "taylor")
 )

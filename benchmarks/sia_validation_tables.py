@@ -167,7 +167,7 @@ def verdict_table(checks: Sequence[Line]) -> Iterator[str]:
             yield row(
                 check["subject"],
                 entry["granularity"],
-                entry["verdict"],
+                entry["verdict"] + ("" if entry["settled"] else " (not settled)"),
                 figures or "none measured",
                 criterion,
                 predicted,

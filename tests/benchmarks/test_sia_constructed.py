@@ -114,6 +114,9 @@ def test_parities_are_parities():
     assert len(tokens) == 2 * constructed.CONTEXT // 4
 
 
+OPEN = {"figure": "cost_over_lot", "value": 1.2, "outcome": "open"}
+
+
 def line(verdict: str, loss: float, *lots: float) -> dict:
     return {
         "family": "Llama-like",
@@ -139,12 +142,15 @@ def test_what_happened_is_held_against_the_mean_lot(tmp_path):
         line("unreliable", 0.25, 0.1, 0.3),
         line("unreliable", 0.15, 0.1, 0.3),
         line("reliable", 0.001, 0.002, 0.003),
+        line("reliable", 0.25, 0.1, 0.3) | {"checks": [OPEN]},
+        line("unreliable", 0.25, 0.1, 0.3) | {"checks": [OPEN], "share": 0.5},
     ]
     assert confusion.confusion(lines) == {
         ("trusted", "scores help"): 1,
-        ("unreliable", "no better than lot"): 1,
+        ("unreliable", "no better than lot"): 2,
         ("unreliable", "scores help"): 1,
         ("trusted", "nothing at stake"): 1,
+        ("not settled", "no better than lot"): 1,
     }
     out = tmp_path / "page"
     constructed.publish(lines, out)

@@ -6,10 +6,14 @@ import math
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from made_measured import apart, estimate, fidelity, gap, interaction, made, removal, stability
 from secateur.core.errors import ConfigError
+from secateur.sia.figures import of_few
+from secateur.sia.measured.bootstrap import TAIL
 from secateur.sia.prediction import predict, removed_share, together
 from secateur.sia.structural import check_structure
 from secateur.sia.thresholds import read_thresholds, thresholds
@@ -149,10 +153,59 @@ def test_a_choice_by_score_that_costs_more_than_a_lot_is_unreliable():
 
     good, bad = with_curve(0.1), with_curve(0.5)
     assert figure(good).value.value == pytest.approx(0.5)
-    # 0.02 of 0.2 by the curve, 0.5 times 0.05 of 0.2 by the lots
-    assert figure(good).value.high == pytest.approx(0.5 + math.hypot(0.1, 0.125))
+    # 0.02 of 0.2 by the curve, 0.5 times 0.05 of 0.2 by the lots, widened for a mean of 8
+    widened = 2.3646 / 1.96 * math.sqrt(8 / 7)
+    assert figure(good).value.high == pytest.approx(0.5 + math.hypot(0.1, 0.125 * widened), rel=1e-4)
     assert (figure(good).outcome, good.verdict) == ("holds", "reliable with closed units")
     assert (figure(bad).outcome, bad.verdict) == ("fails", "unreliable")
+
+
+@pytest.mark.parametrize(("sets", "outcome"), [(7, "open"), (8, "fails")])
+@pytest.mark.parametrize("figure", ["cost_over_lot", "additivity_gap"])
+def test_fewer_sets_than_needed_leave_a_figure_open_and_the_verdict_unsettled(figure, sets, outcome):
+    """By score five times a lot, and a gap of 1.5: both beyond their limits, if there are sets enough."""
+    curve = gap("channel", 0.2, estimate(1.5 if figure == "additivity_gap" else 0.1, 0.01))
+    lots = (replace(curve, points=(replace(curve.points[0], n_subsets=sets),)),)
+    cost = 1.0 if figure == "cost_over_lot" else 0.01
+    scored = removal("channel", "taylor", ((0.2, cost / 1.1, 0.9),), width=0.002)
+    found = by_name(verdict(replace(made(), additivity=lots, removal_loss=(scored,))))["channels"]
+    check = next(check for check in found.checks if check.figure == figure)
+    assert (check.outcome, check.sets, check.too_few_sets) == (outcome, sets, outcome == "open")
+    assert found.verdict == ("unreliable" if outcome == "fails" else "reliable with closed units")
+    assert found.settled is (outcome == "fails")
+
+
+def test_good_figures_over_too_few_sets_do_not_settle_a_verdict():
+    curve = gap("channel", 0.2, estimate(0.1, 0.01))
+    lots = (replace(curve, points=(replace(curve.points[0], n_subsets=3),)),)
+    found = by_name(verdict(replace(made(), additivity=lots)))["channels"]
+    too_few = {check.figure for check in found.checks if check.too_few_sets}
+    assert too_few == {"additivity_gap", "cost_over_lot"}
+    assert not found.settled
+
+
+def test_what_needs_no_sets_says_so():
+    checks = by_name(verdict(made()))["channels"].checks
+    assert {check.figure for check in checks if check.sets is None} == {
+        "interaction",
+        "rank_stability",
+        "fidelity",
+    }
+
+
+@pytest.mark.parametrize("n", [3, 6, 8, 32])
+def test_the_interval_of_a_mean_of_few_is_students(n):
+    """Bootstrap of the mean of n normal numbers, widened, against scipy's t interval."""
+    draw = np.random.default_rng(n)
+    numbers = draw.normal(10, 1, size=n)
+    spread = TAIL * numbers.std() / math.sqrt(n)
+    wide = of_few(estimate(float(numbers.mean()), float(spread)), n)
+    exact = stats.t.interval(0.95, n - 1, loc=numbers.mean(), scale=stats.sem(numbers))
+    assert (wide.low, wide.high) == pytest.approx(exact)
+
+
+def test_one_number_has_no_interval():
+    assert math.isnan(of_few(estimate(1.0, 0.1), 1).width)
 
 
 def test_the_lot_is_as_large_as_the_cut_that_is_asked_for():
@@ -275,7 +328,8 @@ def test_shipped_limits_name_their_day():
 def test_limits_that_are_incomplete_are_refused(tmp_path):
     path = tmp_path / "limits.yaml"
     path.write_text(
-        "fixed_on: 2026-01-01\nfixed_by: x\nat_fraction: 0.2\nnegligible: 0\nfewest_units: 1\n"
+        "fixed_on: 2026-01-01\nfixed_by: x\nat_fraction: 0.2\nnegligible: 0\n"
+        "fewest_units: 1\nfewest_sets: 1\n"
         "limits: {interaction: {at_most: 1}}\n"
     )
     with pytest.raises(ConfigError, match="additivity_gap"):

@@ -33,8 +33,9 @@ FIGURE_NAMES = {
     "cost_over_lot": "cost over units by lot",
 }
 OUTCOMES = (
-    "holds and fails: the whole interval lies on that side; open: it has the limit in it; idle: removing a "
-    "good part of the units costs next to nothing, so nothing is at stake"
+    "holds and fails: the whole interval lies on that side; open: it has the limit in it, or there were too "
+    "few random sets of units; idle: removing a good part of the units costs next to nothing, so nothing is "
+    "at stake"
 )
 SENSES = {"at_most": "at most", "at_least": "at least"}
 CAPTIONS = {
@@ -111,7 +112,8 @@ def _criterion(name: str | None) -> str:
 def _figure(name: str, checks: Sequence[Mapping[str, Any]]) -> str:
     for entry in checks:
         if entry["figure"] == name:
-            return f"{_interval(entry['value'], '.2f')} {entry['outcome']}"
+            few = f" (too few sets: {entry['sets']})" if entry.get("too_few_sets") else ""
+            return f"{_interval(entry['value'], '.2f')} {entry['outcome']}{few}"
     return MISSING
 
 

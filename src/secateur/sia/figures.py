@@ -10,13 +10,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.stats import t
 
 from secateur.sia.components import Component
+from secateur.sia.measured.bootstrap import LEVEL, TAIL
 from secateur.sia.measured.measurement import Estimate, GapPoint, Measured, Objective
 from secateur.sia.prediction import curve_of, interpolated
 from secateur.sia.thresholds import Figure
 
 JUDGED_IN: Objective = "divergence"
+
+OVER_SETS: tuple[Figure, ...] = ("additivity_gap", "cost_over_lot")
+"""Figures that are taken over random sets of units, of which there may be too few."""
 
 
 def figures_of(
@@ -76,25 +81,59 @@ def cost_over_lot(
 
     The random ones are the subsets of the additivity curve; the scored cost is read off the removal curve at
     their share. The intervals are taken as those of independent errors, which is cautious: both costs are
-    measured on the same samples. Subsets have at most half of the units: for a larger share the figure is
-    that of one half.
+    measured on the same samples. That of the random sets is that of a mean of few (:func:`of_few`). Subsets
+    have at most half of the units: for a larger share the figure is that of one half.
 
     Returns
     -------
     Estimate or None
         None where the curve of the criterion or the subsets were not measured, or random units cost nothing.
+        Without an interval where there is one subset only.
     """
     point = subset_point(measured, component, at_fraction)
     curve = curve_of(measured, component, treatment="closed", criterion=criterion)
     if point is None or curve is None or curve.criterion != criterion or not point.joint.value > 0:
         return None
     scored = interpolated(point.fraction, [(entry.fraction, entry.divergence) for entry in curve.points], 0.0)
-    lot, ratio = point.joint, scored.value / point.joint.value
+    lot, ratio = of_few(point.joint, point.n_subsets), scored.value / point.joint.value
     return Estimate(
         value=ratio,
         low=ratio - float(np.hypot(scored.value - scored.low, ratio * (lot.high - lot.value))) / lot.value,
         high=ratio + float(np.hypot(scored.high - scored.value, ratio * (lot.value - lot.low))) / lot.value,
     )
+
+
+def of_few(mean: Estimate, n: int) -> Estimate:
+    """Widen the bootstrap interval of a mean to that of Student's t.
+
+    Percentiles of resampled means take the spread of ``n`` numbers without ``n - 1`` and for a normal one: of
+    six they cover the mean in 87 % of the cases.
+
+    Parameters
+    ----------
+    mean : Estimate
+    n : int
+        Numbers that it is the mean of; one alone has no interval.
+    """
+    if n < 2:
+        return Estimate(value=mean.value, low=math.nan, high=math.nan)
+    factor = float(t.ppf(0.5 + LEVEL / 2, n - 1)) / TAIL * math.sqrt(n / (n - 1))
+    return Estimate(
+        value=mean.value,
+        low=mean.value - factor * (mean.value - mean.low),
+        high=mean.value + factor * (mean.high - mean.value),
+    )
+
+
+def sets_of(
+    measured: Measured, component: Component, figure: Figure, *, at_fraction: float, share: float | None
+) -> int | None:
+    """Return over how many random sets a figure was taken; None for one that is not taken over sets."""
+    if figure not in OVER_SETS:
+        return None
+    largest = max(at_fraction, share or 0.0) if figure == "cost_over_lot" else at_fraction
+    point = subset_point(measured, component, largest)
+    return 0 if point is None else point.n_subsets
 
 
 def _gap(measured: Measured, component: Component, at_fraction: float) -> Estimate | None:

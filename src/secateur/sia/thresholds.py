@@ -51,6 +51,8 @@ class Thresholds:
         Cost of such a subset, in nats a sample, below which nothing is at stake.
     fewest_units : int
         Units that a rank correlation needs to be held against its limit.
+    fewest_sets : int
+        Random sets of one size that a figure taken over such sets needs to be held against its limit.
     limits : dict of str to Limit
         One for each of :data:`FIGURES`.
     """
@@ -60,6 +62,7 @@ class Thresholds:
     at_fraction: float
     negligible: float
     fewest_units: int
+    fewest_sets: int
     limits: dict[Figure, Limit]
 
 
@@ -88,12 +91,13 @@ def read_thresholds(path: Path) -> Thresholds:
             at_fraction=float(content["at_fraction"]),
             negligible=float(content["negligible"]),
             fewest_units=int(content["fewest_units"]),
+            fewest_sets=int(content["fewest_sets"]),
             limits=limits,
         )
     except (KeyError, TypeError) as error:
         raise ConfigError(
             f"{path}: {error} is missing or unknown; needed are fixed_on, fixed_by, at_fraction, negligible, "
-            "fewest_units, and limits, each with at_most or at_least."
+            "fewest_units, fewest_sets, and limits, each with at_most or at_least."
         ) from None
 
 

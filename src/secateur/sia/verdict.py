@@ -4,9 +4,10 @@ A granularity has the definition that comes to mind first (a layer, a query head
 the closed units in which it is cut. Where the first is closed, the verdict is ``reliable``; where it is not,
 ``reliable with closed units``; and ``unreliable`` where the measured figures of the closed units lie beyond a
 limit. A figure fails only when its whole interval lies beyond: what a small sample leaves open is called
-open. What choosing by score costs against choosing by lot depends on how much is cut, and is looked at for
-the asked ratio. Where the removal of a good part of the units costs next to nothing, figures are idle: no
-order can be wrong that matters.
+open, and so is a figure over too few random sets of units. What choosing by score costs against choosing by
+lot depends on how much is cut, and is looked at for the asked ratio. Where the removal of a good part of the
+units costs next to nothing, figures are idle: no order can be wrong that matters. A verdict of which a figure
+is open is not settled (:attr:`GranularityVerdict.settled`): nothing was found against it, and that is all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from secateur.sia.components import Component
-from secateur.sia.figures import JUDGED_IN, figures_of, subset_point
+from secateur.sia.figures import JUDGED_IN, figures_of, sets_of, subset_point
 from secateur.sia.measured.measurement import Estimate, Measured
 from secateur.sia.prediction import Prediction, Trial, curve_of, predict, removed_share, together
 from secateur.sia.structural import Structure
@@ -49,7 +50,12 @@ class Check:
     value : Estimate
     limit : Limit
     outcome : {"holds", "open", "fails", "idle"}
-        ``open`` where the interval has the limit in it, ``idle`` where nothing is at stake.
+        ``open`` where the interval has the limit in it or there were too few sets, ``idle`` where nothing is
+        at stake.
+    sets : int or None
+        Random sets of units that the figure was taken over; None for a figure that needs none.
+    too_few_sets : bool
+        Whether that is why it is open.
     """
 
     figure: Figure
@@ -57,6 +63,8 @@ class Check:
     value: Estimate
     limit: Limit
     outcome: Outcome
+    sets: int | None = None
+    too_few_sets: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,21 +312,22 @@ def _checks(
     idle = _is_idle(measured, component, limits.at_fraction, limits)
     idle_at_share = _is_idle(measured, component, max(limits.at_fraction, share or 0.0), limits)
 
-    def outcome(name: Figure, value: Estimate) -> Outcome:
-        if idle_at_share if name == "cost_over_lot" else idle:
-            return "idle"
-        return _outcome(value, limits.limits[name])
-
-    return [
-        Check(
+    def check(name: Figure, value: Estimate) -> Check:
+        limit = limits.limits[name]
+        sets = sets_of(measured, component, name, at_fraction=limits.at_fraction, share=share)
+        outcome = "idle" if (idle_at_share if name == "cost_over_lot" else idle) else _outcome(value, limit)
+        too_few = outcome != "idle" and sets is not None and sets < limits.fewest_sets
+        return Check(
             figure=name,
             component=component,
             value=value,
-            limit=limits.limits[name],
-            outcome=outcome(name, value),
+            limit=limit,
+            outcome="open" if too_few else outcome,
+            sets=sets,
+            too_few_sets=too_few,
         )
-        for name, value in found.items()
-    ]
+
+    return [check(name, value) for name, value in found.items()]
 
 
 def _is_idle(measured: Measured, component: Component, fraction: float, limits: Thresholds) -> bool:

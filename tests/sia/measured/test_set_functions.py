@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from secateur.sia.measured.additivity import Additivity, subset_sizes
+from secateur.sia.measured.additivity import Additivity, judged_sizes, subset_sizes
 from secateur.sia.measured.bootstrap import resampling_weights
 from secateur.sia.measured.interactions import Interactions
 from secateur.sia.measured.pool import UnitPool, shares
@@ -144,11 +144,45 @@ def test_a_pool_takes_units_from_every_layer_in_turn(measured):
     assert np.bincount(pool.layers[pool.measured]).tolist() == [2, 2, 2]
 
 
-def test_subsets_are_drawn_among_measured_units_while_there_are_enough(measured):
+def test_subsets_are_drawn_among_measured_units_only_where_these_are_many_times_as_many(measured):
+    _, pool = measured(additive, component="channel", measured_units=16)
+    drawn = [set(pool.draw_subset(2, np.random.default_rng(number))) for number in range(40)]
+    assert set.union(*drawn) <= set(pool.measured)
+    assert len(set(pool.draw_subset(9, np.random.default_rng(0)))) == 9
+
+
+def test_an_early_subset_is_a_lot_of_all_units(measured):
+    """Among the 6 that were measured so far there is one set of six: its cost would stand for all sets."""
     _, pool = measured(additive, component="channel", measured_units=6)
-    draw = np.random.default_rng(0)
-    assert set(pool.draw_subset(4, draw)) <= set(pool.measured)
-    assert len(set(pool.draw_subset(9, draw))) == 9
+    drawn = [pool.draw_subset(6, np.random.default_rng(number)) for number in range(300)]
+    costs = [float(additive([pool.units[position] for position in subset]).mean()) for subset in drawn]
+    every = float(additive(pool.units).mean()) * 6 / 18
+    assert np.mean(costs) == pytest.approx(every, rel=0.01)
+    assert np.std(costs) > 0
+
+
+def test_sizes_that_a_verdict_rests_on_have_their_subsets_first(measured):
+    calibration, pool = measured(additive, component="channel")
+    additivity = Additivity(calibration, pool)
+    assert additivity.sizes == (2, 3, 4, 5, 7, 9)
+    run(additivity, 2)
+    assert [point.n_subsets for point in next(additivity.curves()).points] == [1] * 6
+    # a quarter of 18 is 4.5: a ratio may ask for 4 and all above; 3 subsets a step
+    run(additivity, 9)
+    counts = [point.n_subsets for point in next(additivity.curves()).points]
+    assert counts[:2] == [1, 1] and sum(counts) == 33
+    run(additivity, 1)
+    assert min(point.n_subsets for point in next(additivity.curves()).points[2:]) == 8
+    run(additivity, 4)
+    assert min(point.n_subsets for point in next(additivity.curves()).points) >= 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_units", "judged"),
+    [((2, 3, 4), 8, (2, 3, 4)), ((2, 5, 11, 26, 61, 144), 288, (61, 144)), ((2,), 4, (2,)), ((), 1, ())],
+)
+def test_judged_are_the_last_size_up_to_a_quarter_and_all_above(sizes, n_units, judged):
+    assert judged_sizes(sizes, n_units) == judged
 
 
 def test_subsets_take_as_many_units_of_every_layer(measured):

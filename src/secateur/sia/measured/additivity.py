@@ -12,6 +12,7 @@ from secateur.sia.measured.estimators import gap
 from secateur.sia.measured.measurement import AdditivityCurve, Estimate, GapPoint, Objective
 from secateur.sia.measured.pool import UnitPool, shares
 from secateur.sia.measured.quantities import Calibration
+from secateur.sia.thresholds import thresholds
 
 SIZES = 6
 """Points of a curve, at most."""
@@ -19,13 +20,10 @@ SIZES = 6
 SUBSETS = 32
 """Subsets of one size, at most."""
 
-FEWEST = 8
-"""Subsets of one size below which an interval does not count."""
-
 FEWEST_MEASURED = 8
 """Exact removals below which a sum over a subset is not estimated, unless there are no more."""
 
-AT_ONCE = 2
+AT_ONCE = 3
 """Subsets measured in one step."""
 
 
@@ -46,8 +44,20 @@ def subset_sizes(n_units: int, removable: int) -> tuple[int, ...]:
     return tuple(sorted({round(float(step)) for step in steps}))
 
 
+def judged_sizes(sizes: tuple[int, ...], n_units: int) -> tuple[int, ...]:
+    """Return the sizes that a verdict may rest on: the last one up to ``at_fraction``, and all above it.
+
+    Which of them it is depends on the ratio that is asked for.
+    """
+    small = [size for size in sizes if size <= thresholds().at_fraction * n_units]
+    return tuple(size for size in sizes if not small or size >= small[-1])
+
+
 class Additivity:
-    """Measures D(S) for one random subset after another, the sizes in turn.
+    """Measures D(S) for one random subset after another.
+
+    One of each size first; then the sizes that a verdict may rest on, until they have as many as it needs
+    (``fewest_sets`` of the thresholds); then all in turn.
 
     Parameters
     ----------
@@ -61,22 +71,29 @@ class Additivity:
         self.sizes = subset_sizes(len(pool.units), pool.removable)
         self._subsets: dict[int, list[tuple[int, ...]]] = {size: [] for size in self.sizes}
         self._joint: dict[int, list[np.ndarray]] = {size: [] for size in self.sizes}
-        self._turn = 0
+        self._fewest = thresholds().fewest_sets
+        self._judged = judged_sizes(self.sizes, len(pool.units))
 
     @property
     def is_exhausted(self) -> bool:
         """Whether every size has all its subsets."""
         return all(len(subsets) >= SUBSETS for subsets in self._subsets.values())
 
+    def _next_size(self) -> int:
+        """The size with the fewest subsets: largest and smallest first, then what lies between."""
+        order = [self.sizes[-1], *self.sizes[:-1]]
+        if all(self._subsets.values()):
+            order = [
+                size for size in order if size in self._judged and len(self._subsets[size]) < self._fewest
+            ] or order
+        return min(order, key=lambda size: len(self._subsets[size]))
+
     def step(self) -> None:
         """Measure a few more subsets."""
         for _ in range(AT_ONCE):
             if self.is_exhausted:
                 return
-            # largest and smallest first, then what lies between
-            order = [self.sizes[-1], *self.sizes[:-1]]
-            size = order[self._turn % len(order)]
-            self._turn += 1
+            size = self._next_size()
             draw = generator(
                 self._calibration.seed, "subset", self._pool.component, size, len(self._subsets[size])
             )
@@ -88,7 +105,7 @@ class Additivity:
     def widths(self) -> list[Estimate]:
         """Return every gap."""
         points = [point for curve in self.curves() for point in curve.points]
-        return [point.gap if point.n_subsets >= FEWEST else NOTHING for point in points]
+        return [point.gap if point.n_subsets >= self._fewest else NOTHING for point in points]
 
     def curves(self) -> Iterator[AdditivityCurve]:
         """Yield one curve for each objective."""
