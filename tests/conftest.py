@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +23,28 @@ from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, M
 
 if TYPE_CHECKING:
     from secateur.workflow.settings import RunSettings
+
+LONGEST = (
+    "export/test_causal_families.py",
+    "training/test_processes.py",
+    "cli/test_interruptions.py",
+    "cli/test_run_commands.py",
+    "workflow/test_known_recordings.py",
+    "workflow/test_resume.py",
+    "workflow/test_repetition.py",
+    "workflow/test_order.py",
+    "workflow/test_streaming.py",
+    "cli/test_order.py",
+    "cli/test_export_text.py",
+)
+"""Files that take longest, longest first."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the longest files, so that no worker is alone with one of them at the end."""
+    rank = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))
 
 
 def _data_folder(name: str) -> Path:
@@ -67,9 +93,33 @@ def minilm_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder once for all workers, which wait for the one that makes it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def make(name: str, write: Callable[[Path], None]) -> Path:
+        from filelock import FileLock
+
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                write(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_rig(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """Folder of 16 short recordings of one simulated rig as NPY with a YAML: 4 classes, 2 sizes, 2 loads."""
-    folder = tmp_path_factory.mktemp("rig")
+    return made_once("small-rig", _write_small_rig)
+
+
+def _write_small_rig(folder: Path) -> None:
+    folder.mkdir()
     recordings = simulated_recordings(
         0,
         rigs=(replace(DEFAULT_RIGS[0], speeds_rpm=(1797.0, 1730.0)),),
@@ -90,7 +140,6 @@ def small_rig(tmp_path_factory: pytest.TempPathFactory) -> Path:
         entries.append({key: value for key, value in entry.items() if value is not None})
     description = {"dataset": "rig", "sampling_rate_hz": 12_000, "bearing": "6205", "recordings": entries}
     (folder / "recordings.yaml").write_text(yaml.safe_dump(description))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -110,14 +159,56 @@ def small_settings(small_rig: Path) -> RunSettings:
 
 
 @pytest.fixture(scope="session")
-def small_run(small_settings: RunSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tracing_once(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Callable[[], Any]:
+    """Context in which a Diagnoser is traced to ONNX once, which takes seconds; told apart by its weights.
+
+    All other steps of an export, parity among them, are carried out each time.
+    """
+    from secateur.export import formats
+
+    trace = formats.export_for_onnxruntime
+
+    def trace_once(model: Any, windows: Any, path: Path) -> None:
+        digest = hashlib.sha256(json.dumps(model.config.to_json(), sort_keys=True, default=str).encode())
+        for name, tensor in (*model.state_dict().items(), *model.named_buffers()):
+            digest.update(name.encode() + str(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+
+        def write(folder: Path) -> None:
+            folder.mkdir()
+            trace(model, windows, folder / "model.onnx")
+
+        shutil.copy(made_once(f"trace-{digest.hexdigest()}", write) / "model.onnx", path)
+
+    @contextmanager
+    def context() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(formats, "export_for_onnxruntime", trace_once)
+            yield
+
+    return context
+
+
+@pytest.fixture
+def traced_once(tracing_once: Callable[[], Any]) -> Iterator[None]:
+    """See :func:`tracing_once`, for one test."""
+    with tracing_once():
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_run(
+    small_settings: RunSettings,
+    made_once: Callable[[str, Callable[[Path], None]], Path],
+    tracing_once: Callable[[], Any],
+) -> Path:
     """Folder of that run, finished; tests must not change it."""
     from secateur.workflow.compress import compress
 
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    with quiet():
-        compress(small_settings, folder)
-    return folder
+    def write(folder: Path) -> None:
+        with quiet(), tracing_once():
+            compress(small_settings, folder)
+
+    return made_once("small-run", write)
 
 
 @pytest.fixture

@@ -110,16 +110,6 @@ def test_python_of_the_readme_runs_on_a_finished_run(pumps, small_run, monkeypat
     assert "outer_race" in answer.stdout
 
 
-def test_the_command_reference_agrees_with_the_commands():
-    answer = subprocess.run(
-        [sys.executable, str(ROOT / "docs/make_cli_reference.py"), "--check"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-
-
 def test_targets_named_in_the_readme_are_in_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from even_shapes import even_table
 from secateur.cli.app import run
 from secateur.cli.settings import cut_settings, device_limits
 from secateur.core.records import write_json
@@ -13,19 +14,7 @@ from secateur.models.binding import bind
 from secateur.models.checkpoint import describe, load
 from secateur.structure.latency import LatencyTable
 
-TABLE = LatencyTable(
-    family="gpt2",
-    hidden=32,
-    threads=1,
-    tokens=(24,),
-    heads=(1, 4),
-    channels=(8, 64),
-    outside_ms=(0.5,),
-    heads_ms=((1.4, 2.0),),
-    channels_ms=((1.2, 2.0),),
-    window_tokens=24,
-    front_end_ms=1.5,
-)
+TABLE = even_table(tokens=(24,), window_tokens=24)
 NOTHING = {"latency_ms": None, "latency_table": None, "memory_mib": None, "runtime_mib": None}
 CUT = {
     "method": "cascade",

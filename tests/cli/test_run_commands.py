@@ -10,6 +10,8 @@ import pytest
 from secateur.cli.app import run
 from secateur.core.records import read_json
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture
 def printed(capfd):

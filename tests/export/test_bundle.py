@@ -11,6 +11,7 @@ from secateur.core.files import sha256_of
 from secateur.export import bundle as bundle_module
 from secateur.export import formats
 from secateur.export.bundle import write_bundle
+from secateur.export.sealing import plan_sha256
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 
@@ -48,8 +49,8 @@ def test_plan_metrics_and_lineage_are_recorded(bundle, diagnoser):
     assert stored["lineage"]["seed"] == 3
     bound = bind(diagnoser)
     plan = PruningPlan.identity(bound.spec.family, bound.shape)
-    assert stored["lineage"]["plan_sha256"] == bundle_module.plan_sha256(plan)
-    assert bundle_module.plan_sha256(plan.without_layers([0])) != bundle_module.plan_sha256(plan)
+    assert stored["lineage"]["plan_sha256"] == plan_sha256(plan)
+    assert plan_sha256(plan.without_layers([0])) != plan_sha256(plan)
 
 
 @pytest.fixture

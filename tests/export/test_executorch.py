@@ -22,19 +22,14 @@ from secateur.export.bundle import write_bundle
 from secateur.export.executorch_bits import to_int8
 from secateur.export.executorch_graph import deployed, one_window, projections, traced
 from secateur.export.executorch_model import lowered, require_kernels, write_executorch
-from secateur.export.onnx import Deployed, frozen_copy
+from secateur.export.onnx import Deployed
 from secateur.export.parity import Tolerance, reference_logits
 from secateur.export.quantise import Quantisation
-from secateur.models.binding import bind
-from secateur.models.presets import build_preset
-from secateur.structure.plan import PruningPlan
-from secateur.surgery.apply import apply
 from tiny_bundles import tiny_diagnoser, tiny_windows
 
 needs_executorch = pytest.mark.skipif(
     find_spec("executorch") is None, reason="the extra 'executorch' is not installed"
 )
-PROJECTIONS = {"nano-mha": 4 * 2, "nano-gqa": 7 * 2}
 LOOSE = Tolerance(logits=1.0, golden=0.05, probability=0.2, agreement=0.6)
 
 
@@ -48,38 +43,9 @@ class Sorts(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def nano_windows():
-    rng = np.random.default_rng(0)
-    return {
-        "waveform": rng.standard_normal((5, 8192)).astype(np.float32),
-        "shaft_rate_hz": np.array([29.9, 0.0, 28.8, 29.0, 30.1], dtype=np.float32),
-        "fault_orders": np.array([[3.58, 5.42, 4.71, 0.398]] * 5, dtype=np.float32),
-        "label": np.array([1, 1, 0, 2, 2]),
-    }
-
-
-@pytest.fixture(scope="module", params=["nano-mha", "nano-gqa"])
-def cut(request):
-    """A Diagnoser with layers of unequal width and weights that matter, and its plan."""
-    torch.manual_seed(0)
-    model = build_preset(request.param, classes=("normal", "inner_race", "ball"), sampling_rate_hz=12000.0)
-    bound = bind(model)
-    groups = ((0, 2), (0, 1, 3)) if bound.spec.family == "gpt2" else ((0,), (0, 1))
-    plan = PruningPlan.identity(bound.spec.family, bound.shape)
-    for layer, channels in enumerate((40, 32)):
-        plan = plan.with_groups(layer, groups[layer]).with_channels(layer, range(channels))
-    model = apply(model, plan)
-    with torch.no_grad():
-        for parameter in model.backbone.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4)
-    return frozen_copy(model), plan, request.param
-
-
-@pytest.fixture(scope="module")
 def float_bundle(cut, nano_windows, tmp_path_factory):
     out = tmp_path_factory.mktemp("executorch") / "bundle"
-    return write_bundle(cut[0], nano_windows, out, name="nano", plan=cut[1], format="executorch")
+    return write_bundle(cut.model, nano_windows, out, name="nano", plan=cut.plan, format="executorch")
 
 
 # --- without the package ---
@@ -99,7 +65,7 @@ def test_linear_layers_stand_for_conv1d_and_say_the_same():
 
 
 def test_every_buffer_is_part_of_the_program(cut):
-    model = cut[0]
+    model = cut.model
     assert "front_end.levels.taper" not in model.state_dict()
     kept = deployed(model).state_dict()
     assert {f"diagnoser.{name}" for name, _ in model.named_buffers()} <= set(kept)
@@ -165,7 +131,7 @@ def test_a_bundle_of_unequal_layers_is_equal_to_its_checkpoint(float_bundle, cut
         "shaft_rate_hz": np.zeros(5),
         "fault_orders": np.zeros((5, 4)),
     }
-    expected = reference_logits(cut[0], unknown)
+    expected = reference_logits(cut.model, unknown)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     np.testing.assert_allclose(probabilities, torch.from_numpy(expected).softmax(-1), atol=1e-5)
     pack(folder, tmp_path / "nano.sct")
@@ -192,11 +158,11 @@ def test_a_flipped_byte_is_refused(float_bundle, tmp_path):
 @pytest.mark.parametrize("scheme", ["dynamic", "static"])
 def test_int8_is_in_the_backbone_alone(cut, nano_windows, tmp_path, scheme):
     info = write_bundle(
-        cut[0],
+        cut.model,
         nano_windows,
         tmp_path / "bundle",
         name="nano",
-        plan=cut[1],
+        plan=cut.plan,
         format="executorch",
         precision="int8",
         quantise=Quantisation(scheme=scheme, calibration=[nano_windows] if scheme == "static" else ()),
@@ -205,7 +171,7 @@ def test_int8_is_in_the_backbone_alone(cut, nano_windows, tmp_path, scheme):
     record = info.manifest.quantisation
     assert record.scheme == scheme
     assert record.calibration_windows == (5 if scheme == "static" else 0)
-    assert record.matrices == {"int8": PROJECTIONS[cut[2]]}
+    assert record.matrices == {"int8": cut.projections}
     assert info.graph_bytes < info.float32_graph_bytes
     assert 1e-4 < info.parity.max_abs_diff < 0.5
     assert Runtime(info.folder).golden_max_abs_diff < 1e-5

@@ -23,19 +23,13 @@ from secateur.export import formats, litert_model
 from secateur.export.bundle import write_bundle
 from secateur.export.litert_bits import int8_matrices, to_int8
 from secateur.export.litert_graph import expand_by_copies, silent_compiler, sort_by_rank, to_flatbuffer
-from secateur.export.onnx import frozen_copy
 from secateur.export.parity import Tolerance, reference_logits
 from secateur.export.quantise import Quantisation
-from secateur.models.binding import bind
-from secateur.models.presets import build_preset
-from secateur.structure.plan import PruningPlan
-from secateur.surgery.apply import apply
 from tiny_bundles import tiny_diagnoser, tiny_windows
 
 needs_converter = pytest.mark.skipif(
     find_spec("litert_torch") is None, reason="the extra 'litert-export' is not installed"
 )
-PROJECTIONS = {"nano-mha": 4 * 2, "nano-gqa": 7 * 2}
 LOOSE = Tolerance(logits=1.0, golden=0.05, probability=0.2, agreement=0.6)
 
 
@@ -117,43 +111,9 @@ def test_what_compiled_parts_print_is_kept_back_and_nothing_else(capfd):
 # --- with the packages ---
 
 
-def cut_unequally(model):
-    """Layers of unlike heads, with 40 and 32 channels."""
-    bound = bind(model)
-    groups = ((0, 2), (0, 1, 3)) if bound.spec.family == "gpt2" else ((0,), (0, 1))
-    plan = PruningPlan.identity(bound.spec.family, bound.shape)
-    for layer, channels in enumerate((40, 32)):
-        plan = plan.with_groups(layer, groups[layer]).with_channels(layer, range(channels))
-    return apply(model, plan), plan
-
-
-@pytest.fixture(scope="module")
-def nano_windows():
-    rng = np.random.default_rng(0)
-    return {
-        "waveform": rng.standard_normal((5, 8192)).astype(np.float32),
-        "shaft_rate_hz": np.array([29.9, 0.0, 28.8, 29.0, 30.1], dtype=np.float32),
-        "fault_orders": np.array([[3.58, 5.42, 4.71, 0.398]] * 5, dtype=np.float32),
-        "label": np.array([1, 1, 0, 2, 2]),
-    }
-
-
-@pytest.fixture(scope="module", params=["nano-mha", "nano-gqa"])
-def cut(request):
-    """A Diagnoser with layers of unequal width and weights that matter, and its plan."""
-    torch.manual_seed(0)
-    model = build_preset(request.param, classes=("normal", "inner_race", "ball"), sampling_rate_hz=12000.0)
-    model, plan = cut_unequally(model)
-    with torch.no_grad():
-        for parameter in model.backbone.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4)
-    return frozen_copy(model), plan, request.param
-
-
 @pytest.fixture(scope="module")
 def flatbuffer(cut, nano_windows):
-    return to_flatbuffer(cut[0], nano_windows)
+    return to_flatbuffer(cut.model, nano_windows)
 
 
 @pytest.fixture
@@ -163,7 +123,13 @@ def write(cut, flatbuffer, nano_windows, tmp_path, monkeypatch):
 
     def written(**settings):
         return write_bundle(
-            cut[0], nano_windows, tmp_path / "bundle", name="nano", plan=cut[1], format="litert", **settings
+            cut.model,
+            nano_windows,
+            tmp_path / "bundle",
+            name="nano",
+            plan=cut.plan,
+            format="litert",
+            **settings,
         )
 
     return written
@@ -182,7 +148,7 @@ def test_a_bundle_of_unequal_layers_is_equal_to_its_checkpoint(write, cut, nano_
     assert verify_bundle(info.folder).golden_max_abs_diff < 1e-5
     runtime = Runtime(info.folder)
     unknown = {"shaft_rate_hz": np.zeros(5), "fault_orders": np.zeros((5, 4))}
-    expected = reference_logits(cut[0], {"waveform": nano_windows["waveform"], **unknown})
+    expected = reference_logits(cut.model, {"waveform": nano_windows["waveform"], **unknown})
     logits, probabilities = runtime.predict(nano_windows["waveform"])
     np.testing.assert_allclose(logits, expected, atol=1e-5)
     np.testing.assert_allclose(probabilities, torch.from_numpy(expected).softmax(-1), atol=1e-6)
@@ -209,12 +175,12 @@ def test_int8_is_in_the_backbone_alone(write, cut, nano_windows, scheme):
     record = info.manifest.quantisation
     assert record.scheme == scheme
     assert record.calibration_windows == (5 if scheme == "static" else 0)
-    assert record.matrices == {"int8": PROJECTIONS[cut[2]]}
+    assert record.matrices == {"int8": cut.projections}
     assert 1e-4 < info.parity.max_abs_diff < 0.3
     assert info.graph_bytes < info.float32_graph_bytes
     assert Runtime(info.folder).golden_max_abs_diff < 1e-6
     small = int8_matrices((info.folder / "model.tflite").read_bytes())
-    assert len(small) == PROJECTIONS[cut[2]]
+    assert len(small) == cut.projections
     assert all("_backbone/" in name for name in small)
 
 

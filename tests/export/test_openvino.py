@@ -17,13 +17,9 @@ from secateur.core.errors import CheckpointError, ConfigError, ExportError
 from secateur.edge import Runtime
 from secateur.export import formats
 from secateur.export.bundle import write_bundle
-from secateur.export.onnx import export_onnx, frozen_copy
+from secateur.export.onnx import export_onnx
 from secateur.export.parity import Tolerance, reference_logits
 from secateur.export.quantise import Quantisation
-from secateur.models.binding import bind
-from secateur.models.presets import build_preset
-from secateur.structure.plan import PruningPlan
-from secateur.surgery.apply import apply
 
 pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
 
@@ -31,48 +27,11 @@ from secateur.bundle.openvino_session import OpenVinoSession, import_openvino
 from secateur.export.openvino_bits import to_int8
 from secateur.export.openvino_ir import projections, read_onnx, weight_of
 
-CLASSES = ("normal", "inner_race", "ball")
-PROJECTIONS = {"nano-mha": 4 * 2, "nano-gqa": 7 * 2}
-
-
-def cut_unequally(model):
-    """Layers of unlike heads, with 40 and 32 channels; 40 is no multiple of a group of weights."""
-    bound = bind(model)
-    groups = ((0, 2), (0, 1, 3)) if bound.spec.family == "gpt2" else ((0,), (0, 1))
-    plan = PruningPlan.identity(bound.spec.family, bound.shape)
-    for layer, channels in enumerate((40, 32)):
-        plan = plan.with_groups(layer, groups[layer]).with_channels(layer, range(channels))
-    return apply(model, plan), plan
-
-
-@pytest.fixture(scope="module")
-def nano_windows():
-    rng = np.random.default_rng(0)
-    return {
-        "waveform": rng.standard_normal((5, 8192)).astype(np.float32),
-        "shaft_rate_hz": np.array([29.9, 0.0, 28.8, 29.0, 30.1], dtype=np.float32),
-        "fault_orders": np.array([[3.58, 5.42, 4.71, 0.398]] * 5, dtype=np.float32),
-        "label": np.array([1, 1, 0, 2, 2]),
-    }
-
-
-@pytest.fixture(scope="module", params=["nano-mha", "nano-gqa"])
-def cut(request):
-    """A Diagnoser with layers of unequal width and weights that matter, and its plan."""
-    torch.manual_seed(0)
-    model = build_preset(request.param, classes=CLASSES, sampling_rate_hz=12000.0)
-    model, plan = cut_unequally(model)
-    with torch.no_grad():
-        for parameter in model.backbone.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4)
-    return frozen_copy(model), plan, request.param
-
 
 @pytest.fixture(scope="module")
 def graph(cut, nano_windows, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(cut[0], nano_windows, path)
+    export_onnx(cut.model, nano_windows, path)
     return path
 
 
@@ -83,11 +42,11 @@ def write(cut, graph, nano_windows, tmp_path, monkeypatch):
 
     def written(**settings):
         return write_bundle(
-            cut[0],
+            cut.model,
             nano_windows,
             tmp_path / "bundle",
             name="nano",
-            plan=cut[1],
+            plan=cut.plan,
             format="openvino",
             **settings,
         )
@@ -111,7 +70,7 @@ def test_a_bundle_of_unequal_layers_is_equal_to_its_checkpoint(write, cut, nano_
     runtime = Runtime(info.folder)
     assert runtime.golden_max_abs_diff <= 1e-4
     expected = reference_logits(
-        cut[0],
+        cut.model,
         {
             "waveform": nano_windows["waveform"],
             "shaft_rate_hz": np.zeros(5),
@@ -140,7 +99,7 @@ def test_bfloat16_keeps_the_front_end_in_float32(write, cut, nano_windows, graph
     if not has_bfloat16():
         pytest.skip("this processor does not compute in bfloat16")
     info = write(precision="bfloat16")
-    assert info.manifest.quantisation.matrices == {"bfloat16": PROJECTIONS[cut[2]]}
+    assert info.manifest.quantisation.matrices == {"bfloat16": cut.projections}
     assert info.graph_bytes < info.float32_graph_bytes
     # the whole graph in bfloat16 is an order of magnitude further from the checkpoint
     assert 1e-5 < info.parity.max_abs_diff < 0.05
@@ -177,13 +136,13 @@ def test_int8_is_in_the_backbone_alone(write, cut, graph, nano_windows, scheme):
     record = info.manifest.quantisation
     assert record.scheme == scheme
     assert record.calibration_windows == (5 if scheme == "static" else 0)
-    assert record.matrices == {"int8": PROJECTIONS[cut[2]]}
+    assert record.matrices == {"int8": cut.projections}
     assert 1e-4 < info.parity.max_abs_diff < 0.3
     assert Runtime(info.folder).golden_max_abs_diff < 1e-6
     model = import_openvino().Core().read_model(info.folder / "model.xml")
     constants = [o for o in model.get_ops() if o.get_type_name() == "Constant"]
     small = [o for o in constants if o.get_element_type().get_type_name() == "i8"]
-    assert len(small) == PROJECTIONS[cut[2]]
+    assert len(small) == cut.projections
 
 
 def test_int8_weights_are_those_of_the_checkpoint_to_half_a_step(graph, cut):
@@ -208,7 +167,7 @@ def test_int4_leaves_matrices_whose_inputs_are_no_multiple_of_a_group(write, cut
     info = write(precision="int4", tolerance=replace(LOOSE, logits=3.0, probability=0.9, agreement=0.2))
     record = info.manifest.quantisation
     assert record.group_size == 32
-    assert sum(record.matrices.values()) == PROJECTIONS[cut[2]]
+    assert sum(record.matrices.values()) == cut.projections
     assert record.matrices["int4"] >= 2
     assert set(record.matrices) == {"int4", "float32"}
     assert Runtime(info.folder).golden_max_abs_diff < 1e-6

@@ -22,14 +22,15 @@ def quantisation(scheme):
 
 
 @pytest.fixture(scope="session", params=["dynamic", "static"])
-def small(request, diagnoser, tmp_path_factory):
-    return write_tiny_bundle(
-        diagnoser,
-        tmp_path_factory.mktemp("int8") / "bundle",
-        precision="int8",
-        quantise=quantisation(request.param),
-        tolerance=LOOSE,
-    )
+def small(request, diagnoser, tmp_path_factory, tracing_once):
+    with tracing_once():
+        return write_tiny_bundle(
+            diagnoser,
+            tmp_path_factory.mktemp("int8") / "bundle",
+            precision="int8",
+            quantise=quantisation(request.param),
+            tolerance=LOOSE,
+        )
 
 
 def test_bundle_says_what_it_is_and_runs(small, bundle, diagnoser, windows):
@@ -110,6 +111,7 @@ def test_only_products_with_a_weight_of_the_backbone_are_chosen(bundle):
     assert [node.op_type for node in graph.node].count("GroupQueryAttention") == 2
 
 
+@pytest.mark.usefixtures("traced_once")
 @pytest.mark.parametrize("scheme", ["dynamic", "static"])
 def test_beyond_tolerance_nothing_is_written(bundle, diagnoser, tmp_path, scheme):
     strict = Tolerance(logits=1e-6, golden=0.1)

@@ -24,6 +24,7 @@ def unknown_speed(windows):
     return {**windows, "shaft_rate_hz": np.zeros(5), "fault_orders": np.zeros((5, 4))}
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_bfloat16_computes_what_the_rounded_checkpoint_computes(diagnoser, windows, tmp_path):
     info = write_tiny_bundle(diagnoser, tmp_path / "bundle", precision="bfloat16")
     manifest = read_manifest(info.folder)
@@ -52,6 +53,7 @@ def test_bfloat16_weights_are_the_nearest(bundle, tmp_path):
         np.testing.assert_array_equal(stored, given.astype(ml_dtypes.bfloat16))
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_int4_is_in_the_backbone_alone(diagnoser, windows, tmp_path):
     info = write_tiny_bundle(diagnoser, tmp_path / "bundle", precision="int4", tolerance=LOOSE)
     record = info.manifest.quantisation

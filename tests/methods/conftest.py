@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,12 +11,11 @@ from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
 from secateur.models.front_end.settings import FrontEndSettings
 from secateur.models.presets import preset_config
 from secateur.recovery.lora import RecoverySettings
-from secateur.signals.recording import ArraySource, Recording
-from secateur.signals.segment import Segment
-from secateur.signals.windows import Windows, WindowSpec
+from secateur.signals.windows import Windows
 from secateur.training.augment import NO_AUGMENTATION
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
+from tones import tone_windows
 
 RATE_HZ = 2048.0
 LENGTH = 512
@@ -46,24 +44,15 @@ def silent():
         yield
 
 
-def tone_windows(per_class: int, seed: int) -> Windows:
-    """Windows of one tone a class in noise."""
-    rng = np.random.default_rng(seed)
-    segments = []
-    for label, tone_hz in enumerate((200.0, 450.0, 800.0)):
-        t = np.arange(per_class * LENGTH) / RATE_HZ
-        samples = np.sin(2 * np.pi * tone_hz * t) + 0.5 * rng.standard_normal(len(t))
-        recording = Recording(
-            recording_id=f"{seed}-{label}",
-            source=ArraySource(samples[None].astype(np.float32)),
-            channels=("x",),
-            sampling_rate_hz=RATE_HZ,
-            group_id=f"{seed}-{label}",
-            dataset="tones",
-            shaft_speed_rpm=600.0,
-        )
-        segments.append(Segment.whole(recording, label))
-    return Windows(segments, WindowSpec(sampling_rate_hz=RATE_HZ, length=LENGTH), hop=LENGTH)
+def windows_of(per_class: int, seed: int) -> Windows:
+    return tone_windows(
+        [per_class] * 3,
+        seed=seed,
+        tones_hz=(200.0, 450.0, 800.0),
+        noise=0.5,
+        rate_hz=RATE_HZ,
+        length=LENGTH,
+    )
 
 
 def diagnoser(attention: str, n_layers: int = 3) -> Diagnoser:
@@ -79,8 +68,8 @@ def diagnoser(attention: str, n_layers: int = 3) -> Diagnoser:
 @pytest.fixture(scope="session")
 def task() -> Task:
     return Task.from_windows(
-        tone_windows(16, 1),
-        tone_windows(8, 2),
+        windows_of(16, 1),
+        windows_of(8, 2),
         seed=0,
         augmentation=NO_AUGMENTATION,
         calibration_samples=16,

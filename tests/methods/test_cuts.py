@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from even_shapes import whole
 from secateur.core.errors import PlanError
 from secateur.methods.cuts import KIND_OF, equal_share_cut, width_cut
 from secateur.methods.largest import narrowest
@@ -22,17 +23,7 @@ OTHER = 10_000
 
 
 def identity_of(family: str = "llama", n_layers: int = 6) -> PruningPlan:
-    sharing = 2 if family == "llama" else 1
-    shape = ModelShape(
-        n_layers=n_layers,
-        hidden=32,
-        head_dim=8,
-        heads_per_layer=(4 * sharing,) * n_layers,
-        kv_groups_per_layer=(4,) * n_layers,
-        channels_per_layer=(64,) * n_layers,
-        other_parameters=OTHER,
-    )
-    return PruningPlan.identity(family, shape)
+    return whole(family, n_layers, heads=8 if family == "llama" else 4, other=OTHER)
 
 
 def random_scores(shape: ModelShape, rng: np.random.Generator) -> Scores:

@@ -6,26 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from even_shapes import whole
 from secateur.methods.depth import candidate_starts, choose_depth, removable_layers
 from secateur.methods.largest import narrowest
 from secateur.scoring.layers import LayerRanking
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.structure.target import Target
 
-IDENTITY = PruningPlan.identity(
-    "llama",
-    ModelShape(
-        n_layers=6,
-        hidden=32,
-        head_dim=8,
-        heads_per_layer=(4,) * 6,
-        kv_groups_per_layer=(2,) * 6,
-        channels_per_layer=(64,) * 6,
-        other_parameters=1000,
-    ),
-)
+IDENTITY = whole("llama", 6, groups=2)
 RANKING = LayerRanking(order=(3, 1, 4), losses=(0.0,) * 4, single_increases=(0.0,) * 6)
 
 

@@ -7,45 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from even_shapes import even_table, whole
 from secateur.core.errors import PlanError
 from secateur.methods.depth import candidate_starts
 from secateur.methods.largest import largest_plan, narrowest
 from secateur.scoring.allocation import allocate
 from secateur.scoring.scores import Scores
 from secateur.structure.counting import parameters
-from secateur.structure.latency import LatencyLimit, LatencyTable
+from secateur.structure.latency import LatencyLimit
 from secateur.structure.memory import MemoryLimit
 from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.structure.target import Target
 
 N_LAYERS = 6
-IDENTITY = PruningPlan.identity(
-    "gpt2",
-    ModelShape(
-        n_layers=N_LAYERS,
-        hidden=32,
-        head_dim=8,
-        heads_per_layer=(4,) * N_LAYERS,
-        kv_groups_per_layer=(4,) * N_LAYERS,
-        channels_per_layer=(64,) * N_LAYERS,
-        other_parameters=1000,
-    ),
-)
+IDENTITY = whole("gpt2", N_LAYERS)
 # a layer costs 1 ms whatever its width, and up to 0.4 ms more for its heads and 0.8 ms for its channels
-TABLE = LatencyTable(
-    family="gpt2",
-    hidden=32,
-    threads=1,
-    tokens=(16,),
-    heads=(1, 4),
-    channels=(1, 64),
-    outside_ms=(0.5,),
-    heads_ms=((1.8, 2.2),),
-    channels_ms=((1.4, 2.2),),
-    window_tokens=16,
-    front_end_ms=1.5,
-)
+TABLE = even_table(channels=(1, 64), heads_ms=((1.8, 2.2),), channels_ms=((1.4, 2.2),))
 
 
 def target(most_ms: float, **others) -> Target:

@@ -9,13 +9,10 @@ from torch import Tensor, nn
 from transformers import GPT2Config, GPT2Model, LlamaConfig, LlamaModel
 
 from secateur.core.progress import quiet
-from secateur.signals.recording import ArraySource, Recording
-from secateur.signals.segment import Segment
-from secateur.signals.windows import Windows, WindowSpec
 from secateur.training.batches import as_tensors
+from tones import tone_windows
 
-RATE_HZ, LENGTH, PATCH = 1024.0, 128, 16
-TONES_HZ = (64.0, 160.0, 320.0)
+PATCH, CLASSES = 16, 3
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +28,7 @@ class PatchDiagnoser(nn.Module):
         super().__init__()
         self.patches = nn.Linear(PATCH, 32)
         self.backbone = backbone
-        self.head = nn.Linear(32, len(TONES_HZ))
+        self.head = nn.Linear(32, CLASSES)
 
     def forward(self, waveform: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor) -> Tensor:
         tokens = self.patches(waveform.unflatten(1, (-1, PATCH)))
@@ -65,32 +62,14 @@ def diagnoser(request):
     return model.eval()
 
 
-def tones(per_class: int, seed: int) -> Windows:
-    rng = np.random.default_rng(seed)
-    segments = []
-    for label, tone_hz in enumerate(TONES_HZ):
-        t = np.arange(per_class * LENGTH) / RATE_HZ
-        samples = np.sin(2 * np.pi * tone_hz * t) + 0.3 * rng.standard_normal(len(t))
-        recording = Recording(
-            recording_id=f"{seed}-{label}",
-            source=ArraySource(samples[None].astype(np.float32)),
-            channels=("x",),
-            sampling_rate_hz=RATE_HZ,
-            group_id=f"{seed}-{label}",
-            dataset="tones",
-        )
-        segments.append(Segment.whole(recording, label))
-    return Windows(segments, WindowSpec(sampling_rate_hz=RATE_HZ, length=LENGTH), hop=LENGTH)
-
-
 @pytest.fixture(scope="session")
 def train():
-    return tones(16, 1)
+    return tone_windows([16] * 3, seed=1)
 
 
 @pytest.fixture(scope="session")
 def validation():
-    return tones(6, 2)
+    return tone_windows([6] * 3, seed=2)
 
 
 @pytest.fixture(scope="session")

@@ -7,29 +7,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from even_shapes import whole
 from secateur.core.errors import PlanError
 from secateur.scoring.allocation import allocate, keep_best, rank_cut
 from secateur.scoring.rounding import multiples_to_try
 from secateur.scoring.scores import Scores
 from secateur.structure.counting import channel_parameters, group_parameters, parameters
-from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 
 
 def dense(family="llama", n_layers=3, channels=256):
     biased = ("q", "k", "v", "o", "up", "down") if family == "gpt2" else ()
-    return PruningPlan.identity(
+    return whole(
         family,
-        ModelShape(
-            n_layers=n_layers,
-            hidden=64,
-            head_dim=16,
-            heads_per_layer=(4,) * n_layers,
-            kv_groups_per_layer=(4 if family == "gpt2" else 2,) * n_layers,
-            channels_per_layer=(channels,) * n_layers,
-            other_parameters=5000,
-            biased_roles=biased,
-        ),
+        n_layers,
+        hidden=64,
+        head_dim=16,
+        groups=4 if family == "gpt2" else 2,
+        channels=channels,
+        other=5000,
+        biased_roles=biased,
     )
 
 

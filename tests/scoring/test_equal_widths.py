@@ -7,22 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from even_shapes import even_shape
 from secateur.core.errors import PlanError
 from secateur.scoring.equal_widths import equal_widths
 from secateur.scoring.scores import Scores
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 
-SHAPE = ModelShape(
-    n_layers=3,
-    hidden=16,
-    head_dim=4,
-    heads_per_layer=(4, 4, 4),
-    kv_groups_per_layer=(4, 4, 4),
-    channels_per_layer=(40, 40, 40),
-    other_parameters=100,
-)
+SHAPE = even_shape(3, hidden=16, head_dim=4, channels=40, other=100)
 IDENTITY = PruningPlan.identity("llama", SHAPE)
 DRAW = np.random.default_rng(0)
 SCORES = Scores(

@@ -7,31 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from even_shapes import even_shape
 from secateur.scoring.allocation import ALL_KINDS, rank_cut
 from secateur.scoring.remaining import Remaining
 from secateur.scoring.scores import Scores
 from secateur.structure.counting import head_parameters, parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 
-GROUPED = ModelShape(
-    n_layers=3,
-    hidden=24,
-    head_dim=4,
-    heads_per_layer=(12, 12, 12),
-    kv_groups_per_layer=(3, 3, 3),
-    channels_per_layer=(40, 40, 40),
-    other_parameters=500,
-    biased_roles=("q", "k", "v"),
+GROUPED = even_shape(
+    3, hidden=24, head_dim=4, heads=12, groups=3, channels=40, other=500, biased_roles=("q", "k", "v")
 )
-CROSSING = ModelShape(
-    n_layers=4,
+CROSSING = even_shape(
+    4,
     hidden=24,
     head_dim=4,
-    heads_per_layer=(6, 6, 6, 6),
-    kv_groups_per_layer=(6, 6, 6, 6),
-    channels_per_layer=(30, 30, 30, 30),
-    other_parameters=500,
+    heads=6,
+    groups=6,
+    channels=30,
+    other=500,
     stack_sizes=(2, 2),
     cross_heads_per_layer=(0, 0, 6, 6),
     cross_groups_per_layer=(0, 0, 6, 6),

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from even_shapes import even_shape, even_table, whole
 from secateur.core.errors import PlanError
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
-from secateur.structure.latency import LatencyLimit, LatencyTable
+from secateur.structure.latency import LatencyLimit
 from secateur.structure.memory import (
     LAYER_MIB,
     LOAD_FACTORS,
@@ -18,37 +19,14 @@ from secateur.structure.memory import (
     parameters_within,
     widest_layer,
 )
-from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.structure.target import Target, predicted
 
-SHAPE = ModelShape(
-    n_layers=4,
-    hidden=32,
-    head_dim=8,
-    heads_per_layer=(4,) * 4,
-    kv_groups_per_layer=(4,) * 4,
-    channels_per_layer=(64,) * 4,
-    other_parameters=1000,
-)
-IDENTITY = PruningPlan.identity("gpt2", SHAPE)
-TABLE = LatencyTable(
-    family="gpt2",
-    hidden=32,
-    threads=1,
-    tokens=(16,),
-    heads=(1, 4),
-    channels=(8, 64),
-    outside_ms=(0.5,),
-    heads_ms=((1.4, 2.0),),
-    channels_ms=((1.2, 2.0),),
-    window_tokens=16,
-    front_end_ms=1.5,
-)
+SHAPE = even_shape(4)
+IDENTITY = whole("gpt2", 4)
 
 
 def latency(most: float) -> LatencyLimit:
-    return LatencyLimit(most=most, table=TABLE)
+    return LatencyLimit(most=most, table=even_table())
 
 
 def test_latency_by_hand():

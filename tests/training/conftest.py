@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import tones
 from secateur.core.progress import quiet
-from secateur.signals.recording import ArraySource, Recording
-from secateur.signals.segment import Segment
-from secateur.signals.windows import Windows, WindowSpec
 
-RATE_HZ = 1024.0
 LENGTH = 128
 
 
@@ -20,28 +16,6 @@ LENGTH = 128
 def _quiet():
     with quiet():
         yield
-
-
-def make_tone_windows(
-    per_class, *, seed=0, noise=0.3, group="rig", tones_hz=(64.0, 160.0, 320.0), labels=(0, 1, 2)
-) -> Windows:
-    """Windows of one tone a class in noise; ``per_class`` windows of each."""
-    rng = np.random.default_rng(seed)
-    segments = []
-    for label, count, tone_hz in zip(labels, per_class, tones_hz, strict=True):
-        t = np.arange(count * LENGTH) / RATE_HZ
-        samples = np.sin(2 * np.pi * tone_hz * t + rng.uniform(0, 6)) + noise * rng.standard_normal(len(t))
-        recording = Recording(
-            recording_id=f"{group}-{tone_hz:g}",
-            source=ArraySource(samples[None].astype(np.float32)),
-            channels=("x",),
-            sampling_rate_hz=RATE_HZ,
-            group_id=f"{group}-{tone_hz:g}",
-            dataset="tones",
-            shaft_speed_rpm=600.0,
-        )
-        segments.append(Segment.whole(recording, label))
-    return Windows(segments, WindowSpec(sampling_rate_hz=RATE_HZ, length=LENGTH), hop=LENGTH)
 
 
 class SpectrumNet(nn.Module):
@@ -68,7 +42,7 @@ def spectrum_net():
 
 @pytest.fixture
 def tone_windows():
-    return make_tone_windows
+    return tones.tone_windows
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from secateur.training.processes import Processes, agreed
 from secateur.training.settings import FitSettings
 
 SCRIPT = Path(__file__).with_name("together.py")
+SHARED = SCRIPT.parents[1]
 SCENARIOS = ("fit", "aligned", "weighted", "recovery", "text", "resumed")
 
 
@@ -77,7 +78,7 @@ def launch(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def python(*arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(SHARED)}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

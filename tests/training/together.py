@@ -1,6 +1,7 @@
 """Trainings that one process or several carry out alike; run as a script, by a launcher or alone.
 
-python together.py FOLDER    leaves the weights and what else each scenario came to in FOLDER
+python together.py FOLDER    leaves the weights and what else each scenario came to in FOLDER; the folder
+                             above this one must be in PYTHONPATH
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
@@ -21,14 +22,11 @@ from secateur.core.progress import quiet
 from secateur.recovery.lora import recover
 from secateur.recovery.settings import RecoverySettings, TextRecoverySettings
 from secateur.recovery.text import recover_text
-from secateur.signals.recording import ArraySource, Recording
-from secateur.signals.segment import Segment
-from secateur.signals.windows import Windows, WindowSpec
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
+from tones import tone_windows
 
-RATE_HZ, LENGTH, PATCH = 1024.0, 128, 16
-TONES_HZ = (64.0, 160.0, 320.0)
+PATCH, CLASSES = 16, 3
 PACE = {
     "learning_rate": 1e-3,
     "warmup_steps": 2,
@@ -44,25 +42,27 @@ RECOVERY = RecoverySettings(max_steps=5, batch_size=5, checkpoint_every=2, monit
 TEXT = TextRecoverySettings(max_steps=5, batch_size=5, checkpoint_every=2, **PACE)
 
 
+def config(**others: Any) -> LlamaConfig:
+    return LlamaConfig(
+        num_hidden_layers=2,
+        hidden_size=32,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=24,
+        bos_token_id=None,
+        eos_token_id=None,
+        **others,
+    )
+
+
 class Net(nn.Module):
     """Patches of a window, two blocks with grouped queries, a linear head."""
 
     def __init__(self) -> None:
         super().__init__()
-        config = LlamaConfig(
-            num_hidden_layers=2,
-            hidden_size=32,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            intermediate_size=24,
-            vocab_size=1,
-            use_cache=False,
-            bos_token_id=None,
-            eos_token_id=None,
-        )
         self.patches = nn.Linear(PATCH, 32)
-        self.backbone = LlamaModel(config)
-        self.head = nn.Linear(32, len(TONES_HZ))
+        self.backbone = LlamaModel(config(vocab_size=1, use_cache=False))
+        self.head = nn.Linear(32, CLASSES)
 
     def forward(self, waveform, shaft_rate_hz, fault_orders):
         tokens = self.patches(waveform.unflatten(1, (-1, PATCH)))
@@ -76,36 +76,7 @@ def net(seed: int) -> Net:
 
 def language_model(seed: int) -> LlamaForCausalLM:
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        num_hidden_layers=2,
-        hidden_size=32,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=24,
-        vocab_size=11,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    return LlamaForCausalLM(config)
-
-
-def tones(counts: tuple[int, ...], seed: int) -> Windows:
-    rng = np.random.default_rng(seed)
-    segments = []
-    for label, (tone_hz, count) in enumerate(zip(TONES_HZ, counts, strict=True)):
-        t = np.arange(count * LENGTH) / RATE_HZ
-        samples = np.sin(2 * np.pi * tone_hz * t) + 0.3 * rng.standard_normal(len(t))
-        recording = Recording(
-            recording_id=f"{seed}-{label}",
-            source=ArraySource(samples[None].astype(np.float32)),
-            channels=("x",),
-            sampling_rate_hz=RATE_HZ,
-            group_id=f"{seed}-{label}",
-            dataset="tones",
-            shaft_speed_rpm=600.0,
-        )
-        segments.append(Segment.whole(recording, label))
-    return Windows(segments, WindowSpec(sampling_rate_hz=RATE_HZ, length=LENGTH), hop=LENGTH)
+    return LlamaForCausalLM(config(vocab_size=11))
 
 
 class StopAt(nn.Module):
@@ -124,7 +95,7 @@ class StopAt(nn.Module):
 
 
 def main(folder: Path) -> None:
-    train, validation = tones((12, 12, 12), seed=1), tones((30, 30, 30), seed=2)
+    train, validation = tone_windows((12, 12, 12), seed=1), tone_windows((30, 30, 30), seed=2)
     rank = PartialState(cpu=True).process_index
     results = {}
     with quiet():
@@ -136,7 +107,7 @@ def main(folder: Path) -> None:
         results["aligned"] = fit(aligned, train, validation, SETTINGS)
 
         weighted, harmed = net(0), net(0)
-        results["weighted"] = fit(weighted, tones((12, 5, 3), seed=1), validation, WEIGHTED)
+        results["weighted"] = fit(weighted, tone_windows((12, 5, 3), seed=1), validation, WEIGHTED)
         results["harmed"] = fit(harmed, train, validation, HARMFUL)
 
         recovered = net(0)

@@ -6,42 +6,22 @@ from dataclasses import replace
 
 import pytest
 
+from even_shapes import even_table, whole
 from secateur.bench.turns import Turn
 from secateur.core.progress import quiet
 from secateur.core.provenance import provenance
 from secateur.report.device import in_words
-from secateur.structure.latency import LatencyTable
 from secateur.structure.memory import MIB
-from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.workflow import device_check
 from secateur.workflow.device_check import check_on_device
 from secateur.workflow.settings import DeviceLimits
 
-PLAN = PruningPlan.identity(
-    "gpt2",
-    ModelShape(
-        n_layers=1,
-        hidden=32,
-        head_dim=8,
-        heads_per_layer=(4,),
-        kv_groups_per_layer=(4,),
-        channels_per_layer=(64,),
-        other_parameters=1000,
-    ),
-)
-TABLE = LatencyTable(
-    family="gpt2",
-    hidden=32,
-    threads=1,
-    tokens=(16,),
+PLAN = whole("gpt2", 1)
+TABLE = even_table(
     heads=(4,),
     channels=(64,),
-    outside_ms=(0.5,),
     heads_ms=((2.0,),),
     channels_ms=((2.0,),),
-    window_tokens=16,
-    front_end_ms=1.5,
     provenance={"machine": provenance()["machine"]},
 )
 

@@ -8,7 +8,7 @@ from secateur.core.progress import quiet
 from secateur.recovery.settings import RecoverySettings
 from secateur.training.settings import FitSettings
 from secateur.workflow.compress import compress
-from secateur.workflow.settings import CutSettings, RunSettings, TaskSettings
+from secateur.workflow.settings import CutSettings, RunSettings, SiaSettings, TaskSettings
 from secateur.workflow.task import prepare
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
@@ -22,6 +22,7 @@ def result(cwru_dir, tmp_path_factory):
         fit=FitSettings(max_steps=160, batch_size=16, learning_rate=3e-3, warmup_steps=20),
         cut=CutSettings(ratio=1.3, recovery=RecoverySettings(max_steps=40, batch_size=16)),
         snr_curve_db=(0.0,),
+        sia=SiaSettings(measure=False),
     )
     with quiet():
         return compress(settings, tmp_path_factory.mktemp("cwru") / "run")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from even_shapes import even_shape
 from secateur.core.errors import ConfigError, PlanError
 from secateur.core.progress import quiet
 from secateur.core.records import read_json
@@ -20,7 +21,6 @@ from secateur.scoring.layers import LayerRanking
 from secateur.scoring.scores import Scores
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.training.settings import FitSettings
 from secateur.workflow import order
 from secateur.workflow.claim import claim
@@ -227,15 +227,7 @@ def test_an_order_that_cannot_meet_the_budget_is_told_and_left_out():
 
 @pytest.mark.parametrize(("groups", "layers"), [(2, 1), (4, 1), (8, 2)])
 def test_matched_cuts_take_one_kind_each_and_come_to_one_size(groups, layers):
-    shape = ModelShape(
-        n_layers=6,
-        hidden=64,
-        head_dim=8,
-        heads_per_layer=(8,) * 6,
-        kv_groups_per_layer=(groups,) * 6,
-        channels_per_layer=(128,) * 6,
-        other_parameters=5000,
-    )
+    shape = even_shape(6, hidden=64, heads=8, groups=groups, channels=128, other=5000)
     random = np.random.default_rng(0)
     scores = Scores(
         groups=tuple(random.random(groups) for _ in range(6)),

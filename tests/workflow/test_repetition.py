@@ -11,6 +11,7 @@ from secateur.core.errors import ConfigError
 from secateur.methods.settings import CascadeSettings
 from secateur.models import checkpoint
 from secateur.workflow.compress import compress
+from secateur.workflow.settings import SiaSettings
 from secateur.workflow.steps import prune_and_save
 from secateur.workflow.task import prepare_one
 
@@ -84,6 +85,7 @@ def test_every_fold_of_a_protocol_is_a_run_and_the_result_their_mean(small_setti
         fit=replace(small_settings.fit, max_steps=4),
         cut=replace(small_settings.cut, recovery=replace(small_settings.cut.recovery, max_steps=4)),
         rivals=False,
+        sia=SiaSettings(measure=False),
     )
     result = compress(settings, tmp_path / "run")
     folds = [

@@ -34,7 +34,7 @@ def watched(function, event_of):
         outcome = function(*arguments, **options)
         event = event_of(*arguments)
         print(event, flush=True)
-        if event == sys.argv[1]:
+        if event == last:
             os.kill(os.getpid(), signal.SIGKILL)
         return outcome
 
@@ -46,19 +46,38 @@ secateur.training.loop.write_state = watched(
 )
 StageStore.write = watched(StageStore.write, lambda store, state, record: f"stage {record.number}")
 checkpoint.save = watched(checkpoint.save, lambda model, folder: f"saved {folder.name}")
-with quiet():
-    compress(SETTINGS, Path(sys.argv[2]))
+for last in map(str.strip, sys.stdin):
+    child = os.fork()
+    if not child:
+        with quiet():
+            compress(SETTINGS, Path(sys.argv[1]))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print("ended", os.waitstatus_to_exitcode(status), flush=True)
 """
+"""Each run is a process of its own; the one that starts them has imported everything and done nothing."""
 
 
-def killed_at(event, settings, out):
-    """Run until ``event`` has just happened; return what happened up to then."""
-    program = PROGRAM.replace("SETTINGS", repr(settings))
-    answer = subprocess.run(
-        [sys.executable, "-c", program, event, str(out)], capture_output=True, text=True, timeout=300
-    )
-    assert answer.returncode == -signal.SIGKILL, answer.stderr
-    return answer.stdout.splitlines()
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def killed_at(small_settings, out):
+    """Run until an event has just happened; return what happened up to then."""
+    command = [sys.executable, "-c", PROGRAM.replace("SETTINGS", repr(small_settings)), str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def call(event):
+            process.stdin.write(f"{event}\n")
+            process.stdin.flush()
+            told = list(iter(process.stdout.readline, f"ended {-signal.SIGKILL}\n"))
+            assert all(line and not line.startswith("ended") for line in told), told
+            return [line.rstrip("\n") for line in told]
+
+        yield call
+        process.stdin.close()
 
 
 def timeless(value):
@@ -73,17 +92,17 @@ def without(events, *starts):
     return [event for event in events if not event.startswith(starts)]
 
 
+@pytest.mark.usefixtures("traced_once")
 def test_a_run_killed_again_and_again_ends_as_if_left_alone(
-    small_run, small_settings, small_result, tmp_path
+    small_run, small_settings, small_result, out, killed_at
 ):
-    out = tmp_path / "run"
     # in the middle of training
-    seen = killed_at(".dense.partial 10", small_settings, out)
+    seen = killed_at(".dense.partial 10")
     assert seen == [".dense.partial 5", ".dense.partial 10"]
     assert not (out / "dense").exists()
 
     # between two stages; training goes on from step 10
-    seen = killed_at("stage 2", small_settings, out)
+    seen = killed_at("stage 2")
     assert seen[0] == ".dense.partial 15"
     assert without(seen, ".dense", "recovery") == ["saved dense", "stage 1", "stage 2"]
     dense = "dense/model.safetensors"
@@ -91,7 +110,7 @@ def test_a_run_killed_again_and_again_ends_as_if_left_alone(
     assert not (out / "pruned").exists()
 
     # the small model is whole, nothing else is; only the last stage was left to do
-    seen = killed_at("saved pruned", small_settings, out)
+    seen = killed_at("saved pruned")
     assert without(seen, "recovery") == ["stage 3", "saved pruned"]
     assert not (out / "result.json").exists()
 

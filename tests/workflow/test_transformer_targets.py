@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from even_shapes import whole
 from secateur.core.errors import PlanError
 from secateur.structure.counting import parameters
 from secateur.structure.memory import parameters_within
-from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.workflow.transformer_settings import TransformerCut, target_parameters
 
-IDENTITY = PruningPlan.identity(
-    "llama",
-    ModelShape(
-        n_layers=4,
-        hidden=32,
-        head_dim=8,
-        heads_per_layer=(4,) * 4,
-        kv_groups_per_layer=(2,) * 4,
-        channels_per_layer=(64,) * 4,
-        other_parameters=5000,
-    ),
-)
+IDENTITY = whole("llama", 4, groups=2, other=5000)
 DENSE = parameters(IDENTITY)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from secateur.bundle.causal_manifest import DATA_FILE, CausalManifest
 from secateur.bundle.onnx_options import load_graph, shown
-from secateur.bundle.source import BundleSource, FolderSource, read_file
+from secateur.bundle.source import BundleSource, file_or_content
 from secateur.core.errors import ExportError
 
 if TYPE_CHECKING:
@@ -130,16 +130,13 @@ def open_causal_session(source: BundleSource, manifest: CausalManifest, *, threa
     ExportError
         If ONNX Runtime cannot load it, or its caches are not those of the manifest.
     """
-    if isinstance(source, FolderSource):
-        session = CausalSession(source.place / manifest.model_file, threads=threads)
-    elif DATA_FILE in manifest.files:
+    model = file_or_content(source, manifest.model_file, limit=manifest.files[manifest.model_file].bytes)
+    if isinstance(model, bytes) and DATA_FILE in manifest.files:
         raise ExportError(
             f"{source.place} holds weights beside the graph, which ONNX Runtime reads from a folder only; "
             "unpack it with 'secateur bundle create ARCHIVE --out FOLDER'."
         )
-    else:
-        record = manifest.files[manifest.model_file]
-        session = CausalSession(read_file(source, manifest.model_file, limit=record.bytes), threads=threads)
+    session = CausalSession(model, threads=threads)
     expected = tuple((heads, manifest.head_dim) for heads in manifest.cache_heads for _ in ("key", "value"))
     if session.cache_shapes != expected:
         raise ExportError(

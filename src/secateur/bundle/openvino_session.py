@@ -12,7 +12,7 @@ import numpy as np
 
 from secateur.bundle.manifest import Manifest, Precision
 from secateur.bundle.session import INPUTS, OUTPUTS, Windows
-from secateur.bundle.source import BundleSource, FolderSource, read_file
+from secateur.bundle.source import BundleSource, file_or_content, read_file
 from secateur.core.errors import ConfigError, ExportError
 
 GRAPH_FILE, WEIGHTS_FILE = "model.xml", "model.bin"
@@ -137,15 +137,11 @@ def open_openvino(source: BundleSource, manifest: Manifest, threads: int) -> Ope
     ConfigError, ExportError
         As :class:`OpenVinoSession`.
     """
-    model: Path | Graph
-    if isinstance(source, FolderSource):
-        model = source.place / manifest.model_file
-    else:
-        structure, weights = (
-            read_file(source, name, limit=manifest.files[name].bytes)
-            for name in (manifest.model_file, str(Path(manifest.model_file).with_suffix(".bin")))
-        )
-        model = Graph(structure=structure, weights=weights)
+    model = file_or_content(source, manifest.model_file, limit=manifest.files[manifest.model_file].bytes)
+    if isinstance(model, bytes):
+        beside = str(Path(manifest.model_file).with_suffix(".bin"))
+        weights = read_file(source, beside, limit=manifest.files[beside].bytes)
+        model = Graph(structure=model, weights=weights)
     return OpenVinoSession(
         model,
         threads=threads,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -15,10 +12,7 @@ from torch import nn
 from secateur.bundle.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
-    FileRecord,
     GoldenRecord,
-    LayerRecord,
-    LineageRecord,
     Manifest,
     MetricsRecord,
     ParityRecord,
@@ -27,10 +21,9 @@ from secateur.bundle.manifest import (
     TensorRecord,
 )
 from secateur.bundle.session import INPUTS, Session
-from secateur.bundle.verify import verify_bundle
 from secateur.core.errors import ExportError
-from secateur.core.files import folder_aside, require_replaceable, sha256_of
-from secateur.core.records import to_jsonable, write_json
+from secateur.core.files import folder_aside, require_replaceable
+from secateur.core.records import to_jsonable
 from secateur.export.formats import Format, quantisation_of, write_model
 from secateur.export.onnx import frozen_copy
 from secateur.export.parity import (
@@ -41,36 +34,16 @@ from secateur.export.parity import (
     reference_logits,
 )
 from secateur.export.quantise import Quantisation
+from secateur.export.sealing import Sealed, file_records, layer_records, lineage_record, seal
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
-from secateur.structure.plan_file import plan_to_json
-
-ExportPrecision = Literal["float32", "int8"]
 
 GOLDEN_WINDOWS = 2
 NORMALISATION = "zero mean and unit RMS per window, inside the graph"
 
 
-@dataclass(frozen=True, kw_only=True)
-class BundleInfo:
-    """What was written.
-
-    Attributes
-    ----------
-    folder : Path
-        The bundle.
-    manifest : Manifest
-        Its manifest.
-    n_bytes : int
-        Size of the whole bundle.
-    float32_graph_bytes : int
-        Size of the model's files before weights went to fewer bits.
-    """
-
-    folder: Path
-    manifest: Manifest
-    n_bytes: int
-    float32_graph_bytes: int
+class BundleInfo(Sealed[Manifest]):
+    """A bundle of a Diagnoser that was written."""
 
     @property
     def graph_bytes(self) -> int:
@@ -160,22 +133,17 @@ def write_bundle(
         manifest = Manifest(
             **_description(model, plan, batch=written.batch),
             name=name,
-            files={
-                file: FileRecord(sha256=sha256_of(folder / file), bytes=(folder / file).stat().st_size)
-                for file in (*written.names, GOLDEN_FILE)
-            },
+            files=file_records(folder / file for file in (*written.names, GOLDEN_FILE)),
             format=format,
             model_file=written.names[0],
             precision=precision,
             quantisation=written.quantisation,
             parity=parity,
             metrics=metrics(written.session) if callable(metrics) else metrics,
-            lineage=LineageRecord(**{**(lineage or {}), "plan_sha256": plan_sha256(plan) if plan else None}),
+            lineage=lineage_record(lineage, plan),
             golden=GoldenRecord(file=GOLDEN_FILE, windows=len(rows), tolerance=tolerance.golden),
         )
-        write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json"))
-        verify_bundle(folder)
-        n_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        n_bytes = seal(folder, manifest)
     return BundleInfo(
         folder=Path(out), manifest=manifest, n_bytes=n_bytes, float32_graph_bytes=written.float32_bytes
     )
@@ -208,12 +176,6 @@ def _description(model: nn.Module, plan: PruningPlan | None, *, batch: int | str
     """Fields of the manifest that can be read from the model."""
     config = model.config
     bound = bind(model)
-    positions = [layer.index for layer in (plan.layers if plan else bound.layers)]
-    if len(positions) != len(bound.layers):
-        raise ExportError(
-            f"the plan keeps {len(positions)} layers but the model has {len(bound.layers)}; give the plan "
-            "that the model was cut by."
-        )
     classes = tuple(config.classes)
     per_class = (batch, len(classes))
     return {
@@ -240,14 +202,6 @@ def _description(model: nn.Module, plan: PruningPlan | None, *, batch: int | str
         # slower recordings lack the upper band that the model has learned to look at
         "resampling": ResamplingRecord(allowed=True, lowest_hz=config.sampling_rate_hz),
         "front_end": to_jsonable(config.to_json()["front_end"]),
-        "layers": tuple(
-            LayerRecord(index=index, heads=layer.n_heads, groups=layer.n_groups, channels=layer.n_channels)
-            for index, layer in zip(positions, bound.layers, strict=True)
-        ),
+        "layers": layer_records(bound.layers, plan),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-
-
-def plan_sha256(plan: PruningPlan) -> str:
-    """Return the SHA-256 of a plan's canonical JSON, as hexadecimal digits."""
-    return hashlib.sha256(json.dumps(plan_to_json(plan), sort_keys=True).encode()).hexdigest()

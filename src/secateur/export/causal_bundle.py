@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,14 @@ from secateur.bundle.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
-    FileRecord,
-    LayerRecord,
-    LineageRecord,
     Precision,
     QuantisationRecord,
 )
-from secateur.bundle.verify import verify_bundle
 from secateur.core.errors import ExportError
-from secateur.core.files import folder_aside, require_replaceable, sha256_of
+from secateur.core.files import folder_aside, require_replaceable
 from secateur.core.progress import console
-from secateur.core.records import write_json
 from secateur.edge.generate import greedy
-from secateur.export.bundle import plan_sha256
-from secateur.export.causal_cache import CausalModel, CausalScopes, causal_model
+from secateur.export.causal_cache import CausalScopes, causal_model
 from secateur.export.causal_onnx import export_causal_onnx
 from secateur.export.causal_parity import (
     CAUSAL_TOLERANCES,
@@ -48,29 +41,12 @@ from secateur.export.causal_parity import (
 )
 from secateur.export.causal_quantise import CausalScheme, quantise_causal
 from secateur.export.onnx import frozen_copy
+from secateur.export.sealing import Sealed, file_records, layer_records, lineage_record, seal
 from secateur.structure.plan import PruningPlan
 
 
-@dataclass(frozen=True, kw_only=True)
-class CausalBundleInfo:
-    """What was written.
-
-    Attributes
-    ----------
-    folder : Path
-        The bundle.
-    manifest : CausalManifest
-        Its manifest.
-    n_bytes : int
-        Size of the whole bundle.
-    float32_graph_bytes : int
-        Size of the graph, weights included, before it was quantised.
-    """
-
-    folder: Path
-    manifest: CausalManifest
-    n_bytes: int
-    float32_graph_bytes: int
+class CausalBundleInfo(Sealed[CausalManifest]):
+    """A bundle of a causal language model that was written."""
 
     @property
     def graph_bytes(self) -> int:
@@ -138,7 +114,7 @@ def write_causal_bundle(
     tolerance = tolerance or CAUSAL_TOLERANCES[precision]
     require_replaceable(Path(out), MANIFEST_FILE)
     causal = causal_model(model)
-    layers = _layers(causal, plan)
+    layers = layer_records(causal.bound.layers, plan)
     causal = causal_model(frozen_copy(model))
     references = reference_generation(causal, prompts, new_tokens=new_tokens)
     with folder_aside(Path(out)) as folder:
@@ -169,13 +145,10 @@ def write_causal_bundle(
             precision=precision,
             quantisation=record,
             tokenizer_files=tokenizer_files,
-            files={
-                file.name: FileRecord(sha256=sha256_of(file), bytes=file.stat().st_size)
-                for file in sorted(folder.iterdir())
-            },
+            files=file_records(sorted(folder.iterdir())),
             parity=parity,
             metrics=measured,
-            lineage=LineageRecord(**{**(lineage or {}), "plan_sha256": plan_sha256(plan) if plan else None}),
+            lineage=lineage_record(lineage, plan),
             golden=GoldenTokensRecord(
                 file=GOLDEN_FILE,
                 prompt_tokens=len(golden[0]),
@@ -183,25 +156,9 @@ def write_causal_bundle(
                 tolerance=tolerance.golden * largest_logit(references),
             ),
         )
-        write_json(folder / MANIFEST_FILE, manifest.model_dump(mode="json"))
-        verify_bundle(folder)
-        n_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        n_bytes = seal(folder, manifest)
     return CausalBundleInfo(
         folder=Path(out), manifest=manifest, n_bytes=n_bytes, float32_graph_bytes=float32_graph_bytes
-    )
-
-
-def _layers(causal: CausalModel, plan: PruningPlan | None) -> tuple[LayerRecord, ...]:
-    bound = causal.bound.layers
-    positions = [layer.index for layer in (plan.layers if plan else bound)]
-    if len(positions) != len(bound):
-        raise ExportError(
-            f"the plan keeps {len(positions)} layers but the model has {len(bound)}; give the plan that the "
-            "model was cut by."
-        )
-    return tuple(
-        LayerRecord(index=index, heads=layer.n_heads, groups=layer.n_groups, channels=layer.n_channels)
-        for index, layer in zip(positions, bound, strict=True)
     )
 
 
