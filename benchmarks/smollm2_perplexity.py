@@ -45,10 +45,11 @@ Batches = tuple[dict[str, torch.Tensor], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Ours:
-    """One of our ways to cut: criterion, rounds, blocks to re-fit on (0 for no re-fit), kinds of unit."""
+    """One of our ways to cut: criterion, rounds, blocks to score and to re-fit on (0: no re-fit), kinds."""
 
     criterion: str
     rounds: int = 1
+    scoring_blocks: int = SCORING_BLOCKS
     refit_blocks: int = 0
     kinds: tuple[WidthKind, ...] = ("channel",)
 
@@ -59,7 +60,7 @@ class Ours:
         target = shape_parameters(bound.spec.family, bound.shape) - removed
         return cut_in_rounds(
             model,
-            text.calibration(SCORING_BLOCKS),
+            text.calibration(self.scoring_blocks),
             target,
             criterion=criterion_of_text(self.criterion, self.kinds),
             n_rounds=self.rounds,
@@ -74,6 +75,9 @@ OURS: dict[str, Ours] = {
     "secateur: surgeon": Ours(criterion="surgeon"),
     "secateur: surgeon, KV groups too, re-fit on 128 blocks": Ours(
         criterion="surgeon", refit_blocks=128, kinds=("group", "channel")
+    ),
+    "secateur: surgeon, KV groups too, on 128 blocks, re-fit on all 265": Ours(
+        criterion="surgeon", scoring_blocks=128, refit_blocks=265, kinds=("group", "channel")
     ),
     "secateur: Taylor, re-fit on 128 blocks": Ours(criterion="taylor", refit_blocks=128),
     "secateur: Taylor, KV groups too, re-fit on 128 blocks": Ours(

