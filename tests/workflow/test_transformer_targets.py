@@ -1,4 +1,4 @@
-"""How many parameters a language model may keep when several targets are given."""
+"""How many parameters a language model may keep when several targets are given, and of what it is cut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from even_shapes import whole
 from secateur.core.errors import PlanError
 from secateur.structure.counting import parameters
 from secateur.structure.memory import parameters_within
-from secateur.workflow.transformer_settings import TransformerCut, target_parameters
+from secateur.workflow.transformer_settings import TransformerCut, kinds_to_cut, target_parameters
 
 IDENTITY = whole("llama", 4, groups=2, other=5000)
 DENSE = parameters(IDENTITY)
@@ -39,3 +39,23 @@ def test_a_memory_that_holds_no_such_model_is_refused_with_what_does():
         TransformerCut(criterion="magnitude", max_parameters=0)
     with pytest.raises(PlanError, match="--memory-mib"):
         TransformerCut(criterion="magnitude")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "groups", "share", "kinds"),
+    [
+        ("surgeon", 2, 0.2, ("group", "channel")),  # query heads share keys
+        ("surgeon", 4, 0.2, ("channel",)),
+        ("taylor", 2, 0.2, ("channel",)),
+        ("surgeon", 4, 0.8, ("group", "channel")),  # channels alone would become too thin
+        ("taylor", 2, 0.8, ("group", "channel")),
+    ],
+)
+def test_groups_are_ranked_with_channels_where_that_serves(criterion, groups, share, kinds, tmp_path):
+    identity = whole("llama", 4, groups=groups)
+    cut = TransformerCut(criterion=criterion, block_fraction=share, calibration=tmp_path / "text")
+    assert kinds_to_cut(cut, identity, target_parameters(cut, identity)) == kinds
+    chosen = TransformerCut(
+        criterion=criterion, block_fraction=share, calibration=tmp_path / "text", units=("group",)
+    )
+    assert kinds_to_cut(chosen, identity, target_parameters(chosen, identity)) == ("group",)

@@ -97,8 +97,8 @@ def prune(
     units: Annotated[
         str | None,
         typer.Option(
-            help="What to cut of each block: channel, group, or group,channel. Default: channel, and group "
-            "where too few channels would stay; transformers."
+            help="What to cut of each block: channel, group, or group,channel. Default: both by surgeon "
+            "where heads share keys; else channel, and group where too few channels would stay; transformers."
         ),
     ] = None,
     uniform: Annotated[

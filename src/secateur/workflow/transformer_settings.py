@@ -16,6 +16,7 @@ from secateur.scoring.registered import CRITERIA, TEXT_CRITERION
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
+from secateur.structure.shape import ModelShape
 from secateur.training.settings import require_choice
 
 CALIBRATION_BLOCKS, BLOCK_TOKENS = 32, 256
@@ -190,15 +191,22 @@ def block_tokens(config: Any) -> int:
 
 
 def kinds_to_cut(cut: TransformerCut, identity: PruningPlan, target: int) -> tuple[WidthKind, ...]:
-    """Return the units that were chosen; by default channels alone where these suffice, else groups as well.
+    """Return the units that were chosen; else channels, and groups where they should go too.
 
-    Groups look cheaper than they are to criteria of first order, and to magnitude; so they are cut only where
-    fewer than an eighth of the channels would stay otherwise.
+    The surgeon weighs both alike, and where query heads share keys a ranking of both leaves a better model.
+    Groups look cheaper than they are to criteria of first order, and to magnitude; so these cut them only
+    where fewer than an eighth of the channels would stay otherwise.
     """
     if cut.units is not None:
         return cut.units
+    if cut.criterion == "surgeon" and _shares_keys(identity.shape):
+        return ("group", "channel")
     plan = identity
     for layer in identity.layers:
         fewest = max(1, int(len(layer.channels) * FEWEST_CHANNELS))
         plan = plan.with_channels(layer.index, layer.channels[:fewest])
     return ("channel",) if parameters(plan) <= target else ("group", "channel")
+
+
+def _shares_keys(shape: ModelShape) -> bool:
+    return shape.kv_groups_per_layer != shape.heads_per_layer
