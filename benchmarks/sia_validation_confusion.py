@@ -41,10 +41,10 @@ def happened(line: Line) -> str:
 
 
 def told(line: Line) -> str:
-    """Return the verdict in two words: not settled is one of which a figure is open."""
+    """Return the verdict in two words: *trusted* is one that more measuring could not change."""
     if line["verdict"] == "unreliable":
         return "unreliable"
-    return "not settled" if any(check["outcome"] == "open" for check in line["checks"]) else "trusted"
+    return "trusted" if line["settled"] else "not settled"
 
 
 def confusion(lines: Sequence[Line]) -> Counter:

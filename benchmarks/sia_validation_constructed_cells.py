@@ -105,6 +105,7 @@ def told(entry: GranularityVerdict, structure: Structure) -> Line:
         "granularity": entry.granularity,
         "gated": structure.gated,
         "verdict": entry.verdict,
+        "settled": entry.settled,
         "checks": [
             {
                 "figure": check.figure,

@@ -114,9 +114,6 @@ def test_parities_are_parities():
     assert len(tokens) == 2 * constructed.CONTEXT // 4
 
 
-OPEN = {"figure": "cost_over_lot", "value": 1.2, "outcome": "open"}
-
-
 def line(verdict: str, loss: float, *lots: float) -> dict:
     return {
         "family": "Llama-like",
@@ -125,6 +122,7 @@ def line(verdict: str, loss: float, *lots: float) -> dict:
         "criterion": "taylor",
         "share": 0.25,
         "verdict": verdict,
+        "settled": True,
         "evaluations": 300,
         "checks": [],
         "calibration": loss,
@@ -142,8 +140,8 @@ def test_what_happened_is_held_against_the_mean_lot(tmp_path):
         line("unreliable", 0.25, 0.1, 0.3),
         line("unreliable", 0.15, 0.1, 0.3),
         line("reliable", 0.001, 0.002, 0.003),
-        line("reliable", 0.25, 0.1, 0.3) | {"checks": [OPEN]},
-        line("unreliable", 0.25, 0.1, 0.3) | {"checks": [OPEN], "share": 0.5},
+        line("reliable", 0.25, 0.1, 0.3) | {"settled": False},
+        line("unreliable", 0.25, 0.1, 0.3) | {"settled": False, "share": 0.5},
     ]
     assert confusion.confusion(lines) == {
         ("trusted", "scores help"): 1,
@@ -155,7 +153,5 @@ def test_what_happened_is_held_against_the_mean_lot(tmp_path):
     out = tmp_path / "page"
     constructed.publish(lines, out)
     text = out.with_suffix(".md").read_text(encoding="utf-8")
-    assert "| took no part, 25% of the units | unreliable | 1 | 1 | 0 | 1.00 (0.75 to 1.25) |" in text or (
-        "| limits set on, 25% of the units | unreliable | 1 | 1 | 0 | 1.00 (0.75 to 1.25) |" in text
-    )
+    assert "| rule set on, 25% of the units | unreliable | 1 | 1 | 0 | 1.00 (0.75 to 1.25) |" in text
     assert out.with_suffix(".png").stat().st_size > 1000

@@ -118,7 +118,10 @@ def test_the_outcome_in_one_sentence():
     assert sentence(made_check(made())).startswith("Importance can be used; cut closed units only.")
     assert "takes 6" in sentence(made_check(ratio=2.5))
     assert "do not hold enough" in sentence(made_check(ratio=500.0))
-    bad = replace(made(), additivity=(gap("channel", 0.2, estimate(1.2, 0.1)),))
+    unequal = replace(made(), additivity=(gap("channel", 0.2, estimate(1.2, 0.1)),))
+    assert "Costs of channels do not add up: cut in several steps" in sentence(made_check(unequal))
+    assert not verdict_rows(made_check(unequal))[2].unreliable
+    bad = replace(unequal, removal_loss=())
     assert sentence(made_check(bad)).startswith("Importance of channels is not to be trusted")
     assert verdict_rows(made_check(bad))[2].unreliable
 

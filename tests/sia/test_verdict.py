@@ -46,6 +46,11 @@ def verdict(measured=None, *, family="llama", groups=2, ratio=2.0, layers=8):
     )
 
 
+def without_curves(measured):
+    """The same, the costs of cuts by score not measured: so nothing is known of their cost over a lot."""
+    return replace(measured, removal_loss=())
+
+
 def by_name(found):
     return {entry.granularity: entry for entry in found.granularities}
 
@@ -89,19 +94,43 @@ def test_good_figures_hold():
         {"fidelity": (fidelity("channel", "taylor", estimate(0.1, 0.2)),)},
     ],
 )
-def test_one_figure_wholly_beyond_its_limit_makes_a_granularity_unreliable(spoilt):
-    found = verdict(replace(made(), **spoilt))
-    assert by_name(found)["channels"].verdict == "unreliable"
-    assert [entry.granularity for entry in found.unreliable] == ["channels"]
+def test_one_figure_wholly_beyond_its_limit_condemns_a_granularity_unless_the_choice_is_known_to_serve(
+    spoilt,
+):
+    known = replace(made(), **spoilt)
+    served = by_name(verdict(known))["channels"]
+    assert {check.outcome for check in served.checks if check.figure == "cost_over_lot"} == {"holds"}
+    assert (served.verdict, served.settled) == ("reliable with closed units", True)
+    unknown = verdict(without_curves(known))
+    assert by_name(unknown)["channels"].verdict == "unreliable"
+    assert [entry.granularity for entry in unknown.unreliable] == ["channels"]
+    wide = removal("channel", "taylor", ((0.2, 0.2, 0.9),), width=0.3)
+    doubtful = by_name(verdict(replace(known, removal_loss=(wide,))))["channels"]
+    assert {check.outcome for check in doubtful.checks if check.figure == "cost_over_lot"} == {"open"}
+    assert (doubtful.verdict, doubtful.settled) == ("unreliable", False)
 
 
 def test_a_figure_whose_interval_holds_the_limit_is_open_and_condemns_nothing():
-    found = by_name(verdict(replace(made(), additivity=(gap("channel", 0.2, estimate(0.6, 0.2)),))))[
-        "channels"
-    ]
+    doubtful = without_curves(replace(made(), additivity=(gap("channel", 0.2, estimate(0.6, 0.2)),)))
+    found = by_name(verdict(doubtful))["channels"]
     assert found.verdict == "reliable with closed units"
     assert [check.outcome for check in found.checks if check.figure == "additivity_gap"] == ["open"]
     assert not found.settled
+
+
+@pytest.mark.parametrize(
+    ("additivity", "pairs", "sums"),
+    [(0.2, 0.1, "holds"), (1.2, 0.1, "fails"), (0.2, 1.2, "fails"), (0.5, 0.1, "open")],
+)
+def test_whether_costs_add_up_is_told_beside_the_verdict(additivity, pairs, sums):
+    figures = replace(
+        made(),
+        additivity=(gap("channel", 0.2, estimate(additivity, 0.1)),),
+        interactions=(interaction("channel", estimate(pairs, 0.1)),),
+    )
+    found = by_name(verdict(figures))
+    assert (found["channels"].verdict, found["channels"].sums) == ("reliable with closed units", sums)
+    assert found["heads"].sums is None
 
 
 def test_additivity_counts_up_to_the_fraction_of_the_file():
@@ -132,11 +161,11 @@ def test_where_removal_costs_nothing_no_figure_condemns():
 
 
 def test_a_few_units_have_no_rank_correlation_worth_a_verdict():
-    wrong = replace(made(), fidelity=(fidelity("group", "taylor", estimate(-0.4, 0.1)),))
+    wrong = without_curves(replace(made(), fidelity=(fidelity("group", "taylor", estimate(-0.4, 0.1)),)))
     assert by_name(verdict(wrong, layers=4))["heads"].verdict == "unreliable"
     few = by_name(verdict(wrong, layers=3))["heads"]
     assert few.verdict == "reliable with closed units"
-    assert {check.figure for check in few.checks} == {"additivity_gap", "interaction", "cost_over_lot"}
+    assert {check.figure for check in few.checks} == {"additivity_gap", "interaction"}
 
 
 def test_a_choice_by_score_that_costs_more_than_a_lot_is_unreliable():
@@ -163,12 +192,12 @@ def test_a_choice_by_score_that_costs_more_than_a_lot_is_unreliable():
 @pytest.mark.parametrize(("sets", "outcome"), [(7, "open"), (8, "fails")])
 @pytest.mark.parametrize("figure", ["cost_over_lot", "additivity_gap"])
 def test_fewer_sets_than_needed_leave_a_figure_open_and_the_verdict_unsettled(figure, sets, outcome):
-    """By score five times a lot, and a gap of 1.5: both beyond their limits, if there are sets enough."""
+    """By score five times a lot, or a gap of 1.5 alone: beyond their limits, if there are sets enough."""
     curve = gap("channel", 0.2, estimate(1.5 if figure == "additivity_gap" else 0.1, 0.01))
     lots = (replace(curve, points=(replace(curve.points[0], n_subsets=sets),)),)
-    cost = 1.0 if figure == "cost_over_lot" else 0.01
-    scored = removal("channel", "taylor", ((0.2, cost / 1.1, 0.9),), width=0.002)
-    found = by_name(verdict(replace(made(), additivity=lots, removal_loss=(scored,))))["channels"]
+    scored = removal("channel", "taylor", ((0.2, 1 / 1.1, 0.9),), width=0.002)
+    curves = (scored,) if figure == "cost_over_lot" else ()
+    found = by_name(verdict(replace(made(), additivity=lots, removal_loss=curves)))["channels"]
     check = next(check for check in found.checks if check.figure == figure)
     assert (check.outcome, check.sets, check.too_few_sets) == (outcome, sets, outcome == "open")
     assert found.verdict == ("unreliable" if outcome == "fails" else "reliable with closed units")

@@ -132,7 +132,7 @@ def test_a_run_follows_the_recommendation_unless_a_criterion_was_named():
 
 def test_an_unreliable_granularity_is_told_and_the_record_is_not_made_again(tmp_path):
     path = tmp_path / "sia.json"
-    bad = replace(made(), additivity=(gap("channel", 0.2, estimate(1.2, 0.1)),))
+    bad = replace(made(), additivity=(gap("channel", 0.2, estimate(1.2, 0.1)),), removal_loss=())
     write_json(path, made_check(bad))
     with console.capture() as captured:
         record = checked(None, None, settings(), path)

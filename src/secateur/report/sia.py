@@ -79,11 +79,10 @@ def verdict_rows(check: Mapping[str, Any]) -> list[VerdictRow]:
 
 
 def _row(check: Mapping[str, Any], entry: Mapping[str, Any]) -> VerdictRow:
-    open_figures = any(figure["outcome"] == "open" for figure in entry["checks"])
     told = entry["verdict"]
     if entry["basis"] == "structure":
         told += " (structure only)"
-    elif open_figures and told != "unreliable":
+    elif not entry.get("settled", True):
         told += " (not settled)"
     return VerdictRow(
         granularity=entry["granularity"],
@@ -179,6 +178,9 @@ def sentence(check: Mapping[str, Any]) -> str:
             told = f"{units[0].upper()}{units[1:]}. Whether importance can be trusted was not measured."
     if verdict["criterion"]:
         told += f" Score by {verdict['criterion']}."
+    rounds = [entry["granularity"] for entry in verdict["granularities"] if entry.get("sums") == "fails"]
+    if rounds:
+        told += f" Costs of {' and '.join(rounds)} do not add up: cut in several steps and score anew."
     if verdict["ratio"] is not None:
         told += _cost(verdict)
     return told

@@ -2,18 +2,21 @@
 
 A granularity has the definition that comes to mind first (a layer, a query head, a row of an FFN matrix) and
 the closed units in which it is cut. Where the first is closed, the verdict is ``reliable``; where it is not,
-``reliable with closed units``; and ``unreliable`` where the measured figures of the closed units lie beyond a
-limit. A figure fails only when its whole interval lies beyond: what a small sample leaves open is called
-open, and so is a figure over too few random sets of units. What choosing by score costs against choosing by
-lot depends on how much is cut, and is looked at for the asked ratio. Where the removal of a good part of the
-units costs next to nothing, figures are idle: no order can be wrong that matters. A verdict of which a figure
-is open is not settled (:attr:`GranularityVerdict.settled`): nothing was found against it, and that is all.
+``reliable with closed units``; and ``unreliable`` where scores of the closed units do not serve.
+
+The cost over a lot has the last word (:data:`LAST_WORD`): it asks for the ratio at hand what scores are for,
+whether a choice by score costs less than one by lot. Where that is open or was not measured, the other
+figures stand in for it, which ask whether single removals tell of many. A figure fails only when its whole
+interval lies beyond its limit: what a small sample leaves open is called open, and so is a figure over too
+few random sets of units. Where the removal of a good part of the units costs next to nothing, figures are
+idle: no order can be wrong that matters. A verdict that rests on an open figure is not settled: nothing was
+found against it, and that is all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +36,12 @@ Outcome = Literal["holds", "open", "fails", "idle"]
 
 WITHOUT_KNOWLEDGE = "random"
 """The criterion that is never recommended; it is measured for comparison."""
+
+LAST_WORD: Figure = "cost_over_lot"
+"""The figure that decides where it is not open."""
+
+SUMS: tuple[Figure, ...] = ("additivity_gap", "interaction")
+"""Figures that tell whether the cost of a cut is the sum of the costs of its parts."""
 
 EXACT = "removal"
 """The exact loss of single removal, by which layers are chosen: there are few of them."""
@@ -75,6 +84,11 @@ class GranularityVerdict:
     ----------
     granularity : {"layers", "heads", "channels"}
     verdict : {"reliable", "reliable with closed units", "unreliable"}
+    settled : bool
+        Whether more measuring could not change it.
+    sums : {"holds", "open", "fails", "idle"} or None
+        Whether costs of single units add up (the worst of :data:`SUMS`); None where it was not measured.
+        Where they do not, a large cut needs several rounds of scoring.
     definition : Component
         What comes to mind first as its unit.
     units : Component
@@ -92,6 +106,8 @@ class GranularityVerdict:
 
     granularity: Granularity
     verdict: Verdict
+    settled: bool
+    sums: Outcome | None
     definition: Component
     units: Component
     basis: Literal["structure", "measured"]
@@ -99,11 +115,6 @@ class GranularityVerdict:
     checks: tuple[Check, ...]
     predicted: Prediction | None
     predicted_apart: Prediction | None
-
-    @property
-    def settled(self) -> bool:
-        """Whether no figure is open."""
-        return all(check.outcome != "open" for check in self.checks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,12 +280,13 @@ def _granularity(
         predicted = _predicted(measured, units, "closed", criterion, share)
         if not entry.holds:
             apart = _predicted(measured, definition, "apart", criterion, share)
-    verdict: Verdict = "reliable" if entry.holds else "reliable with closed units"
-    if any(check.outcome == "fails" for check in checks):
-        verdict = "unreliable"
+    serves, settled = _scores_serve({check.figure: check.outcome for check in checks})
+    kind: Verdict = "reliable" if entry.holds else "reliable with closed units"
     return GranularityVerdict(
         granularity=granularity,
-        verdict=verdict,
+        verdict=kind if serves else "unreliable",
+        settled=settled,
+        sums=_worst([check.outcome for check in checks if check.figure in SUMS]),
         definition=definition,
         units=units,
         basis="measured" if checks else "structure",
@@ -283,6 +295,21 @@ def _granularity(
         predicted=predicted,
         predicted_apart=apart,
     )
+
+
+def _scores_serve(outcomes: Mapping[Figure, Outcome]) -> tuple[bool, bool]:
+    """Return whether nothing speaks against a choice by score, and whether that is settled."""
+    last = outcomes.get(LAST_WORD, "open")
+    if last != "open":
+        return last != "fails", True
+    if "fails" in outcomes.values():
+        return False, LAST_WORD not in outcomes
+    return True, "open" not in outcomes.values()
+
+
+def _worst(outcomes: Sequence[Outcome]) -> Outcome | None:
+    order: tuple[Outcome, ...] = ("fails", "open", "holds", "idle")
+    return min(outcomes, key=order.index, default=None)
 
 
 def _predicted(

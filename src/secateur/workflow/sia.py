@@ -86,11 +86,7 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        told = to_jsonable(self)
-        told["verdict"]["settled"] = {
-            entry.granularity: entry.settled for entry in self.verdict.granularities
-        }
-        return told
+        return to_jsonable(self)
 
 
 Tell = Callable[[Check], None]
