@@ -150,7 +150,8 @@ def stand_ins(model: nn.Module, draw: np.random.Generator):
     """Train so that half of the units come in pairs, one of which is often missing.
 
     Units 2i and 2i + 1 of the first half are a pair, of which never both are missing; no other unit ever is.
-    Either can stand in for the other, so each alone costs little, and both together what they carry.
+    Either can stand in for the other, so each alone costs little, and both together what they carry. Drawn
+    for each sequence; for each token where a family passes the tokens of all sequences as rows (OPT's FFN).
     """
     handles = []
 
@@ -160,14 +161,14 @@ def stand_ins(model: nn.Module, draw: np.random.Generator):
 
         def before(_module: nn.Module, args: tuple) -> tuple:
             z = args[0]
-            kept = torch.ones(len(z), 1, z.shape[-1])
+            kept = torch.ones(len(z), z.shape[-1])
             for first in range(0, n // 2 - 1, 2):
                 gone = draw.random(len(z)) < DROPPED
                 which = draw.integers(2, size=len(z))
                 for offset in (0, 1):
                     rows = torch.from_numpy(np.flatnonzero(gone & (which == offset)))
-                    kept[rows[:, None], 0, columns[first + offset]] = 0.0
-            return (z * kept, *args[1:])
+                    kept[rows[:, None], columns[first + offset]] = 0.0
+            return (z * kept.view(len(z), *[1] * (z.ndim - 2), -1), *args[1:])
 
         return before
 

@@ -123,9 +123,9 @@ STEPS = 120
 """Of training a tiny model, on 16 blocks of bytes each."""
 
 SMALL = Sizes()
-MINILM = Sizes(calibration=32, held_out=64, evaluations=240, shares=(0.2, 0.5), lots=2)
+MINILM = Sizes(calibration=32, held_out=64, evaluations=800, shares=(0.2, 0.5), lots=2)
 SMOLLM2 = Sizes(
-    calibration=4, held_out=512, evaluations=30, shares=(0.2, 0.5), lots=1, criteria=("magnitude", "taylor")
+    calibration=4, held_out=512, evaluations=800, shares=(0.2, 0.5), lots=1, criteria=("magnitude", "taylor")
 )
 """A pass of SmolLM2 costs a hundred times as much as one of the tiny models."""
 

@@ -59,7 +59,7 @@ Restrictions:
   cut apart (its attention takes an argument a head), so it is closed only as well.
 - One model a family, one seed. Intervals resample the cells of a family, not models and not text.
 - D and the loss are two measurements of the same cut on different text. D needs the cut to be carried out.
-  What removal curves foresee without it is not judged here: so few evaluations do not measure them.
+  What removal curves foresee without it is *predicted* in the table of verdicts.
 """
 
 
