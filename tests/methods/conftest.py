@@ -50,6 +50,7 @@ def windows_of(per_class: int, seed: int) -> Windows:
         seed=seed,
         tones_hz=(200.0, 450.0, 800.0),
         noise=0.5,
+        random_phase=False,
         rate_hz=RATE_HZ,
         length=LENGTH,
     )
