@@ -170,6 +170,7 @@ def check_model(
         width=effort.width,
         seed=seed,
         max_evaluations=effort.max_evaluations,
+        share=check.verdict.share,
         progress=None if tell is None else lambda found: tell(with_measured(found)),
     )
     found = with_measured(measured)

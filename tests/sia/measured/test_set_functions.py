@@ -179,10 +179,34 @@ def test_sizes_that_a_verdict_rests_on_have_their_subsets_first(measured):
 
 @pytest.mark.parametrize(
     ("sizes", "n_units", "judged"),
-    [((2, 3, 4), 8, (2, 3, 4)), ((2, 5, 11, 26, 61, 144), 288, (61, 144)), ((2,), 4, (2,)), ((), 1, ())],
+    [((2, 3, 4), 8, (4, 2, 3)), ((2, 5, 11, 26, 61, 144), 288, (144, 61)), ((2,), 4, (2,)), ((), 1, ())],
 )
 def test_judged_are_the_last_size_up_to_a_quarter_and_all_above(sizes, n_units, judged):
-    assert judged_sizes(sizes, n_units) == judged
+    assert judged_sizes(sizes, n_units, None) == judged
+
+
+@pytest.mark.parametrize(
+    ("share", "judged"), [(0.1, (61,)), (0.3, (61,)), (0.5, (144, 61)), (0.93, (144, 61))]
+)
+def test_judged_for_a_share_are_its_own_size_and_a_quarter(share, judged):
+    assert judged_sizes((2, 5, 11, 26, 61, 144), 288, share) == judged
+
+
+def test_what_the_verdict_of_a_share_rests_on_is_drawn_first(measured):
+    calibration, pool = measured(additive, component="channel")
+    curve = Additivity(calibration, pool, share=0.5)
+    own, quarter = judged_sizes(curve.sizes, len(pool.units), 0.5)
+
+    def counts() -> dict[int, int]:
+        return {point.size: point.n_subsets for point in next(curve.curves()).points if point.n_subsets}
+
+    curve.step()
+    assert counts() == {own: 8}
+    curve.step()
+    assert counts() == {own: 8, quarter: 8}
+    run(curve, 3)
+    assert set(counts()) == set(curve.sizes)
+    assert counts()[own] == counts()[quarter] == 8
 
 
 def test_subsets_take_as_many_units_of_every_layer(measured):

@@ -44,63 +44,85 @@ def subset_sizes(n_units: int, removable: int) -> tuple[int, ...]:
     return tuple(sorted({round(float(step)) for step in steps}))
 
 
-def judged_sizes(sizes: tuple[int, ...], n_units: int) -> tuple[int, ...]:
-    """Return the sizes that a verdict may rest on: the last one up to ``at_fraction``, and all above it.
+def judged_sizes(sizes: tuple[int, ...], n_units: int, share: float | None) -> tuple[int, ...]:
+    """Return the sizes that a verdict may rest on.
 
-    Which of them it is depends on the ratio that is asked for.
+    Where the share to be cut is known: the last one up to it, for the cost over a lot, then the last one up
+    to ``at_fraction``, for additivity. Else the latter and all above it, the largest first.
     """
-    small = [size for size in sizes if size <= thresholds().at_fraction * n_units]
-    return tuple(size for size in sizes if not small or size >= small[-1])
+    if not sizes:
+        return ()
+    at_fraction = thresholds().at_fraction
+
+    def last(fraction: float) -> int:
+        return max((size for size in sizes if size <= fraction * n_units), default=sizes[0])
+
+    if share is None:
+        return tuple(dict.fromkeys((sizes[-1], *(size for size in sizes if size >= last(at_fraction)))))
+    return tuple(dict.fromkeys((last(max(share, at_fraction)), last(at_fraction))))
 
 
 class Additivity:
     """Measures D(S) for one random subset after another.
 
-    One of each size first; then the sizes that a verdict may rest on, until they have as many as it needs
-    (``fewest_sets`` of the thresholds); then all in turn.
+    First, where the share to be cut is known, the sizes that the verdict rests on, until they have as many
+    as it needs (``fewest_sets`` of the thresholds): one size a step. Else one of each size, then the sizes
+    that a verdict may rest on. Then all in turn.
 
     Parameters
     ----------
     calibration : Calibration
     pool : UnitPool
         Of the component; its exact D({i}) are what D(S) is held against.
+    share : float, optional
+        Part of the units that is to be cut.
     """
 
-    def __init__(self, calibration: Calibration, pool: UnitPool) -> None:
+    def __init__(self, calibration: Calibration, pool: UnitPool, *, share: float | None = None) -> None:
         self._calibration, self._pool = calibration, pool
         self.sizes = subset_sizes(len(pool.units), pool.removable)
         self._subsets: dict[int, list[tuple[int, ...]]] = {size: [] for size in self.sizes}
         self._joint: dict[int, list[np.ndarray]] = {size: [] for size in self.sizes}
         self._fewest = thresholds().fewest_sets
-        self._judged = judged_sizes(self.sizes, len(pool.units))
+        self._judged = judged_sizes(self.sizes, len(pool.units), share)
+        self._judged_first = share is not None
 
     @property
     def is_exhausted(self) -> bool:
         """Whether every size has all its subsets."""
         return all(len(subsets) >= SUBSETS for subsets in self._subsets.values())
 
+    @property
+    def _short(self) -> list[int]:
+        """Sizes that a verdict may rest on, and that have too few subsets for it."""
+        return [size for size in self._judged if len(self._subsets[size]) < self._fewest]
+
     def _next_size(self) -> int:
         """The size with the fewest subsets: largest and smallest first, then what lies between."""
         order = [self.sizes[-1], *self.sizes[:-1]]
         if all(self._subsets.values()):
-            order = [
-                size for size in order if size in self._judged and len(self._subsets[size]) < self._fewest
-            ] or order
+            order = self._short or order
         return min(order, key=lambda size: len(self._subsets[size]))
 
     def step(self) -> None:
         """Measure a few more subsets."""
+        if self._judged_first and self._short:
+            size = self._short[0]
+            for _ in range(self._fewest - len(self._subsets[size])):
+                self._measure(size)
+            return
         for _ in range(AT_ONCE):
             if self.is_exhausted:
                 return
-            size = self._next_size()
-            draw = generator(
-                self._calibration.seed, "subset", self._pool.component, size, len(self._subsets[size])
-            )
-            subset = self._pool.draw_subset(size, draw)
-            units = [self._pool.units[position] for position in subset]
-            self._joint[size].append(self._pool.evaluator.cost(units))
-            self._subsets[size].append(subset)
+            self._measure(self._next_size())
+
+    def _measure(self, size: int) -> None:
+        number = len(self._subsets[size])
+        draw = generator(self._calibration.seed, "subset", self._pool.component, size, number)
+        subset = self._pool.draw_subset(size, draw)
+        units = [self._pool.units[position] for position in subset]
+        self._joint[size].append(self._pool.evaluator.cost(units))
+        self._subsets[size].append(subset)
 
     def widths(self) -> list[Estimate]:
         """Return every gap."""

@@ -41,6 +41,7 @@ def measure(
     width: float,
     seed: int,
     max_evaluations: int | None = None,
+    share: float | None = None,
     progress: Callable[[Measured], None] | None = None,
 ) -> Measured:
     """Measure how far removals add up, bear on each other, keep ranks and are foreseen by criteria.
@@ -71,6 +72,8 @@ def measure(
         Of every draw.
     max_evaluations : int, optional
         Passes over the calibration set after which to end; the step under way is finished.
+    share : float, optional
+        Part of the units that is to be cut; random sets as large as the verdict needs for it come first.
     progress : callable, optional
         Given what is known so far, every now and then; the first time after one step of every figure.
 
@@ -89,7 +92,7 @@ def measure(
     begun = time.monotonic()
     evaluator = Evaluator(model, batches)
     _check_heads(evaluator, components)
-    measurement = _Measurement.of(evaluator, tuple(components), tuple(criteria), seed)
+    measurement = _Measurement.of(evaluator, tuple(components), tuple(criteria), seed, share)
     limits = _Limits(begun=begun, budget_s=budget_s, max_evaluations=max_evaluations, width=width)
     active = measurement.quantities
     ended_by: Ending | None = None
@@ -152,7 +155,12 @@ class _Measurement:
 
     @classmethod
     def of(
-        cls, evaluator: Evaluator, components: tuple[Component, ...], criteria: tuple[str, ...], seed: int
+        cls,
+        evaluator: Evaluator,
+        components: tuple[Component, ...],
+        criteria: tuple[str, ...],
+        seed: int,
+        share: float | None,
     ) -> _Measurement:
         calibration = Calibration.of(evaluator, seed=seed)
         tables = MatrixTables(calibration)
@@ -168,7 +176,7 @@ class _Measurement:
             criteria=criteria,
             seed=seed,
             singles=tuple(SingleRemoval(calibration, pool, criteria) for pool in pools.values()),
-            additivity=tuple(Additivity(calibration, pool) for pool in pools.values()),
+            additivity=tuple(Additivity(calibration, pool, share=share) for pool in pools.values()),
             interactions=tuple(Interactions(calibration, pool) for pool in pools.values()),
             stability=tuple(Stability(calibration, pool, criteria) for pool in pools.values()),
             agreement=tuple(MatrixAgreement(calibration, tables, unit, criteria) for unit in shared),
