@@ -36,6 +36,7 @@ from secateur.models.shard_writing import NAMES, PIECE_BYTES, write_shard
 from secateur.models.shards import INDEX
 
 RESULTS = Path(__file__).parent / "results"
+DENSE, PRUNED, TEXT = "dense", "pruned", "text.txt"
 SHARD_BYTES = 2 * 10**9
 SIX_BILLION = {
     "hidden_size": 4096,
@@ -146,17 +147,17 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
 
 
-def prune(model: Path, out: Path, text: Path, given: argparse.Namespace) -> dict[str, Any]:
-    """Run ``secateur prune`` in a process of its own; return what it says."""
+def prune(given: argparse.Namespace) -> dict[str, Any]:
+    """Run ``secateur prune`` in a process of its own, in the work folder; return what it says."""
     command = [
-        sys.executable, "-m", "secateur", "prune", str(model), "--out", str(out),
+        sys.executable, "-m", "secateur", "prune", DENSE, "--out", PRUNED,
         "--criterion", "activation",
-        "--calibration", str(text), "--ratio", str(given.ratio), "--uniform",
+        "--calibration", TEXT, "--ratio", str(given.ratio), "--uniform",
         "--max-memory", given.max_memory,
         "--calibration-blocks", str(given.blocks), "--json",
     ]  # fmt: skip
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=given.work) as process:
         assert process.stdout is not None
         spoken = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
@@ -234,12 +235,12 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="Try the script on a small model; prints only.")
     parser.add_argument("--keep", action="store_true", help="Keep the checkpoints.")
     given = parser.parse_args()
-    model, out, text = (given.work / name for name in ("dense", "pruned", "text.txt"))
+    model = given.work / DENSE
     if not model.exists():
         write_model(model, SMALL if given.small else SIX_BILLION)
-    text.write_text("".join(pydoc_data.topics.topics.values()), encoding="utf-8")
+    (given.work / TEXT).write_text("".join(pydoc_data.topics.topics.values()), encoding="utf-8")
     size = sum(path.stat().st_size for path in model.glob("*.safetensors"))
-    found = report(prune(model, out, text, given), size)
+    found = report(prune(given), size)
     print(as_markdown(found))
     if not given.small:
         write_json(RESULTS / "streaming_6b.json", found)
