@@ -41,7 +41,7 @@ def happened(line: Line) -> str:
 
 
 def told(line: Line) -> str:
-    """Return the verdict in two words: *trusted* is one that more measuring could not change."""
+    """Return the verdict in two words: *trusted* is one that rests on no open figure."""
     if line["verdict"] == "unreliable":
         return "unreliable"
     return "trusted" if line["settled"] else "not settled"

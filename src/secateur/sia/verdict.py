@@ -85,7 +85,7 @@ class GranularityVerdict:
     granularity : {"layers", "heads", "channels"}
     verdict : {"reliable", "reliable with closed units", "unreliable"}
     settled : bool
-        Whether more measuring could not change it.
+        Whether it rests on no open figure.
     sums : {"holds", "open", "fails", "idle"} or None
         Whether costs of single units add up (the worst of :data:`SUMS`); None where it was not measured.
         Where they do not, a large cut needs several rounds of scoring.
