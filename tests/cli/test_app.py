@@ -131,7 +131,8 @@ def work():
     with write_aside(Path({str(tmp_path)!r}) / "artefact") as aside:
         aside.write_text("half")
         print("ready", flush=True)
-        time.sleep(30)
+        for _ in range(600):  # a signal just before a long sleep would wait for its end
+            time.sleep(0.05)
 @app.command()
 def other(): ...
 application.build = lambda: app
