@@ -37,8 +37,7 @@ def can_differ(bound: BoundModel) -> bool:
     """Whether matrices can be cut apart, and that is another cut than the closed one."""
     if bound.spec.stacks[0].attention.head_inputs:
         return False
-    shared = any(bound.shape.heads_per_group(layer) > 1 for layer in range(bound.shape.n_layers))
-    return shared or bound.spec.is_gated
+    return bound.shape.shares_keys or bound.spec.is_gated
 
 
 def target_of(bound: BoundModel, share: float) -> int:
@@ -151,6 +150,20 @@ def _both(prediction: Prediction | None) -> dict[str, float] | None:
     return {"loss": prediction.loss.value, "divergence": prediction.divergence.value}
 
 
+def check_figures(verdict: GranularityVerdict) -> list[Line]:
+    """Return the figures that a verdict rests on."""
+    return [
+        {
+            "figure": check.figure,
+            "outcome": check.outcome,
+            **asdict(check.value),
+            "sets": check.sets,
+            "too_few_sets": check.too_few_sets,
+        }
+        for check in verdict.checks
+    ]
+
+
 def granularity_line(subject: Subject, bound: BoundModel, verdict: GranularityVerdict) -> Line:
     """Return a verdict beside the loss of a cut of this granularity alone, by score and by lot."""
     line: Line = {
@@ -159,16 +172,7 @@ def granularity_line(subject: Subject, bound: BoundModel, verdict: GranularityVe
         "settled": verdict.settled,
         "units": verdict.units,
         "criterion": verdict.criterion,
-        "checks": [
-            {
-                "figure": check.figure,
-                "outcome": check.outcome,
-                **asdict(check.value),
-                "sets": check.sets,
-                "too_few_sets": check.too_few_sets,
-            }
-            for check in verdict.checks
-        ],
+        "checks": check_figures(verdict),
         "predicted": _both(verdict.predicted),
     }
     if verdict.granularity not in KINDS:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from sia_validation_cells import check_figures
 from sia_validation_constructions import known_best
 from sia_validation_models import SEED, Subject
 
@@ -106,16 +107,7 @@ def told(entry: GranularityVerdict, structure: Structure) -> Line:
         "gated": structure.gated,
         "verdict": entry.verdict,
         "settled": entry.settled,
-        "checks": [
-            {
-                "figure": check.figure,
-                "outcome": check.outcome,
-                **asdict(check.value),
-                "sets": check.sets,
-                "too_few_sets": check.too_few_sets,
-            }
-            for check in entry.checks
-        ],
+        "checks": check_figures(entry),
     }
 
 

@@ -76,6 +76,9 @@ OURS: dict[str, Ours] = {
     "secateur: surgeon, KV groups too, re-fit on 128 blocks": Ours(
         criterion="surgeon", refit_blocks=128, kinds=("group", "channel")
     ),
+    "secateur: surgeon, KV groups too, two rounds, re-fit on 128 blocks": Ours(
+        criterion="surgeon", rounds=2, refit_blocks=128, kinds=("group", "channel")
+    ),
     "secateur: surgeon, KV groups too, on 128 blocks, re-fit on all 265": Ours(
         criterion="surgeon", scoring_blocks=128, refit_blocks=265, kinds=("group", "channel")
     ),

@@ -71,8 +71,7 @@ def present(spec: ArchitectureSpec, shape: ModelShape) -> tuple[Component, ...]:
 
     ``head`` is left out where no key or value is shared: there it is the group.
     """
-    shared = any(shape.heads_per_group(layer) > 1 for layer in range(shape.n_layers))
-    return tuple(component for component in COMPONENTS if component != "head" or shared)
+    return tuple(component for component in COMPONENTS if component != "head" or shape.shares_keys)
 
 
 def parts(

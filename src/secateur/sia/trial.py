@@ -80,8 +80,7 @@ def _can_differ(bound: BoundModel, criterion: str, task: str) -> bool:
     if criterion not in get_args(MatrixCriterion) or (criterion == "taylor" and task == "embedding"):
         return False
     attention = bound.spec.stacks[0].attention
-    shared = any(bound.shape.heads_per_group(layer) > 1 for layer in range(bound.shape.n_layers))
-    return (shared or bound.spec.is_gated) and not attention.head_inputs
+    return (bound.shape.shares_keys or bound.spec.is_gated) and not attention.head_inputs
 
 
 def apart_plan(plan: PruningPlan, own: MatrixScores, *, gated: bool) -> ApartPlan:

@@ -44,11 +44,10 @@ def limits(spec: ArchitectureSpec, shape: ModelShape) -> tuple[Limit, ...]:
     fixed: list[tuple[str, str]] = []
     of_stacks = "each stack keeps at least one" if stacks > 1 else "at least one stays"
     (can if shape.n_layers > stacks else fixed).append(("layers", of_stacks))
-    grouped = any(shape.heads_per_group(layer) > 1 for layer in range(shape.n_layers))
     several = any(groups > 1 for groups in shape.kv_groups_per_layer)
-    name = "KV groups" if grouped else "attention heads"
+    name = "KV groups" if shape.shares_keys else "attention heads"
     (can if several else fixed).append((name, whole if several else "there is one a layer, and it stays"))
-    if grouped:
+    if shape.shares_keys:
         can.append(("query heads inside KV groups", "each group of a layer keeps the same number"))
     if any(shape.cross_groups_per_layer):
         can.append(("cross-attention groups", whole))

@@ -92,6 +92,11 @@ class ModelShape:
         """Query heads that read one key/value group of ``layer``."""
         return self.heads_per_layer[layer] // self.kv_groups_per_layer[layer]
 
+    @property
+    def shares_keys(self) -> bool:
+        """Whether several query heads of some layer read the same keys and values."""
+        return any(self.heads_per_group(layer) > 1 for layer in range(self.n_layers))
+
     def stack_of(self, layer: int) -> int:
         """Return which stack ``layer`` stands in."""
         return next(stack for stack, end in enumerate(accumulate(self.stack_sizes)) if layer < end)

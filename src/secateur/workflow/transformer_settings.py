@@ -16,7 +16,6 @@ from secateur.scoring.registered import CRITERIA, TEXT_CRITERION
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.shape import ModelShape
 from secateur.training.settings import require_choice
 
 CALIBRATION_BLOCKS, BLOCK_TOKENS = 32, 256
@@ -194,19 +193,15 @@ def kinds_to_cut(cut: TransformerCut, identity: PruningPlan, target: int) -> tup
     """Return the units that were chosen; else channels, and groups where they should go too.
 
     The surgeon weighs both alike, and where query heads share keys a ranking of both leaves a better model.
-    Groups look cheaper than they are to criteria of first order, and to magnitude; so these cut them only
-    where fewer than an eighth of the channels would stay otherwise.
+    In large cuts groups look cheaper than they are to criteria of first order, and to magnitude always; so
+    these cut them only where fewer than an eighth of the channels would stay otherwise.
     """
     if cut.units is not None:
         return cut.units
-    if cut.criterion == "surgeon" and _shares_keys(identity.shape):
+    if cut.criterion == "surgeon" and identity.shape.shares_keys:
         return ("group", "channel")
     plan = identity
     for layer in identity.layers:
         fewest = max(1, int(len(layer.channels) * FEWEST_CHANNELS))
         plan = plan.with_channels(layer.index, layer.channels[:fewest])
     return ("channel",) if parameters(plan) <= target else ("group", "channel")
-
-
-def _shares_keys(shape: ModelShape) -> bool:
-    return shape.kv_groups_per_layer != shape.heads_per_layer

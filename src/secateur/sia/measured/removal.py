@@ -93,7 +93,7 @@ class RemovalLoss:
             return False
         if self._component == "matrix":
             return self._gated
-        return any(self._shape.heads_per_group(layer) > 1 for layer in range(self._shape.n_layers))
+        return self._shape.shares_keys
 
     @property
     def is_exhausted(self) -> bool:
