@@ -1,17 +1,18 @@
 """Squared-envelope spectra, and how far fault lines stand out of them.
 
 A defect knocks a structural mode; the mode's ring is weak in the spectrum but its envelope repeats at
-the defect's rate (Randall and Antoni, Mechanical Systems and Signal Processing 25, 2011).
+the defect's rate (Randall and Antoni, Mechanical Systems and Signal Processing 25, 2011). On NumPy alone, so
+that the device beside the machine can use it.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import ifft as inverse_fft
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.signal.windows import hann
+from numpy.fft import ifft as inverse_fft
+from numpy.fft import irfft, rfft
 
 from secateur.core.errors import ConfigError
+from secateur.signals.fast_length import fast_length
 
 _TINY = 1e-12
 
@@ -73,7 +74,7 @@ def squared_envelope(
             f"must lie within 0 to {sampling_rate_hz / 2.0:g} Hz and be wider than {4 * step_hz:g} Hz."
         )
     lines = rfft(x, axis=-1)[..., first:last]
-    n_short = next_fast_len(2 * (last - first))
+    n_short = fast_length(2 * (last - first))
     # each real component of amplitude a becomes a complex one of amplitude a
     analytic = inverse_fft(lines, n=n_short, axis=-1) * (2.0 * n_short / n_samples)
     return analytic.real**2 + analytic.imag**2, step_hz * n_short
@@ -105,7 +106,7 @@ def spectrum_of_envelope(squared: np.ndarray, rate_hz: float) -> tuple[np.ndarra
     """Return frequency and amplitude of a squared envelope over its mean, seen through a Hann window."""
     n_samples = squared.shape[-1]
     relative = squared / (squared.mean(axis=-1, keepdims=True) + _TINY) - 1.0
-    taper = hann(n_samples, sym=False).astype(squared.dtype)
+    taper = np.hanning(n_samples + 1)[:-1].astype(squared.dtype)
     amplitude = np.abs(rfft(relative * taper, axis=-1)) * (2.0 / taper.sum())
     return np.arange(amplitude.shape[-1]) * (rate_hz / n_samples), amplitude
 
