@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from secateur.core.documents import read_yaml
 from secateur.core.errors import DataError
 from secateur.signals.kinematics import BearingGeometry, FaultOrders, known_bearing
 
@@ -99,10 +99,7 @@ def read_description(path: Path) -> Description:
         If it is not YAML or a key is unknown, missing or of the wrong kind; the message lists every
         fault with the allowed keys.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not YAML ({error}).") from None
+    content = read_yaml(path)
     try:
         return Description.model_validate(content)
     except ValidationError as error:

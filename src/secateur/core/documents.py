@@ -1,0 +1,148 @@
+"""Read YAML and JSON that others wrote: bounded in size, depth and number of values.
+
+A short text can describe an enormous value: brackets nested a million deep, or aliases of aliases. Both are
+counted before the value is built.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from secateur.core.errors import DataError
+
+LARGEST_BYTES = 16 << 20
+MOST_VALUES = 2_000_000
+DEEPEST = 64
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def require_regular_file(path: Path) -> None:
+    """Check that a path is a file with an end: not a folder, pipe, socket or device.
+
+    Raises
+    ------
+    DataError
+        If it is missing or something else.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be opened ({getattr(error, 'strerror', None) or error}).") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise DataError(f"{path} is {kind}; give a regular file.")
+
+
+def read_yaml(path: Path, *, limit: int = LARGEST_BYTES) -> Any:
+    """Return the value of a YAML file.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no regular file, larger than ``limit`` bytes, not YAML, or nested or repeated
+        beyond ``DEEPEST`` and ``MOST_VALUES``.
+    """
+    return parse_yaml(_text(path, limit), path)
+
+
+def read_json_document(path: Path, *, limit: int = LARGEST_BYTES) -> Any:
+    """Return the value of a JSON file; see :func:`read_yaml` for what is refused."""
+    return parse_json(_text(path, limit), path)
+
+
+def parse_yaml(text: str, place: Path | str) -> Any:
+    """Return the value of a YAML text; ``place`` names it in messages.
+
+    Raises
+    ------
+    DataError
+        If it is not YAML, or nested or repeated too much.
+    """
+    try:
+        _count_yaml(text, place)
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"{place} is not YAML ({_one_line(error)}).") from None
+
+
+def parse_json(text: str | bytes, place: Path | str) -> Any:
+    """Return the value of a JSON text; ``place`` names it in messages.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON, or nested deeper than ``DEEPEST``.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise DataError(f"{place} is nested too deeply; at most {DEEPEST} levels are read.") from None
+    except ValueError as error:
+        raise DataError(f"{place} is not JSON ({_one_line(error)}); it may be cut short.") from None
+    _require_shallow(value, place)
+    return value
+
+
+def _text(path: Path, limit: int) -> str:
+    require_regular_file(path)
+    with Path(path).open("rb") as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise DataError(f"{path} is larger than {limit >> 20} MiB, the most that is read of such a file.")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{path} is UTF-16 text; save it again as UTF-8.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error}); save it again as UTF-8.") from None
+
+
+def _count_yaml(text: str, place: Path | str) -> None:
+    """Walk over the events of a text, an alias counting as often as what it stands for."""
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+            total += 1
+            open_nodes.append((event.anchor, total))
+            if len(open_nodes) > DEEPEST:
+                raise DataError(f"{place} is nested too deeply; at most {DEEPEST} levels are read.")
+        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            anchor, before = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before + 1
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in open_nodes):
+                raise DataError(f"{place} repeats '{event.anchor}' inside itself; write it out.")
+            total += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+        if total > MOST_VALUES:
+            raise DataError(f"{place} holds more than {MOST_VALUES} values, aliases written out.")
+
+
+def _require_shallow(value: Any, place: Path | str) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            entry
+            for container in level
+            if isinstance(container, (dict, list))
+            for entry in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return
+    raise DataError(f"{place} is nested too deeply; at most {DEEPEST} levels are read.")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
