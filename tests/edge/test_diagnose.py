@@ -12,7 +12,7 @@ import soundfile
 
 from secateur.cli.app import run
 from secateur.edge import Runtime
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from secateur.core.errors import DataError
 from secateur.core.files import sha256_of
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.readers.archive import load_archive
 from secateur.signals.readers.cwru import cwru_files
 from secateur.signals.readers.open import load_recordings

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from secateur.core.progress import quiet
-from secateur.signals.checks import Finding, check, check_set, check_waveform
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.checks import check, check_set, check_waveform
+from secateur.signals.findings import Finding
 from secateur.signals.recording import ArraySource, Recording
 
 RNG = np.random.default_rng(5)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.describe import describe
-from secateur.signals.kinematics import known_bearing
 from secateur.signals.pictures import draw, examples, fault_lines_hz, picture_recordings
 from secateur.signals.readers.archive import load_archive
 from secateur.signals.recording import ArraySource, Recording

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from secateur.core.errors import DataError
-from secateur.signals.kinematics import BearingGeometry, FaultOrders, known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.kinematics import BearingGeometry, FaultOrders
 from secateur.signals.readers.open import load_recordings
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.signals.kinematics import BearingGeometry, FaultOrders, known_bearing, known_bearings
+from secateur.signals.bearings.catalogue import known_bearing, known_bearings
+from secateur.signals.kinematics import BearingGeometry, FaultOrders
 
 INCH_MM = 25.4
 # Published by the Bearing Data Center of Case Western Reserve University: BPFI, BPFO, FTF, 2 x BSF.

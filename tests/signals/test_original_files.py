@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from secateur.core.errors import DataError
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.readers.cwru import cwru_files, file_number
 from secateur.signals.readers.open import load_recordings
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.recording import ArraySource, Recording
 from secateur.signals.resample import resample
 from secateur.signals.segment import Segment

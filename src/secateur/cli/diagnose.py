@@ -41,7 +41,7 @@ def diagnose(
     """Diagnose a recording of any length: a table of windows, a summary and a picture."""
     from secateur.core.progress import quiet
     from secateur.edge.runtime import Runtime
-    from secateur.signals.kinematics import known_bearing
+    from secateur.signals.bearings.catalogue import known_bearing
     from secateur.workflow.diagnosis import diagnose_file, open_waveform
 
     orders = None if bearing is None else known_bearing(bearing)

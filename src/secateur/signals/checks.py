@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import track
+from secateur.signals.findings import Finding, error, gravest_first, warning
 from secateur.signals.readers.open import indexed_recordings
 from secateur.signals.recording import Recording
 
@@ -21,28 +21,6 @@ MIN_DURATION_S = 8192 / 12_000
 CLIPPED_SHARE = 1e-4
 CLIPPED_SAMPLES = 10
 _BLOCK = 1 << 18
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One thing that a check found.
-
-    Parameters
-    ----------
-    severity : {'error', 'warning', 'note'}
-        An error makes the data unusable as they are; a warning can make results misleading.
-    code : str
-        Short name of the check.
-    subject : str
-        The recording, group, class or data set concerned.
-    message : str
-        What was found and what to do.
-    """
-
-    severity: Literal["error", "warning", "note"]
-    code: str
-    subject: str
-    message: str
 
 
 def check(path: Path) -> list[Finding]:
@@ -68,25 +46,24 @@ def check(path: Path) -> list[Finding]:
     content: dict[bytes, str] = {}
     for recording in track(recordings, "checking recordings"):
         findings.extend(_check_one(recording, content))
-    order = {"error": 0, "warning": 1, "note": 2}
-    return sorted(findings, key=lambda finding: order[finding.severity])
+    return gravest_first(findings)
 
 
 def _check_one(recording: Recording, content: dict[bytes, str]) -> Iterator[Finding]:
     name = recording.recording_id
     if recording.path is not None and not recording.path.is_file():
-        yield _error("missing_file", name, f"{recording.path} is missing; copy or fetch it again.")
+        yield error("missing_file", name, f"{recording.path} is missing; copy or fetch it again.")
         return
     if recording.path is not None and recording.sha256 and sha256_of(recording.path) != recording.sha256:
-        yield _error(
+        yield error(
             "checksum",
             name,
             f"{recording.path} does not have the SHA-256 that the index gives; fetch it again.",
         )
     try:
         yield from check_waveform(recording, content)
-    except DataError as error:
-        yield _error("unreadable", name, str(error))
+    except DataError as fault:
+        yield error("unreadable", name, str(fault))
 
 
 @dataclass
@@ -141,7 +118,7 @@ def check_waveform(recording: Recording, content: dict[bytes, str]) -> Iterator[
         for channel, samples in zip(channels, block, strict=True):
             channel.add(samples, start)
     if recording.duration_s < MIN_DURATION_S:
-        yield _warning(
+        yield warning(
             "too_short",
             name,
             f"{recording.duration_s:.3f} s long; a window of 8192 samples at 12 kHz takes "
@@ -151,7 +128,7 @@ def check_waveform(recording: Recording, content: dict[bytes, str]) -> Iterator[
         yield from _channel_findings(name, label, channel, recording.n_samples)
     original = content.setdefault(digest.digest(), name)
     if original != name:
-        yield _error(
+        yield error(
             "copy",
             name,
             f"the waveform is the same as that of {original}; remove one, or both sides of a split may "
@@ -161,18 +138,18 @@ def check_waveform(recording: Recording, content: dict[bytes, str]) -> Iterator[
 
 def _channel_findings(name: str, label: str, channel: _Channel, n_samples: int) -> Iterator[Finding]:
     if channel.not_finite:
-        yield _error(
+        yield error(
             "not_finite",
             name,
             f"channel {label}: {channel.not_finite} samples are NaN or infinite, the first at "
             f"{channel.first_not_finite}; cut them out or repair them.",
         )
     if channel.high <= channel.low:
-        yield _error("constant", name, f"channel {label} never changes; the sensor was not connected.")
+        yield error("constant", name, f"channel {label} never changes; the sensor was not connected.")
         return
     clipped = max(channel.at_low, channel.at_high)
     if clipped >= max(CLIPPED_SAMPLES, CLIPPED_SHARE * n_samples):
-        yield _warning(
+        yield warning(
             "clipping",
             name,
             f"channel {label}: {clipped} samples lie at the very limit; the amplifier or converter was "
@@ -200,7 +177,7 @@ def _group_findings(members: list[Recording]) -> Iterator[Finding]:
             groups[recording.fault_location].add(recording.group_id)
     for group, found in labels.items():
         if len(found) > 1:
-            yield _error(
+            yield error(
                 "group_labels",
                 group,
                 f"the group holds the labels {', '.join(sorted(map(str, found)))}; one specimen has one "
@@ -208,7 +185,7 @@ def _group_findings(members: list[Recording]) -> Iterator[Finding]:
             )
     for label, found_groups in groups.items():
         if len(found_groups) == 1:
-            yield _warning(
+            yield warning(
                 "single_group",
                 label,
                 f"all recordings of class {label} in {members[0].dataset} are of one group "
@@ -221,14 +198,14 @@ def _rate_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]:
     normal = {r.sampling_rate_hz for r in members if r.fault_location == "normal"}
     faulty = {r.sampling_rate_hz for r in members if r.fault_location not in ("normal", None)}
     if normal and faulty - normal:
-        yield _warning(
+        yield warning(
             "normal_rate",
             dataset,
             f"faults are recorded at {_rates(faulty)} and normals at {_rates(normal)}; unless all are "
             "resampled to one rate, the rate alone tells them apart.",
         )
     elif not normal and faulty:
-        yield _warning("no_normal", dataset, "there is no normal recording; false alarms cannot be measured.")
+        yield warning("no_normal", dataset, "there is no normal recording; false alarms cannot be measured.")
 
 
 def _gap_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]:
@@ -265,11 +242,3 @@ def _gap_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]:
 
 def _rates(rates: set[float]) -> str:
     return ", ".join(f"{rate:g} Hz" for rate in sorted(rates))
-
-
-def _error(code: str, subject: str, message: str) -> Finding:
-    return Finding(severity="error", code=code, subject=subject, message=message)
-
-
-def _warning(code: str, subject: str, message: str) -> Finding:
-    return Finding(severity="warning", code=code, subject=subject, message=message)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
-import yaml
 
-from secateur.core.errors import ConfigError, DataError
-
-_CATALOGUE = Path(__file__).with_name("bearings.yaml")
+from secateur.core.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +24,16 @@ class FaultOrders:
         Twice the ball spin frequency: a defect on a ball strikes both races in each turn of the ball.
     ftf : float
         Fundamental train frequency, the rate of the cage.
+    tolerance : float
+        Share by which the rates may be off because the geometry is estimated; 0 for a published or
+        measured one.
     """
 
     bpfo: float
     bpfi: float
     bsf2: float
     ftf: float
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         rates = (self.bpfo, self.bpfi, self.bsf2, self.ftf)
@@ -104,7 +103,7 @@ class BearingGeometry:
     contact_angle_deg: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.n_balls < 2 or not 0 < self.ball_diameter_mm < self.pitch_diameter_mm:
+        if self.n_balls < 2 or not 0 < self.ball_diameter_mm < self.pitch_diameter_mm < math.inf:
             raise DataError(
                 f"bearing {self.designation}: {self.n_balls} balls of {self.ball_diameter_mm} mm on a pitch "
                 f"diameter of {self.pitch_diameter_mm} mm; there must be at least 2 balls, smaller than the "
@@ -132,39 +131,3 @@ class BearingGeometry:
             bsf2=self.pitch_diameter_mm / self.ball_diameter_mm * (1.0 - g**2),
             ftf=(1.0 - g) / 2.0,
         )
-
-
-@cache
-def _catalogue() -> dict[str, FaultOrders]:
-    orders: dict[str, FaultOrders] = {}
-    for name, entry in yaml.safe_load(_CATALOGUE.read_text(encoding="utf-8")).items():
-        if "multipliers" in entry:
-            found = FaultOrders.from_multipliers(**entry["multipliers"])
-        else:
-            dimensions = {key: value for key, value in entry.items() if key not in ("aliases", "source")}
-            found = BearingGeometry(designation=name, **dimensions).orders
-        orders[name] = found
-        orders.update(dict.fromkeys(entry["aliases"], found))
-    return orders
-
-
-def known_bearings() -> tuple[str, ...]:
-    """Names under which :func:`known_bearing` finds a bearing, aliases included."""
-    return tuple(_catalogue())
-
-
-def known_bearing(name: str) -> FaultOrders:
-    """Return the fault orders of a bearing in the catalogue; upper or lower case does not matter.
-
-    Raises
-    ------
-    ConfigError
-        If the bearing is not in the catalogue.
-    """
-    for known, orders in _catalogue().items():
-        if known.lower() == name.strip().lower():
-            return orders
-    raise ConfigError(
-        f"unknown bearing '{name}'; known: {', '.join(known_bearings())}. For another one give its geometry "
-        "(n_balls, ball_diameter_mm, pitch_diameter_mm) or its multipliers (bpfo, bpfi)."
-    )

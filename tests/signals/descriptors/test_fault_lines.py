@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.descriptors.fault_lines import (
     COMPACT_FAULT_LINE_NAMES,
     compact_fault_lines,
     line_rates_hz,
     sideband_rates_hz,
 )
-from secateur.signals.kinematics import known_bearing
 from secateur.signals.segment import Segment
 from secateur.signals.simulator import simulated_recordings
 from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, Measurement

@@ -6,7 +6,8 @@ import csv
 from pathlib import Path
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.signals.kinematics import FaultOrders, known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import Recording
 from secateur.signals.sources.npz import NpzSource
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from secateur.core.errors import DataError
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.mat import MatSource, mat_value, mat_variables
 

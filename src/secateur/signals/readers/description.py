@@ -9,7 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from secateur.core.documents import read_yaml
 from secateur.core.errors import DataError
-from secateur.signals.kinematics import BearingGeometry, FaultOrders, known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.kinematics import BearingGeometry, FaultOrders
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

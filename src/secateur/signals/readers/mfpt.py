@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.core.errors import DataError
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.mat import MatSource, mat_value
 

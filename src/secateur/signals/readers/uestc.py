@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from secateur.core.errors import DataError
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.mat import MatSource
 

@@ -1,0 +1,1 @@
+"""Bearings by name, by geometry, or by multiples of the shaft rate."""
