@@ -1,7 +1,8 @@
-"""How a model is called on a batch: a Diagnoser on windows, any other on tokens."""
+"""How a model is called on a batch, and which of its tokens are data rather than padding."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,10 +32,51 @@ def run(model: nn.Module, batch: Batch) -> Any:
     device = next(model.parameters()).device
     if "waveform" in batch:
         return model(*(batch[name].to(device) for name in WINDOW_INPUTS))
-    inputs = {name: batch[name].to(device) for name in TOKEN_INPUTS if name in batch}
+    inputs = {name: value.to(device) for name, value in token_inputs(model, batch).items()}
     if getattr(model.config, "is_decoder", False) or hasattr(model, "generate"):
         inputs["use_cache"] = False
     return model(**inputs)
+
+
+def token_inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Return the arguments with which a model is called on a batch of tokens.
+
+    Where rows are padded on the left, positions are counted from the first token that is no padding, so that
+    padding changes nothing. Models that find their positions in the tokens or the mask themselves are left
+    to do so.
+    """
+    inputs = {name: batch[name] for name in TOKEN_INPUTS if name in batch}
+    mask = token_mask(batch)
+    if mask is not None and not mask[:, 0].all() and _takes_positions(model):
+        inputs["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp_min(0)
+    return inputs
+
+
+def token_mask(batch: Batch) -> Tensor | None:
+    """Return which tokens are data and not padding, bool (B, T); None where all are.
+
+    Every sum over tokens (scores, re-fit, losses) goes through this mask.
+    """
+    mask = batch.get("attention_mask")
+    return None if mask is None or "waveform" in batch else mask.bool()
+
+
+def real_tokens(features: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the features of the tokens that are data, (tokens, D).
+
+    Parameters
+    ----------
+    features : Tensor, shape (B, T, D), or (B * T, D) of a module that folds samples and tokens
+    mask : Tensor of bool, shape (B, T), optional
+    """
+    flat = features.flatten(0, -2)
+    return flat if mask is None else flat[mask.flatten().to(flat.device)]
+
+
+def _takes_positions(model: nn.Module) -> bool:
+    base = getattr(model, "base_model", model)
+    counts_itself = hasattr(getattr(base, "embeddings", None), "create_position_ids_from_input_ids")
+    return not counts_itself and "position_ids" in inspect.signature(model.forward).parameters
 
 
 def rows(batch: Batch) -> int:

@@ -20,7 +20,7 @@ from secateur.core.errors import ConfigError, PlanError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, BoundModel, bind
 from secateur.models.block_inputs import BlockCall, BlockInputs, inputs_of_run
-from secateur.models.calls import Batch, rows, run
+from secateur.models.calls import Batch, rows, run, token_mask
 from secateur.recovery.least_squares import Moments, solve_best
 from secateur.structure.plan import PruningPlan
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
@@ -165,6 +165,7 @@ class _Sweep:
         for batch in batches:
             found = inputs_of_run(bound, lambda batch=batch: run(bound.model, batch))
             inputs.append(found.sharing(inputs[-1]) if inputs else found)
+        self.masks = [token_mask(batch) for batch in batches]
         self.streams = [entry.stream for entry in inputs]
         self.calls = [entry.calls for entry in inputs]
         self.position = 0
@@ -212,7 +213,10 @@ class _Sweep:
                 own = outputs["attention_output"] if name == "ffn_output" else 0.0
                 target = target - (stream + own).double()
             kept_back = (first + torch.arange(len(inputs))) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-            for part, chosen in ((fitted, ~kept_back), (held_out, kept_back)):
+            mask = self.masks[number]
+            present = torch.ones(stream.shape[:2], dtype=torch.bool) if mask is None else mask
+            for part, rows_chosen in ((fitted, ~kept_back), (held_out, kept_back)):
+                chosen = present & rows_chosen[:, None]
                 if chosen.any():
                     gap = target[chosen] - outputs[name][chosen].double()
                     part.add(inputs[chosen], gap, target[chosen])

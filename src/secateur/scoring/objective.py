@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from secateur.core.seeds import derive
+from secateur.core.seeds import generator
 from secateur.models.calls import Batch, rows, run
 from secateur.scoring.calibration import frozen, labels_of, logits_of
 from secateur.scoring.precision import rounded_weights, scoring_autocast
@@ -44,10 +45,10 @@ def backward_passes(
     That is ``loss`` of a classifier of windows or of a causal language model; of an encoder without a task
     :func:`embedding_response`. No parameter gets a gradient: hooks on activations see theirs.
     """
-    samples = 0
+    samples, directions = 0, generator(seed, "directions")
     with frozen(model), torch.enable_grad(), ExitStack() as rounding:
-        for number, batch in enumerate(batches):
-            if number == 0:
+        for batch in batches:
+            if samples == 0:
                 rounding.enter_context(rounded_weights(model, batch))
             samples += rows(batch)
             if "waveform" not in batch and predicts_tokens(model):
@@ -57,7 +58,7 @@ def backward_passes(
                 if "waveform" in batch:
                     found = loss(logits_of(model, batch), labels_of(batch))
                 else:
-                    found = embedding_response(model, batch, seed=derive(seed, "directions", number))
+                    found = embedding_response(model, batch, directions)
             found.backward()
     return samples
 
@@ -67,7 +68,7 @@ def predicts_tokens(model: nn.Module) -> bool:
     return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
 
 
-def embedding_response(model: nn.Module, batch: Batch, *, seed: int) -> torch.Tensor:
+def embedding_response(model: nn.Module, batch: Batch, directions: np.random.Generator) -> torch.Tensor:
     """Return the mean-pooled embeddings, each times a random direction of its own, summed.
 
     For a model that predicts nothing. The gradient of this sum with respect to a gate is that of the
@@ -80,8 +81,8 @@ def embedding_response(model: nn.Module, batch: Batch, *, seed: int) -> torch.Te
         An encoder.
     batch : mapping
         ``input_ids`` and, where rows are padded, ``attention_mask``.
-    seed : int
-        Of the directions.
+    directions : numpy.random.Generator
+        Of which one direction after the other is drawn, so that they do not depend on the batch size.
 
     Returns
     -------
@@ -90,8 +91,8 @@ def embedding_response(model: nn.Module, batch: Batch, *, seed: int) -> torch.Te
     states = run(model.base_model, batch).last_hidden_state.float()
     mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states.device)[..., None]
     pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
-    draw = torch.Generator().manual_seed(seed)
-    return (pooled * torch.randn(pooled.shape, generator=draw).to(pooled.device)).sum()
+    drawn = torch.from_numpy(directions.standard_normal(tuple(pooled.shape))).to(pooled)
+    return (pooled * drawn).sum()
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from secateur.models.calls import TOKEN_INPUTS, Batch
+from secateur.models.calls import Batch, token_inputs, token_mask
 from secateur.scoring.precision import scoring_autocast
 from secateur.scoring.stand_in import forward_as
 
@@ -30,13 +30,13 @@ def body_of(model: nn.Module) -> nn.Module:
 
 def last_states(model: nn.Module, batch: Batch) -> Tensor:
     """Return the last hidden states of a batch of tokens, (B, T, hidden), without computing any logits."""
-    device = next(model.parameters()).device
-    inputs = {name: batch[name].to(device) for name in TOKEN_INPUTS if name in batch}
-    return body_of(model)(**inputs, use_cache=False)[0]
+    body, device = body_of(model), next(model.parameters()).device
+    inputs = {name: value.to(device) for name, value in token_inputs(body, batch).items()}
+    return body(**inputs, use_cache=False)[0]
 
 
 def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> None:
-    """Run ``loss(logits, next tokens)`` of a batch backwards.
+    """Run ``loss(logits, next tokens)`` of a batch backwards; padding neither predicts nor is predicted.
 
     The gradient is that of the loss of all positions at once, because the loss is a sum over them.
 
@@ -55,11 +55,14 @@ def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> No
     leaf = states.detach().requires_grad_(True)
     answer = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=leaf)
     ids = batch["input_ids"].to(device)
+    present = token_mask(batch)
+    present = torch.ones_like(ids, dtype=torch.bool) if present is None else present.to(device)
+    predicted = present[:, 1:] & present[:, :-1]
     with forward_as(body_of(model), lambda *_, **__: answer):
         for places in _parts(model, ids):
             with scoring_autocast(batch, device):
                 logits = model(input_ids=ids, use_cache=False, logits_to_keep=places).logits
-                part = loss(logits.float().flatten(0, 1), ids[:, places + 1].flatten())
+                part = loss(logits[predicted[:, places]].float(), ids[:, places + 1][predicted[:, places]])
             del logits
             part.backward()
     states.backward(leaf.grad)

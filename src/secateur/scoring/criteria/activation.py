@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
-from secateur.models.calls import Batch, is_causal_lm, run
+from secateur.models.calls import Batch, is_causal_lm, real_tokens, run, token_mask
 from secateur.scoring.calibration import frozen
 from secateur.scoring.gates import unit_inputs
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
@@ -54,15 +54,17 @@ class ActivationEnergy:
         del seed
         sums: dict[tuple[WidthKind, int], torch.Tensor] = {}
         tokens: dict[tuple[WidthKind, int], int] = {}
+        mask: torch.Tensor | None = None
 
         def visit(kind: WidthKind, position: int, z: torch.Tensor) -> None:
             place = (kind, position)
-            square = z.double().square().flatten(0, -2)
+            square = real_tokens(z, mask).double().square()
             sums[place] = sums.get(place, 0.0) + square.sum(dim=0)
             tokens[place] = tokens.get(place, 0) + len(square)
 
         with torch.no_grad(), frozen(model), unit_inputs(bound, visit):
             for batch in batches:
+                mask = token_mask(batch)
                 if is_causal_lm(model):
                     last_states(model, batch)
                 else:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, BoundModel
-from secateur.models.calls import Batch
+from secateur.models.calls import Batch, real_tokens, token_mask
 from secateur.scoring.elimination import elimination_costs
 from secateur.scoring.gates import output_gradients
 from secateur.scoring.gram import GramSum
@@ -47,16 +47,16 @@ class Surgeon:
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit; the numbers are mean loss a sample, and do not depend on the batch size."""
         found: dict[tuple[WidthKind, int], _Curvature] = {}
-        present: list[Tensor | None] = [None]
+        mask: Tensor | None = None
 
         def visit(kind: WidthKind, position: int, z: Tensor, gradient: Tensor) -> None:
             place = found.setdefault((kind, position), _Curvature())
-            place.add(z.flatten(0, -2), gradient.flatten(0, -2), present[0])
+            place.add(real_tokens(z, mask), real_tokens(gradient, mask))
 
         def noting_padding() -> Iterator[Batch]:
+            nonlocal mask
             for batch in batches:
-                mask = batch.get("attention_mask")
-                present[0] = None if mask is None else mask.flatten().bool()
+                mask = token_mask(batch)
                 yield batch
 
         with output_gradients(bound, visit):
@@ -83,10 +83,8 @@ class _Curvature:
     mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     gradients: GramSum = field(default_factory=GramSum)
 
-    def add(self, z: Tensor, gradient: Tensor, present: Tensor | None) -> None:
-        """Add tokens (tokens, features); those that are padding have no part."""
-        if present is not None:
-            z, gradient = z[present], gradient[present]
+    def add(self, z: Tensor, gradient: Tensor) -> None:
+        """Add tokens (tokens, features)."""
         self.inputs.add(z)
         self.gradients.add(gradient)
         self.mean = self.mean + z.float().sum(dim=0).cpu()

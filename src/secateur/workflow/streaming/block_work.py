@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from secateur.core.errors import DataError
 from secateur.models.binding import BoundLayer
 from secateur.models.block_inputs import BlockCall
+from secateur.models.calls import real_tokens
 from secateur.recovery.large_least_squares import STRIPE, RidgeFit, fit_ridges
 from secateur.recovery.refit import HELD_OUT_EVERY, OUTPUTS, RIDGES, Output, ProjectionRefit, Target
 from secateur.scoring.criteria.activation import layer_energies
@@ -41,37 +42,39 @@ class Text:
     ----------
     calls : tuple of tuple of BlockCall
         For each batch, what each block is called with beside the stream.
-    shapes : tuple of (int, int)
-        Samples, and tokens in each, of every batch.
+    masks : tuple of Tensor of bool, shape (B, T)
+        Of every batch, which tokens are no padding.
     spill : Spill
         Holds the streams.
     """
 
     calls: tuple[tuple[BlockCall, ...], ...]
-    shapes: tuple[tuple[int, int], ...]
+    masks: tuple[Tensor, ...]
     spill: Spill
 
     @property
     def samples(self) -> int:
         """Blocks of text, or sentences."""
-        return sum(rows for rows, _ in self.shapes)
+        return sum(len(mask) for mask in self.masks)
 
-    def held_out(self, batch: int) -> Tensor:
-        """Return which samples of a batch are held out of a re-fit."""
-        first = sum(rows for rows, _ in self.shapes[:batch])
-        return (first + torch.arange(self.shapes[batch][0])) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    def chosen(self, batch: int, held_out: bool | None = None) -> Tensor:
+        """Return the tokens of a batch, (B, T): those held out of a re-fit, the others, or all."""
+        mask = self.masks[batch]
+        if held_out is None:
+            return mask
+        first = sum(len(former) for former in self.masks[:batch])
+        kept_back = (first + torch.arange(len(mask))) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+        return mask & (kept_back == held_out)[:, None]
 
     @property
     def tokens(self) -> int:
         """Tokens of all samples."""
-        return sum(rows * length for rows, length in self.shapes)
+        return sum(int(mask.sum()) for mask in self.masks)
 
     @property
     def fitted_tokens(self) -> int:
         """Tokens that the ridge of a re-fit is chosen on."""
-        return sum(
-            length * int((~self.held_out(batch)).sum()) for batch, (_, length) in enumerate(self.shapes)
-        )
+        return sum(int(self.chosen(batch, False).sum()) for batch in range(len(self.masks)))
 
 
 @torch.no_grad()
@@ -84,11 +87,11 @@ def advance(layer: BoundLayer, text: Text, name: str, visit: Visit | None = None
         If numbers that are not finite come out.
     """
     place = layer.index
-    for batch in range(len(text.shapes)):
+    for batch in range(len(text.masks)):
         stream = text.spill.get(f"{name}.{place}", batch)
         with _observed(layer, batch, visit):
             stream = text.calls[batch][place].run(layer.module, stream)
-        if not torch.isfinite(stream).all():
+        if not torch.isfinite(stream[text.masks[batch]]).all():
             raise DataError(
                 f"layer {place} puts out numbers that are not finite ({stream.dtype}); its weights are "
                 "damaged, or the model needs a wider type."
@@ -99,14 +102,15 @@ def advance(layer: BoundLayer, text: Text, name: str, visit: Visit | None = None
 class Energies:
     """Mean squares of what enters the output projections of a block."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: Text) -> None:
+        self._masks = text.masks
         self._sums: dict[WidthKind, Tensor] = {}
         self._tokens: dict[WidthKind, int] = {}
 
-    def see(self, _batch: int, name: Output, inputs: Tensor, _output: Tensor) -> None:
+    def see(self, batch: int, name: Output, inputs: Tensor, _output: Tensor) -> None:
         """Add the tokens of a batch; see :data:`Visit`."""
         kind = OUTPUTS[name]
-        rows = inputs.flatten(0, -2)
+        rows = real_tokens(inputs, self._masks[batch])
         # some rows at a time, because float64 is large
         total = torch.stack([part.double().square().sum(dim=0) for part in rows.split(STRIPE // 4)]).sum(
             dim=0
@@ -195,12 +199,12 @@ def _refit(layer: BoundLayer, text: Text, name: Output, repairs: bool, gram: tor
 def _gather(layer: BoundLayer, text: Text, name: Output, repairs: bool) -> tuple[float, float]:
     """Put inputs and residuals of a projection aside; return squares of held-out residuals and targets."""
     residual_square = target_square = 0.0
-    for batch in range(len(text.shapes)):
+    for batch in range(len(text.masks)):
         stream = text.spill.get(f"{CUT}.{layer.index}", batch)
         inputs, outputs = _seen_by(layer, text, name, batch, stream)
         wanted = _wanted(layer.index, text, name, batch, outputs, stream, repairs)
         gap = wanted - outputs[name].to(wanted.dtype)
-        kept_back = text.held_out(batch)
+        kept_back = text.chosen(batch, held_out=True)
         residual_square += float(gap[kept_back].double().square().sum())
         target_square += float(wanted[kept_back].double().square().sum())
         text.spill.put(INPUTS, batch, inputs)
@@ -214,7 +218,7 @@ def _seen_by(
     """Return the input of a projection, and the outputs of the projections up to it."""
     seen: list[Tensor] = []
     outputs: dict[Output, Tensor] = {}
-    rows = text.shapes[batch]
+    rows = text.masks[batch].shape
 
     def keep(_batch: int, found: Output, inputs: Tensor, output: Tensor) -> None:
         # some families fold samples and tokens into one axis in front of their FFN
@@ -251,11 +255,10 @@ def _wanted(
 
 def _rows(text: Text, *, held_out: bool | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield inputs and residuals of the samples that are held out, of the others, or of all."""
-    for batch in range(len(text.shapes)):
-        kept_back = text.held_out(batch)
-        chosen = torch.ones_like(kept_back) if held_out is None else kept_back == held_out
+    for batch in range(len(text.masks)):
+        chosen = text.chosen(batch, held_out)
         if chosen.any():
-            yield tuple(text.spill.get(name, batch)[chosen].flatten(0, -2) for name in (INPUTS, RESIDUALS))
+            yield tuple(text.spill.get(name, batch)[chosen] for name in (INPUTS, RESIDUALS))
 
 
 def _renew(weight: Tensor, module: nn.Module, fit: RidgeFit) -> None:

@@ -77,11 +77,11 @@ def _cut_one(
     layer, text = job.model.bound.layers[index], job.fitting
     on_the_way = job.cut.uniform and job.by_activation and job.scoring is None
     scores = _scores(job, index) if job.cut.uniform and not on_the_way else {}
-    energies = Energies()
+    energies = Energies(text) if on_the_way else None
     if text is not None:
-        visits: list[Visit] = [put_aside(text), energies.see] if on_the_way else [put_aside(text)]
+        visits: list[Visit] = [put_aside(text), *((energies.see,) if energies else ())]
         advance(layer, text, DENSE, lambda *seen: [visit(*seen) for visit in visits])
-    if on_the_way:
+    if energies is not None:
         scores = energies.scores(layer)
     kept = choose(index, scores)
     keep_widths(layer, kept)
@@ -98,6 +98,6 @@ def _scores(job: Job, index: int) -> LayerScores:
     layer = job.model.bound.layers[index]
     if job.scoring is None:
         return {kind: layer_magnitudes(layer, kind) for kind in SCORED_KINDS}
-    energies = Energies()
+    energies = Energies(job.scoring)
     advance(layer, job.scoring, SCORED, energies.see)
     return energies.scores(layer)

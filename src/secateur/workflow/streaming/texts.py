@@ -10,7 +10,7 @@ import torch
 from secateur.core.errors import ConfigError
 from secateur.core.progress import console
 from secateur.models.block_inputs import BlockInputs, inputs_of_run
-from secateur.models.calls import TOKEN_INPUTS, Batch
+from secateur.models.calls import Batch, token_inputs, token_mask
 from secateur.recovery.refit import HELD_OUT_EVERY
 from secateur.workflow.streaming.block_work import CUT, DENSE, Text
 from secateur.workflow.streaming.memory import Layout
@@ -79,7 +79,7 @@ def _embedded(
     begun = done.scored or done.cut
     with model.front():
         for number, batch in enumerate(batches):
-            given = {name: batch[name] for name in TOKEN_INPUTS if name in batch}
+            given = token_inputs(model.bound.base, batch)
             found = inputs_of_run(model.bound, lambda given=given: model.bound.base(**given, use_cache=False))
             for name in () if begun else streams:
                 spill.put(f"{name}.0", number, found.stream)
@@ -87,6 +87,9 @@ def _embedded(
             inputs.append(found.sharing(inputs[-1]) if inputs else found)
     return Text(
         calls=tuple(entry.calls for entry in inputs),
-        shapes=tuple((rows, length) for rows, length in (batch["input_ids"].shape for batch in batches)),
+        masks=tuple(
+            torch.ones_like(batch["input_ids"], dtype=torch.bool) if mask is None else mask
+            for batch, mask in ((batch, token_mask(batch)) for batch in batches)
+        ),
         spill=spill,
     )
