@@ -281,10 +281,11 @@ def test_layouts_shrink_with_the_memory(glm: Path):
         memory.choose_layout(many, GIBIBYTE)
 
 
-def test_energies_are_those_of_all_tokens():
-    seen = block_work.Energies()
+def test_energies_are_those_of_all_tokens_but_padding():
     draw = torch.randn(3, 700, 5, generator=torch.Generator().manual_seed(1))
-    for batch in draw.split(2):
-        seen.see(0, "ffn_output", batch, batch)
-    expected = draw.double().square().flatten(0, 1).mean(dim=0)
+    mask = torch.arange(700) < torch.tensor([[700], [3], [250]])
+    seen = block_work.Energies(mask.split(2))
+    for number, batch in enumerate(draw.split(2)):
+        seen.see(number, "ffn_output", batch, batch)
+    expected = draw[mask].double().square().mean(dim=0)
     torch.testing.assert_close(seen._sums["channel"] / seen._tokens["channel"], expected)

@@ -102,8 +102,8 @@ def advance(layer: BoundLayer, text: Text, name: str, visit: Visit | None = None
 class Energies:
     """Mean squares of what enters the output projections of a block."""
 
-    def __init__(self, text: Text) -> None:
-        self._masks = text.masks
+    def __init__(self, masks: Sequence[Tensor]) -> None:
+        self._masks = masks
         self._sums: dict[WidthKind, Tensor] = {}
         self._tokens: dict[WidthKind, int] = {}
 

@@ -77,7 +77,7 @@ def _cut_one(
     layer, text = job.model.bound.layers[index], job.fitting
     on_the_way = job.cut.uniform and job.by_activation and job.scoring is None
     scores = _scores(job, index) if job.cut.uniform and not on_the_way else {}
-    energies = Energies(text) if on_the_way else None
+    energies = Energies(text.masks) if on_the_way else None
     if text is not None:
         visits: list[Visit] = [put_aside(text), *((energies.see,) if energies else ())]
         advance(layer, text, DENSE, lambda *seen: [visit(*seen) for visit in visits])
@@ -98,6 +98,6 @@ def _scores(job: Job, index: int) -> LayerScores:
     layer = job.model.bound.layers[index]
     if job.scoring is None:
         return {kind: layer_magnitudes(layer, kind) for kind in SCORED_KINDS}
-    energies = Energies(job.scoring)
+    energies = Energies(job.scoring.masks)
     advance(layer, job.scoring, SCORED, energies.see)
     return energies.scores(layer)
