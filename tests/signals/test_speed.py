@@ -1,0 +1,77 @@
+"""The shaft speed that the lines tell: found where they are clear, unknown where they are not."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from secateur.core.errors import DataError
+from secateur.signals.simulator.collection import simulated_recordings
+from secateur.signals.speed import LEAST_TURNS, refine_shaft_rate
+
+RATE_HZ = 12_000.0
+
+
+def shaft_lines(rate_hz: float, *, duration_s: float = 10.0, seed: int = 0, gain: float = 0.1) -> np.ndarray:
+    time_s = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
+    noise = np.random.default_rng(seed).standard_normal(time_s.size)
+    lines = sum(np.sin(2 * np.pi * n * rate_hz * time_s + n) for n in (1, 2, 3, 5))
+    return noise + gain * lines
+
+
+@pytest.mark.parametrize("off", [-0.023, -0.01, -0.005, 0.0, 0.005, 0.01, 0.023])
+def test_the_rate_is_found_wherever_in_reach_the_nominal_one_lies(off):
+    found = refine_shaft_rate(shaft_lines(29.53), RATE_HZ, 29.53 * (1 + off))
+    assert found.refined_rpm == pytest.approx(60 * 29.53, rel=5e-4)
+    assert found.gap == pytest.approx(1 / (1 + off) - 1, abs=5e-4)
+    assert found.confidence > 0.5
+
+
+def test_simulated_machines_of_every_rig_and_fault():
+    answered = 0
+    recordings = simulated_recordings(3)[::33]
+    for recording in recordings:
+        samples = recording.read()[0]
+        found = refine_shaft_rate(samples, recording.sampling_rate_hz, recording.shaft_rate_hz * 1.02)
+        if found.refined_hz is not None:
+            answered += 1
+            assert found.refined_hz == pytest.approx(recording.shaft_rate_hz, rel=0.004)
+    assert answered >= 0.8 * len(recordings)
+
+
+def test_noise_says_nothing():
+    for seed in range(20):
+        noise = np.random.default_rng(seed).standard_normal(60_000)
+        assert refine_shaft_rate(noise, RATE_HZ, 29.5).refined_hz is None
+
+
+def test_the_mains_are_no_shaft():
+    time_s = np.arange(120_000) / RATE_HZ
+    hum = sum(np.sin(2 * np.pi * 60 * n * time_s) for n in range(1, 5))
+    noise = np.random.default_rng(1).standard_normal(time_s.size)
+    assert refine_shaft_rate(noise + hum, RATE_HZ, 29.53).refined_hz is None
+
+
+def test_lines_beyond_the_reach_are_told_and_not_taken():
+    found = refine_shaft_rate(shaft_lines(29.53), RATE_HZ, 29.53 / 1.045)
+    assert found.refined_hz is None
+    assert found.gap is None
+    assert re.search(r"177[12] rpm, \+4\.5 % from what is stated", found.doubt)
+
+
+def test_too_short_flat_and_broken_recordings_are_unknown():
+    brief = shaft_lines(29.53, duration_s=LEAST_TURNS / 30)
+    assert "turns are too few" in refine_shaft_rate(brief, RATE_HZ, 29.53).doubt
+    assert "flat" in refine_shaft_rate(np.ones(120_000), RATE_HZ, 29.53).doubt
+    broken = shaft_lines(29.53)
+    broken[77] = np.nan
+    assert "not finite" in refine_shaft_rate(broken, RATE_HZ, 29.53).doubt
+    assert "too high" in refine_shaft_rate(shaft_lines(29.53), RATE_HZ, 1797.0).doubt
+
+
+@pytest.mark.parametrize("rate", [0.0, -29.5, np.nan, np.inf])
+def test_rates_that_are_none_are_refused(rate):
+    with pytest.raises(DataError, match="must be positive"):
+        refine_shaft_rate(np.ones(1000), RATE_HZ, rate)
