@@ -1,4 +1,4 @@
-"""What a compressed model has to beat: classical models, and its own shape trained from scratch."""
+"""What a compressed model has to beat: a plain rule, classical models, its own shape trained from scratch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from secateur.core.records import read_json, to_jsonable, write_json
 from secateur.methods.scratch import Scratch
 from secateur.models.diagnoser import Diagnoser
+from secateur.signals.envelope_rule import EnvelopeRule, knows
 from secateur.structure.plan import PruningPlan
 from secateur.training.classical import fit_fault_line_regression, fit_forest
 from secateur.training.evaluate import WindowClassifier, evaluate
@@ -44,7 +45,8 @@ def judge_rivals(
     Returns
     -------
     dict
-        ``random_forest``, ``fault_line_regression`` and ``scratch``: evaluations as JSON values.
+        ``envelope_rule`` (where it knows the classes), ``random_forest``, ``fault_line_regression`` and
+        ``scratch``: evaluations as JSON values.
     """
     seed = settings.task.seed
     classes = preparation.classes
@@ -61,6 +63,9 @@ def judge_rivals(
         ),
         "scratch": scratch,
     }
+    if knows(classes):
+        rule = EnvelopeRule(classes=classes, sampling_rate_hz=preparation.test.spec.sampling_rate_hz)
+        fitted = {"envelope_rule": lambda: rule, **fitted}
     return {name: _judged(name, make, preparation, settings, folder) for name, make in fitted.items()}
 
 
