@@ -1,0 +1,223 @@
+"""The configuration of sources and sinks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from secateur.edge.agent.config.parts import Name, Part, Port, Positive, Secret
+
+Topic = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f#+]+$")]
+
+
+class Tls(Part):
+    """TLS of a connection; host names are always checked.
+
+    Attributes
+    ----------
+    ca_file : Path or None
+        Certificates to trust; default: those of the system.
+    certificate_file, key_file : Path or None
+        Of this client, where the server asks for them.
+    """
+
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
+class Broker(Part):
+    """An MQTT broker and how to speak to it."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    tls: Tls | None = None
+    username: str | None = None
+    password: Secret | None = None
+    client_id: Name | None = None
+    keepalive_s: Annotated[int, Field(ge=1, le=3600)] = 20
+
+
+class MqttSource(Broker):
+    """Bursts, or parts of bursts, from MQTT topics.
+
+    Attributes
+    ----------
+    topic : str
+        With ``{machine}`` and ``{sensor}`` where their names stand, such as
+        ``plant/{machine}/{sensor}/burst``.
+    payload : {"json", "raw", "sparkplug"}
+        See docs/agent.md. With ``sparkplug`` the topic is the group, such as ``plant``; edge nodes are
+        machines and devices are sensors.
+    incomplete_after_s : float
+        A burst of several messages that is not whole after so long is dropped and counted.
+    """
+
+    type: Literal["mqtt"]
+    topic: Topic
+    payload: Literal["json", "raw", "sparkplug"] = "json"
+    incomplete_after_s: Positive = 10.0
+
+    @model_validator(mode="after")
+    def _names_in_the_topic(self) -> MqttSource:
+        levels = self.topic.split("/")
+        if self.payload == "sparkplug":
+            if len(levels) != 1 or "{" in self.topic:
+                raise ValueError("topic is the Sparkplug group alone, such as plant")
+        elif levels.count("{machine}") != 1 or levels.count("{sensor}") != 1:
+            raise ValueError("topic must hold {machine} and {sensor}, each as one whole level")
+        elif any("{" in level for level in levels if level not in ("{machine}", "{sensor}")):
+            raise ValueError("topic holds a name in braces other than {machine} and {sensor}")
+        return self
+
+
+class FolderSource(Part):
+    """Bursts as files in a folder: ``MACHINE/SENSOR/NAME.npy`` (or ``.json``, ``.raw``).
+
+    Attributes
+    ----------
+    folder : Path
+        Files are taken when they are whole; write aside and rename.
+    done : {"delete", "keep"}
+        What happens to a file that was taken; kept ones move to ``done/``. Refused ones move to ``refused/``.
+    """
+
+    type: Literal["folder"]
+    folder: Path
+    every_s: Positive = 1.0
+    done: Literal["delete", "keep"] = "delete"
+
+
+class ReplaySource(Part):
+    """A recording, sent as bursts of one sensor.
+
+    Attributes
+    ----------
+    speed_factor : float
+        1 is real time; 0 as fast as bursts are taken.
+    """
+
+    type: Literal["replay"]
+    file: Path
+    machine: Name
+    sensor: Name
+    channel: Annotated[int, Field(ge=0)] = 0
+    speed_factor: Annotated[float, Field(ge=0)] = 1.0
+    repeat: bool = False
+
+
+class OpcUaSource(Part):
+    """The shaft speed of a machine, and bursts of a sensor, from an OPC UA server.
+
+    Attributes
+    ----------
+    speed_node, burst_node : str or None
+        Node identifiers, such as ``ns=2;i=3``; a burst is an array of numbers.
+    """
+
+    type: Literal["opcua"]
+    url: Annotated[str, Field(pattern=r"^opc\.tcp://")]
+    machine: Name
+    sensor: Name | None = None
+    speed_node: str | None = None
+    burst_node: str | None = None
+    every_s: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _something_to_read(self) -> OpcUaSource:
+        if self.speed_node is None and self.burst_node is None:
+            raise ValueError("give speed_node, burst_node or both")
+        if (self.burst_node is None) != (self.sensor is None):
+            raise ValueError("burst_node and sensor belong together")
+        return self
+
+
+class ModbusSpeed(Part):
+    """The shaft speed of a machine from holding or input registers of a Modbus TCP device.
+
+    Attributes
+    ----------
+    registers : {"holding", "input"}
+    address : int
+        Of the first register, from 0.
+    number : {"uint16", "int16", "uint32", "float32"}
+        Two registers stand with the high word first.
+    factor : float
+        From the number read to turns a minute.
+    """
+
+    type: Literal["modbus"]
+    host: str = "127.0.0.1"
+    port: Port = 502
+    device_id: Annotated[int, Field(ge=0, le=255)] = 1
+    machine: Name
+    registers: Literal["holding", "input"] = "holding"
+    address: Annotated[int, Field(ge=0, le=65535)]
+    number: Literal["uint16", "int16", "uint32", "float32"] = "uint16"
+    factor: Positive = 1.0
+    every_s: Positive = 1.0
+
+
+Source = Annotated[
+    MqttSource | FolderSource | ReplaySource | OpcUaSource | ModbusSpeed, Field(discriminator="type")
+]
+
+
+class MqttSink(Broker):
+    """Results as MQTT 5 messages, acknowledged by the broker (QoS 1).
+
+    Attributes
+    ----------
+    topic : str
+        Prefix; results go to ``PREFIX/MACHINE/SENSOR/result``, alarms to ``.../alarm``.
+    acknowledged_within_s : float
+        Without an acknowledgement for so long the connection is given up and made anew.
+    """
+
+    type: Literal["mqtt"]
+    name: Name = "mqtt"
+    topic: Topic = "secateur"
+    acknowledged_within_s: Positive = 10.0
+
+
+class SparkplugSink(Broker):
+    """Results as metrics of a Sparkplug B edge node, one device a sensor."""
+
+    type: Literal["sparkplug"]
+    name: Name = "sparkplug"
+    group: Name
+    node: Name
+    acknowledged_within_s: Positive = 10.0
+
+
+class LogSink(Part):
+    """Results as CSV, or Parquet where pyarrow is installed, one file a day."""
+
+    type: Literal["csv", "parquet"]
+    name: Name = "log"
+    folder: Path
+    days: Annotated[int, Field(ge=1)] = 366
+
+
+class WebhookSink(Part):
+    """Alarms (and results, if asked for) as JSON to an address.
+
+    Attributes
+    ----------
+    url : str
+    token : Secret or None
+        Sent as ``Authorization: Bearer``.
+    send : {"alarms", "all"}
+    """
+
+    type: Literal["webhook"]
+    name: Name = "webhook"
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    token: Secret | None = None
+    send: Literal["alarms", "all"] = "alarms"
+    timeout_s: Positive = 10.0
+
+
+Sink = Annotated[MqttSink | SparkplugSink | LogSink | WebhookSink, Field(discriminator="type")]

@@ -1,0 +1,1 @@
+"""The HTTP interface: JSON, live events, uploads, inference and metrics."""

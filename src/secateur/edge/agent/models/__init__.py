@@ -1,0 +1,1 @@
+"""Bundles side by side: installed, tried in the shadow, activated, rolled back."""

@@ -1,0 +1,145 @@
+"""What a model says about a burst, and when it had better say nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import DataError
+from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
+from secateur.edge.runtime import Diagnosis, Runtime
+from secateur.signals.kinematics import FaultOrders
+
+NORMAL = "normal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinion:
+    """A diagnosis, or why there is none.
+
+    Attributes
+    ----------
+    label : str or None
+        The class; None for "cannot say".
+    reason : str
+        Why it cannot say; empty if it can.
+    confidence : float
+        Probability of the most likely class, lowered where the fault lines say something else.
+    probabilities : dict of str to float
+        Of every class, as the model gives them; empty if it was not asked.
+    agrees : bool or None
+        Whether model and fault lines say the same; None where either says nothing.
+    model, version : str
+        Name of the bundle and first digits of its hash.
+    latency_ms : float
+    """
+
+    label: str | None
+    reason: str
+    confidence: float
+    probabilities: dict[str, float]
+    agrees: bool | None
+    model: str
+    version: str
+    latency_ms: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "label": self.label,
+            "reason": self.reason,
+            "confidence": round(self.confidence, 4),
+            "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "agrees_with_lines": self.agrees,
+            "model": self.model,
+            "version": self.version,
+            "latency_ms": round(self.latency_ms, 2),
+        }
+
+
+def ask(
+    runtime: Runtime,
+    samples: np.ndarray,
+    *,
+    sampling_rate_hz: float,
+    shaft_rate_hz: float | None,
+    fault_orders: FaultOrders | None,
+    lines_say: str | None,
+    settings: DiagnosisSettings,
+) -> Opinion:
+    """Ask a model, and weigh its answer against the fault lines.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    samples : ndarray of float32, shape (n,)
+    sampling_rate_hz : float
+    shaft_rate_hz : float or None
+    fault_orders : FaultOrders or None
+    lines_say : str or None
+        The class that the envelope rule names; None where it names none.
+    settings : DiagnosisSettings
+    """
+    duration_s = len(samples) / sampling_rate_hz
+    if duration_s < runtime.window_s * (1 - 1e-9):
+        return _silent(
+            runtime, f"the burst lasts {duration_s:.3f} s, and the model needs {runtime.window_s:.3f} s"
+        )
+    try:
+        found = runtime.diagnose(
+            samples,
+            sampling_rate_hz=sampling_rate_hz,
+            shaft_rate_hz=shaft_rate_hz or 0.0,
+            fault_orders=fault_orders,
+        )
+    except DataError as error:
+        return _silent(runtime, str(error))
+    return weigh(found, lines_say, settings)
+
+
+def weigh(found: Diagnosis, lines_say: str | None, settings: DiagnosisSettings) -> Opinion:
+    """Turn a diagnosis into an opinion: disagreement lowers confidence, and low confidence abstains.
+
+    Raises
+    ------
+    FloatingPointError
+        If the probabilities are no numbers; the model is broken.
+    """
+    if not np.isfinite(list(found.probabilities.values())).all():
+        raise FloatingPointError(
+            f"model {found.model} {found.version} gave probabilities that are no numbers"
+        )
+    confidence = found.probabilities[found.label]
+    agrees = None if lines_say is None else lines_say == found.label
+    if agrees is False:
+        confidence *= settings.disagreement
+    reason = ""
+    if confidence < settings.least_confidence:
+        reason = f"confidence {confidence:.2f} is below {settings.least_confidence:g}"
+        if agrees is False:
+            reason += f": the model says {found.label}, the fault lines say {lines_say}"
+    return Opinion(
+        label=None if reason else found.label,
+        reason=reason,
+        confidence=confidence,
+        probabilities=found.probabilities,
+        agrees=agrees,
+        model=found.model,
+        version=found.version,
+        latency_ms=found.latency_ms,
+    )
+
+
+def _silent(runtime: Runtime, reason: str) -> Opinion:
+    return Opinion(
+        label=None,
+        reason=reason,
+        confidence=0.0,
+        probabilities={},
+        agrees=None,
+        model=runtime.manifest.name,
+        version=runtime.version,
+        latency_ms=0.0,
+    )

@@ -1,0 +1,189 @@
+"""Installed bundles: versions side by side on disk, one of them active, and what is active never lost."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from secateur.bundle.archive import pack
+from secateur.bundle.verify import check_bundle
+from secateur.core.errors import CheckpointError, ConfigError, SecateurError
+from secateur.core.records import read_json, write_json
+from secateur.edge.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+Version = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+_STATE = "active.json"
+
+
+class Choice(BaseModel):
+    """Which versions of one bundle are used.
+
+    Attributes
+    ----------
+    active : str or None
+    former : tuple of str
+        Versions that were active before, the latest first.
+    candidate : str or None
+        Runs in the shadow.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    active: Version | None = None
+    former: tuple[Version, ...] = ()
+    candidate: Version | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """A version that has just been installed, and its loaded runtime."""
+
+    name: str
+    version: str
+    runtime: Runtime
+
+
+class ModelStore:
+    """Bundles in ``FOLDER/NAME/VERSION.sct``, with ``active.json`` beside them.
+
+    Parameters
+    ----------
+    folder : Path
+    trusted : sequence of Path
+        Public keys; if any is given, every bundle must be signed by one of them, whenever it is loaded.
+    """
+
+    def __init__(self, folder: Path, *, trusted: Sequence[Path] = ()) -> None:
+        self.folder, self.trusted = Path(folder), tuple(trusted)
+
+    def names(self) -> list[str]:
+        """Names of all installed bundles."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            entry.name for entry in self.folder.iterdir() if entry.is_dir() and _NAME.match(entry.name)
+        )
+
+    def versions(self, name: str) -> list[str]:
+        """Versions of a bundle, the latest installed first."""
+        files = sorted(
+            self._folder(name).glob("*.sct"), key=lambda path: path.stat().st_mtime_ns, reverse=True
+        )
+        return [path.stem for path in files]
+
+    def choice(self, name: str) -> Choice:
+        """Return which versions are used; a note that is damaged counts as none."""
+        path = self._folder(name) / _STATE
+        if not path.exists():
+            return Choice()
+        try:
+            return Choice.model_validate(read_json(path))
+        except (ValidationError, CheckpointError) as error:
+            log.error("%s is damaged and is passed over: %s", path, error)
+            return Choice()
+
+    def choose(self, name: str, choice: Choice) -> None:
+        """Note which versions are used; the note appears whole or not at all."""
+        write_json(self._folder(name) / _STATE, choice.model_dump())
+
+    def install(self, bundle: Path) -> Installed:
+        """Check, try and copy a bundle; it is not used by that.
+
+        Its signature and checksums are checked, it is loaded, and its golden windows are run on this machine.
+
+        Raises
+        ------
+        SecateurError
+            If it fails any of that; nothing has changed.
+        """
+        checked = check_bundle(bundle, trusted=self.trusted)
+        name, version = checked.manifest.name, checked.version
+        if not _NAME.match(name):
+            raise ConfigError(
+                f"the bundle is named '{name[:80]}'; a name here has letters, digits, '.', '_' and '-' only. "
+                "Export it under another name."
+            )
+        folder = self._folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{version}.sct"
+        aside_folder = Path(tempfile.mkdtemp(prefix=".install-", dir=folder))
+        try:
+            aside = aside_folder / target.name
+            if bundle.is_dir():
+                pack(bundle, aside)
+            else:
+                shutil.copyfile(bundle, aside)
+            runtime = Runtime(aside, trusted=self.trusted)
+            if runtime.version != version:
+                raise CheckpointError(f"{bundle} changed while it was installed; try again.")
+            aside.replace(target)
+        finally:
+            shutil.rmtree(aside_folder, ignore_errors=True)
+        return Installed(name=name, version=version, runtime=runtime)
+
+    def open(self, name: str, version: str) -> Runtime:
+        """Load an installed version, checked as at its installation.
+
+        Raises
+        ------
+        SecateurError
+            If it is damaged, not there, or does not find its golden windows again.
+        """
+        return Runtime(self._file(name, version), trusted=self.trusted)
+
+    def open_best(self, name: str) -> tuple[Runtime, list[str]]:
+        """Load the active version, or where it does not load the latest former one that does.
+
+        Returns
+        -------
+        runtime : Runtime
+        refused : list of str
+            Why others before it were not used.
+
+        Raises
+        ------
+        ConfigError
+            If none loads.
+        """
+        choice = self.choice(name)
+        order = [*filter(None, [choice.active]), *choice.former]
+        order += [version for version in self.versions(name) if version not in order]
+        refused: list[str] = []
+        for version in order:
+            if version == choice.candidate:
+                continue
+            try:
+                runtime = self.open(name, version)
+            except SecateurError as error:
+                refused.append(f"{version}: {error}")
+                continue
+            if version != choice.active:
+                former = tuple(entry for entry in choice.former if entry != version)
+                self.choose(name, Choice(active=version, former=former, candidate=choice.candidate))
+            return runtime, refused
+        told = "; ".join(refused) or "none is installed"
+        raise ConfigError(f"no version of bundle '{name}' can be used: {told}. Install a sound one.")
+
+    def _folder(self, name: str) -> Path:
+        if not _NAME.match(name):
+            raise ConfigError(f"'{name[:80]}' is no name of a bundle.")
+        return self.folder / name
+
+    def _file(self, name: str, version: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{12}", version):
+            raise ConfigError(f"'{version[:40]}' is no version; it has 12 hexadecimal digits.")
+        path = self._folder(name) / f"{version}.sct"
+        if not path.is_file():
+            raise ConfigError(f"bundle '{name}' has no version {version} installed.")
+        return path

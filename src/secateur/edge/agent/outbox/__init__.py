@@ -1,0 +1,1 @@
+"""Results that wait on disk until every sink has acknowledged them."""

@@ -1,0 +1,182 @@
+"""The agent's database: one SQLite file in WAL mode, one transaction a burst, repaired where damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from secateur.core.errors import SecateurError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS results(
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, kind TEXT NOT NULL, machine TEXT NOT NULL,
+    sensor TEXT NOT NULL, running_s REAL NOT NULL, created_unix_s REAL NOT NULL, payload BLOB NOT NULL,
+    crc INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS results_by_kind ON results(kind, seq);
+CREATE TABLE IF NOT EXISTS seen(seq INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS sinks(
+    name TEXT PRIMARY KEY, acknowledged_through INTEGER NOT NULL, attempted_through INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS counters(name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alarms(
+    id TEXT PRIMARY KEY, machine TEXT NOT NULL, sensor TEXT NOT NULL, level INTEGER NOT NULL,
+    highest INTEGER NOT NULL, causes TEXT NOT NULL, opened_unix_s REAL NOT NULL, changed_unix_s REAL NOT NULL,
+    closed_unix_s REAL, acknowledged_unix_s REAL, acknowledged_by TEXT, comment TEXT);
+CREATE INDEX IF NOT EXISTS alarms_by_place ON alarms(machine, sensor, changed_unix_s);
+CREATE INDEX IF NOT EXISTS alarms_by_time ON alarms(opened_unix_s);
+CREATE TABLE IF NOT EXISTS alarm_events(
+    number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, unix_s REAL NOT NULL, kind TEXT NOT NULL,
+    level INTEGER NOT NULL, author TEXT, text TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_alarm ON alarm_events(alarm, number);
+"""
+
+PAGE_BYTES = 4096
+_CHECKPOINT_PAGES = 1000
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class StorageError(SecateurError):
+    """The disk is full, or does not answer; nothing was stored."""
+
+
+class Database:
+    """A connection that several threads share, one transaction at a time.
+
+    A transaction is on the disk when it ends (``synchronous = FULL``): a power cut takes nothing back. A
+    file that
+    turns out to be damaged is put aside; what can be read of it goes into a new one, and work goes on.
+
+    Parameters
+    ----------
+    path : Path
+        Created if it is not there.
+    on_repair : callable, optional
+        Told, after a repair, where the damaged file is.
+
+    Attributes
+    ----------
+    repairs : int
+        How often the file had to be put together again since the agent started.
+    """
+
+    def __init__(self, path: Path, *, on_repair: Callable[[Path], None] | None = None) -> None:
+        self.path = Path(path)
+        self.repairs = 0
+        self._on_repair = on_repair
+        self._lock = threading.RLock()
+        self._depth = 0
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = connect(self.path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise StorageError(f"{self.path} could not be opened: {error}.") from None
+            self._repair()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Hold the database for one transaction; one inside another belongs to it.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or fails, or the file was damaged and had to be put together again; the
+            transaction did not happen, and may be tried again.
+        """
+        with self._lock:
+            outermost = self._depth == 0
+            self._depth += 1
+            try:
+                if outermost:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                if outermost:
+                    self._connection.execute("COMMIT")
+            except BaseException as error:
+                if outermost:
+                    self._give_up(error)
+                raise
+            finally:
+                self._depth -= 1
+
+    def _give_up(self, error: BaseException) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.DatabaseError):
+            if is_damage(error):
+                self._repair()
+                raise StorageError(f"{self.path} was damaged and has been put together again.") from None
+            raise StorageError(
+                f"nothing could be stored in {self.path}: {error}. Is the disk full?"
+            ) from None
+
+    def _repair(self) -> None:
+        from secateur.edge.agent.outbox.repair import repair
+
+        with contextlib.suppress(sqlite3.Error, AttributeError):
+            self._connection.close()
+        aside = repair(self.path).damaged
+        self._connection = connect(self.path)
+        self.repairs += 1
+        if self._on_repair is not None:
+            self._on_repair(aside)
+
+    def checkpoint(self) -> None:
+        """Bring what is in the log into the main file."""
+        with self._lock, contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close the file; what was committed is there."""
+        with self._lock:
+            self._connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file with the settings that the agent needs, and its tables."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.execute("PRAGMA cache_size = -4096")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+        for statement in filter(str.strip, SCHEMA.split(";")):
+            connection.execute(statement)
+        connection.execute("SELECT * FROM results ORDER BY seq LIMIT 1").fetchone()
+        connection.execute("SELECT * FROM results ORDER BY seq DESC LIMIT 1").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file itself is damaged."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in _DAMAGE or "malformed" in str(error)
+
+
+class RunningClock:
+    """Seconds that the agent has run, over all its starts: it never jumps, whatever the wall clock does.
+
+    Parameters
+    ----------
+    database : Database
+        Keeps it between starts.
+    """
+
+    def __init__(self, database: Database) -> None:
+        with database.transaction() as connection:
+            row = connection.execute("SELECT value FROM counters WHERE name = 'running_s'").fetchone()
+        self._base_s = float(row[0]) if row else 0.0
+        self._started_s = time.monotonic()
+
+    def now_s(self) -> float:
+        """Return the seconds so far."""
+        return self._base_s + time.monotonic() - self._started_s

@@ -1,0 +1,120 @@
+"""Sends what waits in the outbox to one sink, in order, at a limited rate while there is a backlog."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from secateur.edge.agent.outbox.database import StorageError
+from secateur.edge.agent.outbox.store import Outbox, Record
+from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+TRIES_OF_A_REFUSED_RECORD = 3
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+
+
+class Delivery(threading.Thread):
+    """One thread a sink: the next batch, a note that it is on its way, the sink, the acknowledgement.
+
+    Parameters
+    ----------
+    outbox : Outbox
+    sink : Sink
+    replay_per_s : float
+        Most historical records a second.
+
+    Attributes
+    ----------
+    sent : int
+        Records acknowledged since the start.
+    available : bool
+        Whether the last attempt succeeded.
+    trouble : str
+        What the last failed attempt said.
+    """
+
+    def __init__(self, outbox: Outbox, sink: Sink, *, replay_per_s: float) -> None:
+        super().__init__(name=f"delivery-{sink.name}", daemon=True)
+        self._outbox, self.sink, self._replay_per_s = outbox, sink, replay_per_s
+        self._stopping = threading.Event()
+        self._pause_s = 0.0
+        self._refusals = 0
+        self.sent = 0
+        self.available = True
+        self.trouble = ""
+
+    def run(self) -> None:
+        """Deliver until :meth:`stop`."""
+        while not self._stopping.is_set():
+            try:
+                if not self.step():
+                    with self._outbox.changed:
+                        self._outbox.changed.wait(0.5)
+            except StorageError as error:
+                self._trouble(str(error))
+            except Exception as error:  # a thread that ends silently would hold everything back
+                log.exception("delivery to %s failed", self.sink.name)
+                self._trouble(str(error))
+            if self._pause_s:
+                self._stopping.wait(self._pause_s * random.uniform(0.5, 1.0))
+        self.sink.close()
+
+    def stop(self, within_s: float = 5.0) -> None:
+        """Finish the batch at hand and close the sink."""
+        self._stopping.set()
+        with self._outbox.changed:
+            self._outbox.changed.notify_all()
+        if self.is_alive():
+            self.join(within_s)
+
+    def step(self) -> bool:
+        """Send one batch; return whether there was one.
+
+        A refused record is tried again a few times, since a broker's rules may change, and then given up.
+        """
+        batch = self._outbox.next(self.sink.name, most=BATCH)
+        if not batch:
+            return False
+        self._outbox.attempt(self.sink.name, batch[-1].seq)
+        started_s = time.monotonic()
+        try:
+            self.sink.publish(batch)
+        except SinkUnavailable as error:
+            self._acknowledge(batch[: error.acknowledged])
+            self._trouble(str(error))
+            return True
+        except RecordRefused as error:
+            self._acknowledge(batch[: error.index])
+            self._refused(batch[error.index], str(error))
+            return True
+        self._acknowledge(batch)
+        self.available, self._pause_s = True, 0.0
+        historical = sum(record.historical for record in batch)
+        if historical:
+            self._stopping.wait(historical / self._replay_per_s - (time.monotonic() - started_s))
+        return True
+
+    def _acknowledge(self, records: list[Record]) -> None:
+        if records:
+            self._outbox.acknowledge(self.sink.name, records[-1].seq)
+            self.sent += len(records)
+            self._refusals = 0
+
+    def _refused(self, record: Record, reason: str) -> None:
+        self._refusals += 1
+        if self._refusals >= TRIES_OF_A_REFUSED_RECORD:
+            log.error("sink %s refuses record %s for good: %s", self.sink.name, record.key, reason)
+            self._outbox.give_up(self.sink.name, record.seq)
+            self._refusals = 0
+        self._trouble(reason)
+
+    def _trouble(self, reason: str) -> None:
+        if self.available or reason != self.trouble:
+            log.warning("sink %s is not available: %s", self.sink.name, reason)
+        self.available, self.trouble = False, reason
+        self._pause_s = min(max(2 * self._pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)

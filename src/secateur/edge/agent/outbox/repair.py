@@ -1,0 +1,222 @@
+"""Check, repair and export of the agent's database, also while its agent is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from secateur.core.errors import CheckpointError
+from secateur.edge.agent.outbox.database import connect
+
+_STEP = 256
+_COLUMNS = "seq, key, kind, machine, sensor, running_s, created_unix_s, payload, crc"
+_OTHER_TABLES = {"sinks": 3, "counters": 2, "alarms": 12, "alarm_events": 7, "seen": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What a check found.
+
+    Attributes
+    ----------
+    sound : bool
+    rows : int
+        Results that can be read.
+    bad_checksums : int
+        Results whose content is not what was stored.
+    messages : tuple of str
+        What SQLite says about the file; empty if it is whole.
+    """
+
+    sound: bool
+    rows: int
+    bad_checksums: int
+    messages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaired:
+    """What a repair saved.
+
+    Attributes
+    ----------
+    damaged : Path
+        Where the damaged file is kept.
+    rows : int
+        Results saved.
+    bad_checksums : int
+        Results left out because their content is not what was stored.
+    """
+
+    damaged: Path
+    rows: int
+    bad_checksums: int
+
+
+def check(path: Path) -> Findings:
+    """Read the whole file and compare every checksum; nothing is changed.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file.
+    """
+    with contextlib.closing(_read_only(path)) as connection:
+        try:
+            lines = [line for (line,) in connection.execute("PRAGMA quick_check(20)")]
+            messages = [] if lines == ["ok"] else lines
+        except sqlite3.DatabaseError as error:
+            messages = [str(error)]
+        rows = bad = 0
+        for row in _rows(connection):
+            good = zlib.crc32(row[7]) == row[8]
+            rows, bad = rows + good, bad + (not good)
+        return Findings(
+            sound=not messages and not bad, rows=rows, bad_checksums=bad, messages=tuple(messages)
+        )
+
+
+def repair(path: Path) -> Repaired:
+    """Put what can be read into a new file; the damaged one is kept beside it.
+
+    Results that are saved without a trustworthy note of what was sent are marked as sent before.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path} is missing; there is nothing to repair.")
+    fresh = path.with_name(f".{path.name}.repaired")
+    for leftover in (fresh, *_companions(fresh)):
+        leftover.unlink(missing_ok=True)
+    rows = bad = last = 0
+    target = connect(fresh)
+    with contextlib.closing(target):
+        target.execute("BEGIN")
+        with contextlib.closing(_read_only(path)) as source:
+            for row in _rows(source):
+                last = max(last, row[0])
+                if zlib.crc32(row[7]) != row[8]:
+                    bad += 1
+                    continue
+                with contextlib.suppress(sqlite3.IntegrityError):
+                    target.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                    rows += 1
+            for table, width in _OTHER_TABLES.items():
+                _copy(source, target, table, width)
+        _settle(target, last, bad)
+        target.execute("COMMIT")
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    damaged = _free_name(path)
+    for suffix in ("-wal", "-shm"):
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.replace(damaged.with_name(damaged.name + suffix))
+    path.replace(damaged)
+    for leftover in _companions(fresh):
+        leftover.unlink(missing_ok=True)
+    fresh.replace(path)
+    return Repaired(damaged=damaged, rows=rows, bad_checksums=bad)
+
+
+def export(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield every result that can be read, oldest first, in memory that does not depend on their number.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file.
+    """
+    with contextlib.closing(_read_only(path)) as connection:
+        for seq, key, kind, machine, sensor, _, created_unix_s, payload, crc in _rows(connection):
+            if zlib.crc32(payload) == crc:
+                yield {
+                    "seq": seq,
+                    "key": key,
+                    "kind": kind,
+                    "machine": machine,
+                    "sensor": sensor,
+                    "created_unix_s": created_unix_s,
+                    "payload": json.loads(payload),
+                }
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; give the agent's database, such as state/agent.sqlite.")
+    return sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=10.0)
+
+
+def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Yield rows upwards as far as they can be read, then, after a damage, downwards from the end."""
+    last = -1
+    try:
+        while rows := _some(connection, f"seq > {last} ORDER BY seq"):
+            yield from rows
+            last = rows[-1][0]
+        return
+    except sqlite3.DatabaseError:
+        pass
+    # the step that failed may hold sound rows before the damage
+    for size in (16, 1):
+        with contextlib.suppress(sqlite3.DatabaseError):
+            while rows := _some(connection, f"seq > {last} ORDER BY seq", size):
+                yield from rows
+                last = rows[-1][0]
+    behind: list[tuple[Any, ...]] = []
+    first = 1 << 62
+    for size in (_STEP, 16, 1):
+        with contextlib.suppress(sqlite3.DatabaseError):
+            while rows := _some(connection, f"seq < {first} AND seq > {last} ORDER BY seq DESC", size):
+                behind.extend(rows)
+                first = rows[-1][0]
+    yield from reversed(behind)
+
+
+def _some(connection: sqlite3.Connection, where: str, size: int = _STEP) -> list[tuple[Any, ...]]:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM results WHERE {where} LIMIT {size}").fetchall()
+    return [row for row in rows if isinstance(row[7], bytes)]
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, width: int) -> None:
+    with contextlib.suppress(sqlite3.DatabaseError):
+        for row in source.execute(f"SELECT * FROM {table}"):
+            target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * width)})", row)
+
+
+def _settle(target: sqlite3.Connection, last: int, bad: int) -> None:
+    """Make counters and cursors agree with the rows that were saved."""
+    from secateur.edge.agent.outbox.store import ROW_BYTES
+
+    rows, size = target.execute("SELECT COUNT(*), COALESCE(SUM(length(payload)), 0) FROM results").fetchone()
+    counters = {"rows": rows, "bytes": size + ROW_BYTES * rows}
+    for name, value in counters.items():
+        target.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, value))
+    if bad:
+        target.execute(
+            "INSERT INTO counters VALUES ('dropped: damaged on disk', ?) "
+            "ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
+            (bad,),
+        )
+    target.execute("UPDATE sinks SET attempted_through = max(attempted_through, ?)", (last,))
+
+
+def _companions(path: Path) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm")]
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return aside

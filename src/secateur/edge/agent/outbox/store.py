@@ -1,0 +1,377 @@
+"""The outbox: results that wait on disk, in order, until every sink has acknowledged them."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from secateur.edge.agent.config.file import Outbox as OutboxSettings
+from secateur.edge.agent.outbox.database import Database, RunningClock
+
+Kind = Literal["result", "alarm"]
+
+ROW_BYTES = 256
+"""What a row takes beside its payload: names, key, indexes."""
+
+KEYS_REMEMBERED = 10_000
+FILLING_SHARE, EMPTIED_SHARE = 0.8, 0.7
+_RATE_MEMORY_S = 300.0
+_AGED_AT_ONCE = 64
+_LARGEST_BATCH_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """Something to be sent.
+
+    Attributes
+    ----------
+    key : str
+        The same result has the same key, however often it is sent.
+    kind : {"result", "alarm"}
+    machine, sensor : str
+    payload : bytes
+        JSON.
+    """
+
+    key: str
+    kind: Kind
+    machine: str
+    sensor: str
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record(Entry):
+    """An entry as it lies in the outbox.
+
+    Attributes
+    ----------
+    seq : int
+        Grows from one to the next.
+    created_unix_s : float
+        Wall clock when it was stored.
+    historical : bool
+        It waited longer than results do while all is well.
+    redelivered : bool
+        It may have been sent before: an earlier attempt ended without an acknowledgement.
+    """
+
+    seq: int
+    created_unix_s: float
+    historical: bool
+    redelivered: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxStatus:
+    """How full the outbox is.
+
+    Attributes
+    ----------
+    rows, bytes, most_bytes : int
+        What waits, and how much may.
+    share : float
+        ``bytes`` over ``most_bytes``.
+    filling : bool
+        Whether it has passed 80 %, and not fallen below 70 % since.
+    bytes_per_s : float
+        At which new results come at present.
+    hours_left : float or None
+        How long new results fit if nothing is sent; None while none come.
+    waiting : dict of str to int
+        Rows that each sink has not acknowledged.
+    dropped : dict of str to int
+        Results given up, by reason.
+    """
+
+    rows: int
+    bytes: int
+    most_bytes: int
+    share: float
+    filling: bool
+    bytes_per_s: float
+    hours_left: float | None
+    waiting: dict[str, int]
+    dropped: dict[str, int]
+
+
+class Outbox:
+    """Results in the order of their making, kept until all sinks have them, bounded by size and age.
+
+    Parameters
+    ----------
+    database : Database
+    settings : OutboxSettings
+    sinks : sequence of str
+        Names of those that must acknowledge. A new one starts with what comes from now on; one that is no
+        longer named holds nothing back.
+    clock : RunningClock, optional
+        By which age is measured; default: one of its own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: OutboxSettings,
+        sinks: Sequence[str],
+        *,
+        clock: RunningClock | None = None,
+    ) -> None:
+        self._database, self._settings, self._sinks = database, settings, tuple(sinks)
+        self._clock = clock or RunningClock(database)
+        self._most_bytes = settings.max_mib << 20
+        self._inflow_bytes = 0.0
+        self._inflow_since_s = self._clock.now_s()
+        self._filling = False
+        self.changed = threading.Condition()
+        with database.transaction() as connection:
+            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'results'").fetchone()
+            marks = ",".join("?" * len(self._sinks))
+            connection.execute(f"DELETE FROM sinks WHERE name NOT IN ({marks})", self._sinks)
+            for name in self._sinks:
+                connection.execute(
+                    "INSERT OR IGNORE INTO sinks VALUES (?, ?, ?)", (name, last[0] if last else 0, 0)
+                )
+            self._remove_acknowledged(connection)
+
+    def append(self, entries: Iterable[Entry]) -> list[bool]:
+        """Store entries; they are on the disk when this returns, unless an outer transaction holds them back.
+
+        Returns
+        -------
+        list of bool
+            Whether each is new: one whose key was stored before is passed over.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or fails.
+        """
+        added = []
+        with self._database.transaction() as connection:
+            for entry in entries:
+                added.append(self._append_one(connection, entry))
+            self._drop_aged(connection)
+            _set_counter(connection, "running_s", self._clock.now_s())
+        with self.changed:
+            self.changed.notify_all()
+        return added
+
+    def knows(self, key: str) -> bool:
+        """Whether an entry of that key was stored, among the last ten thousand."""
+        with self._database.transaction() as connection:
+            return connection.execute("SELECT 1 FROM seen WHERE key = ?", (key,)).fetchone() is not None
+
+    def _append_one(self, connection: sqlite3.Connection, entry: Entry) -> bool:
+        if connection.execute("SELECT 1 FROM seen WHERE key = ?", (entry.key,)).fetchone():
+            return False
+        size = len(entry.payload) + ROW_BYTES
+        kept = self._make_room(connection, size, entry.kind) if self._sinks else False
+        if kept:
+            row = connection.execute(
+                "INSERT INTO results(key, kind, machine, sensor, running_s, created_unix_s, payload, crc) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    entry.key,
+                    entry.kind,
+                    entry.machine,
+                    entry.sensor,
+                    self._clock.now_s(),
+                    time.time(),
+                    entry.payload,
+                    zlib.crc32(entry.payload),
+                ),
+            )
+            _add_to_counter(connection, "rows", 1)
+            _add_to_counter(connection, "bytes", size)
+            assert row.lastrowid is not None
+        number = connection.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM seen").fetchone()[0]
+        connection.execute("INSERT INTO seen VALUES (?, ?)", (number, entry.key))
+        connection.execute("DELETE FROM seen WHERE seq <= ?", (number - KEYS_REMEMBERED,))
+        self._note_inflow(size)
+        return True
+
+    def _make_room(self, connection: sqlite3.Connection, size: int, kind: Kind) -> bool:
+        if size > self._most_bytes:
+            _add_to_counter(connection, "dropped: larger than the outbox", 1)
+            return False
+        while _counter(connection, "bytes") + size > self._most_bytes:
+            if kind == "result" and self._settings.drop == "newest":
+                _add_to_counter(connection, "dropped: outbox full, newest", 1)
+                return False
+            if not self._drop_oldest(connection, "result") and (
+                kind == "result" or not self._drop_oldest(connection, "alarm")
+            ):
+                _add_to_counter(connection, "dropped: outbox full of alarms", 1)
+                return False
+        return True
+
+    def _drop_oldest(self, connection: sqlite3.Connection, kind: Kind) -> int:
+        return self._delete(
+            connection,
+            "seq IN (SELECT seq FROM results WHERE kind = ? ORDER BY seq LIMIT ?)",
+            (kind, 1 if kind == "alarm" else max(1, int(_counter(connection, "rows")) // 256)),
+            reason="dropped: outbox full, oldest",
+        )
+
+    def _drop_aged(self, connection: sqlite3.Connection) -> None:
+        oldest = self._clock.now_s() - 3600.0 * self._settings.max_age_h
+        while self._delete(
+            connection,
+            "seq IN (SELECT seq FROM results ORDER BY seq LIMIT ?) AND running_s < ?",
+            (_AGED_AT_ONCE, oldest),
+            reason="dropped: too old",
+        ):
+            pass
+
+    def _delete(
+        self, connection: sqlite3.Connection, where: str, values: tuple[object, ...], *, reason: str | None
+    ) -> int:
+        sizes = connection.execute(f"DELETE FROM results WHERE {where} RETURNING length(payload)", values)
+        gone = [size for (size,) in sizes.fetchall()]
+        if gone:
+            _add_to_counter(connection, "rows", -len(gone))
+            _add_to_counter(connection, "bytes", -sum(gone) - ROW_BYTES * len(gone))
+            if reason is not None:
+                _add_to_counter(connection, reason, len(gone))
+        return len(gone)
+
+    def next(self, sink: str, *, most: int = 64) -> list[Record]:
+        """Return the oldest entries that a sink has not acknowledged; empty if there are none.
+
+        An entry whose content does not have its checksum is given up and counted.
+        """
+        with self._database.transaction() as connection:
+            through, attempted = self._cursor(connection, sink)
+            rows = connection.execute(
+                "SELECT seq, key, kind, machine, sensor, running_s, created_unix_s, payload, crc "
+                "FROM results WHERE seq > ? ORDER BY seq LIMIT ?",
+                (through, most),
+            ).fetchall()
+            damaged = [row[0] for row in rows if zlib.crc32(row[7]) != row[8]]
+            for seq in damaged:
+                self._delete(connection, "seq = ?", (seq,), reason="dropped: damaged on disk")
+        now_s, total, found = self._clock.now_s(), 0, []
+        for seq, key, kind, machine, sensor, running_s, created_unix_s, payload, _ in rows:
+            if seq in damaged:
+                continue
+            total += len(payload)
+            if found and total > _LARGEST_BATCH_BYTES:
+                break
+            found.append(
+                Record(
+                    seq=seq,
+                    key=key,
+                    kind=kind,
+                    machine=machine,
+                    sensor=sensor,
+                    payload=payload,
+                    created_unix_s=created_unix_s,
+                    historical=now_s - running_s > self._settings.historical_after_s,
+                    redelivered=seq <= attempted,
+                )
+            )
+        return found
+
+    def attempt(self, sink: str, through: int) -> None:
+        """Note, before anything is sent, that entries up to this one may reach the sink from now on."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sinks SET attempted_through = max(attempted_through, ?) WHERE name = ?",
+                (through, sink),
+            )
+
+    def acknowledge(self, sink: str, through: int) -> None:
+        """Note that a sink has all entries up to this one; what all sinks have is removed."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sinks SET acknowledged_through = max(acknowledged_through, ?) WHERE name = ?",
+                (through, sink),
+            )
+            self._remove_acknowledged(connection)
+
+    def give_up(self, sink: str, seq: int) -> None:
+        """Pass over an entry that a sink refuses for good, and count it."""
+        with self._database.transaction() as connection:
+            _add_to_counter(connection, f"dropped: refused by {sink}", 1)
+            self.acknowledge(sink, seq)
+
+    def _remove_acknowledged(self, connection: sqlite3.Connection) -> None:
+        if not self._sinks:
+            self._delete(connection, "1", (), reason="dropped: no sink")
+            return
+        (through,) = connection.execute("SELECT MIN(acknowledged_through) FROM sinks").fetchone()
+        self._delete(connection, "seq <= ?", (through,), reason=None)
+
+    def _cursor(self, connection: sqlite3.Connection, sink: str) -> tuple[int, int]:
+        row = connection.execute(
+            "SELECT acknowledged_through, attempted_through FROM sinks WHERE name = ?", (sink,)
+        ).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def _note_inflow(self, size: int) -> None:
+        now_s = self._clock.now_s()
+        since_s = now_s - self._inflow_since_s
+        if since_s > 2 * _RATE_MEMORY_S:  # forget half, so that the rate follows
+            self._inflow_bytes /= 2
+            self._inflow_since_s += since_s / 2
+        self._inflow_bytes += size
+
+    def status(self) -> OutboxStatus:
+        """Return how full it is."""
+        with self._database.transaction() as connection:
+            rows, size = _counter(connection, "rows"), _counter(connection, "bytes")
+            dropped = dict(
+                connection.execute("SELECT name, value FROM counters WHERE name LIKE 'dropped: %'").fetchall()
+            )
+            waiting = {
+                name: connection.execute("SELECT COUNT(*) FROM results WHERE seq > ?", (through,)).fetchone()[
+                    0
+                ]
+                if ahead
+                else int(rows)
+                for name, through, ahead in connection.execute(
+                    "SELECT name, acknowledged_through, acknowledged_through > "
+                    "(SELECT MIN(acknowledged_through) FROM sinks) FROM sinks"
+                ).fetchall()
+            }
+        share = size / self._most_bytes
+        self._filling = share >= (EMPTIED_SHARE if self._filling else FILLING_SHARE)
+        span_s = max(self._clock.now_s() - self._inflow_since_s, 1.0)
+        rate = self._inflow_bytes / span_s
+        return OutboxStatus(
+            rows=int(rows),
+            bytes=int(size),
+            most_bytes=self._most_bytes,
+            share=share,
+            filling=self._filling,
+            bytes_per_s=rate,
+            hours_left=(self._most_bytes - size) / rate / 3600.0 if rate > 0 else None,
+            waiting=waiting,
+            dropped={name.removeprefix("dropped: "): int(value) for name, value in dropped.items()},
+        )
+
+
+def _counter(connection: sqlite3.Connection, name: str) -> float:
+    row = connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _add_to_counter(connection: sqlite3.Connection, name: str, by: float) -> None:
+    connection.execute(
+        "INSERT INTO counters VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
+        (name, by),
+    )
+
+
+def _set_counter(connection: sqlite3.Connection, name: str, value: float) -> None:
+    connection.execute(
+        "INSERT INTO counters VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )

@@ -1,0 +1,226 @@
+"""The path of one sensor: a burst in, its quality, indicators, level, diagnosis and evidence out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import DataError
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.machines import Machine, Sensor
+from secateur.edge.agent.models.opinion import NORMAL, Opinion, ask
+from secateur.edge.agent.models.slot import ModelSlot
+from secateur.edge.agent.signal.averaged import AveragedEnvelope
+from secateur.edge.agent.signal.indicators import band_edges_hz, line_indicators, waveform_indicators
+from secateur.edge.agent.signal.quality import MeasuredSpeed, Quality, assess
+from secateur.edge.agent.state.baseline import Baseline
+from secateur.edge.agent.state.levels import Judgement, Level, Levels
+from secateur.edge.agent.state.view import SensorView
+from secateur.signals.envelope_rule import envelope_rule
+from secateur.signals.evidence import gather_evidence
+
+RESULT_SCHEMA = "secateur.result/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processed:
+    """What became of a burst.
+
+    Attributes
+    ----------
+    result : dict
+        As it is published.
+    judgement : Judgement or None
+        The bearing's level; None if the burst could not be used.
+    """
+
+    result: dict[str, Any]
+    judgement: Judgement | None
+
+
+class SensorPath:
+    """Everything that is kept for one sensor from burst to burst.
+
+    Parameters
+    ----------
+    machine : Machine
+    sensor : Sensor
+    baseline_file : Path, optional
+        Where the baseline is kept.
+    model : ModelSlot, optional
+        The bundle that the sensor names.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        sensor: Sensor,
+        *,
+        baseline_file: Path | None = None,
+        model: ModelSlot | None = None,
+    ) -> None:
+        self.machine, self.sensor, self.model = machine, sensor, model
+        self.orders = None if sensor.bearing is None else sensor.bearing.orders()
+        rate_hz, indicators = sensor.sampling_rate_hz, sensor.indicators
+        self.band_hz = indicators.envelope_band_hz or (0.25 * rate_hz, 0.48 * rate_hz)
+        self._edges_hz = band_edges_hz(indicators.lowest_hz, rate_hz, indicators.bands)
+        self._average = AveragedEnvelope(bursts=indicators.averaged_bursts, band_hz=self.band_hz)
+        self.baseline = Baseline(sensor.commissioning, baseline_file)
+        self.levels = Levels(sensor.limits)
+        self.view = SensorView()
+        self._last_number: int | None = None
+        self.latest_speed: tuple[float, float] | None = None
+        self.last_burst_running_s: float | None = None
+
+    def set_speed(self, rpm: float, running_s: float) -> None:
+        """Take a speed from a feed."""
+        self.latest_speed = (rpm, running_s)
+
+    def process(self, burst: Burst, *, running_s: float, received_s: float | None = None) -> Processed:
+        """Turn a burst into a result.
+
+        Parameters
+        ----------
+        burst : Burst
+        running_s : float
+            Time on a clock that only goes forward.
+        received_s : float, optional
+            ``time.monotonic()`` when its last sample arrived; default: now.
+        """
+        started_s = time.monotonic() if received_s is None else received_s
+        quality = self._assess(burst, running_s)
+        self.last_burst_running_s = running_s
+        indicators: dict[str, float] = {}
+        scores: dict[str, float] = {}
+        judgement, opinion, averaged, evidence = None, None, None, None
+        band = self.baseline.band(quality.speed_rpm)
+        if quality.usable:
+            samples = burst.samples
+            shaft_rate_hz = None if quality.speed_rpm is None else quality.speed_rpm / 60.0
+            averaged = self._average.add(samples, self.sensor.sampling_rate_hz, shaft_rate_hz)
+            indicators = waveform_indicators(samples, self.sensor.sampling_rate_hz, self._edges_hz)
+            if averaged.in_orders and self.orders is not None:
+                indicators |= line_indicators(averaged, self.orders)
+            evidence, lines_say = self._evidence(samples, shaft_rate_hz)
+            opinion = self._opinion(samples, shaft_rate_hz, lines_say)
+            if self.baseline.is_learned(band):
+                scores = self.baseline.scores(band, indicators, least_ratio=self.sensor.limits.least_ratio)
+            elif not self.sensor_is_raised:
+                self.baseline.learn(band, indicators)
+            judgement = self.levels.judge(
+                indicators,
+                scores | self._score_of(opinion),
+                medians=self.baseline.medians(band) if self.sensor.limits.rise_per_hour else {},
+                running_s=running_s,
+            )
+        result = self._result(burst, quality, band, indicators, scores, judgement, opinion, evidence)
+        result["latency_ms"] = round(1e3 * (time.monotonic() - started_s), 2)
+        self.view.show(burst.samples, self.sensor.sampling_rate_hz, averaged, result, running_s)
+        return Processed(result=result, judgement=judgement)
+
+    @property
+    def sensor_is_raised(self) -> bool:
+        """Whether the level is above normal, so that bursts are no example of a healthy machine."""
+        result = self.view.result
+        return result is not None and result["bearing"]["level"] != Level.NORMAL.word
+
+    def _assess(self, burst: Burst, running_s: float) -> Quality:
+        latest = None
+        if self.latest_speed is not None:
+            rpm, at_s = self.latest_speed
+            latest = MeasuredSpeed(rpm=rpm, age_s=running_s - at_s)
+        number, last = burst.number, self._last_number
+        after_gap = number is not None and last is not None and number > last + 1
+        self._last_number = number if number is not None else last
+        return assess(burst, self.sensor, self.machine.speed, latest_speed=latest, after_gap=after_gap)
+
+    def _evidence(
+        self, samples: np.ndarray, shaft_rate_hz: float | None
+    ) -> tuple[dict[str, Any] | None, str | None]:
+        """Return the fault lines of a burst beside a diagnosis, and the class that they speak for."""
+        if self.model is None or shaft_rate_hz is None or self.orders is None:
+            return None, None
+        try:
+            found = gather_evidence(
+                samples,
+                sampling_rate_hz=self.sensor.sampling_rate_hz,
+                shaft_rate_hz=shaft_rate_hz,
+                fault_orders=self.orders,
+            )
+        except DataError as error:
+            return {"reason": str(error)}, None
+        call = envelope_rule(found)
+        return found.to_record() | {"rule": call.label, "reason": call.reason}, call.label
+
+    def _opinion(
+        self, samples: np.ndarray, shaft_rate_hz: float | None, lines_say: str | None
+    ) -> Opinion | None:
+        if self.model is None:
+            return None
+        return self.model.ask(
+            lambda runtime: ask(
+                runtime,
+                samples,
+                sampling_rate_hz=self.sensor.sampling_rate_hz,
+                shaft_rate_hz=shaft_rate_hz,
+                fault_orders=self.orders,
+                lines_say=lines_say,
+                settings=self.sensor.diagnosis,
+            )
+        )
+
+    def _score_of(self, opinion: Opinion | None) -> dict[str, float]:
+        """Let a diagnosis vote like an indicator: a warning if it names a fault, an alarm if lines agree."""
+        if opinion is None:
+            return {}
+        limits, score = self.sensor.limits, 0.0
+        sure = opinion.confidence >= self.sensor.diagnosis.alarm_confidence
+        if opinion.label not in (None, NORMAL) and sure:
+            score = limits.alarm_score if opinion.agrees else limits.warning_score
+        return {"diagnosis": score}
+
+    def _result(
+        self,
+        burst: Burst,
+        quality: Quality,
+        band: str,
+        indicators: dict[str, float],
+        scores: dict[str, float],
+        judgement: Judgement | None,
+        opinion: Opinion | None,
+        evidence: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        learned = self.baseline.is_learned(band)
+        return {
+            "schema": RESULT_SCHEMA,
+            "machine": burst.machine,
+            "sensor": burst.sensor,
+            "key": burst.key,
+            "number": burst.number,
+            "measured_unix_s": burst.measured_unix_s,
+            "age_s": round(max(0.0, time.time() - burst.measured_unix_s), 3),
+            "quality": {"usable": quality.usable, "flags": list(quality.flags)},
+            "sensor_state": quality.sensor_state,
+            "speed": {"rpm": quality.speed_rpm, "age_s": quality.speed_age_s},
+            "bearing": {
+                "level": self._level_word(judgement),
+                "causes": {} if judgement is None else {n: c.word for n, c in judgement.causes.items()},
+                "score": None if judgement is None or not learned else round(judgement.score, 3),
+                "band": band,
+                "learned": round(self.baseline.progress(band), 4),
+            },
+            "indicators": {name: float(f"{value:.6g}") for name, value in indicators.items()},
+            "scores": {name: round(value, 3) for name, value in scores.items()},
+            "diagnosis": None if opinion is None else opinion.to_json(),
+            "evidence": evidence,
+        }
+
+    def _level_word(self, judgement: Judgement | None) -> str:
+        if judgement is not None:
+            return judgement.level.word
+        result = self.view.result
+        return Level.NORMAL.word if result is None else str(result["bearing"]["level"])

@@ -1,0 +1,1 @@
+"""From samples to condition indicators: quality, averaged spectra, levels."""

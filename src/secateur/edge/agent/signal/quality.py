@@ -1,0 +1,170 @@
+"""Whether a burst can be trusted: rate, unit, length, finiteness, clipping, a stuck or dead sensor, speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.machines import Sensor, Speed
+
+Flag = Literal[
+    "wrong rate",
+    "wrong unit",
+    "wrong length",
+    "not finite",
+    "dead",
+    "stuck",
+    "clipped",
+    "offset",
+    "gap",
+    "speed unknown",
+    "speed stale",
+    "speed not believed",
+]
+SensorState = Literal["ok", "defect", "wrongly set up", "silent"]
+
+SETUP_FLAGS: tuple[Flag, ...] = ("wrong rate", "wrong unit", "wrong length")
+DEFECT_FLAGS: tuple[Flag, ...] = ("not finite", "dead", "stuck", "clipped", "offset")
+SPEED_FLAGS: tuple[Flag, ...] = ("speed unknown", "speed stale", "speed not believed")
+
+RATE_TOLERANCE = 0.005
+STUCK_SHARE, STUCK_LEAST = 0.02, 64
+CLIPPED_SHARE, CLIPPED_LEAST, CLIPPED_RUN = 0.001, 6, 3
+OFFSET_SHARE = 0.5
+_DEAD = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """What is wrong with a burst.
+
+    Attributes
+    ----------
+    flags : tuple of str
+        All findings; empty for a sound burst.
+    speed_rpm : float or None
+        The speed to go by; None if there is none that can be trusted.
+    speed_age_s : float or None
+        Its age when the burst was taken; None if unknown, 0 for a fixed speed or one sent with the burst.
+    """
+
+    flags: tuple[Flag, ...]
+    speed_rpm: float | None
+    speed_age_s: float | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether indicators and a diagnosis may be made of it."""
+        return not any(flag in SETUP_FLAGS or flag in DEFECT_FLAGS for flag in self.flags)
+
+    @property
+    def sensor_state(self) -> SensorState:
+        """State of the sensor, apart from that of the bearing."""
+        if any(flag in SETUP_FLAGS for flag in self.flags):
+            return "wrongly set up"
+        return "defect" if any(flag in DEFECT_FLAGS for flag in self.flags) else "ok"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredSpeed:
+    """The latest speed of a machine and its age in seconds."""
+
+    rpm: float
+    age_s: float
+
+
+def assess(
+    burst: Burst,
+    sensor: Sensor,
+    speed: Speed,
+    *,
+    latest_speed: MeasuredSpeed | None = None,
+    after_gap: bool = False,
+) -> Quality:
+    """Judge a burst by what its sensor is set up to send.
+
+    Parameters
+    ----------
+    burst : Burst
+    sensor : Sensor
+    speed : Speed
+        Of the machine.
+    latest_speed : MeasuredSpeed, optional
+        From a feed, where there is one.
+    after_gap : bool
+        Whether the sender's count shows that bursts are missing before this one.
+    """
+    flags: list[Flag] = []
+    stated = burst.sampling_rate_hz
+    if (
+        stated is not None
+        and not abs(stated - sensor.sampling_rate_hz) <= RATE_TOLERANCE * sensor.sampling_rate_hz
+    ):
+        flags.append("wrong rate")
+    if burst.unit is not None and burst.unit != sensor.unit:
+        flags.append("wrong unit")
+    if len(burst.samples) != sensor.burst_samples:
+        flags.append("wrong length")
+    flags.extend(_waveform_flags(burst.samples, sensor.full_scale))
+    if after_gap:
+        flags.append("gap")
+    rpm, age_s, trouble = _speed_of(burst, speed, latest_speed)
+    if trouble is not None:
+        flags.append(trouble)
+    return Quality(flags=tuple(flags), speed_rpm=rpm, speed_age_s=age_s)
+
+
+def _waveform_flags(x: np.ndarray, full_scale: float | None) -> list[Flag]:
+    if len(x) == 0 or not np.isfinite(x).all():
+        return ["not finite"]
+    low, high = float(x.min()), float(x.max())
+    if high - low <= _DEAD * max(abs(low), abs(high), full_scale or 0.0):
+        return ["dead"]
+    flags: list[Flag] = []
+    runs = _equal_runs(x)
+    at_limit = np.isclose(runs.value, low, atol=0) | np.isclose(runs.value, high, atol=0)
+    clipped = int(runs.length[at_limit & (runs.length >= CLIPPED_RUN)].sum())
+    if full_scale is not None:
+        at_limit |= np.abs(runs.value) >= 0.999 * full_scale
+        clipped = max(clipped, int(np.count_nonzero(np.abs(x) >= 0.999 * full_scale)))
+    if clipped >= max(CLIPPED_LEAST, CLIPPED_SHARE * len(x)):
+        flags.append("clipped")
+    inside = runs.length[~at_limit]
+    if inside.max(initial=0) >= max(STUCK_LEAST, STUCK_SHARE * len(x)):
+        flags.append("stuck")
+    if full_scale is not None and abs(float(x.mean(dtype=np.float64))) >= OFFSET_SHARE * full_scale:
+        flags.append("offset")
+    return flags
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    value: np.ndarray
+    length: np.ndarray
+
+
+def _equal_runs(x: np.ndarray) -> _Runs:
+    """Return value and length of each run of equal neighbours."""
+    starts = np.concatenate([[0], np.flatnonzero(x[1:] != x[:-1]) + 1])
+    return _Runs(value=x[starts], length=np.diff(np.append(starts, len(x))))
+
+
+def _speed_of(
+    burst: Burst, speed: Speed, latest: MeasuredSpeed | None
+) -> tuple[float | None, float | None, Flag | None]:
+    if burst.speed_rpm is not None:
+        rpm, age_s = burst.speed_rpm, 0.0
+    elif speed.rpm is not None:
+        rpm, age_s = speed.rpm, 0.0
+    elif latest is not None:
+        rpm, age_s = latest.rpm, latest.age_s
+    else:
+        return None, None, "speed unknown"
+    if age_s > speed.max_age_s:
+        return None, age_s, "speed stale"
+    if not (np.isfinite(rpm) and rpm > 0 and speed.lowest_rpm <= rpm <= speed.highest_rpm):
+        return None, age_s, "speed not believed"
+    return rpm, age_s, None

@@ -1,0 +1,1 @@
+"""Where results go: MQTT, Sparkplug B, a log, a webhook."""

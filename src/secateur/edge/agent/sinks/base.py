@@ -1,0 +1,59 @@
+"""What a sink is: it publishes, and returns when what it was given has been acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from secateur.core.errors import TransportError
+from secateur.edge.agent.outbox.store import Record
+
+
+class SinkUnavailable(TransportError):
+    """The other side does not answer; what was not acknowledged is sent again later.
+
+    Parameters
+    ----------
+    message : str
+    acknowledged : int
+        So many of the first records of the batch were.
+    """
+
+    def __init__(self, message: str, *, acknowledged: int = 0) -> None:
+        super().__init__(message)
+        self.acknowledged = acknowledged
+
+
+class RecordRefused(TransportError):
+    """The other side answers, but will not take one record.
+
+    Parameters
+    ----------
+    message : str
+    index : int
+        Its place in the batch; those before it were acknowledged.
+    """
+
+    def __init__(self, message: str, *, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class Sink(Protocol):
+    """Where results go."""
+
+    name: str
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Send records in order; return when the other side has acknowledged every one.
+
+        Raises
+        ------
+        SinkUnavailable
+            If it does not answer.
+        RecordRefused
+            If it will not take one of them.
+        """
+
+    def close(self) -> None:
+        """Say good-bye."""

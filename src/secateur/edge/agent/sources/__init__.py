@@ -1,0 +1,1 @@
+"""Where bursts come from: MQTT, a watched folder, HTTP, a recording, OPC UA, Modbus."""

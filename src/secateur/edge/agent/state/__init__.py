@@ -1,0 +1,1 @@
+"""What the agent remembers of each machine: baseline, levels, alarms, trends."""

@@ -1,0 +1,200 @@
+"""A machine's own baseline: robust centre and spread of each indicator in each operating band."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from secateur.core.errors import CheckpointError
+from secateur.core.records import read_json, write_json
+from secateur.edge.agent.config.machines import Commissioning
+from secateur.edge.agent.signal.indicators import is_level
+
+MOST_VALUES = 4096
+"""Values kept of an indicator while a band is learned; beyond, every second one goes."""
+
+LEAST_SPREAD_LEVEL = 0.05
+"""In natural logarithms: five percent."""
+
+LEAST_SPREAD_LINE_DB = 1.0
+_MAD_TO_SIGMA = 1.4826
+
+
+class Centre(BaseModel):
+    """Median and robust standard deviation; of the logarithm for levels, of the value in dB for lines."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    median: Annotated[float, Field(allow_inf_nan=False)]
+    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Learned(BaseModel):
+    """A file of a baseline."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = 1
+    speed_bands_rpm: tuple[float, ...] = ()
+    skipped: int = 0
+    bands: dict[str, dict[str, Centre]] = {}
+    learning: dict[str, dict[str, list[float]]] = {}
+    strides: dict[str, int] = {}
+    seen: dict[str, int] = {}
+
+
+class Baseline:
+    """The baseline of one sensor: learned band by band, then fixed until it is commissioned again.
+
+    Parameters
+    ----------
+    settings : Commissioning
+    path : Path, optional
+        Where it is kept; it goes on from there.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+
+    def __init__(self, settings: Commissioning, path: Path | None = None) -> None:
+        self._settings, self._path = settings, path
+        self._learned = _Learned(speed_bands_rpm=settings.speed_bands_rpm)
+        if path is not None and path.exists():
+            found = _read(path)
+            if found.speed_bands_rpm == settings.speed_bands_rpm:
+                self._learned = found
+
+    def band(self, speed_rpm: float | None) -> str:
+        """Return the name of the operating band of a speed."""
+        edges = self._settings.speed_bands_rpm
+        if not edges:
+            return "all speeds"
+        if speed_rpm is None:
+            return "speed unknown"
+        place = bisect.bisect_right(edges, speed_rpm)
+        low = f"{edges[place - 1]:g}" if place else "0"
+        return f"{low} to {edges[place]:g} rpm" if place < len(edges) else f"from {low} rpm"
+
+    def is_learned(self, band: str) -> bool:
+        """Whether there are limits for a band."""
+        return band in self._learned.bands
+
+    def progress(self, band: str) -> float:
+        """Return the share of bursts that a band has seen, 1 if it is learned."""
+        if self.is_learned(band):
+            return 1.0
+        return min(1.0, self._learned.seen.get(band, 0) / self._settings.bursts)
+
+    def learn(self, band: str, indicators: dict[str, float]) -> None:
+        """Take the indicators of a sound burst; fix the band's limits when it has seen enough."""
+        data = self._learned
+        if data.skipped < self._settings.skip_bursts:
+            data.skipped += 1
+            return
+        count = data.seen.get(band, 0)
+        data.seen[band] = count + 1
+        stride = data.strides.setdefault(band, 1)
+        values = data.learning.setdefault(band, {})
+        if count % stride == 0:
+            for name, value in indicators.items():
+                values.setdefault(name, []).append(_transformed(name, value))
+            if max(map(len, values.values())) >= MOST_VALUES:
+                data.learning[band] = {name: entries[::2] for name, entries in values.items()}
+                data.strides[band] = 2 * stride
+        if data.seen[band] >= self._settings.bursts:
+            data.bands[band] = {name: _centre(name, entries) for name, entries in data.learning[band].items()}
+            data.learning.pop(band), data.strides.pop(band)
+            self.save()
+
+    def scores(
+        self, band: str, indicators: dict[str, float], *, least_ratio: float = 1.0
+    ) -> dict[str, float]:
+        """Return how far each indicator lies above its baseline, in robust standard deviations.
+
+        Parameters
+        ----------
+        band : str
+            A learned one.
+        indicators : dict
+        least_ratio : float
+            Levels below this multiple of their median score at most zero.
+
+        Returns
+        -------
+        dict
+            An indicator that the baseline does not know is left out.
+        """
+        centres = self._learned.bands[band]
+        found = {}
+        for name, value in indicators.items():
+            centre = centres.get(name)
+            if centre is None:
+                continue
+            distance = _transformed(name, value) - centre.median
+            if is_level(name) and distance < math.log(least_ratio):
+                distance = min(distance, 0.0)
+            found[name] = distance / centre.spread
+        return found
+
+    def medians(self, band: str) -> dict[str, float]:
+        """Return the median of each indicator in its own unit; empty if the band is not learned."""
+        return {
+            name: math.exp(centre.median) if is_level(name) else centre.median
+            for name, centre in self._learned.bands.get(band, {}).items()
+        }
+
+    def forget(self) -> None:
+        """Start to learn anew, for instance after a repair."""
+        self._learned = _Learned(speed_bands_rpm=self._settings.speed_bands_rpm)
+        self.save()
+
+    def save(self) -> None:
+        """Write it to its file, if it has one."""
+        if self._path is not None:
+            write_json(self._path, self._learned.model_dump())
+
+    def summary(self) -> dict[str, object]:
+        """Return what is learned, for people."""
+        bands = sorted({*self._learned.bands, *self._learned.seen})
+        return {
+            "bursts_needed": self._settings.bursts,
+            "bands": {
+                band: {
+                    "learned": self.is_learned(band),
+                    "progress": self.progress(band),
+                    "medians": self.medians(band),
+                    "spreads": {
+                        name: centre.spread for name, centre in self._learned.bands.get(band, {}).items()
+                    },
+                }
+                for band in bands
+            },
+        }
+
+
+def _transformed(name: str, value: float) -> float:
+    return math.log(max(value, 1e-12)) if is_level(name) else value
+
+
+def _centre(name: str, values: list[float]) -> Centre:
+    entries = np.asarray(values)
+    median = float(np.median(entries))
+    spread = _MAD_TO_SIGMA * float(np.median(np.abs(entries - median)))
+    least = LEAST_SPREAD_LEVEL if is_level(name) else LEAST_SPREAD_LINE_DB
+    return Centre(median=median, spread=max(spread, least))
+
+
+def _read(path: Path) -> _Learned:
+    try:
+        return _Learned.model_validate(read_json(path))
+    except ValidationError as error:
+        raise CheckpointError(
+            f"{path} is not a baseline ({error.errors()[0]['msg']}); remove it to learn anew."
+        ) from None

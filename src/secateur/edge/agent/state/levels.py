@@ -1,0 +1,162 @@
+"""From scores to a level: normal, warning or alarm, with a vote over bursts and hysteresis."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from secateur.edge.agent.config.machines import Limits
+
+
+class Level(IntEnum):
+    """How bad it is."""
+
+    NORMAL = 0
+    WARNING = 1
+    ALARM = 2
+
+    @property
+    def word(self) -> str:
+        """The level in a word."""
+        return self.name.lower()
+
+
+@dataclass
+class _Watched:
+    """One indicator: its last votes, its level, and for how long it has been low."""
+
+    votes: deque[Level]
+    level: Level = Level.NORMAL
+    quiet: int = 0
+    score: float = 0.0
+    history: deque[tuple[float, float]] = field(default_factory=deque)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the levels are after a burst.
+
+    Attributes
+    ----------
+    level : Level
+        The highest of all indicators.
+    causes : dict of str to Level
+        Indicators that are not normal.
+    score : float
+        The highest score of this burst.
+    """
+
+    level: Level
+    causes: dict[str, Level]
+    score: float
+
+
+class Levels:
+    """The level of each indicator of one sensor.
+
+    A level is raised when ``raise_after`` of the last ``raise_window`` bursts ask for it, and left when
+    ``clear_after`` bursts in a row lie below ``hysteresis`` times what raised it.
+
+    Parameters
+    ----------
+    limits : Limits
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._watched: dict[str, _Watched] = {}
+
+    def restore(self, causes: dict[str, Level]) -> None:
+        """Go on with the levels of an alarm that was open when the agent stopped."""
+        for name, level in causes.items():
+            self._of(name).level = level
+
+    def judge(
+        self,
+        values: dict[str, float],
+        scores: dict[str, float],
+        *,
+        medians: dict[str, float],
+        running_s: float,
+    ) -> Judgement:
+        """Take the indicators of one burst.
+
+        Parameters
+        ----------
+        values : dict
+            Indicators, each in its own unit.
+        scores : dict
+            Distances from the baseline; fewer than ``values`` where something is not learned.
+        medians : dict
+            Of the baseline, for the rise in an hour.
+        running_s : float
+            Time on a clock that only goes forward.
+        """
+        for name in values.keys() | scores.keys() | self._watched.keys():
+            entry = self._of(name)
+            asked, calm = self._asked(name, values.get(name), scores.get(name), entry, medians, running_s)
+            entry.votes.append(asked)
+            entry.score = scores.get(name, 0.0)
+            self._settle(entry, asked, calm)
+        causes = {name: entry.level for name, entry in self._watched.items() if entry.level}
+        return Judgement(
+            level=max(causes.values(), default=Level.NORMAL),
+            causes=causes,
+            score=max((entry.score for entry in self._watched.values()), default=0.0),
+        )
+
+    def _of(self, name: str) -> _Watched:
+        if name not in self._watched:
+            self._watched[name] = _Watched(votes=deque(maxlen=self._limits.raise_window))
+        return self._watched[name]
+
+    def _asked(
+        self,
+        name: str,
+        value: float | None,
+        score: float | None,
+        entry: _Watched,
+        medians: dict[str, float],
+        running_s: float,
+    ) -> tuple[Level, bool]:
+        """Return the level that this burst asks for, and whether it lies below the hysteresis."""
+        limits = self._limits
+        asked, calm = Level.NORMAL, True
+        if score is not None:
+            asked = _level_of(score, limits.warning_score, limits.alarm_score)
+            calm = score < limits.hysteresis * limits.warning_score
+        absolute = limits.absolute.get(name)
+        if absolute is not None and value is not None:
+            asked = max(asked, _level_of(value, absolute.warning, absolute.alarm))
+            calm = calm and value < limits.hysteresis * absolute.warning
+        most = limits.rise_per_hour.get(name)
+        if most is not None and value is not None and medians.get(name):
+            rise = _rise_per_hour(entry.history, value / medians[name], running_s)
+            if rise > most:
+                asked, calm = max(asked, Level.WARNING), False
+        return asked, calm
+
+    def _settle(self, entry: _Watched, asked: Level, calm: bool) -> None:
+        for level in (Level.ALARM, Level.WARNING):
+            if entry.level < level and sum(vote >= level for vote in entry.votes) >= self._limits.raise_after:
+                entry.level, entry.quiet = level, 0
+                return
+        entry.quiet = entry.quiet + 1 if calm else 0
+        if entry.level and entry.quiet >= self._limits.clear_after:
+            entry.level, entry.quiet = Level.NORMAL, 0
+            entry.votes.clear()
+
+
+def _level_of(value: float, warning: float, alarm: float) -> Level:
+    return Level.ALARM if value >= alarm else Level.WARNING if value >= warning else Level.NORMAL
+
+
+def _rise_per_hour(history: deque[tuple[float, float]], ratio: float, running_s: float) -> float:
+    """Return the rise over the last hour, in baseline medians; at least five minutes must lie between."""
+    history.append((running_s, ratio))
+    while history[0][0] < running_s - 3600.0 or len(history) > 4096:
+        history.popleft()
+    first_s, first = history[0]
+    span_s = running_s - first_s
+    return (ratio - first) * 3600.0 / span_s if span_s >= 300.0 else 0.0

@@ -1,0 +1,144 @@
+"""The latest burst of a sensor as a dashboard shows it: waveform, spectra, waterfall, time in each state."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+
+from secateur.edge.agent.signal.averaged import Spectrum
+
+WATERFALL_ROWS, WATERFALL_POINTS = 64, 256
+CLASSES_KEPT = 500
+POINTS_SHOWN = 2048
+
+
+class SensorView:
+    """What can be shown of one sensor, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._samples = np.empty(0, dtype=np.float32)
+        self._rate_hz = 1.0
+        self._averaged: Spectrum | None = None
+        self._waterfall: deque[tuple[float, np.ndarray]] = deque(maxlen=WATERFALL_ROWS)
+        self._classes: deque[tuple[float, str | None]] = deque(maxlen=CLASSES_KEPT)
+        self._time_in_state: Counter[str] = Counter()
+        self._last: tuple[float, str] | None = None
+        self.result: dict[str, Any] | None = None
+
+    def show(
+        self,
+        samples: np.ndarray,
+        sampling_rate_hz: float,
+        averaged: Spectrum | None,
+        result: dict[str, Any],
+        running_s: float,
+    ) -> None:
+        """Take a burst and its result."""
+        row = _peaks(_amplitudes(samples), WATERFALL_POINTS) if np.isfinite(samples).all() else None
+        state = result["bearing"]["level"] if result["sensor_state"] == "ok" else result["sensor_state"]
+        with self._lock:
+            self._samples, self._rate_hz, self.result = samples, sampling_rate_hz, result
+            self._averaged = averaged or self._averaged
+            if row is not None:
+                self._waterfall.append((result["measured_unix_s"], row.astype(np.float16)))
+            if result["diagnosis"] is not None:
+                self._classes.append((result["measured_unix_s"], result["diagnosis"]["label"]))
+            if self._last is not None:
+                self._time_in_state[self._last[1]] += running_s - self._last[0]
+            self._last = (running_s, state)
+
+    def waveform(self) -> dict[str, Any]:
+        """Return the latest burst, thinned to its highest and lowest points where it is long."""
+        with self._lock:
+            samples, rate_hz = self._samples, self._rate_hz
+        shown, step = _envelope_of(samples)
+        return {"step_s": step / rate_hz, "samples": _rounded(shown), "duration_s": len(samples) / rate_hz}
+
+    def spectrum(self) -> dict[str, Any]:
+        """Return the amplitude spectrum of the latest burst."""
+        with self._lock:
+            samples, rate_hz = self._samples, self._rate_hz
+        if len(samples) < 2 or not np.isfinite(samples).all():
+            return {"step_hz": 1.0, "amplitude": []}
+        amplitude = _amplitudes(samples)
+        shown = _peaks(amplitude, POINTS_SHOWN)
+        step_hz = rate_hz / len(samples) * -(-len(amplitude) // POINTS_SHOWN)
+        return {"step_hz": step_hz, "amplitude": _rounded(shown)}
+
+    def envelope(self, band_hz: tuple[float, float] | None = None) -> dict[str, Any]:
+        """Return the envelope spectrum: averaged as it is watched, or of the latest burst in another band.
+
+        Raises
+        ------
+        ConfigError
+            If the band is not within the spectrum.
+        """
+        from secateur.signals.envelope import envelope_spectrum
+
+        with self._lock:
+            samples, rate_hz, averaged = self._samples, self._rate_hz, self._averaged
+        if band_hz is not None and len(samples) > 16 and np.isfinite(samples).all():
+            frequency_hz, amplitude = envelope_spectrum(samples, rate_hz, band_hz)
+            shown = amplitude[:POINTS_SHOWN]
+            return {
+                "step": float(frequency_hz[1]),
+                "in_orders": False,
+                "bursts": 1,
+                "amplitude": _rounded(shown),
+                "band_hz": list(band_hz),
+            }
+        if averaged is None:
+            return {"step": 1.0, "in_orders": False, "bursts": 0, "amplitude": [], "band_hz": None}
+        return {
+            "step": averaged.step,
+            "in_orders": averaged.in_orders,
+            "bursts": averaged.bursts,
+            "amplitude": _rounded(averaged.amplitude[:POINTS_SHOWN]),
+            "band_hz": None,
+        }
+
+    def waterfall(self) -> dict[str, Any]:
+        """Return spectra over time, oldest first, each thinned to its peaks."""
+        with self._lock:
+            rows, rate_hz = list(self._waterfall), self._rate_hz
+        return {
+            "highest_hz": rate_hz / 2,
+            "rows": [{"unix_s": unix_s, "amplitude": _rounded(row)} for unix_s, row in rows],
+        }
+
+    def history(self) -> dict[str, Any]:
+        """Return the classes named lately, and the seconds spent in each state since the start."""
+        with self._lock:
+            classes, times = list(self._classes), dict(self._time_in_state)
+        return {
+            "classes": [{"unix_s": unix_s, "label": label} for unix_s, label in classes],
+            "seconds_in_state": times,
+        }
+
+
+def _amplitudes(samples: np.ndarray) -> np.ndarray:
+    taper = np.hanning(len(samples) + 1)[:-1]
+    return np.abs(np.fft.rfft((samples - samples.mean()) * taper)) * (2.0 / taper.sum())
+
+
+def _peaks(values: np.ndarray, most: int) -> np.ndarray:
+    """Thin to at most ``most`` values, each the highest of equally many neighbours."""
+    step = -(-len(values) // most)
+    padded = np.pad(values, (0, -len(values) % step))
+    return padded.reshape(-1, step).max(axis=1)
+
+
+def _envelope_of(samples: np.ndarray) -> tuple[np.ndarray, float]:
+    if len(samples) <= POINTS_SHOWN:
+        return samples, 1.0
+    step = -(-len(samples) // (POINTS_SHOWN // 2))
+    blocks = samples[: len(samples) // step * step].reshape(-1, step)
+    return np.stack([blocks.min(axis=1), blocks.max(axis=1)], axis=1).ravel(), step / 2
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [float(f"{value:.4g}") if np.isfinite(value) else None for value in values.astype(np.float64)]

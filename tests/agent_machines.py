@@ -1,0 +1,35 @@
+"""Machines and waveforms for the agent's tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+RATE_HZ, SAMPLES, SPEED_RPM = 12_000.0, 4096, 1800.0
+
+
+def sensor_settings(**changed: Any) -> dict[str, Any]:
+    """Return a sensor as it stands in a configuration."""
+    return {
+        "name": "drive-end",
+        "sampling_rate_hz": RATE_HZ,
+        "burst_samples": SAMPLES,
+        "full_scale": 50.0,
+        "bearing": "6205",
+        "commissioning": {"bursts": 20},
+        "limits": {"raise_after": 3, "raise_window": 4, "clear_after": 4},
+        **changed,
+    }
+
+
+def machine_settings(**changed: Any) -> dict[str, Any]:
+    return {"name": "pump", "speed": {"rpm": SPEED_RPM}, "sensors": [sensor_settings(**changed)]}
+
+
+def outer_race_knocks(phase: float, order: float = 3.585) -> np.ndarray:
+    """Return rings of a 4 kHz mode at the outer race's rate of a 6205."""
+    time_s = np.arange(SAMPLES) / RATE_HZ
+    period_s = 1.0 / (order * SPEED_RPM / 60.0)
+    since_s = (time_s + phase * period_s) % period_s
+    return np.exp(-since_s / 0.0008) * np.sin(2 * np.pi * 4000.0 * since_s)

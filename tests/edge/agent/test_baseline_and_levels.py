@@ -1,0 +1,140 @@
+"""A machine's own baseline, and levels that vote and hold."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from secateur.core.errors import CheckpointError
+from secateur.edge.agent.config.machines import Commissioning, Limits
+from secateur.edge.agent.state.baseline import Baseline
+from secateur.edge.agent.state.levels import Level, Levels
+
+
+def _commissioning(**changed: object) -> Commissioning:
+    return Commissioning.model_validate({"bursts": 100, **changed})
+
+
+def test_scores_are_robust_deviations_of_the_logarithm() -> None:
+    baseline = Baseline(_commissioning(bursts=1000))
+    values = np.exp(0.2 * np.random.default_rng(0).standard_normal(1000))
+    values[:50] = 100.0  # a few knocks while it was learned
+    for value in values:
+        assert not baseline.is_learned("all speeds")
+        baseline.learn("all speeds", {"rms": float(value), "line_bpfo": 3.0})
+    assert baseline.is_learned("all speeds")
+    scores = baseline.scores("all speeds", {"rms": float(np.exp(1.0)), "line_bpfo": 8.0, "unknown": 1.0})
+    assert scores["rms"] == pytest.approx(5.0, rel=0.1)
+    assert scores["line_bpfo"] == pytest.approx(5.0)
+    assert set(scores) == {"rms", "line_bpfo"}
+
+
+def test_least_ratio_keeps_a_quiet_baseline_quiet() -> None:
+    baseline = Baseline(_commissioning(bursts=8))
+    for _ in range(8):
+        baseline.learn("all speeds", {"rms": 1.0})
+    assert baseline.scores("all speeds", {"rms": 1.4})["rms"] > 6
+    assert baseline.scores("all speeds", {"rms": 1.4}, least_ratio=1.5)["rms"] == 0.0
+    assert baseline.scores("all speeds", {"rms": 1.6}, least_ratio=1.5)["rms"] > 9
+
+
+def test_operating_bands_are_learned_apart(tmp_path: Path) -> None:
+    baseline = Baseline(_commissioning(bursts=8, speed_bands_rpm=[1000, 2000]), tmp_path / "b.json")
+    assert [baseline.band(rpm) for rpm in (500, 1000, 1999, 2000, None)] == [
+        "0 to 1000 rpm",
+        "1000 to 2000 rpm",
+        "1000 to 2000 rpm",
+        "from 2000 rpm",
+        "speed unknown",
+    ]
+    for _ in range(8):
+        baseline.learn("0 to 1000 rpm", {"rms": 1.0})
+    again = Baseline(_commissioning(bursts=8, speed_bands_rpm=[1000, 2000]), tmp_path / "b.json")
+    assert again.is_learned("0 to 1000 rpm")
+    assert not again.is_learned("from 2000 rpm")
+    other = Baseline(_commissioning(bursts=8, speed_bands_rpm=[1500]), tmp_path / "b.json")
+    assert not other.is_learned("0 to 1500 rpm")
+
+
+def test_many_bursts_take_bounded_memory() -> None:
+    baseline = Baseline(_commissioning(bursts=50_000))
+    for number in range(50_000):
+        baseline.learn("all speeds", {"rms": 1.0 + (number % 10) / 10})
+        if number % 5000 == 0:
+            kept = baseline._learned.learning["all speeds"]["rms"]
+            assert len(kept) <= 4096
+    assert baseline.medians("all speeds")["rms"] == pytest.approx(1.45, abs=0.06)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text('{"version": 1, "bands": 3}')
+    with pytest.raises(CheckpointError, match="remove it to learn anew"):
+        Baseline(_commissioning(), tmp_path / "b.json")
+
+
+def _judged(levels: Levels, scores: list[float]) -> list[Level]:
+    return [
+        levels.judge({}, {"rms": score}, medians={}, running_s=float(n)).level
+        for n, score in enumerate(scores)
+    ]
+
+
+LIMITS = Limits.model_validate(
+    {
+        "warning_score": 5,
+        "alarm_score": 10,
+        "raise_after": 2,
+        "raise_window": 3,
+        "clear_after": 3,
+        "hysteresis": 0.5,
+    }
+)
+
+
+def test_one_spike_raises_nothing() -> None:
+    assert _judged(Levels(LIMITS), [0, 20, 0, 0, 20, 0, 0]) == [Level.NORMAL] * 7
+
+
+def test_raised_by_votes_and_left_after_quiet_bursts() -> None:
+    found = _judged(Levels(LIMITS), [6, 6, 12, 12, 4, 2, 2, 2, 2])
+    expected = [0, 1, 1, 2, 2, 2, 2, 0, 0]
+    assert [int(level) for level in found] == expected
+
+
+def test_hysteresis_holds_a_level_that_hovers() -> None:
+    found = _judged(Levels(LIMITS), [6, 6] + [4.0] * 20)
+    assert set(found[1:]) == {Level.WARNING}
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=60))
+def test_a_level_never_flickers(scores: list[float]) -> None:
+    found = _judged(Levels(LIMITS), scores)
+    for before, after in pairwise(found):
+        assert after >= before or after is Level.NORMAL
+
+
+def test_absolute_limits_need_no_baseline() -> None:
+    limits = LIMITS.model_copy(
+        update={"absolute": Limits.model_validate({"absolute": {"rms": {"warning": 1, "alarm": 2}}}).absolute}
+    )
+    levels = Levels(limits)
+    found = [levels.judge({"rms": 3.0}, {}, medians={}, running_s=n).level for n in range(2)]
+    assert found == [Level.NORMAL, Level.ALARM]
+
+
+def test_rate_of_change_warns_before_the_level() -> None:
+    limits = LIMITS.model_copy(update={"rise_per_hour": {"rms": 1.0}})
+    levels = Levels(limits)
+    slow, fast = [], []
+    for minute in range(40):
+        value = 1.0 + minute / 60 * 2.0
+        fast.append(levels.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, running_s=60.0 * minute))
+    other = Levels(limits)
+    for minute in range(40):
+        value = 1.0 + minute / 60 * 0.5
+        slow.append(other.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, running_s=60.0 * minute))
+    assert fast[-1].level is Level.WARNING
+    assert all(entry.level is Level.NORMAL for entry in slow)

@@ -1,0 +1,73 @@
+"""The configuration file: strict, with secrets elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agent_machines import machine_settings
+from secateur.core.errors import ConfigError
+from secateur.edge.agent.config.file import AgentConfig, read_config
+
+
+def _written(tmp_path: Path, **changed: Any) -> Path:
+    path = tmp_path / "agent.yaml"
+    path.write_text(yaml.safe_dump({"machines": [machine_settings()], **changed}))
+    return path
+
+
+def test_a_small_file_is_enough(tmp_path: Path) -> None:
+    config = read_config(_written(tmp_path))
+    assert config.http.is_loopback
+    assert config.state_folder == tmp_path / "state"
+    assert config.places()["pump", "drive-end"][1].bearing.orders().bpfo == pytest.approx(3.585, abs=0.001)
+
+
+MISTAKES = [
+    ({"machine": []}, "machine: Extra inputs"),
+    ({"http": {"host": "0.0.0.0"}}, "give http.token"),
+    ({"sinks": [{"type": "mqtt", "password": "secret"}]}, "never stands in this file"),
+    ({"sinks": [{"type": "csv", "folder": "a"}, {"type": "csv", "folder": "b"}]}, "two sinks have one name"),
+    ({"sources": [{"type": "mqtt", "topic": "plant/burst"}]}, "must hold {machine} and {sensor}"),
+    ({"sources": [{"type": "mqtt", "topic": "plant/{machine}/{sensor}/#"}]}, "topic"),
+    ({"sources": [{"type": "replay", "file": "x.npy", "machine": "fan", "sensor": "a"}]}, "there are pump"),
+    ({"sources": [{"type": "telnet"}]}, "telnet"),
+    ({"machines": [machine_settings(bearing="99999x")]}, "unknown bearing"),
+    ({"machines": [machine_settings(name="../up")]}, "name"),
+    ({"machines": [machine_settings(indicators={"envelope_band_hz": [4000, 9000]})]}, "within 0 to 6000"),
+    ({"machines": [machine_settings(limits={"warning_score": 9, "alarm_score": 8})]}, "must be lower"),
+    ({"machines": []}, "machines"),
+]
+
+
+@pytest.mark.parametrize(("changed", "told"), MISTAKES)
+def test_mistakes_are_named(tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_config(_written(tmp_path, **changed))
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "a: [", "machines: &a [*a]", "\x00"])
+def test_what_is_no_configuration(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "agent.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError):
+        read_config(path)
+
+
+def test_secrets_come_from_environment_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("abc\n")
+    config = read_config(
+        _written(
+            tmp_path,
+            http={"token": {"file": "token"}},
+            sinks=[{"type": "mqtt", "username": "a", "password": {"env": "BROKER_PASSWORD"}}],
+        )
+    )
+    assert isinstance(config, AgentConfig)
+    assert config.http.token.read() == "abc"
+    with pytest.raises(ConfigError, match="BROKER_PASSWORD holds no secret"):
+        config.sinks[0].password.read()
+    monkeypatch.setenv("BROKER_PASSWORD", "xyz")
+    assert config.sinks[0].password.read() == "xyz"
