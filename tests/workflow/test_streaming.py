@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import secateur
-from secateur.core.errors import CheckpointError, ConfigError, DataError, PlanError
+from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.core.memory import parse_size
 from secateur.core.progress import quiet
 from secateur.models import checkpoint
@@ -209,20 +209,6 @@ def test_a_configuration_of_another_model_is_refused(text: Path, tmp_path: Path)
         prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
     (source / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
     with pytest.raises(CheckpointError, match=r"lacks 11 tensors .*layers\.3\."):
-        prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
-
-
-def test_numbers_that_are_not_finite_are_told_with_their_layer(text: Path, tmp_path: Path):
-    source = write_specimen("llama", tmp_path / "dense")
-    shard = next(
-        stored
-        for name, stored in prune.open_streamed(source).tensors.items()
-        if name.endswith("layers.1.mlp.down_proj.weight")
-    )
-    content = bytearray(shard.path.read_bytes())
-    content[shard.begin : shard.begin + 4] = b"\x00\x00\xc0\x7f"
-    shard.path.write_bytes(content)
-    with pytest.raises(DataError, match=r"layer 1 puts out numbers that are not finite"):
         prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
 
 

@@ -55,6 +55,8 @@ def read_json(path: Path) -> Any:
         raise CheckpointError(f"{path} is missing.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}); it may be cut short.") from None
+    except RecursionError:
+        raise CheckpointError(f"{path} is nested too deeply to be read; it is damaged.") from None
 
 
 class JsonLines:

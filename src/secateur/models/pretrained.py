@@ -10,17 +10,24 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from secateur.core.errors import CheckpointError, ConfigError, SecateurError, UnsupportedArchitecture
+from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
+from secateur.core.records import read_json
 from secateur.models import checkpoint
 from secateur.models.calls import is_causal_lm as is_causal_lm
+from secateur.models.empty_model import class_of as class_of
+from secateur.models.empty_model import described, empty_model
 from secateur.models.gguf import converted, gguf_file
+from secateur.models.hub import fetch
+from secateur.models.inventory import Inventory, require_unquantised, take_inventory
 from secateur.models.loading_bars import no_bars
 from secateur.models.shards import open_shards
+from secateur.models.token_ids import require_fitting_tokenizer
 
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+ADAPTER = "adapter_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
@@ -36,14 +43,14 @@ class Pretrained:
         None where the folder has none.
     source : str
         As it was named.
-    folder : Path or None
-        Where its files lie; None for a hub id.
+    folder : Path
+        Where its files lie.
     """
 
     model: PreTrainedModel
     tokenizer: Any
     source: str
-    folder: Path | None
+    folder: Path
 
 
 def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> Pretrained:
@@ -62,30 +69,57 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
     ConfigError
         If there is no such folder, and no such model on the hub can be reached.
     CheckpointError
-        If a shard is missing or damaged (named before anything is loaded), weights are missing, or the
-        weights are there only as pickles, which are not read.
+        If a shard is missing or damaged, the weights are not those that the configuration describes (see
+        :func:`secateur.models.inventory.take_inventory`), they are there only as pickles, which are not read,
+        or the tokenizer does not belong to the model; all of it before anything is loaded.
     UnsupportedArchitecture
-        If transformers itself has no class for it.
+        If transformers itself has no class for it, or weights are quantised.
     """
-    folder = local_folder(source)
-    if folder is not None and checkpoint.kind_of(folder) is not None:
+    folder = folder_of(source)
+    if checkpoint.kind_of(folder) is not None:
         return _open_checkpoint(folder, dtype)
-    place = str(source) if folder is None else folder
-    config = read_config(place)
-    if folder is not None:
-        _require_sound_weights(folder)
-    with no_bars(), _no_warnings():
-        model = _load(place, config, dtype)
-    return Pretrained(model=model, tokenizer=open_tokenizer(place), source=str(source), folder=folder)
+    config = read_config(folder)
+    tokenizer = open_tokenizer(folder)
+    with _no_warnings():
+        inventory = inventory_of(folder, config)
+        model = _load(folder, config, inventory, dtype)
+    require_fitting_tokenizer(tokenizer, model, folder)
+    return Pretrained(model=model, tokenizer=tokenizer, source=str(source), folder=folder)
 
 
-def local_folder(source: str | Path) -> Path | None:
-    """Return the folder that holds a local model, a GGUF file converted; None for a hub id.
+def inventory_of(folder: Path, config: Any) -> Inventory:
+    """Check that a folder's weights are whole and those that its configuration describes.
+
+    Raises
+    ------
+    CheckpointError, UnsupportedArchitecture
+        See :func:`open_pretrained`.
+    """
+    if any((folder / name).is_file() for name in PICKLED) and not any(folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{folder} holds its weights only as pickles, which can run code and are not read; where you "
+            "trust them, load them with transformers and write safetensors by model.save_pretrained(folder)."
+        )
+    _require_no_adapter(folder)
+    shards = open_shards(folder)
+    require_unquantised(config, shards)
+    return take_inventory(empty_model(config, folder), shards)
+
+
+def folder_of(source: str | Path, *, weights: bool = True) -> Path:
+    """Return the folder that holds a model: a GGUF file is converted, a name on the hub fetched.
+
+    Parameters
+    ----------
+    source : str or Path
+        As for :func:`open_pretrained`.
+    weights : bool
+        Whether weights and tokenizer are wanted of a name on the hub; else its configuration alone.
 
     Raises
     ------
     ConfigError
-        If a path is named that does not exist.
+        If a path is named that does not exist, or the hub does not give the model.
     """
     path = Path(source)
     if not path.exists():
@@ -93,7 +127,7 @@ def local_folder(source: str | Path) -> Path | None:
             raise ConfigError(
                 f"{source} does not exist; give a folder with a model, a GGUF file, or a hub id."
             )
-        return None
+        return fetch(str(source), weights=weights)
     if not any(path.glob("*.safetensors")) and (found := gguf_file(path)):
         return converted(found)
     if path.is_file():
@@ -101,65 +135,53 @@ def local_folder(source: str | Path) -> Path | None:
     return path
 
 
-def read_config(source: str | Path) -> Any:
-    """Return the configuration of a model, whose weights need not be there.
+def read_config(folder: Path) -> Any:
+    """Return the configuration of the model in a folder, whose weights need not be there.
 
     Raises
     ------
-    ConfigError, CheckpointError
-        As :func:`open_pretrained`.
+    CheckpointError
+        If there is none, or it is no JSON.
+    ConfigError
+        If transformers refuses its values.
+    UnsupportedArchitecture
+        If transformers does not know the model.
     """
-    folder = local_folder(source)
-    if folder is not None and not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file():
+        _require_no_adapter(folder)
         raise CheckpointError(f"{folder} holds no config.json; give the folder of a transformers model.")
-    try:
-        return AutoConfig.from_pretrained(str(source) if folder is None else folder, trust_remote_code=False)
-    except OSError as error:
-        raise _not_found(source, error) from error
-    except (ValueError, KeyError) as error:
+    content = read_json(folder / "config.json")
+    if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
+        raise ConfigError(f"{folder / 'config.json'} names no 'model_type'; it describes no model.")
+    if content["model_type"] not in CONFIG_MAPPING:
         raise UnsupportedArchitecture(
-            f"transformers cannot read the configuration of {source}: {error}"
+            f"{folder / 'config.json'} tells the model type '{content['model_type']}', which transformers "
+            f"{transformers.__version__} does not know; code from a model's folder is never run."
+        )
+    try:
+        with _no_warnings():
+            return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # any value can stand in a configuration, and raise anything
+        raise ConfigError(
+            f"transformers refuses the configuration of {folder}: {described(error)}"
         ) from error
 
 
-def class_of(config: Any) -> type[PreTrainedModel]:
-    """Return the class of transformers' own that a configuration names.
-
-    Raises
-    ------
-    UnsupportedArchitecture
-        If it names none.
-    """
-    for name in config.architectures or ():
-        found = getattr(transformers, name, None)
-        if isinstance(found, type) and issubclass(found, PreTrainedModel):
-            return found
-    try:
-        return transformers.AutoModel._model_mapping[type(config)]
-    except KeyError:
-        raise UnsupportedArchitecture(
-            f"the configuration names {config.architectures or 'no class'}, which transformers "
-            f"{transformers.__version__} does not have; classes from a model's folder are never run."
-        ) from None
-
-
-def open_tokenizer(source: str | Path) -> Any:
-    """Return the tokenizer beside a model, None where a local folder has none.
+def open_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer beside a model, None where its folder has none.
 
     Raises
     ------
     CheckpointError
         If it is there but cannot be read.
     """
-    folder = local_folder(source)
-    if folder is not None and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return None
     try:
-        return AutoTokenizer.from_pretrained(
-            str(source) if folder is None else folder, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"the tokenizer of {source} could not be read: {error}") from error
+        with _no_warnings():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # tokenizers raise plain Exceptions on files that are damaged
+        raise CheckpointError(f"the tokenizer of {folder} could not be read: {described(error)}") from error
 
 
 def _open_checkpoint(folder: Path, dtype: torch.dtype | None) -> Pretrained:
@@ -180,50 +202,37 @@ def _no_warnings() -> Iterator[None]:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
+        with no_bars():
+            yield
     finally:
         logging.set_verbosity(verbosity)
 
 
-def _load(place: str | Path, config: Any, dtype: torch.dtype | None) -> PreTrainedModel:
+def _load(folder: Path, config: Any, inventory: Inventory, dtype: torch.dtype | None) -> PreTrainedModel:
     try:
         model, report = class_of(config).from_pretrained(
-            place,
+            folder,
             config=config,
-            dtype=dtype or getattr(config, "dtype", None) or torch.float32,
+            dtype=dtype or inventory.dtype,
             use_safetensors=True,
             output_loading_info=True,
         )
-    except OSError as error:
-        raise _not_found(place, error) from error
-    except (RuntimeError, ValueError) as error:
-        raise CheckpointError(f"the weights of {place} do not fit its configuration: {error}") from error
-    _require_all_weights(report, place)
+    except Exception as error:  # whatever transformers raises on weights of another model
+        raise CheckpointError(
+            f"the weights of {folder} do not fit its configuration: {described(error)}"
+        ) from error
+    lost = set(report["unexpected_keys"]) - set(inventory.harmless)
+    if faults := sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"], *lost))):
+        raise CheckpointError(
+            f"the weights of {folder} do not fit its configuration: transformers finds no place or no value "
+            f"for {', '.join(faults[:5])}."
+        )
     return model.eval()
 
 
-def _require_sound_weights(folder: Path) -> None:
-    if any((folder / name).is_file() for name in PICKLED) and not any(folder.glob("*.safetensors")):
+def _require_no_adapter(folder: Path) -> None:
+    if (folder / ADAPTER).is_file():
         raise CheckpointError(
-            f"{folder} holds its weights only as pickles, which can run code and are not read; where you "
-            "trust them, load them with transformers and write safetensors by model.save_pretrained(folder)."
+            f"{folder} holds an adapter ({ADAPTER}), not a model of its own. Merge it into the model that it "
+            "was trained on (peft: model.merge_and_unload()), save that, and give the new folder."
         )
-    open_shards(folder)
-
-
-def _require_all_weights(report: dict[str, Any], source: str | Path) -> None:
-    missing = sorted(report["missing_keys"])
-    if missing:
-        shown = ", ".join(missing[:5])
-        raise CheckpointError(
-            f"{source} lacks {len(missing)} weights that its configuration asks for ({shown}, ...); "
-            "transformers would make them up at random. Restore the folder from a copy, or let "
-            "'architectures' in its config.json name the class that it holds."
-        )
-
-
-def _not_found(source: str | Path, error: OSError) -> SecateurError:
-    first = str(error).strip().splitlines()[0]
-    return ConfigError(
-        f"{source} could not be opened: {first} Give a local folder, or check the name and the network."
-    )

@@ -20,6 +20,8 @@ from secateur.core.errors import CheckpointError
 from secateur.core.records import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+ORIGINAL_FORMAT = "consolidated"
+"""Begin of the names of files that hold the same weights once more, as their authors' own code reads them."""
 DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -134,8 +136,8 @@ def open_shards(folder: Path) -> Shards:
     Raises
     ------
     CheckpointError
-        Naming every file that is missing, cut short or damaged, and every tensor that the index names and its
-        file does not hold.
+        Naming every file that is missing, cut short or damaged, every tensor that the index names and its
+        file does not hold, and what lies in the folder but would not be read.
     """
     folder = Path(folder)
     faults: list[str] = []
@@ -152,11 +154,24 @@ def open_shards(folder: Path) -> Shards:
             faults.append(
                 f"{folder / file} does not hold {_short(lacking)}, which {folder / INDEX} says it does."
             )
-        tensors |= {name: tensor for name, tensor in held.items() if names is None or name in names}
+        unlisted = sorted(set(held) - names) if names is not None else []
+        if unlisted:
+            faults.append(f"{folder / file} holds {_short(unlisted)}, which {folder / INDEX} does not list.")
+        tensors |= held
+    unread = sorted(
+        path.name
+        for path in folder.glob("*.safetensors")
+        if path.name not in wanted and not path.name.startswith(ORIGINAL_FORMAT)
+    )
+    if unread:
+        faults.append(
+            f"{folder / unread[0]} does not belong to the weights"
+            + (f" that {folder / INDEX} lists" if (folder / INDEX).is_file() else f" in {SINGLE}")
+            + "; take it away, or give the folder that it belongs to."
+        )
     if faults:
         raise CheckpointError(
-            f"{folder} cannot be read whole ({len(faults)} of {len(wanted)} files); restore these from a "
-            "copy:\n" + "\n".join(f"  {fault}" for fault in faults)
+            f"{folder} cannot be read as it is:\n" + "\n".join(f"  {fault}" for fault in faults)
         )
     return Shards(folder=folder, tensors=tensors)
 
@@ -184,8 +199,8 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
         entries: dict[str, Any] = json.loads(header)
         entries.pop("__metadata__", None)
         held = {name: _stored(path, name, entry, 8 + length) for name, entry in entries.items()}
-        ends = {name: int(entry["data_offsets"][1]) for name, entry in entries.items()}
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        ends = {name: _size(entry["data_offsets"][1]) for name, entry in entries.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
         raise CheckpointError(
             f"{path} has no readable safetensors header; it is damaged, cut short, or of another format."
         ) from None
@@ -194,9 +209,15 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
 
 
 def _stored(path: Path, name: str, entry: dict[str, Any], origin: int) -> StoredTensor:
-    shape = tuple(int(size) for size in entry["shape"])
-    begin = origin + int(entry["data_offsets"][0])
+    shape = tuple(_size(size) for size in entry["shape"])
+    begin = origin + _size(entry["data_offsets"][0])
     return StoredTensor(name=name, path=path, dtype=str(entry["dtype"]), shape=shape, begin=begin)
+
+
+def _size(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no size")
+    return value
 
 
 def _require_layout(

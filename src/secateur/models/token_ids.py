@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import GenerationConfig, PreTrainedConfig
 
-from secateur.core.errors import PlanError
+from secateur.core.errors import CheckpointError, PlanError
 
 REQUIRED_SUFFIXES = ("_token_id", "_token_ids", "_token_index")
 REQUIRED_NAMES = ("force_words_ids", "forced_decoder_ids")
@@ -46,6 +46,40 @@ def check_token_ids(model: nn.Module, tokens: Sequence[int], size: int) -> None:
                 f"token {token} is the {name} of the model's configuration; keep it "
                 "(`required_tokens` lists all such tokens)."
             )
+
+
+def require_fitting_tokenizer(tokenizer: Any, model: nn.Module, source: object) -> None:
+    """Check that a model has a row of its embedding for every token that its tokenizer can give.
+
+    Parameters
+    ----------
+    tokenizer : object or None
+        Of transformers.
+    model : torch.nn.Module
+        Its weights are not looked at.
+    source : object
+        Where the two came from, for the message.
+
+    Raises
+    ------
+    CheckpointError
+        Telling both sizes and the first token without a row.
+    """
+    try:
+        embedding: Any = model.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError):
+        return
+    if tokenizer is None or not isinstance(embedding, nn.Embedding):
+        return
+    rows = embedding.weight.shape[0]
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= rows)
+    if beyond:
+        number, token = beyond[0]
+        raise CheckpointError(
+            f"the tokenizer of {source} gives {len(beyond)} tokens for which the model has no embedding: "
+            f"{token!r} is token {number}, but the model has the tokens 0 to {rows - 1}. Give the tokenizer "
+            "that belongs to the model, or resize the embedding (model.resize_token_embeddings)."
+        )
 
 
 def renumber_token_ids(model: nn.Module, tokens: Sequence[int], size: int) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -16,12 +13,10 @@ from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchit
 from secateur.core.records import read_json
 from secateur.models import checkpoint
 from secateur.models.checkpoint_files import CONFIG, read_plan
-from secateur.models.pretrained import class_of, local_folder, read_config
+from secateur.models.empty_model import empty_model
+from secateur.models.pretrained import folder_of, read_config
 from secateur.models.shards import INDEX, read_header
 from secateur.structure.spec import spec_for
-
-REFUSALS = (ValueError, KeyError, TypeError, AssertionError, StrictDataclassError)
-"""What ``transformers`` raises on a configuration that it does not know or that contradicts itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,50 +84,33 @@ def outline_of(source: str | Path) -> Outline:
         If a file is damaged or cut short, or stored shapes are not those that the configuration tells.
     """
     if checkpoint.kind_of(Path(source)) is not None:
-        folder: Path | None = Path(source)
+        folder = Path(source)
         model: nn.Module = checkpoint.outline(folder)
         cut = "dense" if read_plan(folder).is_identity else "cut"
         origin = f"secateur checkpoint, {cut}"
     else:
-        folder = local_folder(source)
-        model = _on_meta(_configuration(source, folder))
-        origin = "name on the hub" if folder is None else "transformers folder"
-    stored = None if folder is None else _stored_weights(folder, model)
+        folder = folder_of(source, weights=False)
+        model = _on_meta(folder)
+        origin = "transformers folder" if Path(source).exists() else "name on the hub"
+    stored = _stored_weights(folder, model)
     return Outline(origin=origin, model=model, stored=stored)
 
 
-def _configuration(source: str | Path, folder: Path | None) -> Any:
-    content = {} if folder is None else _raw_configuration(folder)
-    try:
-        return read_config(source)
-    except (UnsupportedArchitecture, *REFUSALS) as error:
-        # a family that transformers does not know is none of ours; a known one has another fault
-        if content:
-            spec_for(str(content["model_type"]), content.get)
-        raise ConfigError(f"transformers refuses the configuration of {source}: {error}") from error
-
-
-def _raw_configuration(folder: Path) -> dict[str, Any]:
+def _on_meta(folder: Path) -> PreTrainedModel:
     if not (folder / CONFIG).is_file():
         raise ConfigError(
             f"{folder} holds no {CONFIG}; give the folder of a checkpoint or of a transformers model."
         )
     content = read_json(folder / CONFIG)
-    if not isinstance(content, dict) or "model_type" not in content:
-        raise ConfigError(f"{folder / CONFIG} names no 'model_type'; it describes no model.")
-    return content
-
-
-def _on_meta(config: Any) -> PreTrainedModel:
-    spec_for(config.model_type, lambda name: getattr(config, name, None))
-    model_class = class_of(config)
     try:
-        with torch.device("meta"):
-            return model_class._from_config(config)
-    except REFUSALS as error:
-        raise ConfigError(
-            f"transformers cannot build a '{config.model_type}' model from its configuration: {error}."
-        ) from error
+        config = read_config(folder)
+    except (ConfigError, UnsupportedArchitecture):
+        if isinstance(content, dict) and isinstance(content.get("model_type"), str):
+            # a family that transformers does not know is none of ours; a known one has another fault
+            spec_for(content["model_type"], content.get)
+        raise
+    spec_for(config.model_type, lambda name: getattr(config, name, None))
+    return empty_model(config, folder)
 
 
 def _stored_weights(folder: Path, model: nn.Module) -> StoredWeights | None:

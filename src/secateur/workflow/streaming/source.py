@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightRenaming, rename_source_key
 
-from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
+from secateur.core.errors import ConfigError
 from secateur.models import checkpoint
 from secateur.models.binding import BoundModel, bind
-from secateur.models.live_tensors import stored_tensors
-from secateur.models.pretrained import class_of, open_tokenizer, read_config
-from secateur.models.shards import DTYPES, Shards, StoredTensor, open_shards
-from secateur.models.stock import REFUSALS
+from secateur.models.empty_model import empty_model
+from secateur.models.pretrained import inventory_of, open_tokenizer, read_config
+from secateur.models.shards import StoredTensor
+from secateur.models.token_ids import require_fitting_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +36,9 @@ class StreamedModel:
     tensors : mapping of str to StoredTensor
         Where each tensor of the model lies, by its name in the model; tied ones under their first name.
     dtype : torch.dtype
-        Of most numbers in the blocks; all floating tensors of a block are brought to it.
+        Of most numbers; all floating tensors of a block are brought to it.
     ignored : tuple of str
-        Stored tensors that the model has no place for; they are not carried over.
+        Stored tensors that the model computes by itself or does not use; they are not carried over.
     tokenizer : object or None
     history : dict
         Metadata of the checkpoint, where it is one of ours.
@@ -120,8 +117,8 @@ def open_streamed(folder: Path) -> StreamedModel:
     ConfigError
         If there is no such folder, or the checkpoint is in the form that only secateur reads.
     CheckpointError
-        Naming every shard that is missing or damaged, or a tensor that is missing or of another shape than
-        the configuration tells.
+        Naming every shard that is missing or damaged, or the tensors that do not fit the configuration; see
+        :func:`secateur.models.inventory.take_inventory`.
     UnsupportedArchitecture
         If no specification describes the model, or its weights are quantised.
     """
@@ -138,81 +135,20 @@ def open_streamed(folder: Path) -> StreamedModel:
             )
         history = described.metadata
     config = read_config(folder)
-    shards = open_shards(folder)
-    model = _empty_model(config, folder)
-    bound = bind(model)
-    tensors, ignored = _placed(model, shards)
+    tokenizer = open_tokenizer(folder)
+    inventory = inventory_of(folder, config)
+    model = empty_model(config, folder, real_buffers=True)
+    require_fitting_tokenizer(tokenizer, model, folder)
     return StreamedModel(
         folder=folder,
         model=model,
-        bound=bound,
-        tensors=tensors,
-        dtype=_main_dtype(shards, [bound.block_path(layer.index) for layer in bound.layers], tensors),
-        ignored=ignored,
-        tokenizer=open_tokenizer(folder),
+        bound=bind(model),
+        tensors=inventory.placed,
+        dtype=inventory.dtype,
+        ignored=inventory.harmless,
+        tokenizer=tokenizer,
         history=history,
     )
-
-
-def _empty_model(config: Any, folder: Path) -> PreTrainedModel:
-    model_class = class_of(config)
-    try:
-        with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
-            model = model_class(config)
-    except REFUSALS as error:
-        raise CheckpointError(f"{folder / 'config.json'} does not describe a model: {error}") from error
-    model.tie_weights()
-    return model.eval()
-
-
-def _placed(model: PreTrainedModel, shards: Shards) -> tuple[dict[str, StoredTensor], tuple[str, ...]]:
-    """Find the stored tensor of each tensor of the model; ``transformers`` renames some on loading."""
-    state = model.state_dict(keep_vars=True)
-    renamings = [rule for rule in get_model_conversion_mapping(model) if isinstance(rule, WeightRenaming)]
-    by_name: dict[str, StoredTensor] = {}
-    ignored: list[str] = []
-    for key, stored in shards.tensors.items():
-        name, _ = rename_source_key(key, renamings, [], model.base_model_prefix, state)
-        if name in state:
-            by_name[name] = stored
-        else:
-            ignored.append(key)
-    placed: dict[str, StoredTensor] = {}
-    missing: list[str] = []
-    for first, tensor in stored_tensors(model).items():
-        tied = [name for name, other in state.items() if other is tensor and name in by_name]
-        if not tied:
-            missing.append(first)
-            continue
-        stored = by_name[tied[0]]
-        if stored.shape != tuple(tensor.shape):
-            raise CheckpointError(
-                f"{stored.path}: '{stored.name}' has shape {list(stored.shape)}, but the configuration tells "
-                f"{list(tensor.shape)}; the two belong to different models."
-            )
-        placed[first] = stored
-    if missing:
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise CheckpointError(
-            f"{shards.folder} lacks {len(missing)} tensors that its configuration asks for: {shown}. Restore "
-            "the folder from a copy."
-        )
-    return placed, tuple(sorted(ignored))
-
-
-def _main_dtype(shards: Shards, blocks: list[str], tensors: Mapping[str, StoredTensor]) -> torch.dtype:
-    sizes: dict[str, int] = {}
-    starts = tuple(f"{path}." for path in blocks)
-    for name, stored in tensors.items():
-        if name.startswith(starts):
-            sizes[stored.dtype] = sizes.get(stored.dtype, 0) + stored.nbytes
-    dtype = max(sizes, key=lambda name: sizes[name])
-    if dtype not in ("BF16", "F16", "F32", "F64"):
-        raise UnsupportedArchitecture(
-            f"{shards.folder} holds its blocks as {dtype}; quantised weights cannot be cut, give those that "
-            "they were made from (BF16, F16, F32 or F64)."
-        )
-    return DTYPES[dtype]
 
 
 def _as(stored: StoredTensor, dtype: torch.dtype) -> torch.Tensor:
