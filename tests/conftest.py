@@ -40,6 +40,14 @@ LONGEST = (
 """Files that take longest, longest first."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Synchronising takes longer than most tests; ``core/test_files.py`` looks at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the longest files, so that no worker is alone with one of them at the end."""

@@ -104,19 +104,13 @@ def test_every_command_answers_help(capsys):
         assert "Usage" in capsys.readouterr().out
 
 
-def test_help_imports_nothing_heavy_and_is_quick():
+def test_help_imports_nothing_heavy():
     program = (
-        "import sys, time; start = time.process_time(); from secateur.cli.app import run; run(['--help']); "
-        "print(time.process_time() - start, *sys.modules, file=sys.stderr)"
+        "import sys; from secateur.cli.app import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
     )
-    answers = [
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     heavy = {"numpy", "scipy", "torch", "transformers", "matplotlib", "onnxruntime", "pydantic", "sklearn"}
-    told = [answer.stderr.split() for answer in answers]
-    assert not heavy & set(told[0][1:])
-    assert min(float(words[0]) for words in told) < 0.3
+    assert not (heavy | {"yaml", "pyarrow", "cryptography", "httpx"}) & set(answer.stderr.split())
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

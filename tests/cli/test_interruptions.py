@@ -16,7 +16,7 @@ import pytest
 
 import secateur.training.loop
 from secateur.cli.app import run
-from secateur.core import files
+from secateur.core import workplace
 from secateur.core.records import read_json
 
 pytestmark = pytest.mark.slow
@@ -93,17 +93,15 @@ def test_ctrl_c_in_training_leaves_a_run_that_goes_on(small_rig, tmp_path, capfd
 def no_space_for(name):
     """Refuse the file or folder of one name, as a full disk does; let everything else through."""
 
-    def failing(make):
-        def call(*, prefix, dir):
-            if prefix == f".{name}.":
-                raise OSError(errno.ENOSPC, "No space left on device", str(dir))
-            return make(prefix=prefix, dir=dir)
+    make = workplace.tempfile.mkdtemp
 
-        return call
+    def failing(*, prefix, suffix, dir):
+        if prefix == f".{name}.":
+            raise OSError(errno.ENOSPC, "No space left on device", str(dir))
+        return make(prefix=prefix, suffix=suffix, dir=dir)
 
     with pytest.MonkeyPatch.context() as patch:
-        for function in ("mkstemp", "mkdtemp"):
-            patch.setattr(files.tempfile, function, failing(getattr(files.tempfile, function)))
+        patch.setattr(workplace.tempfile, "mkdtemp", failing)
         yield
 
 

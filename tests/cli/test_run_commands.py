@@ -188,13 +188,16 @@ def test_a_folder_with_other_things_in_it_is_never_replaced(small_run, tmp_path,
     notes = tmp_path / "precious" / "notes.txt"
     notes.parent.mkdir()
     notes.write_text("mine")
-    for arguments in (
-        ["export", str(small_run / "pruned"), "--out", str(notes.parent)],
-        ["prune", str(small_run / "dense"), "--ratio", "1.3", "--out", str(notes.parent)],
-        ["prune", str(small_run / "dense"), "--ratio", "1.3", "--out", str(small_run / "dense")],
+    export = ["export", str(small_run / "pruned"), "--out"]
+    prune = ["prune", str(small_run / "dense"), "--ratio", "1.3", "--out"]
+    for arguments, reason in (
+        ([*export, str(notes.parent)], "new or an empty folder"),
+        ([*prune, str(notes.parent), "--overwrite"], "new or an empty folder"),
+        ([*prune, str(small_run / "dense"), "--overwrite"], "is the model itself"),
+        ([*prune, str(small_run / "pruned")], "add --overwrite to replace it"),
     ):
         assert run(arguments) == 2
-        assert "new or an empty folder" in capsys.readouterr().err
+        assert reason in capsys.readouterr().err
     assert notes.read_text() == "mine"
 
 

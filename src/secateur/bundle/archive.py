@@ -15,39 +15,61 @@ from secateur.core.errors import ConfigError
 from secateur.core.files import folder_aside, require_replaceable, write_aside
 
 
-def pack(bundle: Path, archive: Path) -> None:
+def pack(bundle: Path, archive: Path, *, overwrite: bool = False) -> None:
     """Write a bundle folder as one archive after checking it; the same folder gives the same bytes.
+
+    Parameters
+    ----------
+    bundle : Path
+        Folder of the bundle.
+    archive : Path
+        File to write, ending in ``.sct``.
+    overwrite : bool, default False
+        Whether a file of that name is replaced.
 
     Raises
     ------
     CheckpointError
         If the bundle is not sound.
     ConfigError
-        If ``archive`` exists or does not end in ``.sct``.
+        If ``archive`` exists and ``overwrite`` is not given, or it does not end in ``.sct``.
     """
     archive = Path(archive)
     if archive.suffix != ARCHIVE_SUFFIX:
         raise ConfigError(f"{archive} does not end in {ARCHIVE_SUFFIX}; name the archive so.")
-    if archive.exists():
-        raise ConfigError(f"{archive} exists; choose a new name.")
+    if archive.exists() and not overwrite:
+        raise ConfigError(f"{archive} exists; choose a new name, or add --overwrite.")
     checked = check_bundle(bundle)
     with write_aside(archive) as aside:
         write_archive(checked.source, _in_order(checked.source), aside)
         check_bundle(aside)
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def unpack(archive: Path, folder: Path, *, overwrite: bool = False) -> None:
     """Write the files of a bundle archive as a folder after checking them.
+
+    Parameters
+    ----------
+    archive : Path
+        The ``.sct`` file.
+    folder : Path
+        New, empty, or the folder of this very bundle.
+    overwrite : bool, default False
+        Whether another bundle in it is replaced.
 
     Raises
     ------
     CheckpointError
         If the archive is not sound.
     ConfigError
-        If ``folder`` holds something else.
+        If ``folder`` holds something that is no bundle, or another bundle and ``overwrite`` is not given.
     """
     require_replaceable(Path(folder), MANIFEST_FILE)
     checked = check_bundle(archive)
+    former = Path(folder) / MANIFEST_FILE
+    manifest = read_file(checked.source, MANIFEST_FILE, limit=MANIFEST_LIMIT)
+    if former.is_file() and not overwrite and former.read_bytes() != manifest:
+        raise ConfigError(f"{folder} holds another bundle; choose a new folder, or add --overwrite.")
     with folder_aside(Path(folder)) as aside:
         for name in checked.source.names():
             size = checked.source.size(name)

@@ -77,9 +77,8 @@ def create_key(private: Path, public: Path) -> str:
     key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(forms.Encoding.PEM, forms.PrivateFormat.PKCS8, forms.NoEncryption())
     shown = key.public_key().public_bytes(forms.Encoding.PEM, forms.PublicFormat.SubjectPublicKeyInfo)
-    with write_aside(private) as aside:
+    with write_aside(private, private=True) as aside:
         aside.write_bytes(secret)
-    private.chmod(0o600)
     with write_aside(public) as aside:
         aside.write_bytes(shown)
     return key_id(_raw(key.public_key()))

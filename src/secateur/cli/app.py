@@ -19,6 +19,7 @@ from secateur import __version__
 from secateur.cli.failures import Failure, describe
 from secateur.cli.launched import run_together
 from secateur.core.processes import team
+from secateur.core.provenance import running
 
 COMMANDS: tuple[str, ...] = (
     "compress",
@@ -92,7 +93,8 @@ def run(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
     """
     try:
         app = app or build()
-        outcome = app(args=list(arguments) or ["--help"], prog_name="secateur", standalone_mode=False)
+        with running(arguments):
+            outcome = app(args=list(arguments) or ["--help"], prog_name="secateur", standalone_mode=False)
     except typer.Abort:
         failure = describe(KeyboardInterrupt())
     except (Exception, KeyboardInterrupt) as error:

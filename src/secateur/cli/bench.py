@@ -34,6 +34,7 @@ def bench(
     starts: Annotated[int, typer.Option(min=1, help="Fresh processes for each model.")] = 3,
     seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for bench.json and figures.")] = None,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure models side by side, each in a process of its own, taking turns.
@@ -41,7 +42,7 @@ def bench(
     A bundle is measured from a raw window to probabilities, as the device runs it; a checkpoint in torch.
     """
     from secateur.bench.measure import BenchSettings, measure
-    from secateur.core.files import require_replaceable
+    from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
     from secateur.core.records import to_jsonable
 
@@ -49,10 +50,8 @@ def bench(
         seconds=seconds, threads=threads, tokens=whole_numbers("--tokens", tokens), starts=starts, seed=seed
     )
     named = _names([*([] if against is None else [against]), *models])
-    if out is not None:
-        require_replaceable(out, RESULT_FILE)
     bases = list(named)[:1] if len(named) > 1 else []
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), result_at(out, marker=RESULT_FILE, overwrite=overwrite):
         result = to_jsonable(measure(named, settings, bases=bases))
         if out is not None:
             _write(result, out)

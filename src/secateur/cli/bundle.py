@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from secateur.cli import options
+
 if TYPE_CHECKING:
     from secateur.bundle.causal_manifest import CausalManifest
     from secateur.bundle.manifest import Manifest
@@ -31,13 +33,16 @@ def create_archive(
     out: Annotated[
         Path, typer.Option(help="The .sct file to write, or a folder to unpack into.", show_default=False)
     ],
+    overwrite: options.Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Pack a bundle folder into one .sct archive, or an archive into a folder."""
     from secateur.bundle.archive import pack, unpack
+    from secateur.core.locks import sole_writer
 
     change = unpack if bundle.is_file() else pack
-    change(bundle, out)
+    with sole_writer(out):
+        change(bundle, out, overwrite=overwrite)
     n_bytes = sum(file.stat().st_size for file in ([out] if out.is_file() else out.iterdir()))
     typer.echo(json.dumps({"bundle": str(out), "bytes": n_bytes}) if as_json else f"{out}: {n_bytes:,} bytes")
 

@@ -53,6 +53,7 @@ def compress(
             "checked in any case."
         ),
     ] = True,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a dense model, cut it in a cascade, prove it, export it and report.
@@ -62,6 +63,7 @@ def compress(
     """
     from secateur.cli.settings import cut_settings, device_limits, hand_allocation
     from secateur.cli.tables import print_run
+    from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
     from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.training.settings import FitSettings
@@ -92,8 +94,8 @@ def compress(
         rivals=rivals,
         sia=SiaSettings(measure=measure_sia, follow=criterion is None),
     )
-    with quiet() if as_json else nullcontext():
-        result = carry_out(settings, out)
+    with quiet() if as_json else nullcontext(), sole_writer(out):
+        result = carry_out(settings, out, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(result))
     else:

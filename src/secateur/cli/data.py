@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from secateur.cli import options
+
 if TYPE_CHECKING:
     from secateur.signals.describe import Summary
 
@@ -89,9 +91,11 @@ def describe_recordings(
     out: Annotated[
         Path | None, typer.Option(help="Folder for pictures: waveform, spectrum and envelope of each class.")
     ] = None,
+    overwrite: options.Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Count classes, groups, rates and seconds, and picture an example of each class."""
+    from secateur.core.outputs import result_at
     from secateur.core.records import to_jsonable
     from secateur.signals.describe import describe
     from secateur.signals.readers.open import load_recordings
@@ -100,9 +104,10 @@ def describe_recordings(
     summary = describe(recordings)
     pictures = []
     if out is not None:
-        from secateur.signals.pictures import picture_recordings
+        from secateur.signals.pictures import PICTURES_RECORD, picture_recordings
 
-        pictures = picture_recordings(recordings, out)
+        with result_at(out, marker=PICTURES_RECORD, overwrite=overwrite):
+            pictures = picture_recordings(recordings, out)
     if as_json:
         typer.echo(json.dumps({**to_jsonable(summary), "pictures": to_jsonable(pictures)}))
         return
@@ -142,11 +147,12 @@ def fetch_data_set(
     """Download a public data set from its makers; a broken download goes on where it stopped."""
     from contextlib import nullcontext
 
+    from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
     from secateur.core.records import to_jsonable
     from secateur.signals.fetch import fetch
 
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), sole_writer(out):
         fetched = fetch(name, out)
     if as_json:
         typer.echo(json.dumps(to_jsonable(fetched)))

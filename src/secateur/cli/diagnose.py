@@ -36,16 +36,18 @@ def diagnose(
         list[Path] | None,
         typer.Option(help="PEM file of a key that must have signed the bundle. Repeatable."),
     ] = None,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Diagnose a recording of any length: a table of windows, a summary and a picture."""
+    from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
     from secateur.edge.runtime import Runtime
     from secateur.signals.bearings.catalogue import known_bearing
-    from secateur.workflow.diagnosis import diagnose_file, open_waveform
+    from secateur.workflow.diagnosis import SUMMARY, diagnose_file, open_waveform
 
     orders = None if bearing is None else known_bearing(bearing)
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), result_at(out, marker=SUMMARY, overwrite=overwrite):
         waveform = open_waveform(file, sampling_rate_hz=sampling_rate, channel=channel)
         runtime = Runtime(bundle, trusted=public_key or ())
         result = diagnose_file(

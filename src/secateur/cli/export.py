@@ -74,6 +74,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Export a model for a device, its parity proved.
@@ -82,8 +83,11 @@ def export(
     windows. A causal language model becomes an ONNX bundle with a key/value cache, or a GGUF file.
     """
     _check(format, precision, quantise)
+    from secateur.bundle.manifest import MANIFEST_FILE
     from secateur.cli.export_tables import show, summary
+    from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
+    from secateur.export.gguf_export import GGUF_RECORD
     from secateur.workflow.export import export_model
     from secateur.workflow.export_request import ExportRequest
 
@@ -96,7 +100,8 @@ def export(
         split=split,
         text=text,
     )
-    with quiet() if as_json else nullcontext():
+    marker = GGUF_RECORD if format == "gguf" else MANIFEST_FILE
+    with quiet() if as_json else nullcontext(), result_at(out, marker=marker, overwrite=overwrite):
         info = export_model(request, format=format)
     if as_json:
         typer.echo(json.dumps(summary(info)))

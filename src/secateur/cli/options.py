@@ -71,6 +71,10 @@ Snr = Annotated[
     str, typer.Option(help="Signal-to-noise ratios of the curve in dB, separated by commas; '' for none.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write.", show_default=False)]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace what another command left at --out."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
 

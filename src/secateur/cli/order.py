@@ -37,6 +37,7 @@ def order(
     batch_size: options.BatchSize = 32,
     channel: options.Channel = None,
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("order"),
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare the six orders of layers, groups and channels and the joint cut, and measure why they differ.
@@ -44,6 +45,7 @@ def order(
     The same command goes on where a stopped one ended.
     """
     from secateur.cli.order_tables import print_order
+    from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
     from secateur.methods.settings import SearchSettings
     from secateur.recovery.settings import RecoverySettings
@@ -63,8 +65,8 @@ def order(
         recovery=RecoverySettings(max_steps=recovery_steps, batch_size=batch_size),
         snr_curve_db=options.parse_snr(snr),
     )
-    with quiet() if as_json else nullcontext():
-        result = compare_orders(settings, out)
+    with quiet() if as_json else nullcontext(), sole_writer(out):
+        result = compare_orders(settings, out, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(result))
     else:

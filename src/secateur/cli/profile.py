@@ -29,11 +29,13 @@ def profile(
         str, typer.Option(help="Numbers of tokens beside the front end's own, such as 16,64.")
     ] = "",
     seconds: Annotated[float, typer.Option(help="Of inferences; exports come on top.")] = 60.0,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure one layer at several widths, in ONNX Runtime, and write the table for latency budgets."""
     from secateur.bench.profile import ProfileSettings
     from secateur.bench.profile import profile as measure
+    from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
     from secateur.core.records import write_json
 
@@ -41,7 +43,7 @@ def profile(
     config = _configuration(model)
     if out.is_dir():
         raise ConfigError(f"{out} is a folder; give a file, such as {out / 'latency.json'}.")
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), result_at(out, overwrite=overwrite):
         table = measure(config, settings)
         write_json(out, table)
     if as_json:

@@ -158,6 +158,7 @@ def prune(
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows a step, default 32; Diagnosers.")
     ] = None,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Cut a model and save it so that it comes back.
@@ -166,7 +167,10 @@ def prune(
     is cut on a text, or by the magnitude of its weights without any data.
     """
     from secateur.cli.model_kind import is_diagnoser
+    from secateur.core.errors import ConfigError
+    from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
+    from secateur.models.checkpoint_files import CHECKSUMS
 
     given = {
         "block_fraction": block_fraction,
@@ -196,9 +200,11 @@ def prune(
         "precision": precision,
     }
     common = {"ratio": ratio, "criterion": criterion, "calibration": calibration, "multiple": multiple}
+    if out.exists() and Path(model).exists() and out.samefile(model):
+        raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())
     _refuse_others(given, diagnoser)
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), result_at(out, marker=CHECKSUMS, overwrite=overwrite):
         show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, **common, **given)
     show(as_json)
 

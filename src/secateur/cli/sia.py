@@ -45,6 +45,7 @@ def sia(
     out: Annotated[
         Path | None, typer.Option(help="Folder for sia.json, sia.html and the pictures.", show_default=False)
     ] = None,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Check before cutting whether importance scores can be trusted.
@@ -53,15 +54,13 @@ def sia(
     losses add up, ranks hold, and scores foresee the loss.
     """
     from secateur.cli.sia_tables import Telling, print_check
-    from secateur.core.files import require_replaceable
+    from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
     from secateur.report.sia import RECORD, write_sia
     from secateur.workflow.sia import Effort
 
-    if out is not None:
-        require_replaceable(out, RECORD)
     effort = Effort(budget_s=budget, width=width, samples=samples)
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), result_at(out, marker=RECORD, overwrite=overwrite):
         common = {"ratio": ratio, "effort": effort, "seed": seed, "tell": Telling()}
         record = _record(model, data, split, text, measure, **common)
         if out is not None:

@@ -19,10 +19,12 @@ def train(
     train_steps: options.TrainSteps = 600,
     batch_size: options.BatchSize = 32,
     channel: options.Channel = None,
+    overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a dense diagnoser and save it as a checkpoint folder."""
     from secateur.cli.tables import print_fit
+    from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
     from secateur.models.checkpoint import describe
     from secateur.training.settings import FitSettings
@@ -31,13 +33,14 @@ def train(
     from secateur.workflow.task import prepare_one
 
     task = TaskSettings(data=options.absolute(data), split=split, seed=seed, channel=channel)
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), sole_writer(out):
         train_dense(
             prepare_one(task),
             backbone=backbone,
             task=task,
             settings=FitSettings(max_steps=train_steps, batch_size=batch_size),
             folder=out,
+            overwrite=overwrite,
         )
     fitted = describe(out).metadata["fit"]
     if as_json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import numpy as np
 from secateur.core.errors import CheckpointError
 from secateur.core.files import write_aside
 from secateur.core.processes import one_writes
+
+PIECE_BYTES = 1 << 16
 
 
 def to_jsonable(value: Any) -> Any:
@@ -59,6 +63,16 @@ def read_json(path: Path) -> Any:
         raise CheckpointError(f"{path} is nested too deeply to be read; it is damaged.") from None
 
 
+def _after_last_line(lines: FileIO) -> bytes:
+    """What a killed process left behind the last end of a line."""
+    tail, begin = b"", lines.seek(0, os.SEEK_END)
+    while begin and b"\n" not in tail:
+        end, begin = begin, max(0, begin - PIECE_BYTES)
+        lines.seek(begin)
+        tail = lines.read(end - begin) + tail
+    return tail.rpartition(b"\n")[2]
+
+
 class JsonLines:
     """A file of one JSON record a line, written record by record so that a killed run keeps its past.
 
@@ -77,8 +91,16 @@ class JsonLines:
             if not mine:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(to_jsonable(record)) + "\n")
+            with self.path.open("ab+", buffering=0) as lines:
+                cut_short = _after_last_line(lines)
+                end = lines.truncate(lines.seek(0, os.SEEK_END) - len(cut_short))
+                try:
+                    left = memoryview(json.dumps(to_jsonable(record)).encode() + b"\n")
+                    while left:
+                        left = left[lines.write(left) :]
+                except OSError as error:
+                    lines.truncate(end)
+                    raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def clear(self) -> None:
         """Remove the file, if it is there."""
@@ -87,17 +109,16 @@ class JsonLines:
                 self.path.unlink(missing_ok=True)
 
     def read(self) -> list[dict[str, Any]]:
-        """Return all whole records; a last line cut short by a kill is passed over."""
+        """Return all whole records; a last line that a kill cut short is passed over."""
         if not self.path.exists():
             return []
         records = []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        for number, line in enumerate(lines, start=1):
+        # what has no end of line was cut short, and goes with the next record
+        for number, line in enumerate(self.path.read_bytes().split(b"\n")[:-1], start=1):
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError:
-                if number < len(lines):
-                    raise CheckpointError(
-                        f"{self.path} line {number} is not JSON; the file is damaged."
-                    ) from None
+            except (ValueError, RecursionError):
+                raise CheckpointError(
+                    f"{self.path} line {number} is not JSON; the file is damaged."
+                ) from None
         return records

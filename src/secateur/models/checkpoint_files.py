@@ -20,10 +20,7 @@ CONFIG, PLAN, TENSORS, CHECKSUMS = "config.json", "plan.json", "model.safetensor
 
 def seal(folder: Path, names: Iterable[str]) -> None:
     """Write the checksums of these files, the last file of a checkpoint."""
-    names = sorted(names)
-    for name in names:
-        (folder / name).chmod(0o644)
-    write_json(folder / CHECKSUMS, {name: sha256_of(folder / name) for name in names})
+    write_json(folder / CHECKSUMS, {name: sha256_of(folder / name) for name in sorted(names)})
 
 
 def require_files(folder: Path, names: Iterable[str]) -> None:

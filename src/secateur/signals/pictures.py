@@ -11,10 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.signal import welch
 
-from secateur.core.files import write_aside
+from secateur.core.files import folder_aside
+from secateur.core.provenance import provenance
+from secateur.core.records import write_json
 from secateur.signals.describe import UNLABELLED
 from secateur.signals.envelope import envelope_spectrum
 from secateur.signals.recording import Recording
+
+PICTURES_RECORD = "pictures.json"
+"""Which recording each picture shows, and the command that drew them."""
 
 EXCERPT_S = 10.0
 WAVEFORM_TURNS = 5
@@ -33,22 +38,22 @@ def picture_recordings(recordings: Sequence[Recording], folder: Path) -> list[Pa
     ----------
     recordings : sequence of Recording
     folder : Path
-        Made if need be; gets one PNG a class, ``<dataset>_<class>.png``.
+        Gets one PNG a class, ``<dataset>_<class>.png``, and ``pictures.json``; former pictures go.
 
     Returns
     -------
     list of Path
         The pictures.
     """
-    paths = []
-    for recording in examples(recordings):
-        label = recording.fault_location or UNLABELLED
-        name = f"{recording.dataset}_{label}".lower().replace("/", "_").replace(" ", "_")
-        path = folder / f"{name}.png"
-        with write_aside(path) as aside:
-            draw(recording).savefig(aside, format="png", dpi=110)
-        paths.append(path)
-    return paths
+    shown = {}
+    with folder_aside(folder) as aside:
+        for recording in examples(recordings):
+            label = recording.fault_location or UNLABELLED
+            name = f"{recording.dataset}_{label}".lower().replace("/", "_").replace(" ", "_")
+            draw(recording).savefig(aside / f"{name}.png", format="png", dpi=110)
+            shown[f"{name}.png"] = recording.recording_id
+        write_json(aside / PICTURES_RECORD, {"recordings": shown, "provenance": provenance()})
+    return [folder / name for name in shown]
 
 
 def examples(recordings: Sequence[Recording]) -> list[Recording]:

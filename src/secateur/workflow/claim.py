@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import ConfigError
+from secateur.core.files import remove_folder
 from secateur.core.provenance import provenance
 from secateur.core.records import read_json, write_json
 
 RUN = "run.json"
 
 
-def claim(out: Path, settings: dict[str, Any], *, seed: int) -> None:
+def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = False) -> None:
     """Write the settings into ``out``, or check that they are those of the run in it.
 
     Parameters
@@ -23,12 +24,17 @@ def claim(out: Path, settings: dict[str, Any], *, seed: int) -> None:
         JSON values that decide the outcome.
     seed : int
         For the provenance.
+    overwrite : bool, default False
+        Whether a run with other settings is removed first.
 
     Raises
     ------
     ConfigError
-        If ``out`` holds something else, or a run with other settings, which the message names.
+        If ``out`` holds something else, or a run with other settings, which the message names, and
+        ``overwrite`` is not given.
     """
+    if overwrite and (out / RUN).exists() and read_json(out / RUN)["settings"] != settings:
+        remove_folder(out)
     if not (out / RUN).exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
@@ -38,8 +44,8 @@ def claim(out: Path, settings: dict[str, Any], *, seed: int) -> None:
     if theirs != settings:
         differing = ", ".join(differences(theirs, settings))
         raise ConfigError(
-            f"{out} holds a run with other settings ({differing}); choose another --out, or repeat its "
-            "command."
+            f"{out} holds a run with other settings ({differing}); repeat its command, choose another --out, "
+            "or add --overwrite."
         )
 
 

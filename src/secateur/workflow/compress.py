@@ -39,7 +39,7 @@ SIA = "sia.json"
 RIVALS = ".rivals.partial"
 
 
-def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
+def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Carry out a whole run, or the rest of one that was stopped.
 
     Parameters
@@ -47,6 +47,8 @@ def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
     settings : RunSettings
     out : Path
         Run folder; see ``docs/run_folder.md`` for what it gets.
+    overwrite : bool, default False
+        Whether a run with other settings in it goes.
 
     Returns
     -------
@@ -56,14 +58,14 @@ def compress(settings: RunSettings, out: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If ``out`` holds a run with other settings.
+        If ``out`` holds a run with other settings and ``overwrite`` is not given.
     SecateurError
         Whatever a step may raise; the steps finished so far stay.
     """
     out = Path(out)
     folds = prepare(settings.task)
     require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
-    claim(out, settings.to_json(), seed=settings.task.seed)
+    claim(out, settings.to_json(), seed=settings.task.seed, overwrite=overwrite)
     if len(folds) == 1:
         return _finished(out) or _compress_fold(folds[0], settings, out)
     results = []

@@ -28,7 +28,7 @@ RESULT = "result.json"
 STAGES = ".stages.partial"
 
 
-def compare_orders(settings: OrderSettings, out: Path) -> dict[str, Any]:
+def compare_orders(settings: OrderSettings, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Run all six orders, the joint cut and the dense control on every seed, or what of it is left to do.
 
     The folder gets ``seed-N/`` with the dense model, one JSON file an arm, ``staleness.json`` and
@@ -38,6 +38,8 @@ def compare_orders(settings: OrderSettings, out: Path) -> dict[str, Any]:
     ----------
     settings : OrderSettings
     out : Path
+    overwrite : bool, default False
+        Whether a run with other settings in it goes.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def compare_orders(settings: OrderSettings, out: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If ``out`` holds something else, or a run with other settings.
+        If ``out`` holds something else, or a run with other settings and ``overwrite`` is not given.
     PlanError
         If the ratio is out of reach of the backbone.
     """
@@ -58,7 +60,7 @@ def compare_orders(settings: OrderSettings, out: Path) -> dict[str, Any]:
     decisive = settings.to_json()
     # more seeds may be added to those that are there
     del decisive["n_seeds"]
-    claim(out, decisive, seed=settings.task.seed)
+    claim(out, decisive, seed=settings.task.seed, overwrite=overwrite)
     seeds = [_run_seed(seed, settings, out / f"seed-{seed}", first) for seed in settings.seeds]
     if (out / RESULT).exists() and read_json(out / RESULT)["settings"] == settings.to_json():
         console.print(f"{out / RESULT} is there already; nothing is left to do")

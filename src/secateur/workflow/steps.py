@@ -34,7 +34,13 @@ def partial_folder(folder: Path) -> Path:
 
 
 def train_dense(
-    preparation: Preparation, *, backbone: str, task: TaskSettings, settings: FitSettings, folder: Path
+    preparation: Preparation,
+    *,
+    backbone: str,
+    task: TaskSettings,
+    settings: FitSettings,
+    folder: Path,
+    overwrite: bool = False,
 ) -> Diagnoser:
     """Train the dense model and save it, or load it if ``folder`` already holds that very model.
 
@@ -48,25 +54,29 @@ def train_dense(
     settings : FitSettings
     folder : Path
         Of the checkpoint.
+    overwrite : bool, default False
+        Whether a model trained with other settings is replaced once this one is trained.
 
     Raises
     ------
     ConfigError
-        If ``folder`` holds something else, or a model trained with other settings.
+        If ``folder`` holds something else, or a model trained with other settings and ``overwrite`` is not
+        given.
     """
     partial = partial_folder(folder)
     origin = to_jsonable({"task": task, "backbone": backbone, "fit_settings": settings})
     if (folder / checkpoint.CHECKSUMS).exists():
         metadata = checkpoint.describe(folder).metadata
         differing = [key for key, value in origin.items() if metadata.get(key) != value]
-        if differing or metadata["data_sha256"] != preparation.data_sha256:
+        if not differing and metadata.get("data_sha256") == preparation.data_sha256:
+            remove_folder(partial)
+            return checkpoint.load(folder)
+        if not overwrite:
             raise ConfigError(
                 f"{folder} holds a model trained with other {', '.join(differing) or 'data'}; choose another "
-                "folder, or repeat its command."
+                "folder, repeat its command, or add --overwrite."
             )
-        remove_folder(partial)
-        return checkpoint.load(folder)
-    require_replaceable(folder)
+    require_replaceable(folder, checkpoint.CHECKSUMS)
     model = build_dense(backbone, preparation, seed=task.seed)
     result = fit(
         model,
@@ -169,9 +179,9 @@ def prune_and_save(
     Raises
     ------
     ConfigError
-        If ``folder`` exists and is not empty.
+        If ``folder`` holds something that is no checkpoint.
     """
-    require_replaceable(folder)
+    require_replaceable(folder, checkpoint.CHECKSUMS)
     partial = partial_folder(folder)
     budget = cut.budget(window_tokens=dense.front_end.n_tokens)
     compression = method_for(cut).compress(

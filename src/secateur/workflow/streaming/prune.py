@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.core.files import require_replaceable, sha256_of
+from secateur.core.files import require_replaceable, sha256_of, take_place
 from secateur.core.memory import (
     give_back_freed_memory,
     peak_resident_bytes,
@@ -222,9 +222,7 @@ def _report(job: Job) -> RefitReport | None:
 
 def _take_place(done: Progress, out: Path) -> None:
     """Give the finished folder its name; remove what was only needed on the way."""
-    if out.exists():
-        shutil.rmtree(out)
-    done.checkpoint.rename(out)
+    take_place(done.checkpoint, out)
     shutil.rmtree(done.folder)
 
 
