@@ -48,10 +48,27 @@ def test_every_field_arrives(tmp_path: Path) -> None:
     assert recording.sha256 == sha256_of(recording.path)
 
 
-def test_an_unknown_bearing_leaves_the_orders_unknown(tmp_path: Path) -> None:
-    (recording,) = load_recordings(make_archive(tmp_path / "a", bearing="some roller", rpm=""))
+def test_an_unknown_bearing_is_quoted_and_not_dropped(tmp_path: Path) -> None:
+    (recording,) = load_recordings(make_archive(tmp_path / "a", bearing="some roller 77", rpm=""))
     assert recording.fault_orders is None
     assert recording.shaft_speed_rpm is None
+    (finding,) = recording.findings
+    assert (finding.severity, finding.code, finding.subject) == ("warning", "unknown_bearing", "r1")
+    assert "'some roller 77'; nearest in the catalogue" in finding.message
+
+
+def test_a_column_of_another_name_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    folder = make_archive(tmp_path / "a", rpm_estimated="1", speed_rpm="1790")
+    (finding,) = load_recordings(folder)[0].findings
+    assert (finding.severity, finding.code) == ("warning", "column_not_read")
+    assert "columns speed_rpm are not read; allowed: recording_id" in finding.message
+
+
+def test_groups_of_sets_that_document_no_specimens_are_recordings(tmp_path: Path) -> None:
+    (documented,) = load_recordings(make_archive(tmp_path / "a"))
+    (uestc,) = load_recordings(make_archive(tmp_path / "b", dataset="UESTC"))
+    assert documented.specimens_documented
+    assert not uestc.specimens_documented
 
 
 @pytest.mark.parametrize(
@@ -60,6 +77,12 @@ def test_an_unknown_bearing_leaves_the_orders_unknown(tmp_path: Path) -> None:
         ({"fault_type": "cage"}, r"line 2 \(r1\).*'cage'; allowed: normal"),
         ({"sampling_rate_hz": ""}, r"line 2 \(r1\)"),
         ({"rpm": "fast"}, r"line 2 \(r1\).*fast"),
+        ({"rpm": "1797 rpm"}, r"line 2 \(r1\): column rpm: '1797 rpm' is not a number"),
+        ({"rpm": "nan"}, r"line 2 \(r1\).*shaft speed nan rpm; it must be positive and finite"),
+        ({"rpm": "-1797"}, r"shaft speed -1797.0 rpm; it must be positive"),
+        ({"load_hp": "inf"}, r"load inf; it must be a finite number"),
+        ({"fault_diameter_mil": "-7"}, r"fault size -7.0 mil; it must be positive"),
+        ({"sampling_rate_hz": "inf"}, r"sampling rate inf Hz; it must be positive"),
         ({"sampling_rate_hz": "0"}, r"must be positive"),
     ],
 )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.core.errors import ConfigError, DataError
-from secateur.signals.bearings.catalogue import known_bearing, known_bearings
+from secateur.core.errors import DataError
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.kinematics import BearingGeometry, FaultOrders
 
 INCH_MM = 25.4
@@ -34,20 +34,6 @@ def test_geometry_gives_published_orders(name, n_balls, ball_inch, pitch_inch):
     assert found == pytest.approx(PUBLISHED[name], rel=2e-4)
     catalogue = known_bearing(name)
     assert (catalogue.bpfi, catalogue.bpfo, catalogue.ftf, catalogue.bsf2) == pytest.approx(found, rel=1e-5)
-
-
-def test_aliases_and_measured_multipliers():
-    assert known_bearing("skf 6205-2RS jem") == known_bearing("6205")
-    ntn = known_bearing("NTN-6205-equivalent")
-    assert (ntn.bpfo, ntn.bpfi) == (3.68, 5.32)
-    assert ntn.ftf == pytest.approx(3.68 / 9)
-    assert known_bearing("UC204").bsf2 == 3.98
-
-
-def test_unknown_bearing_names_the_known_ones():
-    with pytest.raises(ConfigError, match="6205"):
-        known_bearing("9999")
-    assert "UC204" in known_bearings()
 
 
 @given(

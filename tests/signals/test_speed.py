@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from secateur.core.errors import DataError
 from secateur.signals.simulator.collection import simulated_recordings
+from secateur.signals.simulator.parameters import DEFAULT_RIGS
 from secateur.signals.speed import LEAST_TURNS, refine_shaft_rate
 
 RATE_HZ = 12_000.0
@@ -29,16 +31,12 @@ def test_the_rate_is_found_wherever_in_reach_the_nominal_one_lies(off):
     assert found.confidence > 0.5
 
 
-def test_simulated_machines_of_every_rig_and_fault():
-    answered = 0
-    recordings = simulated_recordings(3)[::33]
-    for recording in recordings:
+def test_a_simulated_machine_with_healthy_and_damaged_bearings():
+    pump = replace(DEFAULT_RIGS[2], speeds_rpm=DEFAULT_RIGS[2].speeds_rpm[:1])
+    for recording in simulated_recordings(3, rigs=[pump])[::3]:
         samples = recording.read()[0]
         found = refine_shaft_rate(samples, recording.sampling_rate_hz, recording.shaft_rate_hz * 1.02)
-        if found.refined_hz is not None:
-            answered += 1
-            assert found.refined_hz == pytest.approx(recording.shaft_rate_hz, rel=0.004)
-    assert answered >= 0.8 * len(recordings)
+        assert found.refined_hz == pytest.approx(recording.shaft_rate_hz, rel=0.002)
 
 
 def test_noise_says_nothing():

@@ -240,14 +240,24 @@ def _specimens_out(
         groups = sorted(groups_of[name])
         if len(groups) < 2:
             raise DataError(
-                f"split '{protocol}': class {name} has one specimen only ({groups[0]}); it needs two. "
-                "Record another one, or use a protocol that says that it leaks ('load', 'random_window')."
+                f"split '{protocol}': {_lone_specimen(recordings, name, groups[0])} Or use a protocol that "
+                "says that it leaks ('load', 'random_window')."
             )
         count = max(1, round(TEST_SHARE_OF_SPECIMENS * len(groups)))
         chosen = generator(seed, "specimens", name).permutation(len(groups))[:count]
         held_out.update(groups[number] for number in chosen)
     train = [recording for recording in recordings if specimen_of(recording) not in held_out]
     return train, [recording for recording in recordings if specimen_of(recording) in held_out]
+
+
+def _lone_specimen(recordings: Sequence[Recording], name: str, group: str) -> str:
+    members = [recording for recording in recordings if recording.fault_location == name]
+    if len(members) > 1 and not all(recording.specimens_documented for recording in members):
+        return (
+            f"the specimens of class {name} are not documented, so its {len(members)} recordings may all "
+            "be of one bearing. Give the specimen of each recording ('group')."
+        )
+    return f"class {name} has one specimen only ({group}); it needs two. Record another one."
 
 
 def _ends_of_loads(recordings: Sequence[Recording], protocol: str) -> tuple[list[Recording], list[Recording]]:

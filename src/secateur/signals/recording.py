@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
@@ -9,6 +10,7 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 
 from secateur.core.errors import DataError
+from secateur.signals.findings import Finding
 from secateur.signals.kinematics import FaultOrders
 
 FaultLocation = Literal["normal", "inner_race", "outer_race", "ball"]
@@ -77,8 +79,7 @@ class Recording:
     sampling_rate_hz : float
         Samples a second. Never guessed: a reader that does not know it raises.
     group_id : str
-        The physical specimen (or the uninterrupted recording that this is a piece of). No group may
-        stand on both sides of a split that claims not to leak.
+        The physical specimen. No group may stand on both sides of a split that claims not to leak.
     dataset : str
         Name of the data set.
     fault_location : {'normal', 'inner_race', 'outer_race', 'ball'} or None
@@ -105,6 +106,13 @@ class Recording:
         Part of the data set it belongs to ("12k_drive_end"), where the set has parts.
     notes : str
         Anything else worth knowing.
+    bearing : str
+        The bearing as it was named or described; empty if it was not.
+    specimens_documented : bool
+        Whether groups are known to be physical specimens. False where a group is merely one recording:
+        then all recordings of one condition may be of one bearing.
+    findings : tuple of Finding
+        Statements that the reader could not understand or that are doubtful.
     """
 
     recording_id: str
@@ -125,13 +133,25 @@ class Recording:
     sha256: str | None = None
     subset: str = ""
     notes: str = ""
+    bearing: str = ""
+    specimens_documented: bool = True
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.sampling_rate_hz > 0:
-            raise DataError(
-                f"recording {self.recording_id}: sampling rate {self.sampling_rate_hz} Hz; "
-                "it must be positive."
-            )
+        stated = (
+            ("sampling rate", self.sampling_rate_hz, "Hz"),
+            ("shaft speed", self.shaft_speed_rpm, "rpm"),
+            ("nominal speed", self.nominal_speed_rpm, "rpm"),
+            ("fault size", self.fault_size_mil, "mil"),
+        )
+        for quantity, value, unit in stated:
+            if value is not None and not 0 < value < math.inf:
+                raise DataError(
+                    f"recording {self.recording_id}: {quantity} {value} {unit}; it must be positive and "
+                    "finite. Leave it out if it is not known."
+                )
+        if self.load is not None and not math.isfinite(self.load):
+            raise DataError(f"recording {self.recording_id}: load {self.load}; it must be a finite number.")
         if self.fault_location is not None and self.fault_location not in FAULT_LOCATIONS:
             raise DataError(
                 f"recording {self.recording_id}: fault location '{self.fault_location}'; "

@@ -8,8 +8,6 @@ from secateur.core.errors import DataError
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
 
 CASE_WESTERN = "cwru"
-# These sets hold one bearing for each condition, although their groups are single recordings.
-_ONE_SPECIMEN_PER_CONDITION = ("uestc", "jnu")
 LOAD_ZONE = "6:00"
 
 
@@ -64,14 +62,15 @@ def _case_western(recording: Recording) -> bool:
 
 
 def specimen_of(recording: Recording) -> str:
-    """Return the physical bearing, where it is known to be more than the recording's group.
+    """Return the physical bearing, or what must count as one.
 
-    At UESTC and JNU a group is one recording, but all recordings of one condition are of one bearing. At
-    Case Western the outer-race defects of one size at several positions may be one ring, turned.
+    Where specimens are not documented, all recordings of one condition (location and size of the defect)
+    may be of one bearing. At Case Western the outer-race defects of one size at several positions may be
+    one ring, turned.
     """
-    dataset = recording.dataset.lower()
-    if dataset in _ONE_SPECIMEN_PER_CONDITION and recording.fault_location is not None:
-        return f"{dataset}_{recording.fault_location}"
+    if not recording.specimens_documented and recording.fault_location is not None:
+        size = "" if recording.fault_size_mil is None else f"_{recording.fault_size_mil:03g}"
+        return f"{recording.dataset.lower()}_{recording.fault_location}{size}"
     if _case_western(recording):
         return recording.group_id.partition("_at")[0]
     return recording.group_id

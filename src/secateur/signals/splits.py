@@ -177,8 +177,10 @@ def _shared_specimens(holdout: Holdout) -> tuple[str, str]:
     if not shared:
         return "", ""
     if holdout.specimens_shared:
+        documented = all(recording.specimens_documented for recording in (*holdout.train, *holdout.test))
+        are = "are" if documented else "may be (specimens are not documented)"
         return (
-            f"{len(shared)} of {len(in_test)} test specimens are in training too: {', '.join(shared)}.",
+            f"{len(shared)} of {len(in_test)} test specimens {are} in training too: {', '.join(shared)}.",
             "",
         )
     damaged = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.findings import Finding, warning
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import Recording
 from secateur.signals.sources.npz import NpzSource
@@ -24,19 +26,22 @@ REQUIRED_COLUMNS = (
     "sha256",
 )
 
-# How the archives word the bearing, against the name in the bearing catalogue.
-BEARINGS = {
-    "6205-2RS JEM SKF (drive end)": "6205",
-    "6205 NTN equivalent (drive end)": "NTN-6205-equivalent",
-    "ASAHI UCPH 20x pillow block (UC insert)": "UC204",
-}
+OPTIONAL_COLUMNS = (
+    *("rpm", "rpm_nominal", "load_hp", "fault_diameter_mil", "severity", "outer_race_position", "bearing"),
+    *("subset", "notes"),
+)
+# rpm_estimated was estimated from the vibration itself: it identifies the class.
+PASSED_OVER = ("rpm_estimated", "load_other", "n_samples", "derived_from", "source_name")
+_COLUMNS = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *PASSED_OVER)
+# In these sets a group is an uninterrupted recording; which bearing it is of is not documented.
+GROUPS_ARE_RECORDINGS = ("uestc", "jnu", "mfpt")
 
 
 def load_archive(folder: Path) -> list[Recording]:
     """Read the index; the waveforms stay on disk until they are asked for.
 
-    The shaft speed is the column ``rpm`` (tachometer where the set has one, else nominal). A column
-    ``rpm_estimated`` is never used: estimated from the vibration itself, it identifies the class.
+    The shaft speed is the column ``rpm`` (tachometer where the set has one, else nominal). What cannot be
+    understood (a bearing that the catalogue lacks, a column of another name) is a finding of the recording.
 
     Parameters
     ----------
@@ -54,48 +59,75 @@ def load_archive(folder: Path) -> list[Recording]:
         missing = [name for name in REQUIRED_COLUMNS if name not in (table.fieldnames or ())]
         if missing:
             raise DataError(f"{index} has no column {', '.join(missing)}; the archive layout needs them.")
+        unknown = [name for name in table.fieldnames or () if name and name not in _COLUMNS]
         rows = list(table)
     if not rows:
         raise DataError(f"{index} lists no recordings.")
-    return [_recording(folder, index, line, row) for line, row in enumerate(rows, start=2)]
+    recordings = [_recording(folder, index, line, row) for line, row in enumerate(rows, start=2)]
+    if unknown:
+        recordings[0] = replace(
+            recordings[0], findings=(*recordings[0].findings, _unknown_columns(index, unknown))
+        )
+    return recordings
+
+
+def _unknown_columns(index: Path, names: list[str]) -> Finding:
+    return warning(
+        "column_not_read",
+        index.name,
+        f"columns {', '.join(names)} are not read; allowed: {', '.join(_COLUMNS)}. Rename those that "
+        "state speed, load, size or bearing.",
+    )
 
 
 def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Recording:
     path = folder / row["file"]
     channels = tuple(row["channels"].split("|"))
+    bearing = (row.get("bearing") or "").strip()
     try:
+        orders, findings = _orders(row["recording_id"], bearing)
         return Recording(
             recording_id=row["recording_id"],
             source=NpzSource(path, channels),
             channels=channels,
-            sampling_rate_hz=float(row["sampling_rate_hz"]),
+            sampling_rate_hz=_required_number(row, "sampling_rate_hz"),
             group_id=row["group_id"],
             dataset=row["dataset"],
             fault_location=row["fault_type"] or None,
-            shaft_speed_rpm=_number(row.get("rpm")),
-            nominal_speed_rpm=_number(row.get("rpm_nominal")),
-            load=_number(row.get("load_hp")),
-            fault_size_mil=_number(row.get("fault_diameter_mil")),
+            shaft_speed_rpm=_number(row, "rpm"),
+            nominal_speed_rpm=_number(row, "rpm_nominal"),
+            load=_number(row, "load_hp"),
+            fault_size_mil=_number(row, "fault_diameter_mil"),
             severity=row.get("severity") or None,
             position=row.get("outer_race_position") or None,
-            fault_orders=_orders(row.get("bearing")),
+            fault_orders=orders,
+            bearing=bearing,
+            findings=findings,
+            specimens_documented=row["dataset"].lower() not in GROUPS_ARE_RECORDINGS,
             path=path,
             sha256=row["sha256"] or None,
             subset=row.get("subset") or "",
             notes=row.get("notes") or "",
         )
-    except (ValueError, DataError) as error:
+    except DataError as error:
         raise DataError(f"{index} line {line} ({row['recording_id']}): {error}") from None
 
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text else None
+def _number(row: dict[str, str], column: str) -> float | None:
+    return _required_number(row, column) if row.get(column) else None
 
 
-def _orders(bearing: str | None) -> FaultOrders | None:
-    if not bearing:
-        return None
+def _required_number(row: dict[str, str], column: str) -> float:
     try:
-        return known_bearing(BEARINGS.get(bearing, bearing))
-    except ConfigError:
-        return None
+        return float(row[column])
+    except ValueError:
+        raise DataError(f"column {column}: '{row[column]}' is not a number; write it without unit.") from None
+
+
+def _orders(recording_id: str, bearing: str) -> tuple[FaultOrders | None, tuple[Finding, ...]]:
+    if not bearing:
+        return None, ()
+    try:
+        return known_bearing(bearing), ()
+    except ConfigError as fault:
+        return None, (warning("unknown_bearing", recording_id, str(fault)),)

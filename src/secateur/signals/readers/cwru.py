@@ -163,6 +163,7 @@ def _recording(path: Path, file: CwruFile) -> Recording:
         fault_size_mil=file.fault_size_mil,
         position=file.position,
         fault_orders=known_bearing(file.bearing),
+        bearing=file.bearing,
         path=path,
         subset=file.subset,
         notes="" if measured else "no speed in the file; nominal speed",

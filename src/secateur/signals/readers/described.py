@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.signals.readers.description import Description, RecordingEntry, orders_of, read_description
+from secateur.signals.readers.description import (
+    Description,
+    RecordingEntry,
+    in_words,
+    orders_of,
+    read_description,
+)
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
 from secateur.signals.sources.open import open_source
 from secateur.signals.sources.text_format import TextFormat
@@ -62,6 +68,7 @@ def _recording(
     source, channels = open_source(path, columns, TextFormat(**description.text.model_dump()))
     recording_id = path.relative_to(folder).with_suffix("").as_posix()
     speed_rpm = entry.speed_rpm or description.speed_rpm
+    bearing = entry.bearing if entry.bearing is not None else description.bearing
     return Recording(
         recording_id=recording_id,
         source=source,
@@ -76,7 +83,9 @@ def _recording(
         fault_size_mil=entry.fault_size_mil,
         severity=entry.severity,
         position=entry.position,
-        fault_orders=orders_of(entry.bearing if entry.bearing is not None else description.bearing),
+        fault_orders=orders_of(bearing),
+        bearing=in_words(bearing),
+        specimens_documented=entry.group is not None,
         path=path,
         subset=entry.subset,
         notes=entry.notes,

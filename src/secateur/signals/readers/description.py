@@ -129,3 +129,10 @@ def orders_of(bearing: str | GeometryEntry | MultipliersEntry | None) -> FaultOr
     if isinstance(bearing, MultipliersEntry):
         return FaultOrders.from_multipliers(**bearing.model_dump())
     return BearingGeometry(designation="as described", **bearing.model_dump()).orders
+
+
+def in_words(bearing: str | GeometryEntry | MultipliersEntry | None) -> str:
+    """Return a bearing as it was given, for messages."""
+    if bearing is None or isinstance(bearing, str):
+        return bearing or ""
+    return ", ".join(f"{key} {value:g}" for key, value in bearing if value is not None)

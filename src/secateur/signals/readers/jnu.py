@@ -49,6 +49,7 @@ def load_jnu(folder: Path) -> list[Recording]:
                 nominal_speed_rpm=float(found[2]),
                 severity=None if found[1] == "n" else "cut 0.3 mm wide, 0.05 mm deep",
                 path=path,
+                specimens_documented=False,
                 notes="nominal speed; one specimen may have served all speeds",
             )
         )

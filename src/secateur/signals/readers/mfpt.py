@@ -54,7 +54,9 @@ def load_mfpt(folder: Path) -> list[Recording]:
                 fault_orders=known_bearing("NICE-MFPT"),
                 path=path,
                 subset="variable_load" if found[2] else "constant_load",
-                notes="load in pound-force; specimens are not documented, each recording is its own group",
+                bearing="NICE-MFPT",
+                specimens_documented=False,
+                notes="load in pound-force; specimens are not documented",
             )
         )
     if not recordings:

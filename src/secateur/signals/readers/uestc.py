@@ -52,6 +52,8 @@ def load_uestc(folder: Path) -> list[Recording]:
                 fault_orders=known_bearing("UC204"),
                 path=path,
                 subset="no_load",
+                bearing="UC204",
+                specimens_documented=False,
                 notes=f"nominal speed; piece {found[3]} of one continuous recording",
             )
         )
