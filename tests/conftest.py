@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,6 +47,23 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start: a shell's background jobs ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With ``SECATEUR_REQUIRE_EXTRAS=1``, a test that was skipped for want of a package has failed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("SECATEUR_REQUIRE_EXTRAS") != "1" or reporter is None:
+        return
+    reasons = [str(report.longrepr) for report in reporter.stats.get("skipped", ())]
+    if any(
+        words in reason for reason in reasons for words in ("not installed", "pip install", "apt-get install")
+    ):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(trylast=True)

@@ -81,7 +81,7 @@ def test_the_worker_ends_when_the_other_end_is_gone(bundle_folder):
     worker = Worker(work(bundle_folder))
     process = worker._process
     process.stdin.close()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=600) == 0
     worker.close()
 
 

@@ -56,12 +56,12 @@ def test_ctrl_c_in_training_leaves_a_run_that_goes_on(small_rig, tmp_path, capfd
         text=True,
     )
     with process:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while not (partial / "state.json").exists() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        answer, told = process.communicate(timeout=60)
+        answer, told = process.communicate(timeout=600)
     assert process.returncode == 1
     assert told == f"error: {json.loads(answer)['error']}\n"
     assert json.loads(answer)["kind"] == "Interrupted"
@@ -149,7 +149,7 @@ def test_a_disk_that_is_really_full(small_rig, tmp_path):
         [*namespace, "sh", "-c", inside, tmp_path / "left", SECATEUR, *arguments],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert answer.returncode == 1, answer.stderr
