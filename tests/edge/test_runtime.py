@@ -113,7 +113,13 @@ def test_unusable_windows_are_marked_and_passed_over(runtime, waveform):
         (np.ones((2, 600)), 12_000.0, "one channel"),
         (np.ones(600), 12_000.0, "flat"),
         (np.random.default_rng(0).standard_normal(600), 6_000.0, "12000 Hz upwards only"),
-        (np.random.default_rng(0).standard_normal(600), float("nan"), "upwards only"),
+        (np.random.default_rng(0).standard_normal(600), 12.0, "upwards only"),
+        (np.random.default_rng(0).standard_normal(600), float("nan"), "samples a second"),
+        (np.random.default_rng(0).standard_normal(600), float("inf"), "samples a second"),
+        (np.random.default_rng(0).standard_normal(600), -12_000.0, "samples a second"),
+        (np.random.default_rng(0).standard_normal(600) + 1j, 12_000.0, "type complex128"),
+        (np.array(["0.1"] * 600), 12_000.0, "type <U3"),
+        (np.ma.masked_greater(np.linspace(0, 1, 600), 0.9), 12_000.0, "60 samples are masked"),
     ],
 )
 def test_unusable_bursts_are_refused(runtime, waveform, rate, message):
@@ -126,6 +132,8 @@ def test_wrong_windows_channels_and_threads_are_refused(runtime, bundle_folder):
         runtime.predict(np.zeros((1, 511), dtype=np.float32))
     with pytest.raises(DataError, match="NaN"):
         runtime.predict(np.full((1, 512), np.nan, dtype=np.float32))
+    logits, probabilities = runtime.predict(np.zeros((0, 512), dtype=np.float32))
+    assert logits.shape == probabilities.shape == (0, 3)
     with pytest.raises(DataError, match="channels 0 to 0"):
         list(runtime.stream(ArraySource(np.zeros((1, 600))), sampling_rate_hz=12_000.0, channel=1))
     with pytest.raises(ConfigError, match="hop"):
@@ -140,6 +148,117 @@ def test_archive_and_folder_are_the_same_model(runtime, bundle_folder, waveform,
     assert packed.version == runtime.version
     expected = runtime.diagnose(waveform, sampling_rate_hz=12_000.0).probabilities
     assert packed.diagnose(waveform, sampling_rate_hz=12_000.0).probabilities == expected
+
+
+def broken(how):
+    """What broken sensors and converters give, 8 windows of which the fourth is bad."""
+    samples = np.random.default_rng(2).standard_normal(8 * 512)
+    window = samples[3 * 512 : 4 * 512]
+    if how == "clipped":
+        window[:] = np.clip(window, -1.5, 1.5)
+    elif how == "clipped on one side":
+        window[:] = np.minimum(np.round(window * 100), 150)
+    elif how == "stuck":
+        window[:] = np.where(window > 0, 0.25, 0.5)
+    elif how == "tiny":
+        window *= 1e-24
+    elif how == "huge":
+        window *= 1e20
+    elif how == "beyond float32":
+        window[7] = 1e300
+    else:
+        window[7] = {"NaN": np.nan, "infinite": -np.inf, "1e30": 1e30, "a spike": 1e4}[how]
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    {
+        "1e30": "out of range",
+        "huge": "out of range",
+        "tiny": "out of range",
+        "beyond float32": "not finite",
+        "NaN": "not finite",
+        "infinite": "not finite",
+        "a spike": "one spike",
+        "stuck": "stuck",
+        "clipped": "clipped",
+        "clipped on one side": "clipped",
+    }.items(),
+)
+def test_a_broken_sensor_is_never_a_class(runtime, how, reason):
+    samples = broken(how)
+    with np.errstate(over="ignore"):
+        (found,) = runtime.stream(ArraySource(samples.astype(np.float32)[None]), sampling_rate_hz=12_000.0)
+    assert found.usability == ("usable",) * 3 + (reason,) + ("usable",) * 4
+    assert found.usable.tolist() == [True] * 3 + [False] + [True] * 4
+    assert found.labels[3] is None
+    assert set(found.labels[:3]) <= set(runtime.labels)
+    assert np.isnan(found.probabilities[3]).all()
+    with pytest.raises(DataError, match=rf"is {reason} in the window from 0\.128 s"):
+        runtime.diagnose(samples, sampling_rate_hz=12_000.0)
+    with pytest.raises(DataError, match=f"window 3 is not usable, {reason}"):
+        runtime.predict(samples.reshape(8, 512))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 9.81, 1e9])
+def test_any_unit_of_a_sound_sensor_is_usable(runtime, waveform, scale):
+    rough = np.round(waveform * 20)  # a converter of few bits
+    steps = np.arange(37 * 512)
+    tone = np.sin(2 * np.pi * steps / 16) + np.sin(2 * np.pi * steps / 1000)
+    for samples in (waveform, rough, tone):
+        found = runtime.diagnose(scale * samples, sampling_rate_hz=12_000.0)
+        assert all(np.isfinite(value) for value in found.probabilities.values())
+
+
+@pytest.mark.parametrize("spoiled", ["logits", "probabilities"])
+def test_an_output_that_is_not_finite_is_never_a_class(bundle_folder, waveform, spoiled):
+    runtime = Runtime(bundle_folder)
+    run = runtime._session.run
+
+    def spoil(windows):
+        outputs = dict(zip(("logits", "probabilities"), map(np.array, run(windows)), strict=True))
+        outputs[spoiled][1, 0] = np.nan
+        return outputs["logits"], outputs["probabilities"]
+
+    runtime._session.run = spoil
+    (found,) = runtime.stream(ArraySource(waveform[None, : 3 * 512]), sampling_rate_hz=12_000.0)
+    assert found.usability == ("usable", "output not finite", "usable")
+    assert found.labels[1] is None
+    with pytest.raises(DataError, match="output not finite"):
+        runtime.diagnose(waveform[: 3 * 512], sampling_rate_hz=12_000.0)
+    with pytest.raises(DataError, match="output not finite"):
+        runtime.predict(waveform[: 3 * 512].reshape(3, 512))
+
+
+@pytest.mark.parametrize("rate", [1797.0, 1e9, -29.95, float("nan"), float("inf"), float("-inf")])
+def test_a_shaft_rate_that_is_none_is_refused(runtime, waveform, rate):
+    for call in (
+        lambda: runtime.diagnose(waveform, sampling_rate_hz=12_000.0, shaft_rate_hz=rate),
+        lambda: runtime.predict(waveform[None, :512], shaft_rate_hz=rate),
+        lambda: list(runtime.stream(ArraySource(waveform[None]), sampling_rate_hz=12e3, shaft_rate_hz=rate)),
+    ):
+        with pytest.raises(DataError, match="give turns a second") as raised:
+            call()
+        assert ("1797 rpm are 29.95" in str(raised.value)) == (rate == 1797.0)
+
+
+@pytest.mark.parametrize(
+    ("orders", "message"),
+    [
+        (FaultOrders(bpfo=107.4, bpfi=162.2, bsf2=141.2, ftf=11.9), "Divide rates in Hz"),
+        (FaultOrders(bpfo=40.0, bpfi=60.0, bsf2=4.7, ftf=0.4), "fault line at 12000 Hz"),
+    ],
+)
+def test_orders_that_no_bearing_has_here_are_refused(runtime, waveform, orders, message):
+    with pytest.raises(DataError, match=message):
+        runtime.diagnose(waveform, sampling_rate_hz=12e3, shaft_rate_hz=200.0, fault_orders=orders)
+
+
+@pytest.mark.parametrize("hop_s", [0.0, -1.0, float("nan"), float("inf"), 1e-9])
+def test_a_hop_that_is_no_time_is_refused(runtime, waveform, hop_s):
+    with pytest.raises(ConfigError, match="a hop of"):
+        list(runtime.stream(ArraySource(waveform[None]), sampling_rate_hz=12e3, hop_s=hop_s))
 
 
 def altered_manifest(bundle_folder, folder, **changes):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.core.errors import MeasurementError
 from secateur.core.records import to_jsonable
 from secateur.training.evaluate import evaluate, fidelity, judge, noisy, predict
 
@@ -61,6 +62,14 @@ def test_a_model_that_is_right_on_clean_windows_and_drowns_in_noise(tone_windows
     at_noise = evaluate(Loudest(), windows, classes=CLASSES, snr_db=-25.0)
     assert at_noise.accuracy == curve[0]
     assert at_noise.snr_db == -25.0
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf")])
+def test_an_output_that_is_not_finite_is_never_counted_as_a_class(tone_windows, scale):
+    windows, model = tone_windows([5, 4, 3]), Loudest()
+    model.scale.data.fill_(scale)
+    with pytest.raises(MeasurementError, match="no finite numbers for 12 of 12 windows"):
+        evaluate(model, windows, classes=CLASSES)
 
 
 def test_figures_by_hand():

@@ -11,7 +11,7 @@ import numpy as np
 from secateur.bundle.causal_manifest import DATA_FILE, CausalManifest
 from secateur.bundle.onnx_options import load_graph, shown
 from secateur.bundle.source import BundleSource, file_or_content
-from secateur.core.errors import ExportError
+from secateur.core.errors import DataError, ExportError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -113,6 +113,8 @@ class CausalSession:
         """
         from onnxruntime import OrtValue
 
+        if tokens.ndim != 2 or not tokens.size:
+            raise DataError(f"tokens of shape {tokens.shape} were given; at least one row of one is needed.")
         fresh = np.ones_like(tokens) if attention_mask is None else attention_mask
         mask = np.concatenate([cache.attention_mask, fresh.astype(np.int64)], axis=1)
         feed = dict(zip(self._past, cache.values, strict=True))

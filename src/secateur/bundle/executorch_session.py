@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from secateur.bundle.manifest import Manifest
-from secateur.bundle.session import INPUTS, Windows
+from secateur.bundle.session import Windows, batch_of
 from secateur.bundle.source import BundleSource, file_or_content
 from secateur.core.errors import ConfigError, ExportError
 
@@ -80,7 +80,7 @@ class ExecuTorchSession:
     def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~secateur.bundle.session.Session`."""
         # copies, since torch takes none that cannot be written
-        feed = [np.array(windows[name], dtype=np.float32, order="C") for name in INPUTS]
+        feed = [np.array(array) for array in batch_of(windows).values()]
         rows = [self._one([array[row : row + 1] for array in feed]) for row in range(len(feed[0]))]
         logits, probabilities = (np.concatenate(column) for column in zip(*rows, strict=True))
         return logits, probabilities

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 
 from secateur.bundle.manifest import Manifest
-from secateur.bundle.session import INPUTS, OUTPUTS, Windows
+from secateur.bundle.session import INPUTS, OUTPUTS, Windows, batch_of
 from secateur.bundle.source import BundleSource, file_or_content
 from secateur.core.errors import ConfigError, ExportError
 
@@ -71,7 +71,7 @@ class LiteRtSession:
 
     def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~secateur.bundle.session.Session`."""
-        feed = {name: np.ascontiguousarray(windows[name], dtype=np.float32) for name in INPUTS}
+        feed = batch_of(windows)
         rows = [
             self._run(**{name: array[row : row + 1] for name, array in feed.items()})
             for row in range(len(feed["waveform"]))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from secateur.bundle.manifest import Manifest, Precision
-from secateur.bundle.session import INPUTS, OUTPUTS, Windows
+from secateur.bundle.session import OUTPUTS, Windows, batch_of
 from secateur.bundle.source import BundleSource, file_or_content, read_file
 from secateur.core.errors import ConfigError, ExportError
 
@@ -121,7 +121,7 @@ class OpenVinoSession:
 
     def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`~secateur.bundle.session.Session`."""
-        feed = {name: np.ascontiguousarray(windows[name], dtype=np.float32) for name in INPUTS}
+        feed = batch_of(windows)
         if self._front_end is not None:
             feed[TOKENS] = self._front_end.infer(feed)[TOKENS]
         found = self._rest.infer(feed)

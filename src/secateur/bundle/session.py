@@ -11,7 +11,7 @@ import numpy as np
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.onnx_options import load_graph
 from secateur.bundle.source import BundleSource, file_or_content
-from secateur.core.errors import ExportError
+from secateur.core.errors import DataError, ExportError
 
 INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 OUTPUTS = ("logits", "probabilities")
@@ -34,6 +34,32 @@ class Session(Protocol):
         -------
         logits, probabilities : ndarray of float32, shape (n, classes)
         """
+
+
+def batch_of(windows: Windows) -> dict[str, np.ndarray]:
+    """Return the inputs of a model as float32, checked: runtimes end the process on none at all.
+
+    Parameters
+    ----------
+    windows : mapping
+        As for :meth:`Session.run`.
+
+    Raises
+    ------
+    DataError
+        If an input is missing, there is no window, or the inputs are not of equally many windows.
+    """
+    if missing := [name for name in INPUTS if name not in windows]:
+        raise DataError(f"the windows lack {', '.join(missing)}; a model takes {', '.join(INPUTS)}.")
+    batch = {name: np.ascontiguousarray(windows[name], dtype=np.float32) for name in INPUTS}
+    shapes = tuple(batch[name].shape for name in INPUTS)
+    count = shapes[0][0] if len(shapes[0]) == 2 else 0
+    if not count or not shapes[0][1] or shapes[1:] != ((count,), (count, 4)):
+        raise DataError(
+            f"inputs of the shapes {', '.join(map(str, shapes))} were given; a model takes (n, length), (n,) "
+            "and (n, 4) with n at least 1."
+        )
+    return batch
 
 
 class OnnxSession:
@@ -59,8 +85,7 @@ class OnnxSession:
 
     def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Session`."""
-        feed = {name: np.ascontiguousarray(windows[name], dtype=np.float32) for name in INPUTS}
-        logits, probabilities = self._session.run(list(OUTPUTS), feed)
+        logits, probabilities = self._session.run(list(OUTPUTS), batch_of(windows))
         return logits, probabilities
 
 

@@ -14,7 +14,8 @@ from secateur.bundle.session import open_session
 from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.verify import check_bundle, golden_difference
 from secateur.core.errors import ConfigError, DataError
-from secateur.edge.windows import Usability, cut_windows, source_at_model_rate
+from secateur.edge.inputs import real_samples, require_hop, require_running, require_sampling_rate
+from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource, WaveformSource
 
@@ -32,12 +33,20 @@ class WindowDiagnoses:
     probabilities : ndarray of float32, shape (n, classes)
         In the order of the manifest's labels; NaN where a window is not usable.
     usability : tuple of Usability
-        "usable", or why a window is not.
+        "usable", or why a window is not; in words in :data:`secateur.edge.windows.REASONS`.
+    labels : tuple of str or None
+        The class of highest probability; None where a window is not usable.
     """
 
     starts_s: np.ndarray
     probabilities: np.ndarray
     usability: tuple[Usability, ...]
+    labels: tuple[str | None, ...]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Whether each window is, bool of shape (n,)."""
+        return np.array([entry == "usable" for entry in self.usability], dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,26 +144,37 @@ class Runtime:
         ----------
         windows : ndarray of float32, shape (n, window_length)
         shaft_rate_hz : float
-            Turns a second; 0 if unknown.
+            Turns a second, not a minute; 0 if unknown.
         fault_orders : FaultOrders, optional
             Of the bearing; None if unknown.
 
         Returns
         -------
         logits, probabilities : ndarray of float32, shape (n, classes)
+            All finite.
 
         Raises
         ------
         DataError
-            If the windows have another length, or hold NaN or infinity.
+            If the windows have another length, one of them is not usable (the message says which and why),
+            the model gives no finite numbers, or speed or orders are out of range.
         """
-        length = self.manifest.window_length
+        windows, length = real_samples(windows), self.manifest.window_length
         if windows.ndim != 2 or windows.shape[1] != length:
             raise DataError(f"windows of shape {windows.shape} were given; the model takes (n, {length}).")
-        if not np.isfinite(windows).all():
-            raise DataError("a window holds NaN or infinite samples; all must be finite.")
-        orders = np.zeros(4, dtype=np.float32) if fault_orders is None else fault_orders.as_array()
+        require_running(shaft_rate_hz, fault_orders, self.manifest.sampling_rate_hz)
+        _require_usable(usability_of(windows))
+        found = self._run(windows, shaft_rate_hz, fault_orders)
+        _require_usable(tuple("usable" if sound else "output not finite" for sound in _finite(*found)))
+        return found
+
+    def _run(
+        self, windows: np.ndarray, shaft_rate_hz: float, fault_orders: FaultOrders | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         count = len(windows)
+        if not count:
+            return tuple(np.zeros((0, len(self.labels)), dtype=np.float32) for _ in range(2))
+        orders = np.zeros(4, dtype=np.float32) if fault_orders is None else fault_orders.as_array()
         return self._session.run(
             {
                 "waveform": windows,
@@ -191,26 +211,43 @@ class Runtime:
         Yields
         ------
         WindowDiagnoses
-            Some windows at a time. A window with NaN, or without any movement, is passed over and marked.
+            Some windows at a time. A window that a sound sensor does not give, or for which the model gives
+            no finite numbers, is passed over and marked.
 
         Raises
         ------
         DataError
-            If the rate is not allowed, the channel is not there, or the waveform is shorter than a window.
+            If the rate is not allowed, the channel is not there, the waveform is shorter than a window, or
+            speed or orders are out of range.
+        ConfigError
+            If the hop is no time of at least one sample.
         """
         rate, length = self.manifest.sampling_rate_hz, self.manifest.window_length
+        require_sampling_rate(sampling_rate_hz)
+        require_running(shaft_rate_hz, fault_orders, rate)
+        require_hop(hop_s, rate)
         series = source_at_model_rate(source, sampling_rate_hz, self.manifest)
         hop = length if hop_s is None else round(hop_s * rate)
         for starts, windows, usability in cut_windows(
             series, length=length, hop=hop, channel=channel, batch=BATCH_WINDOWS
         ):
-            usable = np.array([entry == "usable" for entry in usability])
+            rows = np.flatnonzero([entry == "usable" for entry in usability])
+            logits, found = self._run(windows[rows], shaft_rate_hz, fault_orders)
+            sound = _finite(logits, found)
             probabilities = np.full((len(windows), len(self.labels)), np.nan, dtype=np.float32)
-            if usable.any():
-                _, probabilities[usable] = self.predict(
-                    windows[usable], shaft_rate_hz=shaft_rate_hz, fault_orders=fault_orders
-                )
-            yield WindowDiagnoses(starts_s=starts / rate, probabilities=probabilities, usability=usability)
+            probabilities[rows[sound]] = found[sound]
+            told = list(usability)
+            for row in rows[~sound]:
+                told[row] = "output not finite"
+            yield WindowDiagnoses(
+                starts_s=starts / rate,
+                probabilities=probabilities,
+                usability=tuple(told),
+                labels=tuple(
+                    self.labels[int(row.argmax())] if entry == "usable" else None
+                    for row, entry in zip(probabilities, told, strict=True)
+                ),
+            )
 
     def diagnose(
         self,
@@ -241,7 +278,7 @@ class Runtime:
             )
         parts = list(
             self.stream(
-                ArraySource(np.asarray(waveform, dtype=np.float32)[None]),
+                ArraySource(real_samples(waveform)[None]),
                 sampling_rate_hz=sampling_rate_hz,
                 shaft_rate_hz=shaft_rate_hz,
                 fault_orders=fault_orders,
@@ -251,8 +288,9 @@ class Runtime:
             for start, usability in zip(part.starts_s, part.usability, strict=True):
                 if usability != "usable":
                     raise DataError(
-                        f"the waveform is {usability} in the window from {start:.3f} s; check the sensor, or "
-                        "use 'stream', which passes such windows over."
+                        f"the waveform is {usability} in the window from {start:.3f} s: "
+                        f"{REASONS[usability]}. Check the sensor, or use 'stream', which passes such windows "
+                        "over."
                     )
         mean = np.concatenate([part.probabilities for part in parts]).mean(axis=0, dtype=np.float64)
         return Diagnosis(
@@ -263,3 +301,14 @@ class Runtime:
             model=self.manifest.name,
             version=self.version,
         )
+
+
+def _require_usable(usability: tuple[Usability, ...]) -> None:
+    for number, entry in enumerate(usability):
+        if entry != "usable":
+            raise DataError(f"window {number} is not usable, {entry}: {REASONS[entry]}.")
+
+
+def _finite(logits: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Whether all outputs of each window are finite, bool of shape (n,)."""
+    return np.isfinite(logits).all(axis=1) & np.isfinite(probabilities).all(axis=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -12,10 +13,34 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.signals.recording import WaveformSource
 from secateur.signals.resample import ResampledReader
 
-Usability = Literal["usable", "not finite", "flat"]
+Usability = Literal[
+    "usable", "not finite", "flat", "out of range", "stuck", "clipped", "one spike", "output not finite"
+]
+REASONS: Mapping[Usability, str] = {
+    "not finite": "it holds NaN or infinite samples",
+    "flat": "its samples are all equal",
+    "out of range": "its largest sample is beyond what a sensor gives in any unit",
+    "stuck": "its samples take a few values only",
+    "clipped": "the sensor or the converter was at its limit",
+    "one spike": "one sample outweighs all others",
+    "output not finite": "the model gives no finite numbers for it",
+}
+"""Why a window is not used, in words."""
 
 _FLAT = 1e-6
 """Deviation over magnitude below which a window does not move: rounding of a constant leaves about 1e-7."""
+
+_PEAKS = (1e-12, 1e12)
+"""Of the largest sample in any unit: squares stay in the range of float32 by far."""
+
+_SPIKE_SHARE = 0.5
+"""Of a window's energy in one sample; the most in 14,904 windows of real recordings is 0.17."""
+
+_FEW_VALUES = 8
+"""A stuck sensor alternates between a few; real recordings take at least 869 in 4,096 samples."""
+
+_CLIPPED_SHARE, _CLIPPED_OVER_NEXT = 0.01, 3
+"""Samples at the very largest or smallest value, and how many times as many as at the value next to it."""
 
 
 def source_at_model_rate(
@@ -99,11 +124,34 @@ def usability_of(windows: np.ndarray) -> tuple[Usability, ...]:
     ----------
     windows : ndarray of float32, shape (n, length)
     """
-    lowest, highest = windows.min(axis=1), windows.max(axis=1)
-    finite = np.isfinite(lowest) & np.isfinite(highest)
-    with np.errstate(invalid="ignore"):
-        flat = highest - lowest <= _FLAT * np.maximum(np.abs(lowest), np.abs(highest))
-    return tuple(
-        "not finite" if not sound else "flat" if still else "usable"
-        for sound, still in zip(finite, flat, strict=True)
-    )
+    return tuple(map(_usability, windows))
+
+
+def _usability(window: np.ndarray) -> Usability:
+    lowest, highest = float(window.min()), float(window.max())
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        return "not finite"
+    peak = max(abs(lowest), abs(highest))
+    if highest - lowest <= _FLAT * peak:
+        return "flat"
+    if not _PEAKS[0] <= peak <= _PEAKS[1]:
+        return "out of range"
+    if _takes_few_values(window):
+        return "stuck"
+    if _at_its_limit(window, highest) or _at_its_limit(-window, -lowest):
+        return "clipped"
+    energy = np.square(window - window.mean(dtype=np.float64), dtype=np.float64)
+    return "one spike" if energy.max() > _SPIKE_SHARE * energy.sum() else "usable"
+
+
+def _takes_few_values(window: np.ndarray) -> bool:
+    excerpt = window[: 16 * _FEW_VALUES]
+    return len(np.unique(excerpt)) <= _FEW_VALUES and len(np.unique(window)) <= _FEW_VALUES
+
+
+def _at_its_limit(window: np.ndarray, highest: float) -> bool:
+    below = window[window < highest]
+    count = len(window) - len(below)
+    if count < max(2.0, _CLIPPED_SHARE * len(window)):
+        return False
+    return count > _CLIPPED_OVER_NEXT * int((below == below.max()).sum())

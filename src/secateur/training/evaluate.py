@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from secateur.core.errors import MeasurementError
 from secateur.core.seeds import generator
 from secateur.signals.noise import add_noise
 from secateur.training import metrics
@@ -138,6 +139,11 @@ def predict(
         White noise added to every window; the same noise for every model of one seed.
     seed : int
     batch_size : int
+
+    Raises
+    ------
+    MeasurementError
+        If an output is not finite: no class can be read off it.
     """
     was_training = isinstance(model, nn.Module) and model.training
     if isinstance(model, nn.Module):
@@ -155,7 +161,14 @@ def predict(
             logits.append(model.window_logits(arrays).astype(np.float32))
     if was_training:
         model.train()
-    return np.concatenate(logits)
+    found = np.concatenate(logits)
+    finite = np.isfinite(found).all(axis=1)
+    if not finite.all():
+        raise MeasurementError(
+            f"the model gives no finite numbers for {int((~finite).sum())} of {len(found)} windows, so it "
+            "calls no class there; its weights or the recordings are damaged, or its training diverged."
+        )
+    return found
 
 
 def judge(
