@@ -8,7 +8,7 @@ import pytest
 from secateur.core.errors import DataError
 from secateur.signals.envelope_rule import EnvelopeRule, envelope_rule, knows
 from secateur.signals.evidence import FAMILIES, gather_evidence, line_strengths
-from secateur.signals.kinematics import known_bearing
+from secateur.signals.bearings.catalogue import known_bearing
 
 RATE_HZ = 12_000.0
 SHAFT_HZ = 29.5
