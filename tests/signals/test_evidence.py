@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from secateur.core.errors import DataError
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.envelope_rule import EnvelopeRule, envelope_rule, knows
 from secateur.signals.evidence import FAMILIES, gather_evidence, line_strengths
-from secateur.signals.bearings.catalogue import known_bearing
 
 RATE_HZ = 12_000.0
 SHAFT_HZ = 29.5

@@ -126,6 +126,9 @@ class Diagnoser(nn.Module):
         -------
         Tensor, shape (batch, classes)
         """
-        tokens = self.front_end(waveform, shaft_rate_hz, fault_orders)
+        return self.classified(self.front_end(waveform, shaft_rate_hz, fault_orders))
+
+    def classified(self, tokens: Tensor) -> Tensor:
+        """Return class logits of the front end's tokens (batch, tokens, hidden)."""
         hidden = self.backbone(inputs_embeds=tokens, use_cache=False).last_hidden_state
         return self.head(hidden.mean(dim=1)).float()

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from secateur.models.front_end.filters import analytic_filters, filtered_power
-from secateur.models.front_end.settings import FAMILIES, FrontEndSettings
+from secateur.models.front_end.line_orders import line_orders
+from secateur.models.front_end.settings import FrontEndSettings
 
-_PEAK_OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)
-_FLOOR_OFFSETS = (-8.0, -7.0, -6.0, -5.0, -4.0, -3.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+_NEAREST_FLOOR = 3
 _TINY = 1e-12
 
 
@@ -45,8 +45,8 @@ class BandEnvelopes(nn.Module):
 class LineLevels(nn.Module):
     """Level of each fault line over the local median of the envelope spectrum, in decades.
 
-    A line is the highest of a few points within the slip tolerance; its floor is the median of twelve
-    points beside it. Both are read off the zero-padded spectrum by linear interpolation, so that the
+    A line is the highest of some points within the slip tolerance; its floor is the median of points
+    beside it. Both are read off the zero-padded spectrum by linear interpolation, so that the
     levels are smooth in the shaft speed.
     """
 
@@ -54,9 +54,10 @@ class LineLevels(nn.Module):
         super().__init__()
         self.settings = settings
         self.register_buffer("taper", torch.hann_window(settings.envelope_length), persistent=False)
-        self.register_buffer("harmonics", torch.arange(1.0, settings.harmonics + 1), persistent=False)
-        self.register_buffer("peak_offsets", torch.tensor(_PEAK_OFFSETS), persistent=False)
-        self.register_buffer("floor_offsets", torch.tensor(_FLOOR_OFFSETS), persistent=False)
+        peak = torch.linspace(-1.0, 1.0, settings.peak_points) if settings.peak_points > 1 else torch.zeros(1)
+        right = torch.arange(settings.floor_points // 2) + float(_NEAREST_FLOOR)
+        self.register_buffer("peak_offsets", peak, persistent=False)
+        self.register_buffer("floor_offsets", torch.cat([-right.flip(0), right]), persistent=False)
 
     def forward(self, envelopes: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor) -> Tensor:
         """Read the levels.
@@ -76,8 +77,8 @@ class LineLevels(nn.Module):
         transform = torch.fft.rfft(envelopes * self.taper, n=settings.spectrum_length)
         power = transform.real.square() + transform.imag.square()
         spectrum = torch.log10(power + 1e-9 * power.mean(-1, keepdim=True) + _TINY)
-        orders = torch.cat([fault_orders, torch.ones_like(fault_orders[:, :1])], dim=1)
-        lines_hz = (shaft_rate_hz[:, None, None] * orders[:, :, None] * self.harmonics).flatten(1)
+        orders = line_orders(fault_orders, settings)
+        lines_hz = (shaft_rate_hz[:, None, None] * orders).flatten(1)
         slip_hz = (settings.slip_tolerance * lines_hz).clamp(min=settings.resolution_hz)
         peak_hz = lines_hz[..., None] + slip_hz[..., None] * self.peak_offsets
         floor_hz = (
@@ -89,7 +90,7 @@ class LineLevels(nn.Module):
         floor = self._read(spectrum, floor_hz).sort(-1).values
         middle = floor.shape[-1] // 2
         levels = peak - 0.5 * (floor[..., middle - 1] + floor[..., middle])
-        return levels.unflatten(-1, (len(FAMILIES), settings.harmonics))
+        return levels.unflatten(-1, (len(settings.families), settings.harmonics))
 
     def _read(self, spectrum: Tensor, frequency_hz: Tensor) -> Tensor:
         """Interpolate (batch, bands, bins) at (batch, lines, points) -> (batch, bands, lines, points)."""

@@ -9,6 +9,20 @@ from secateur.core.errors import ConfigError
 FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
 """Families of spectral lines; the first four follow the bearing, the last one the shaft itself."""
 
+CONTEXT_FAMILIES = (
+    "bpfo_side",
+    "bpfi_side",
+    "bsf2_side",
+    "shaft_high",
+    "beside_bpfo",
+    "beside_bpfi",
+    "beside_bsf2",
+)
+"""Lines that tell a fault from what looks like it: sidebands, and shaft multiples next to a fault line."""
+
+CONTEXT_HARMONICS = 4
+GEOMETRY_FIGURES = 18
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrontEndSettings:
@@ -39,6 +53,11 @@ class FrontEndSettings:
         Spectrogram frames a window, and frequency bins of each.
     frame_filter_length : int
         Samples of one short-time Fourier transform behind the frames.
+    peak_points, floor_points : int
+        Points read within the slip tolerance of a line, and beside it; long windows resolve more.
+    context : bool
+        Show the model also :data:`CONTEXT_FAMILIES`, and one token of the geometry itself: speed, orders,
+        and how far each line lies from the next multiple of the shaft rate.
     feature_noise : float
         Standard deviation of the noise added to features in training, in decades.
     band_dropout : float
@@ -61,6 +80,9 @@ class FrontEndSettings:
     frames: int = 8
     frame_bins: int = 64
     frame_filter_length: int = 128
+    peak_points: int = 5
+    floor_points: int = 12
+    context: bool = False
     feature_noise: float = 0.1
     band_dropout: float = 0.3
     frame_dropout: float = 0.3
@@ -77,6 +99,13 @@ class FrontEndSettings:
                 f"{self.frame_bins} frame bins do not divide the {self.frame_filter_length // 2} "
                 "frequencies of the frames; choose a divisor."
             )
+        if self.context and self.harmonics != CONTEXT_HARMONICS:
+            raise ConfigError(f"context needs {CONTEXT_HARMONICS} harmonics; {self.harmonics} were given.")
+        if self.peak_points < 1 or self.floor_points < 2 or self.floor_points % 2:
+            raise ConfigError(
+                f"peak_points {self.peak_points} and floor_points {self.floor_points}; the first must be at "
+                "least 1, the second even and at least 2."
+            )
         if not all(0 < share < 1 for share in self.band_shares):
             raise ConfigError(f"band_shares {self.band_shares}; each must lie between 0 and 1.")
         if self.envelope_length > self.spectrum_length:
@@ -89,6 +118,11 @@ class FrontEndSettings:
     def n_bands(self) -> int:
         """Envelopes a window: one a band, and the whitened one over all of them."""
         return len(self.band_shares) + 1
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families of lines that are looked for."""
+        return FAMILIES + (CONTEXT_FAMILIES if self.context else ())
 
     @property
     def band_centres_hz(self) -> tuple[float, ...]:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from secateur.models.front_end.frames import SpectrogramFrames
+from secateur.models.front_end.line_orders import geometry_figures
 from secateur.models.front_end.lines import BandEnvelopes, LineLevels, impulsiveness
-from secateur.models.front_end.settings import FAMILIES, FrontEndSettings
+from secateur.models.front_end.settings import GEOMETRY_FIGURES, FrontEndSettings
 
 _COLOURING_KNOTS = 7
 
@@ -17,8 +18,9 @@ class FrontEnd(nn.Module):
 
     The line levels (bands x families x harmonics) are shown twice: a *band token* holds all families'
     lines in one demodulation band and that band's impulsiveness, a *family token* holds one family's
-    lines in every band. Where the speed or the bearing is unknown (zero), both give way to learned
-    "unknown" tokens and the frames alone carry the decision.
+    lines in every band. With context there is one more token of speed and geometry. Where the speed or
+    the bearing is unknown (zero), they give way to learned "unknown" tokens and the frames alone carry
+    the decision.
 
     Parameters
     ----------
@@ -33,13 +35,16 @@ class FrontEnd(nn.Module):
         self.envelopes = BandEnvelopes(settings)
         self.levels = LineLevels(settings)
         self.spectrogram = SpectrogramFrames(settings)
-        bands, families = settings.n_bands, len(FAMILIES)
+        bands, families = settings.n_bands, len(settings.families)
+        line_tokens = bands + families + settings.context
         self.frame_projection = nn.Linear(settings.frame_bins, hidden_size)
         self.band_projection = nn.Linear(families * settings.harmonics + 1, hidden_size)
         self.family_projection = nn.Linear(bands * (settings.harmonics + 1), hidden_size)
         self.frame_embedding = nn.Parameter(0.02 * torch.randn(hidden_size))
-        self.line_embedding = nn.Parameter(0.02 * torch.randn(bands + families, hidden_size))
-        self.unknown_embedding = nn.Parameter(0.02 * torch.randn(bands + families, hidden_size))
+        if settings.context:
+            self.geometry_projection = nn.Linear(GEOMETRY_FIGURES, hidden_size)
+        self.line_embedding = nn.Parameter(0.02 * torch.randn(line_tokens, hidden_size))
+        self.unknown_embedding = nn.Parameter(0.02 * torch.randn(line_tokens, hidden_size))
 
     @property
     def n_tokens(self) -> int:
@@ -58,20 +63,43 @@ class FrontEnd(nn.Module):
         fault_orders : Tensor, shape (batch, 4)
             BPFO, BPFI, twice BSF and FTF over the shaft rate; zeros where unknown.
         """
+        levels, spikes, frames = self.described(waveform, shaft_rate_hz, fault_orders)
+        return self.tokens(levels, spikes, frames, shaft_rate_hz, fault_orders)
+
+    def described(
+        self, waveform: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what does not depend on any weight, so that it can be computed once for many steps.
+
+        Returns
+        -------
+        levels : Tensor, shape (batch, bands, families, harmonics)
+        spikes : Tensor, shape (batch, bands)
+        frames : Tensor, shape (batch, frames, bins)
+        """
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             waveform = unit_rms(waveform)
             envelopes = self.envelopes(waveform)
             levels = self.levels(envelopes, shaft_rate_hz, fault_orders)
-            spikes = impulsiveness(envelopes)
-            frames = self.spectrogram(waveform)
-            if self.training:
-                levels, spikes, frames = self._disturb(levels, spikes, frames)
+            return levels, impulsiveness(envelopes), self.spectrogram(waveform)
+
+    def tokens(
+        self, levels: Tensor, spikes: Tensor, frames: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor
+    ) -> Tensor:
+        """Return tokens (batch, tokens, hidden) of described windows, varied in training mode."""
+        families = len(self.settings.families)
+        if self.training:
+            levels, spikes, frames = self._disturb(levels, spikes, frames)
         known = ((shaft_rate_hz > 0) & (fault_orders > 0).all(-1)).to(frames.dtype)[:, None, None]
         by_band = torch.cat([levels.flatten(2), spikes[:, :, None]], -1)
         by_family = torch.cat(
-            [levels.transpose(1, 2).flatten(2), spikes[:, None].expand(-1, len(FAMILIES), -1)], -1
+            [levels.transpose(1, 2).flatten(2), spikes[:, None].expand(-1, families, -1)], -1
         )
-        line_tokens = torch.cat([self.band_projection(by_band), self.family_projection(by_family)], dim=1)
+        lines = [self.band_projection(by_band), self.family_projection(by_family)]
+        if self.settings.context:
+            figures = geometry_figures(shaft_rate_hz, fault_orders, self.settings)
+            lines.append(self.geometry_projection(figures)[:, None])
+        line_tokens = torch.cat(lines, dim=1)
         line_tokens = known * (line_tokens + self.line_embedding) + (1 - known) * self.unknown_embedding
         frame_tokens = self.frame_projection(frames) + self.frame_embedding
         if self.training and self.settings.frame_dropout > 0:
@@ -93,7 +121,7 @@ class FrontEnd(nn.Module):
 
 def token_count(settings: FrontEndSettings) -> int:
     """Return the tokens a window becomes: frames, demodulation bands and line families."""
-    return settings.frames + settings.n_bands + len(FAMILIES)
+    return settings.frames + settings.n_bands + len(settings.families) + settings.context
 
 
 def unit_rms(waveform: Tensor) -> Tensor:
