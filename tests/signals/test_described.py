@@ -86,40 +86,65 @@ def test_how_numbers_are_written(folder: Path) -> None:
     (folder / "de.csv").write_text("Messung 1\na;b\n1,5;2\n-0,5;3\n")
     path = folder / "de.yaml"
     path.write_text(
-        "dataset: p\nsampling_rate_hz: 5\ntext: {decimal: ',', skip_lines: 1}\nrecordings: [{file: de.csv}]"
+        "dataset: p\nsampling_rate_hz: 5\ntext: {decimal: ',', skip_lines: 1}\ncolumns: [b, a]\nrecordings: "
+        "[{file: de.csv}]"
     )
     (recording,) = load_recordings(path)
-    assert recording.read().tolist() == [[1.5, -0.5], [2.0, 3.0]]
+    assert recording.read().tolist() == [[2.0, 3.0], [1.5, -0.5]]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dataset: p\nrecordings: [{file: a.csv}]", r"'a.csv'\): no sampling rate. Add 'sampling_rate_hz:"),
-        ("recordings: [{file: a.csv}]", "dataset: field required"),
+        (
+            "dataset: p\nrecordings: [{file: a.csv, columns: [x]}]",
+            r"'a.csv'\): no sampling rate. Add 'sampling_rate_hz:",
+        ),
+        ("recordings: [{file: a.csv, columns: [x]}]", "dataset: field required"),
         ("dataset: p\nrecordings: []", "recordings: "),
-        ("dataset: p\nrate: 5\nrecordings: [{file: a.csv}]", "rate: unknown key; allowed: dataset"),
+        (
+            "dataset: p\nrate: 5\nrecordings: [{file: a.csv, columns: [x]}]",
+            "rate: unknown key; allowed: dataset",
+        ),
         (
             "dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: a.csv, lable: x}]",
             r"recordings.0.lable: unknown key; allowed: file, label",
         ),
-        ("dataset: p\nsampling_rate_hz: -5\nrecordings: [{file: a.csv}]", "sampling_rate_hz: .*greater"),
-        ("dataset: p\nsampling_rate_hz: fast\nrecordings: [{file: a.csv}]", "sampling_rate_hz: .*number"),
-        ("dataset: p\nsampling_rate_hz: .nan\nrecordings: [{file: a.csv}]", "sampling_rate_hz: "),
+        (
+            "dataset: p\nsampling_rate_hz: -5\nrecordings: [{file: a.csv, columns: [x]}]",
+            "sampling_rate_hz: .*greater",
+        ),
+        (
+            "dataset: p\nsampling_rate_hz: fast\nrecordings: [{file: a.csv, columns: [x]}]",
+            "sampling_rate_hz: .*number",
+        ),
+        (
+            "dataset: p\nsampling_rate_hz: .nan\nrecordings: [{file: a.csv, columns: [x]}]",
+            "sampling_rate_hz: ",
+        ),
         ("dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: z.csv}]", "z.csv is missing"),
         ("dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: 'z*.csv'}]", "matches the pattern"),
-        ("dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: a.csv}, {file: a.csv}]", "described twice"),
         (
-            "dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: a.csv, label: cracked}]",
+            "dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: a.csv, columns: [x]}, "
+            "{file: a.csv, columns: [x]}]",
+            "described twice",
+        ),
+        (
+            "dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: a.csv, columns: [x], label: cracked}]",
             "label 'cracked'; allowed: normal, inner_race, outer_race, ball",
         ),
         (
-            "dataset: p\nsampling_rate_hz: 5\nlabels: {ok: fine}\nrecordings: [{file: a.csv, label: ok}]",
+            "dataset: p\nsampling_rate_hz: 5\nlabels: {ok: fine}\nrecordings: "
+            "[{file: a.csv, columns: [x], label: ok}]",
             "label 'fine'",
         ),
-        ("dataset: p\nsampling_rate_hz: 5\nbearing: zz9\nrecordings: [{file: a.csv}]", "bearing 'zz9'"),
         (
-            "dataset: p\nsampling_rate_hz: 5\nbearing: {n_balls: 9}\nrecordings: [{file: a.csv}]",
+            "dataset: p\nsampling_rate_hz: 5\nbearing: zz9\nrecordings: [{file: a.csv, columns: [x]}]",
+            "bearing 'zz9'",
+        ),
+        (
+            "dataset: p\nsampling_rate_hz: 5\nbearing: {n_balls: 9}\nrecordings: "
+            "[{file: a.csv, columns: [x]}]",
             "ball_diameter_mm: field required",
         ),
         (
@@ -128,7 +153,7 @@ def test_how_numbers_are_written(folder: Path) -> None:
         ),
         ("dataset: p\nsampling_rate_hz: 9000\nrecordings: [{file: s.wav}]", "9000 Hz and .* 8000 Hz"),
         (
-            "dataset: p\nsampling_rate_hz: 5\ntext: {sep: ';'}\nrecordings: [{file: a.csv}]",
+            "dataset: p\nsampling_rate_hz: 5\ntext: {sep: ';'}\nrecordings: [{file: a.csv, columns: [x]}]",
             "text.sep: unknown key; allowed: delimiter, decimal, skip_lines",
         ),
         ("dataset: [", "is not YAML"),

@@ -124,6 +124,13 @@ class ResamplingRecord(Part):
     lowest_hz: float = Field(gt=0)
 
 
+class ChannelRecord(Part):
+    """The channel of the recordings that the model was trained on, and its unit, where they were known."""
+
+    name: str | None = None
+    unit: str | None = None
+
+
 class LineageRecord(Part):
     """Where the model comes from."""
 
@@ -172,6 +179,8 @@ class Manifest(Part):
         How it was brought to that precision.
     resampling : ResamplingRecord or None
         Rules for recordings at another rate; without them they are refused.
+    channel : ChannelRecord or None
+        The sensor that the model was trained on; of several, its channel is the one that is diagnosed.
     files : dict
         Every other file of the bundle by name, the signature aside.
     """
@@ -193,6 +202,7 @@ class Manifest(Part):
     precision: Precision = "float32"
     quantisation: QuantisationRecord | None = None
     resampling: ResamplingRecord | None = None
+    channel: ChannelRecord | None = None
     files: dict[FileName, FileRecord]
     parity: ParityRecord
     metrics: MetricsRecord | None = None

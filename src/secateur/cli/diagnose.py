@@ -1,4 +1,4 @@
-"""``secateur diagnose``: a waveform file through a bundle."""
+"""``secateur diagnose``: recordings through a bundle."""
 
 from __future__ import annotations
 
@@ -9,26 +9,41 @@ from typing import Annotated, Any
 
 import typer
 
-from secateur.cli import options
+from secateur.cli import bearing_options, options
 
 
 def diagnose(
-    file: Annotated[
-        Path, typer.Argument(help="WAV, FLAC, NPY, NPZ, CSV, MAT or Parquet.", show_default=False)
-    ],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Recordings, or folders of them: WAV, FLAC, NPY, NPZ, CSV, MAT, Parquet, TDMS, UFF.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
     bundle: Annotated[Path, typer.Option(help="Bundle folder or .sct archive.", show_default=False)],
     out: options.Out,
+    description: Annotated[
+        Path | None,
+        typer.Option(help="YAML that describes the recordings: rate, channels, speed, bearing of each."),
+    ] = None,
     sampling_rate: Annotated[
         float | None, typer.Option(help="Hz, where the file does not state it.", min=1.0)
     ] = None,
-    channel: options.Channel = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(help="Channel by name or number; default: that which the model was trained on."),
+    ] = None,
     shaft_rpm: Annotated[
         float | None,
         typer.Option(help="Turns a minute; without it the model goes by the spectrum alone.", min=1.0),
     ] = None,
-    bearing: Annotated[
-        str | None, typer.Option(help="Designation, such as 6205; gives the fault lines.")
-    ] = None,
+    bearing: bearing_options.Name = None,
+    balls: bearing_options.Balls = None,
+    ball_mm: bearing_options.BallMm = None,
+    pitch_mm: bearing_options.PitchMm = None,
+    angle: bearing_options.Angle = None,
+    orders: bearing_options.Orders = None,
     hop_s: Annotated[
         float | None, typer.Option(help="Seconds between windows; default: side by side.", min=0.001)
     ] = None,
@@ -39,44 +54,92 @@ def diagnose(
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Diagnose a recording of any length: a table of windows, a summary and a picture."""
+    """Diagnose recordings of any length: a table of windows, a summary and a picture of each."""
     from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
     from secateur.edge.runtime import Runtime
-    from secateur.signals.bearings.catalogue import known_bearing
-    from secateur.workflow.diagnosis import SUMMARY, diagnose_file, open_waveform
+    from secateur.workflow.diagnosis import SUMMARY
+    from secateur.workflow.diagnosis import diagnose as diagnose_all
+    from secateur.workflow.diagnosis_subjects import UNKNOWN, Given, find_subjects
 
-    orders = None if bearing is None else known_bearing(bearing)
+    known = bearing_options.bearing_from(bearing, balls, ball_mm, pitch_mm, angle, orders)
     with quiet() if as_json else nullcontext(), result_at(out, marker=SUMMARY, overwrite=overwrite):
-        waveform = open_waveform(file, sampling_rate_hz=sampling_rate, channel=channel)
         runtime = Runtime(bundle, trusted=public_key or ())
-        result = diagnose_file(
-            waveform, runtime, out, shaft_speed_rpm=shaft_rpm, fault_orders=orders, hop_s=hop_s
+        given = Given(
+            sampling_rate_hz=sampling_rate,
+            channel=channel,
+            shaft_speed_rpm=shaft_rpm,
+            fault_orders=None if known is None else known.orders,
+            trained_on=runtime.manifest.channel or UNKNOWN,
         )
+        subjects = find_subjects(files or [], given, description=description)
+        result = diagnose_all(subjects, runtime, out, hop_s=hop_s)
     if as_json:
         typer.echo(json.dumps(result))
+    elif "recordings" in result:
+        _show_all(result, out)
     else:
         _show(result, out)
+    if result.get("without_diagnosis"):
+        raise typer.Exit(1)
 
 
 def _show(result: dict[str, Any], out: Path) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"{result['file']}: {result['label'].replace('_', ' ')}")
+    title = f"{result['file']}, channel {result['channel']}: {result['label'].replace('_', ' ')}"
+    table = Table(title=escape(title))
     table.add_column("class")
     table.add_column("windows", justify="right")
     table.add_column("mean probability", justify="right")
     for label, share in result["mean_probabilities"].items():
-        table.add_row(label.replace("_", " "), str(result["decisions"][label]), f"{100 * share:.1f} %")
+        name = escape(label.replace("_", " "))
+        table.add_row(name, str(result["decisions"][label]), f"{100 * share:.1f} %")
     console.print(table)
     passed_over = {name: n for name, n in result["usability"].items() if name != "usable"}
     for name, number in passed_over.items():
-        console.print(f"{number} windows passed over: {name}")
+        console.print(f"{number} windows passed over: {escape(name)}")
+    unit = f" in {result['unit']}" if result["unit"] else ""
     console.print(
-        f"{result['windows']} windows, {result['duration_s']:.1f} s of recording in "
-        f"{result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
-        f"picture: {out / 'timeline.svg'}",
+        escape(
+            f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
+            f"{result['sampling_rate_hz']:g} Hz; {result['windows']} windows, {result['duration_s']:.1f} s "
+            f"of recording in {result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
+            f"picture: {out / 'timeline.svg'}"
+        ),
         soft_wrap=True,
+        highlight=False,
+    )
+
+
+def _show_all(result: dict[str, Any], out: Path) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"{len(result['recordings'])} recordings")
+    for heading in ("recording", "channel", "class", "windows", "mean probability"):
+        table.add_column(heading, overflow="fold", justify="right" if heading[0] in "wm" else "left")
+    for entry in result["recordings"]:
+        if entry["label"] is None:
+            table.add_row(
+                escape(entry["recording"]), escape(entry["channel"]), escape(entry["error"]), "", ""
+            )
+            continue
+        table.add_row(
+            escape(entry["recording"]),
+            escape(entry["channel"]),
+            escape(entry["label"].replace("_", " ")),
+            str(entry["windows"]),
+            f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
+        )
+    console.print(table)
+    console.print(
+        escape(f"table: {out / 'recordings.csv'}; picture: {out / 'recordings.svg'}"),
+        soft_wrap=True,
+        highlight=False,
     )

@@ -12,6 +12,7 @@ from torch import nn
 from secateur.bundle.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
+    ChannelRecord,
     GoldenRecord,
     Manifest,
     MetricsRecord,
@@ -70,6 +71,7 @@ def write_bundle(
     precision: Precision = "float32",
     quantise: Quantisation | None = None,
     tolerance: Tolerance | None = None,
+    channel: ChannelRecord | None = None,
 ) -> BundleInfo:
     """Export a diagnoser, prove its parity on real windows, and write the bundle.
 
@@ -101,6 +103,8 @@ def write_bundle(
         How the precision is reached; default: the first of ``secateur.export.formats.SCHEMES_OF``.
     tolerance : Tolerance, optional
         Default: that of the precision in ``secateur.export.parity.TOLERANCES``.
+    channel : ChannelRecord, optional
+        What the model was trained on.
 
     Returns
     -------
@@ -138,6 +142,7 @@ def write_bundle(
             model_file=written.names[0],
             precision=precision,
             quantisation=written.quantisation,
+            channel=channel,
             parity=parity,
             metrics=metrics(written.session) if callable(metrics) else metrics,
             lineage=lineage_record(lineage, plan),

@@ -113,6 +113,8 @@ class Recording:
         then all recordings of one condition may be of one bearing.
     findings : tuple of Finding
         Statements that the reader could not understand or that are doubtful.
+    unit : str or None
+        Of the samples ("g", "mm/s"), where it is known.
     """
 
     recording_id: str
@@ -136,6 +138,7 @@ class Recording:
     bearing: str = ""
     specimens_documented: bool = True
     findings: tuple[Finding, ...] = ()
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         stated = (

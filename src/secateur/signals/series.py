@@ -113,6 +113,8 @@ def channel_number(recording: Recording, channel: int | str) -> int:
     if isinstance(channel, str):
         if channel in recording.channels:
             return recording.channels.index(channel)
+        if channel.isascii() and channel.isdecimal() and int(channel) < len(recording.channels):
+            return int(channel)
     elif 0 <= channel < len(recording.channels):
         return channel
     raise DataError(

@@ -14,7 +14,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.signals.recording import Recording
 from secateur.signals.resample import rate_ratio
 from secateur.signals.segment import Segment
-from secateur.signals.series import SeriesCache
+from secateur.signals.series import SeriesCache, channel_number
 
 
 def normalise(x: np.ndarray) -> np.ndarray:
@@ -192,6 +192,19 @@ class Windows:
 
     def __iter__(self) -> Iterator[WindowItem]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def channel_name(self) -> str | None:
+        """Name of the channel, where all recordings give it the same."""
+        recordings = [segment.recording for segment in self.segments]
+        names = {r.channels[channel_number(r, self.channel)] for r in recordings}
+        return names.pop() if len(names) == 1 else None
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of the samples as recorded, where all recordings state the same."""
+        units = {segment.recording.unit for segment in self.segments}
+        return units.pop() if len(units) == 1 else None
 
     @property
     def labels(self) -> np.ndarray:

@@ -1,12 +1,12 @@
-"""A recording of any length diagnosed with a bundle: a table of windows, a summary, and a picture."""
+"""Diagnose recordings of any length with a bundle: a table of windows, a summary and a picture each."""
 
 from __future__ import annotations
 
 import csv
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,88 +18,29 @@ from secateur.core.progress import progress
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
 from secateur.edge.runtime import Runtime
-from secateur.signals.kinematics import FaultOrders
-from secateur.signals.recording import WaveformSource
-from secateur.signals.sources.open import open_source
+from secateur.workflow.diagnosis_overview import folder_names, write_overview
+from secateur.workflow.diagnosis_subjects import Subject
 
 SUMMARY, WINDOWS, PICTURE = "diagnosis.json", "windows.csv", "timeline.svg"
 MOST_BINS = 450
 
 
-@dataclass(frozen=True, kw_only=True)
-class Waveform:
-    """A waveform file and what must be known to diagnose it.
-
-    Attributes
-    ----------
-    path : Path
-    source : WaveformSource
-    sampling_rate_hz : float
-    channel : int
-        Number of the channel to look at.
-    """
-
-    path: Path
-    source: WaveformSource
-    sampling_rate_hz: float
-    channel: int
-
-
-def open_waveform(path: Path, *, sampling_rate_hz: float | None, channel: str | None) -> Waveform:
-    """Open a waveform file.
-
-    Parameters
-    ----------
-    path : Path
-        WAV, FLAC, NPY, NPZ, CSV, MAT or Parquet.
-    sampling_rate_hz : float or None
-        Needed where the file does not state its rate. It is never guessed.
-    channel : str or None
-        Name or number; None for the first.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, its rate is unknown or contradicts the one given, or it lacks the channel.
-    """
-    if not path.is_file():
-        raise DataError(f"{path} is not a file; give one waveform file.")
-    source, names = open_source(path)
-    stated = getattr(source, "sampling_rate_hz", None)
-    if sampling_rate_hz is None and stated is None:
-        raise DataError(f"{path} does not state its sampling rate; give it with --sampling-rate, in Hz.")
-    if stated is not None and sampling_rate_hz not in (None, stated):
-        raise DataError(
-            f"{path} states {stated:g} Hz, but {sampling_rate_hz:g} Hz was given; leave --sampling-rate out."
-        )
-    rate = float(stated if stated is not None else sampling_rate_hz)
-    if not rate > 0:
-        raise DataError(f"a sampling rate of {rate:g} Hz was given; it must be positive.")
-    if source.n_samples == 0:
-        raise DataError(f"{path} is empty: it holds no sample.")
-    return Waveform(path=path, source=source, sampling_rate_hz=rate, channel=_channel(channel, names, path))
-
-
-def diagnose_file(
-    waveform: Waveform,
-    runtime: Runtime,
-    out: Path,
-    *,
-    shaft_speed_rpm: float | None = None,
-    fault_orders: FaultOrders | None = None,
-    hop_s: float | None = None,
+def diagnose(
+    subjects: Sequence[Subject], runtime: Runtime, out: Path, *, hop_s: float | None = None
 ) -> dict[str, Any]:
-    """Diagnose a waveform window by window; memory does not grow with its length.
+    """Diagnose recordings window by window, in memory that does not grow with their length.
 
-    ``out`` receives ``windows.csv`` (one line a window), ``timeline.svg`` and ``diagnosis.json``.
+    For one recording ``out`` receives ``windows.csv`` (one line a window), ``timeline.svg`` and
+    ``diagnosis.json``. For several each has a folder of its own with these, beside a common
+    ``diagnosis.json``, ``recordings.csv`` and ``recordings.svg``.
 
     Parameters
     ----------
-    waveform : Waveform
+    subjects : sequence of Subject
     runtime : Runtime
     out : Path
         Folder; a former diagnosis there is replaced, anything else is refused.
-    shaft_speed_rpm, fault_orders, hop_s
+    hop_s : float, optional
         See :meth:`Runtime.stream`.
 
     Returns
@@ -110,64 +51,110 @@ def diagnose_file(
     Raises
     ------
     DataError
-        If the waveform does not fit the bundle, or not one window of it is usable.
+        If no recording has a usable window; of several, those without are named in the result.
     ConfigError
         If ``out`` holds something else.
     """
     require_replaceable(out, SUMMARY)
-    duration_s = waveform.source.n_samples / waveform.sampling_rate_hz
-    bins = _Bins(duration_s, runtime.window_s if hop_s is None else hop_s, len(runtime.labels))
-    usabilities: Counter[str] = Counter()
-    decisions: Counter[str] = Counter()
-    started = time.perf_counter()
     with folder_aside(out) as aside:
-        with (aside / WINDOWS).open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            table.writerow(["start_s", "usability", "label", *runtime.labels])
-            parts = runtime.stream(
-                waveform.source,
-                sampling_rate_hz=waveform.sampling_rate_hz,
-                channel=waveform.channel,
-                shaft_rate_hz=(shaft_speed_rpm or 0.0) / 60.0,
-                fault_orders=fault_orders,
-                hop_s=hop_s,
-            )
-            with progress("diagnosing", round(duration_s)) as bar:
-                seen_s = 0.0
-                for part in parts:
-                    labels = _labels(part.probabilities, runtime.labels)
-                    rows = zip(part.starts_s, part.usability, labels, part.probabilities, strict=True)
-                    for start, usability, label, row in rows:
-                        shown = [f"{value:.4f}" for value in row] if label else [""] * len(row)
-                        table.writerow([f"{start:.3f}", usability, label, *shown])
-                    usabilities.update(part.usability)
-                    decisions.update(label for label in labels if label)
-                    bins.add(part.starts_s, part.probabilities)
-                    bar.advance(round(part.starts_s[-1]) - round(seen_s))
-                    seen_s = float(part.starts_s[-1])
-        seconds = time.perf_counter() - started
-        if not decisions:
-            raise DataError(f"{waveform.path} has no usable window: {_told(usabilities)}. Check the sensor.")
-        result = {
-            "file": waveform.path.name,
-            "file_sha256": sha256_of(waveform.path),
-            "duration_s": duration_s,
-            "sampling_rate_hz": waveform.sampling_rate_hz,
-            "shaft_speed_rpm": shaft_speed_rpm,
+        if len(subjects) == 1:
+            return _diagnose_one(subjects[0], runtime, aside, hop_s)
+        results = []
+        for subject, name in zip(subjects, folder_names(subjects), strict=True):
+            folder = aside / name
+            folder.mkdir(parents=True)
+            try:
+                results.append({"folder": name, **_diagnose_one(subject, runtime, folder, hop_s)})
+            except DataError as error:
+                shutil.rmtree(folder)
+                results.append({"folder": None, **_identity(subject), "label": None, "error": str(error)})
+        if all(result["label"] is None for result in results):
+            raise DataError(f"no recording has a usable window; the first: {results[0]['error']}")
+        summary = {
+            "recordings": results,
+            "labels": {label: sum(r["label"] == label for r in results) for label in runtime.labels},
+            "without_diagnosis": sum(result["label"] is None for result in results),
             "model": runtime.manifest.name,
             "version": runtime.version,
             "signature": runtime.signature.state,
-            "label": decisions.most_common(1)[0][0],
-            "windows": sum(usabilities.values()),
-            "usability": dict(usabilities),
-            "decisions": {label: decisions[label] for label in runtime.labels},
-            "mean_probabilities": dict(zip(runtime.labels, bins.overall().tolist(), strict=True)),
-            "seconds": seconds,
-            "times_real_time": duration_s / seconds,
             "provenance": provenance(),
         }
-        (aside / PICTURE).write_text(bins.picture(runtime.labels, waveform.path.name), encoding="utf-8")
-        write_json(aside / SUMMARY, result)
+        write_overview(aside, results, runtime.labels)
+        write_json(aside / SUMMARY, summary)
+    return summary
+
+
+def _identity(subject: Subject) -> dict[str, Any]:
+    """Say which recording and channel was read, and what was known about it."""
+    recording = subject.recording
+    return {
+        "file": recording.path.name if recording.path else recording.recording_id,
+        "recording": recording.recording_id,
+        "channel": subject.channel_name,
+        "channel_chosen_by": subject.chosen_by,
+        "unit": recording.unit,
+        "duration_s": recording.duration_s,
+        "sampling_rate_hz": recording.sampling_rate_hz,
+        "shaft_speed_rpm": subject.shaft_speed_rpm,
+    }
+
+
+def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float | None) -> dict[str, Any]:
+    recording = subject.recording
+    if recording.n_samples == 0:
+        raise DataError(f"{recording.path} is empty: it holds no sample.")
+    bins = _Bins(recording.duration_s, runtime.window_s if hop_s is None else hop_s, len(runtime.labels))
+    usabilities: Counter[str] = Counter()
+    decisions: Counter[str] = Counter()
+    started = time.perf_counter()
+    with (folder / WINDOWS).open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["start_s", "usability", "label", *runtime.labels])
+        parts = runtime.stream(
+            recording.source,
+            sampling_rate_hz=recording.sampling_rate_hz,
+            channel=subject.channel,
+            shaft_rate_hz=(subject.shaft_speed_rpm or 0.0) / 60.0,
+            fault_orders=subject.fault_orders,
+            hop_s=hop_s,
+        )
+        with progress(f"diagnosing {recording.recording_id}", round(recording.duration_s)) as bar:
+            seen_s = 0.0
+            for part in parts:
+                labels = _labels(part.probabilities, runtime.labels)
+                rows = zip(part.starts_s, part.usability, labels, part.probabilities, strict=True)
+                for start, usability, label, row in rows:
+                    shown = [f"{value:.4f}" for value in row] if label else [""] * len(row)
+                    table.writerow([f"{start:.3f}", usability, label, *shown])
+                usabilities.update(part.usability)
+                decisions.update(label for label in labels if label)
+                bins.add(part.starts_s, part.probabilities)
+                bar.advance(round(part.starts_s[-1]) - round(seen_s))
+                seen_s = float(part.starts_s[-1])
+    seconds = time.perf_counter() - started
+    if not decisions:
+        raise DataError(
+            f"{recording.path}, channel {subject.channel_name}, has no usable window: {_told(usabilities)}. "
+            "Check the sensor."
+        )
+    result = {
+        **_identity(subject),
+        "file_sha256": sha256_of(recording.path) if recording.path else None,
+        "model": runtime.manifest.name,
+        "version": runtime.version,
+        "signature": runtime.signature.state,
+        "label": decisions.most_common(1)[0][0],
+        "windows": sum(usabilities.values()),
+        "usability": dict(usabilities),
+        "decisions": {label: decisions[label] for label in runtime.labels},
+        "mean_probabilities": dict(zip(runtime.labels, bins.overall().tolist(), strict=True)),
+        "seconds": seconds,
+        "times_real_time": recording.duration_s / seconds,
+        "provenance": provenance(),
+    }
+    title = f"{result['file']}, channel {subject.channel_name}"
+    (folder / PICTURE).write_text(bins.picture(runtime.labels, title), encoding="utf-8")
+    write_json(folder / SUMMARY, result)
     return result
 
 
@@ -204,16 +191,6 @@ class _Bins:
 def _labels(probabilities: np.ndarray, labels: Sequence[str]) -> list[str]:
     """Class of each window; empty for one that is not usable."""
     return ["" if np.isnan(row).any() else labels[int(row.argmax())] for row in probabilities]
-
-
-def _channel(channel: str | None, names: tuple[str, ...], path: Path) -> int:
-    if channel is None:
-        return 0
-    if channel in names:
-        return names.index(channel)
-    if channel.isdecimal() and int(channel) < len(names):
-        return int(channel)
-    raise DataError(f"{path} has no channel '{channel}'; its channels are {', '.join(names)}.")
 
 
 def _told(usabilities: Counter[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from secateur.bundle.manifest import MANIFEST_FILE, MetricsRecord, Precision
+from secateur.bundle.manifest import MANIFEST_FILE, ChannelRecord, MetricsRecord, Precision
 from secateur.bundle.session import Session
 from secateur.core.errors import ConfigError
 from secateur.core.files import require_replaceable
@@ -131,6 +131,7 @@ def export_bundle(
         format=format,
         precision=precision,
         quantise=quantisation,
+        channel=ChannelRecord(name=preparation.train.channel_name, unit=preparation.train.unit),
         lineage={
             "seed": seed,
             "command": origin["command"],

@@ -12,8 +12,10 @@ import yaml
 
 from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.readers.files import files_below
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.mat import MatSource, mat_value, mat_variables
+from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
 
 _TABLE = Path(__file__).with_name("cwru_files.yaml")
 _SERIES = re.compile(r"^X(\d+)_(DE|FE|BA)_time$")
@@ -104,12 +106,14 @@ def file_number(path: Path) -> int | None:
     """Return the number of an original file from its name, else from its variables; None if it is none.
 
     ``105.mat``, ``12k_Drive_End_IR007_0_105.mat`` and, by its variable ``X105_DE_time``, ``IR007_0.mat``
-    are all file 105.
+    are all file 105. A file without variables of that kind is none of them, whatever its name.
     """
+    numbers = {int(series[1]) for name in mat_variables(path) if (series := _SERIES.match(name))}
+    if not numbers:
+        return None
     found = _TRAILING_NUMBER.search(path.stem)
     if found and int(found[1]) in cwru_files():
         return int(found[1])
-    numbers = {int(series[1]) for name in mat_variables(path) if (series := _SERIES.match(name))}
     known = [n for n, file in cwru_files().items() if file.variable_number in numbers]
     return known[0] if len(known) == 1 else None
 
@@ -125,7 +129,7 @@ def load_cwru(folder: Path) -> list[Recording]:
         If no listed file is there, one is there twice, or its variables cannot be told apart.
     """
     recordings: dict[int, Recording] = {}
-    for path in sorted(folder.rglob("*.mat")):
+    for path in files_below(folder, ".mat"):
         number = file_number(path)
         if number is None:
             continue
@@ -148,7 +152,7 @@ def _recording(path: Path, file: CwruFile) -> Recording:
     }
     channels = tuple(channel for channel in file.channels if channel in series)
     measured = next((name for name in present if re.fullmatch(rf"X0*{number}RPM", name)), None)
-    speed = float(mat_value(path, measured).reshape(-1)[0]) if measured else file.nominal_speed_rpm
+    speed = _speed_rpm(path, file, measured)
     return Recording(
         recording_id=file.recording_id,
         source=MatSource(path, tuple(series[channel] for channel in channels)),
@@ -168,6 +172,16 @@ def _recording(path: Path, file: CwruFile) -> Recording:
         subset=file.subset,
         notes="" if measured else "no speed in the file; nominal speed",
     )
+
+
+def _speed_rpm(path: Path, file: CwruFile, measured: str | None) -> float:
+    """Return the speed that was measured, else the nominal one; both must be of one test."""
+    nominal = Statement(value=file.nominal_speed_rpm, said_by="the official table", tolerance=SPEED_TOLERANCE)
+    if measured is None:
+        return nominal.value
+    found = Statement(value=float(mat_value(path, measured).reshape(-1)[0]), said_by=f"its '{measured}'")
+    agreed([found, nominal], "rpm", f"{path} (CWRU file {file.number})")
+    return found.value
 
 
 def _variable_number(path: Path, file: CwruFile, present: dict[str, tuple[int, ...]]) -> int:

@@ -13,9 +13,10 @@ from secateur.signals.readers.description import (
     read_description,
 )
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
-from secateur.signals.sources.open import open_source
+from secateur.signals.sources.open import OpenedFile, open_source
+from secateur.signals.sources.quantities import UNITS, VIBRATION
+from secateur.signals.sources.stated import Statement
 from secateur.signals.sources.text_format import TextFormat
-from secateur.signals.sources.wav import WavSource
 
 DESCRIPTION_NAMES = ("recordings.yaml", "recordings.yml")
 _PATTERN_SIGNS = "*?["
@@ -65,15 +66,23 @@ def _recording(
     folder: Path, description: Description, entry: RecordingEntry, path: Path, where: str
 ) -> Recording:
     columns = tuple(entry.columns if entry.columns is not None else description.columns)
-    source, channels = open_source(path, columns, TextFormat(**description.text.model_dump()))
+    try:
+        opened = open_source(
+            path,
+            columns,
+            TextFormat(**description.text.model_dump()),
+            how="'columns: [name]' in the description",
+        )
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
     recording_id = path.relative_to(folder).with_suffix("").as_posix()
     speed_rpm = entry.speed_rpm or description.speed_rpm
     bearing = entry.bearing if entry.bearing is not None else description.bearing
     return Recording(
         recording_id=recording_id,
-        source=source,
-        channels=channels,
-        sampling_rate_hz=_sampling_rate_hz(description, entry, source, where),
+        source=opened.source,
+        channels=opened.channels,
+        sampling_rate_hz=_sampling_rate_hz(description, entry, opened, where),
         group_id=entry.group or recording_id,
         dataset=description.dataset,
         fault_location=_fault_location(description, entry, where),
@@ -89,24 +98,38 @@ def _recording(
         path=path,
         subset=entry.subset,
         notes=entry.notes,
+        unit=_unit(description, entry, opened, where),
     )
 
 
-def _sampling_rate_hz(description: Description, entry: RecordingEntry, source: object, where: str) -> float:
+def _sampling_rate_hz(
+    description: Description, entry: RecordingEntry, opened: OpenedFile, where: str
+) -> float:
     stated = entry.sampling_rate_hz or description.sampling_rate_hz
-    in_header = source.sampling_rate_hz if isinstance(source, WavSource) else None
-    if stated and in_header and stated != in_header:
-        raise DataError(
-            f"{where}: the description says {stated:g} Hz and the file's header {in_header:g} Hz; "
-            "correct the one that is wrong."
-        )
-    rate = stated or in_header
+    said = None if stated is None else Statement(value=stated, said_by="the description")
+    rate = opened.rate(said, where)
     if rate is None:
         raise DataError(
             f"{where}: no sampling rate. Add 'sampling_rate_hz: <samples a second>' to it, or at the top "
             "for all recordings; it is never guessed."
         )
-    return rate
+    return rate.value
+
+
+def _unit(description: Description, entry: RecordingEntry, opened: OpenedFile, where: str) -> str | None:
+    """Unit as described, which must be one of vibration, else as the file says."""
+    unit = entry.unit or description.unit
+    if unit is not None and UNITS.get(unit.lower()) not in (*VIBRATION, "voltage"):
+        raise DataError(
+            f"{where}: unit '{unit}'; write that of an acceleration (g, m/s2), a velocity (mm/s), a "
+            "displacement (um) or a raw voltage (V)."
+        )
+    if unit is not None and opened.unit is not None and UNITS[unit.lower()] != UNITS[opened.unit.lower()]:
+        raise DataError(
+            f"{where}: the description says '{unit}' and the file '{opened.unit}'; correct the one that is "
+            "wrong."
+        )
+    return unit or opened.unit
 
 
 def _fault_location(description: Description, entry: RecordingEntry, where: str) -> str | None:

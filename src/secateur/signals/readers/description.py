@@ -71,6 +71,7 @@ class RecordingEntry(_Strict):
     severity: str | None = None
     position: str | None = None
     bearing: BearingEntry | None = None
+    unit: str | None = None
     subset: str = ""
     notes: str = ""
 
@@ -88,6 +89,7 @@ class Description(_Strict):
     text: TextEntry = TextEntry()
     speed_rpm: Positive | None = None
     bearing: BearingEntry | None = None
+    unit: str | None = None
     labels: dict[str, str] = {}
 
 

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from secateur.core.errors import DataError
+from secateur.signals.readers.files import files_below
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.delimited import DelimitedSource
 
 SAMPLING_RATE_HZ = 50_000.0
-NAME = re.compile(r"^(n|ib|ob|tb)(\d+)_(\d+(?:_\d+)*)$")
+NAME = re.compile(r"^(n|ib|ob|tb)(600|800|1000)_(\d+(?:_\d+)*)$")
 _FAULTS: dict[str, FaultLocation] = {
     "n": "normal",
     "ib": "inner_race",
@@ -32,7 +33,7 @@ def load_jnu(folder: Path) -> list[Recording]:
         If there is no such file.
     """
     recordings = []
-    for path in sorted(folder.rglob("*.csv")):
+    for path in files_below(folder, ".csv"):
         found = NAME.match(path.stem)
         if found is None:
             continue

@@ -9,6 +9,7 @@ import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.readers.files import files_below
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.mat import MatSource, mat_value
 
@@ -34,7 +35,7 @@ def load_mfpt(folder: Path) -> list[Recording]:
         If there is no such file or a structure is incomplete.
     """
     recordings = []
-    for path in sorted(folder.rglob("*.mat")):
+    for path in files_below(folder, ".mat"):
         found = NAME.match(path.stem)
         if found is None:
             continue

@@ -11,10 +11,12 @@ from secateur.signals.readers import jnu, mfpt, uestc
 from secateur.signals.readers.archive import INDEX_NAME, load_archive
 from secateur.signals.readers.cwru import file_number, load_cwru
 from secateur.signals.readers.described import DESCRIPTION_NAMES, load_described
+from secateur.signals.readers.files import files_below
 from secateur.signals.readers.jnu import load_jnu
 from secateur.signals.readers.mfpt import load_mfpt
 from secateur.signals.readers.uestc import load_uestc
 from secateur.signals.recording import Recording
+from secateur.signals.sources.mat import mat_variables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +48,20 @@ def _description_in(path: Path) -> Path | None:
 
 
 def _any_file(path: Path, ending: str, fits: Callable[[Path], object]) -> bool:
-    return path.is_dir() and any(fits(file) for file in sorted(path.rglob(f"*{ending}")))
+    return any(fits(file) for file in files_below(path, ending))
 
 
-def _is_cwru(path: Path) -> bool:
+def _has_variable(file: Path, name: str) -> bool:
     try:
-        return _any_file(path, ".mat", lambda file: file_number(file) is not None)
+        return name in mat_variables(file)
     except DataError:
+        return True  # told when it is read
+
+
+def _is_cwru(file: Path) -> bool:
+    try:
+        return file_number(file) is not None
+    except DataError:  # damaged, or no MATLAB file: another layout, or told when it is read
         return False
 
 
@@ -73,13 +82,17 @@ LAYOUTS = (
     Layout(
         name="mfpt",
         looks_like="MFPT's mat files (baseline_1.mat, OuterRaceFault_1.mat, ...)",
-        recognises=lambda path: _any_file(path, ".mat", lambda file: mfpt.NAME.match(file.stem)),
+        recognises=lambda path: _any_file(
+            path, ".mat", lambda file: mfpt.NAME.match(file.stem) and _has_variable(file, "bearing")
+        ),
         load=load_mfpt,
     ),
     Layout(
         name="uestc",
         looks_like="UESTC's mat files (B_1000_1.mat, ...)",
-        recognises=lambda path: _any_file(path, ".mat", lambda file: uestc.NAME.match(file.stem)),
+        recognises=lambda path: _any_file(
+            path, ".mat", lambda file: uestc.NAME.match(file.stem) and _has_variable(file, "Data")
+        ),
         load=load_uestc,
     ),
     Layout(
@@ -91,11 +104,24 @@ LAYOUTS = (
     Layout(
         name="cwru",
         looks_like="original CWRU mat files (97.mat, 105.mat, ...)",
-        recognises=_is_cwru,
+        recognises=lambda path: _any_file(path, ".mat", _is_cwru),
         load=load_cwru,
     ),
 )
 _INDEXED = LAYOUTS[:2]
+
+
+def known_layout(path: Path) -> Layout | None:
+    """Return the layout of a file or folder, or None if it is of none.
+
+    A folder whose subfolders are indexed data sets counts as described.
+    """
+    for layout in _INDEXED:
+        if layout.recognises(path):
+            return layout
+    if _indexed_parts(path):
+        return LAYOUTS[1]
+    return next((layout for layout in LAYOUTS if layout.recognises(path)), None)
 
 
 def load_recordings(path: Path) -> list[Recording]:

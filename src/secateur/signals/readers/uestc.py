@@ -7,6 +7,7 @@ from pathlib import Path
 
 from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.readers.files import files_below
 from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.mat import MatSource
 
@@ -33,7 +34,7 @@ def load_uestc(folder: Path) -> list[Recording]:
         If there is no such file.
     """
     recordings = []
-    for path in sorted(folder.rglob("*.mat")):
+    for path in files_below(folder, ".mat"):
         found = NAME.match(path.stem)
         if found is None:
             continue

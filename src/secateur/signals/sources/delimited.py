@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,29 +12,26 @@ import numpy as np
 import pyarrow
 from pyarrow import csv
 
+from secateur.core.documents import require_regular_file
 from secateur.core.errors import DataError
+from secateur.signals.sources.choice import MOST_COLUMNS, Column, number_of
 from secateur.signals.sources.orientation import checked_range
-from secateur.signals.sources.text_format import DEFAULT_TEXT, TextFormat
+from secateur.signals.sources.text_format import DEFAULT_TEXT, Dialect, TextFormat, find_dialect
 
 LINES_PER_MARK = 4096
-_DELIMITERS = (";", "\t", ",", " ")
+LINES_LOOKED_AT = 64
+LONGEST_LINE = 1 << 20
+_CHUNK = 1 << 20
+_SPACES = re.compile(rb"[ \t]+")
 
 
 @dataclass(frozen=True)
 class _Index:
     names: tuple[str, ...]
-    delimiter: str
+    dialect: Dialect
     marks: tuple[int, ...]
     n_rows: int
     file_bytes: int
-
-
-def _is_number(text: str, decimal: str) -> bool:
-    try:
-        float(text.replace(decimal, "."))
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,15 @@ class DelimitedSource:
     """Columns of a delimited text file as channels.
 
     One pass over the file counts its lines and remembers where every 4096th begins; a window is then
-    read from the nearest such place. A first line with anything but numbers is taken as the header;
-    without one the columns are named "0", "1", ...
+    read from the nearest such place. A first line with anything but numbers and dates is taken as the
+    header; columns without a name are named by their number: "0", "1", ...
 
     Parameters
     ----------
     path : Path
         The file.
     columns : tuple of str
-        One a channel; empty for all columns.
+        Names or numbers, one a channel; empty for all columns.
     text : TextFormat
         How the numbers are written.
     """
@@ -60,54 +58,96 @@ class DelimitedSource:
 
     @cached_property
     def _index(self) -> _Index:
-        if not self.path.exists():
-            raise DataError(f"{self.path} is missing.")
+        require_regular_file(self.path)
         with self.path.open("rb") as stream:
             for _ in range(self.text.skip_lines):
-                stream.readline()
+                stream.readline(LONGEST_LINE)
             beginning = stream.tell()
-            line = stream.readline().decode("utf-8-sig", errors="replace").strip()
-            if not line:
+            lines, first_row = self._first_lines(stream)
+            dialect = find_dialect(lines, self.text)
+            if dialect.n_columns > MOST_COLUMNS:
+                raise DataError(
+                    f"{self.path} has {dialect.n_columns} columns; at most {MOST_COLUMNS} are read. One row "
+                    "is one moment: turn the table round if its rows are channels."
+                )
+            stream.seek(first_row if dialect.header else beginning)
+            marks, n_rows, file_bytes = self._count_rows(stream)
+        header = dialect.header or ("",) * dialect.n_columns
+        names = tuple(name or str(number) for number, name in enumerate(header))
+        return _Index(names, dialect, marks, n_rows, file_bytes)
+
+    def _first_lines(self, stream: io.BufferedReader) -> tuple[list[str], int]:
+        """Return the first lines without blank ones, and where the second begins."""
+        lines: list[str] = []
+        second = 0
+        for _ in range(LINES_LOOKED_AT):
+            line = stream.readline(LONGEST_LINE)
+            if len(line) == LONGEST_LINE:
+                raise DataError(
+                    f"{self.path} has a line of more than {LONGEST_LINE >> 20} MiB; one line is one moment "
+                    "of all channels. Turn the table round, or give text."
+                )
+            if not lines:
+                second = stream.tell()
+                if line[:2] in (b"\xff\xfe", b"\xfe\xff") or (
+                    b"\x00" in line[:64] and line[:64].count(b"\x00") > 8
+                ):
+                    raise DataError(f"{self.path} is UTF-16 text, or no text at all; save it as UTF-8.")
+            shown = line.decode("utf-8-sig", errors="replace").strip(" \r\n")
+            if shown.strip():
+                lines.append(shown)
+            elif not lines:
                 raise DataError(
                     f"{self.path} begins with an empty line; a header or a row must come first "
                     "(leave others out with 'skip_lines')."
                 )
-            delimiter = self.text.delimiter or next((sign for sign in _DELIMITERS if sign in line), ",")
-            fields = [field.strip().strip('"') for field in line.split(delimiter)]
-            has_header = not all(_is_number(field, self.text.decimal) for field in fields)
-            names = tuple(fields) if has_header else tuple(map(str, range(len(fields))))
-            if not has_header:
-                stream.seek(beginning)
-            marks, n_rows, file_bytes = self._count_rows(stream)
-        return _Index(names, delimiter, marks, n_rows, file_bytes)
+            if not line:
+                break
+        return lines, second
 
     def _count_rows(self, stream: io.BufferedReader) -> tuple[tuple[int, ...], int, int]:
-        position, n_rows, marks = stream.tell(), 0, []
-        for line in stream:
-            if line.strip():
-                if n_rows % LINES_PER_MARK == 0:
-                    marks.append(position)
-                n_rows += 1
-            position += len(line)
+        """Return where every 4096th row begins, the number of rows, and the length of the file."""
+        position, n_rows, rest = stream.tell(), 0, b""
+        marks: list[int] = []
+        while chunk := stream.read(_CHUNK):
+            block = rest + chunk
+            end = block.rfind(b"\n") + 1
+            rows = _row_starts(block[:end])
+            marks += [position + int(at) for at in rows[-n_rows % LINES_PER_MARK :: LINES_PER_MARK]]
+            n_rows, position, rest = n_rows + len(rows), position + end, block[end:]
+            if len(rest) > LONGEST_LINE:
+                raise DataError(
+                    f"{self.path} has a line of more than {LONGEST_LINE >> 20} MiB behind row {n_rows}."
+                )
+        if rest.strip():
+            if n_rows % LINES_PER_MARK == 0:
+                marks.append(position)
+            n_rows += 1
         if n_rows == 0:
             raise DataError(f"{self.path} holds no rows.")
-        return tuple(marks), n_rows, position
+        return tuple(marks), n_rows, position + len(rest)
+
+    @property
+    def present(self) -> tuple[Column, ...]:
+        """Every column of the file."""
+        return tuple(Column(name=name, n_samples=self._index.n_rows) for name in self._index.names)
 
     @cached_property
+    def _numbers(self) -> tuple[int, ...]:
+        present = self.present
+        return tuple(number_of(name, present, self.path) for name in self.columns) or tuple(
+            range(len(present))
+        )
+
+    @property
     def channels(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        present = self._index.names
-        unknown = [name for name in self.columns if name not in present]
-        if unknown:
-            raise DataError(
-                f"{self.path} has no column {', '.join(map(repr, unknown))}; it has: {', '.join(present)}."
-            )
-        return self.columns or present
+        return tuple(self._index.names[number] for number in self._numbers)
 
     @property
     def n_channels(self) -> int:
         """Number of channels."""
-        return len(self.channels)
+        return len(self._numbers)
 
     @property
     def n_samples(self) -> int:
@@ -119,32 +159,65 @@ class DelimitedSource:
         start, stop = checked_range(start, stop, self.n_samples, self.path)
         if start == stop:
             return np.empty((self.n_channels, 0), np.float32)
-        first = start // LINES_PER_MARK
-        last = -(-stop // LINES_PER_MARK)
+        block, first = self._block(start, stop)
+        return self._parse(block, first)[:, start - first : stop - first]
+
+    def raw(self, number: int, start: int, stop: int) -> np.ndarray:
+        """Return values ``start`` to ``stop`` of a column: numbers, dates or words."""
+        start, stop = checked_range(start, stop, self.n_samples, self.path)
+        if start == stop:
+            return np.empty(0)
+        block, first = self._block(start, stop)
+        values = self._table(block, first, (number,), typed=False)[str(number)].combine_chunks()
+        if pyarrow.types.is_timestamp(values.type):
+            values = values.cast(pyarrow.timestamp("ns"))
+        return values.to_numpy(zero_copy_only=False)[start - first : stop - first]
+
+    def _block(self, start: int, stop: int) -> tuple[bytes, int]:
+        """Return the lines around some rows, and the number of the first of them."""
+        first, last = start // LINES_PER_MARK, -(-stop // LINES_PER_MARK)
         marks = self._index.marks
         end = marks[last] if last < len(marks) else self._index.file_bytes
         with self.path.open("rb") as stream:
             stream.seek(marks[first])
-            block = stream.read(end - marks[first])
-        offset = start - first * LINES_PER_MARK
-        return self._parse(block, first * LINES_PER_MARK)[:, offset : offset + stop - start]
+            return stream.read(end - marks[first]), first * LINES_PER_MARK
 
     def _parse(self, block: bytes, first_row: int) -> np.ndarray:
+        table = self._table(block, first_row, self._numbers, typed=True)
+        return np.stack([table[str(n)].to_numpy().astype(np.float32) for n in self._numbers], axis=0)
+
+    def _table(self, block: bytes, first_row: int, numbers: tuple[int, ...], *, typed: bool) -> pyarrow.Table:
+        dialect = self._index.dialect
+        if dialect.delimiter == " ":
+            block = b"\n".join(_SPACES.sub(b" ", line.strip(b" \t\r")) for line in block.split(b"\n"))
+        names = list(dict.fromkeys(map(str, numbers)))
         try:
-            table = csv.read_csv(
+            return csv.read_csv(
                 io.BytesIO(block),
-                read_options=csv.ReadOptions(use_threads=False, column_names=list(self._index.names)),
-                parse_options=csv.ParseOptions(delimiter=self._index.delimiter),
+                read_options=csv.ReadOptions(
+                    use_threads=False,
+                    block_size=max(len(block), 1),
+                    column_names=[str(number) for number in range(dialect.n_columns)],
+                ),
+                parse_options=csv.ParseOptions(delimiter=dialect.delimiter),
                 convert_options=csv.ConvertOptions(
-                    include_columns=list(self.channels),
-                    decimal_point=self.text.decimal,
-                    column_types=dict.fromkeys(self.channels, pyarrow.float64()),
+                    include_columns=names,
+                    decimal_point=dialect.decimal,
+                    column_types=dict.fromkeys(names, pyarrow.float64()) if typed else None,
                 ),
             )
-        except pyarrow.ArrowInvalid as error:
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
             raise DataError(
                 f"{self.path}: the rows from {first_row + 1} on cannot be read as numbers "
-                f"separated by {self._index.delimiter!r} with the decimal sign "
-                f"'{self.text.decimal}' ({error})."
+                f"separated by {dialect.delimiter!r} with the decimal sign '{dialect.decimal}' ({error})."
             ) from None
-        return np.stack([table[name].to_numpy().astype(np.float32) for name in self.channels], axis=0)
+
+
+def _row_starts(block: bytes) -> np.ndarray:
+    """Return where the rows of some whole lines begin; blank lines are none."""
+    signs = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(signs == 10)
+    starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else np.zeros(0, np.int64)
+    short = np.flatnonzero(ends - starts <= 2)
+    blank = [at for at in short if not block[starts[at] : ends[at]].strip()]
+    return np.delete(starts, blank)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import struct
 import zipfile
 import zlib
@@ -11,66 +10,103 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from secateur.core.documents import require_regular_file
 from secateur.core.errors import DataError
+from secateur.signals.sources.arrays import (
+    array_columns,
+    missing_array,
+    require_equal_lengths,
+    split_row,
+)
+from secateur.signals.sources.choice import Column
 from secateur.signals.sources.decoded import PIECES
-from secateur.signals.sources.orientation import channels_first, checked_range
+from secateur.signals.sources.npy_header import NpyHeader, read_npy_header
+from secateur.signals.sources.orientation import channel_shape, channels_first, checked_range
+from secateur.signals.sources.unpacking import require_plausible_size
 
 _LOCAL_HEADER_BYTES = 30
+_SCALE = "scale_"
 
 
 @dataclass(frozen=True)
 class _Member:
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    fortran_order: bool
+    name: str
+    header: NpyHeader
     stored: bool
     file_offset: int
-    header_bytes: int
-
-    @property
-    def n_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
 
 @contextmanager
 def opened_npz(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an NPZ file; whatever is wrong with it becomes a DataError."""
+    require_regular_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error, NotImplementedError,
+        RuntimeError, OverflowError, MemoryError,
+    ) as error:  # fmt: skip
         raise DataError(f"{path} is not a whole NPZ file ({error}); fetch or copy it again.") from None
 
 
 def npz_members(path: Path) -> tuple[str, ...]:
     """Names of the arrays in an NPZ file."""
-    with opened_npz(path) as archive:
-        return tuple(name.removesuffix(".npy") for name in archive.namelist())
+    return tuple(_layout_of(path))
 
 
 def npz_scalar(path: Path, name: str) -> float | None:
-    """Return a scalar member, or None if there is none of that name."""
-    if name not in npz_members(path):
-        return None
-    with opened_npz(path), np.load(path, allow_pickle=False) as arrays:
-        return float(np.asarray(arrays[name]).reshape(-1)[0])
+    """Return a scalar member, or None if there is no number of that name."""
+    return npz_scalars(path).get(name)
 
 
-def _read_npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Read the header of the NPY format, all versions (numpy.lib.format), and say how long it is."""
-    magic = stream.read(8)
-    if len(magic) < 8 or magic[:6] != b"\x93NUMPY":
-        raise ValueError("a member is not in NPY format")
-    width, code = (2, "<H") if magic[6] == 1 else (4, "<I")
-    (length,) = struct.unpack(code, stream.read(width))
-    header = ast.literal_eval(stream.read(length).decode("utf-8"))
-    return header["shape"], header["fortran_order"], np.dtype(header["descr"]), 8 + width + length
+def npz_scalars(path: Path) -> dict[str, float]:
+    """Return every single number of an NPZ file by its name, such as ``sampling_rate_hz``."""
+    found = {}
+    for name, member in _layout_of(path).items():
+        if member.header.dtype.kind in "iuf" and member.header.shape in ((), (1,), (1, 1)):
+            found[name] = float(_decoded(path, member).reshape(-1)[0])
+    return found
+
+
+def _layout_of(path: Path) -> dict[str, _Member]:
+    """Return every array of the file, without its values; members that are no arrays are passed over."""
+    layout = {}
+    with opened_npz(path) as archive:
+        for info in archive.infolist():
+            if not info.filename.endswith(".npy"):
+                continue
+            name = info.filename.removesuffix(".npy")
+            if name in layout:
+                raise ValueError(f"it holds '{name}' twice")
+            stored = info.compress_type == zipfile.ZIP_STORED
+            with archive.open(info) as stream:
+                try:
+                    header = read_npy_header(stream, available=info.file_size)
+                except ValueError as error:
+                    raise ValueError(f"array '{name}': {error}") from None
+            if stored and info.header_offset + info.file_size > path.stat().st_size:
+                raise ValueError(f"array '{name}' is cut short")
+            require_plausible_size(header.n_bytes, info.compress_size, f"{path} [{name}]")
+            layout[name] = _Member(name, header, stored, info.header_offset)
+    return layout
+
+
+def _decoded(path: Path, member: _Member) -> np.ndarray:
+    """Unpack a whole member; objects are never loaded."""
+    header = member.header
+    if header.dtype.hasobject:
+        return np.full(header.shape, "<object>", dtype=object)
+    with opened_npz(path) as archive, archive.open(f"{member.name}.npy") as stream:
+        stream.seek(header.header_bytes)
+        content = stream.read(header.n_bytes)
+        if len(content) < header.n_bytes:
+            raise ValueError(f"array '{member.name}' is cut short")
+        flat = np.frombuffer(content, header.dtype)
+    return flat.reshape(header.shape, order="F" if header.fortran_order else "C")
 
 
 @dataclass(frozen=True)
@@ -85,59 +121,56 @@ class NpzSource:
     ----------
     path : Path
         The file.
-    members : tuple of str
-        Names of the arrays, one a channel, or one with several channels. Where an array
-        ``scale_<name>`` lies beside ``<name>``, samples are multiplied by it.
+    columns : tuple of str
+        Names of the arrays, one a channel, or one with several channels; ``name[1]`` is one channel of
+        several. Where an array ``scale_<name>`` lies beside ``<name>``, samples are multiplied by it.
     """
 
     path: Path
-    members: tuple[str, ...]
+    columns: tuple[str, ...] = ()
 
     @cached_property
     def _layout(self) -> dict[str, _Member]:
-        layout = {}
-        with opened_npz(self.path) as archive:
-            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            for name in self.members:
-                if name not in entries:
-                    raise DataError(
-                        f"{self.path} has no array '{name}'; it has: {', '.join(sorted(entries))}."
-                    )
-                info = entries[name]
-                with archive.open(info) as stream:
-                    shape, fortran_order, dtype, header_bytes = _read_npy_header(stream)
-                layout[name] = _Member(
-                    dtype,
-                    shape,
-                    fortran_order,
-                    info.compress_type == zipfile.ZIP_STORED,
-                    info.header_offset,
-                    header_bytes,
-                )
-        return layout
+        return _layout_of(self.path)
 
     @cached_property
-    def _scales(self) -> dict[str, np.float32]:
-        present = npz_members(self.path)
-        scales = {}
-        for name in self.members:
-            scale = npz_scalar(self.path, f"scale_{name}") if f"scale_{name}" in present else None
-            scales[name] = np.float32(1.0 if scale is None else scale)
-        return scales
+    def present(self) -> tuple[Column, ...]:
+        """Every array of more than one value; factors that belong to another array are none."""
+        return array_columns(
+            {
+                name: member.header.shape
+                for name, member in self._layout.items()
+                if np.prod(member.header.shape, dtype=float) > 1
+                and not (name.startswith(_SCALE) and name.removeprefix(_SCALE) in self._layout)
+            },
+            self.path,
+        )
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[_Member, int | None, np.float32], ...]:
+        """Member, row and factor of each name."""
+        parts = []
+        for each in self.columns:
+            name, row = split_row(each, tuple(self._layout))
+            if name not in self._layout:
+                raise missing_array(self.path, name, tuple(self._layout), "array")
+            parts.append((self._layout[name], row, self._scale(name)))
+        return tuple(parts)
+
+    def _scale(self, name: str) -> np.float32:
+        factor = self._layout.get(_SCALE + name)
+        return np.float32(1.0 if factor is None else _decoded(self.path, factor).reshape(-1)[0])
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
-        empty = [
-            channels_first(np.broadcast_to(np.zeros((), member.dtype), member.shape), self.path, name)
-            for name, member in self._layout.items()
-        ]
-        lengths = {table.shape[1] for table in empty}
-        if len(lengths) > 1:
-            raise DataError(
-                f"{self.path}: the arrays {', '.join(self.members)} have lengths {sorted(lengths)}; "
-                "channels of one recording must be equally long."
-            )
-        return sum(table.shape[0] for table in empty), lengths.pop()
+        n_channels, lengths = 0, {}
+        for name, (member, row, _) in zip(self.columns, self._parts, strict=True):
+            blank = np.broadcast_to(np.zeros((), member.header.dtype), member.header.shape)
+            table = channels_first(blank, self.path, member.name)
+            if row is not None and row >= len(table):
+                raise missing_array(self.path, name, tuple(self._layout), "channel")
+            n_channels, lengths[name] = n_channels + (len(table) if row is None else 1), table.shape[1]
+        return n_channels, require_equal_lengths(lengths, self.path, "arrays")
 
     @property
     def n_channels(self) -> int:
@@ -152,35 +185,52 @@ class NpzSource:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return samples ``start`` to ``stop`` as float32 of shape (channels, stop - start)."""
         start, stop = checked_range(start, stop, self.n_samples, self.path)
-        pieces = [
-            self._table(name, member, start, stop).astype(np.float32) * self._scales[name]
-            for name, member in self._layout.items()
-        ]
+        pieces = []
+        for member, row, scale in self._parts:
+            rows = slice(None) if row is None else slice(row, row + 1)
+            pieces.append(self._table(member, start, stop)[rows].astype(np.float32) * scale)
         return np.concatenate(pieces, axis=0)
 
-    def _table(self, name: str, member: _Member, start: int, stop: int) -> np.ndarray:
+    def raw(self, number: int, start: int, stop: int) -> np.ndarray:
+        """Return values ``start`` to ``stop`` of a column in the file's own type, or scaled by its factor."""
+        name, row = split_row(self.present[number].name, tuple(self._layout))
+        member = self._layout[name]
+        if member.header.dtype.kind not in "iuf":
+            rows, samples, turned = channel_shape(member.header.shape, f"{self.path} [{name}]")
+            values = _decoded(self.path, member).reshape((samples, rows) if turned else (rows, samples))
+            return (values.T if turned else values)[row or 0, start:stop]
+        values = self._table(member, start, stop)[row or 0]
+        scale = self._scale(name)
+        return np.array(values) if scale == 1 else values.astype(np.float64) * scale
+
+    def _table(self, member: _Member, start: int, stop: int) -> np.ndarray:
+        header = member.header
         if member.stored:
-            return channels_first(self._mapped(member), self.path, name)[:, start:stop]
-        if member.n_bytes > PIECES.capacity_bytes and len(member.shape) == 1:
-            return self._streamed(name, member, start, stop)[np.newaxis]
-        key = (self.path, self.path.stat().st_mtime_ns, name)
-        return channels_first(PIECES.get(key, lambda: self._decoded(name)), self.path, name)[:, start:stop]
+            return channels_first(self._mapped(member), self.path, member.name)[:, start:stop]
+        if header.n_bytes > PIECES.capacity_bytes and len(header.shape) == 1:
+            channels_first(np.broadcast_to(np.zeros((), header.dtype), header.shape), self.path, member.name)
+            return self._streamed(member, start, stop)[np.newaxis]
+        key = (self.path, self.path.stat().st_mtime_ns, member.name)
+        whole = PIECES.get(key, lambda: _decoded(self.path, member))
+        return channels_first(whole, self.path, member.name)[:, start:stop]
 
     def _mapped(self, member: _Member) -> np.ndarray:
         with self.path.open("rb") as stream:
             stream.seek(member.file_offset)
             local = stream.read(_LOCAL_HEADER_BYTES)
         name_bytes, extra_bytes = struct.unpack("<HH", local[26:30])
-        offset = member.file_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes + member.header_bytes
-        order = "F" if member.fortran_order else "C"
-        return np.memmap(self.path, member.dtype, "r", offset=offset, shape=member.shape, order=order)
+        header = member.header
+        offset = member.file_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes + header.header_bytes
+        order = "F" if header.fortran_order else "C"
+        try:
+            return np.memmap(self.path, header.dtype, "r", offset=offset, shape=header.shape, order=order)
+        except (ValueError, OSError) as error:
+            raise DataError(
+                f"{self.path} is not a whole NPZ file ({error}); fetch or copy it again."
+            ) from None
 
-    def _decoded(self, name: str) -> np.ndarray:
-        with opened_npz(self.path), np.load(self.path, allow_pickle=False) as arrays:
-            return arrays[name]
-
-    def _streamed(self, name: str, member: _Member, start: int, stop: int) -> np.ndarray:
-        size = member.dtype.itemsize
-        with opened_npz(self.path) as archive, archive.open(f"{name}.npy") as stream:
-            stream.seek(member.header_bytes + start * size)
-            return np.frombuffer(stream.read((stop - start) * size), member.dtype)
+    def _streamed(self, member: _Member, start: int, stop: int) -> np.ndarray:
+        size = member.header.dtype.itemsize
+        with opened_npz(self.path) as archive, archive.open(f"{member.name}.npy") as stream:
+            stream.seek(member.header.header_bytes + start * size)
+            return np.frombuffer(stream.read((stop - start) * size), member.header.dtype)

@@ -1,96 +1,261 @@
-"""One waveform file of any supported format."""
+"""Open one waveform file of any supported format: its channels, its rate, and what it says of itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from secateur.core.documents import require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.recording import WaveformSource
+from secateur.signals.sources.choice import Choice, choose
+from secateur.signals.sources.orientation import require_real
+from secateur.signals.sources.quantities import UNITS, VIBRATION, unit_of
+from secateur.signals.sources.stated import Statement, agreed, rate_among, rate_in_name, speed_among
 from secateur.signals.sources.text_format import DEFAULT_TEXT, TextFormat
+from secateur.signals.sources.time_axis import TimeAxis
 
-DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt")
-SUFFIXES = (*DELIMITED_SUFFIXES, ".wav", ".flac", ".mat", ".npy", ".npz", ".parquet")
+DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
+SUFFIXES = (*DELIMITED_SUFFIXES, ".wav", ".flac", ".mat", ".npy", ".npz", ".parquet", ".tdms", ".uff", ".unv")
+"""A file without one of these endings is read as text if it is text, as IMS's ``2003.10.22.12.06.24``."""
+
+IN_COLUMNS = "'columns: [name]' in a description, or --channel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedFile:
+    """A waveform file, its channels chosen.
+
+    Attributes
+    ----------
+    path : Path
+    source : WaveformSource
+        The chosen channels alone.
+    channels : tuple of str
+        A name for each.
+    time_axis : TimeAxis or None
+        The file's own times, read from end to end.
+    statements : tuple of Statement
+        Sampling rates that header, fields and name state; the name last.
+    speed : Statement or None
+        Shaft speed in rpm that the file states.
+    unit : str or None
+        Of the channels, where their names or the file say.
+    is_preferred : bool
+        Whether several could be meant and the preferred one was taken.
+    """
+
+    path: Path
+    source: WaveformSource
+    channels: tuple[str, ...]
+    time_axis: TimeAxis | None
+    statements: tuple[Statement, ...]
+    speed: Statement | None
+    unit: str | None
+    is_preferred: bool = False
+
+    def rate(self, said: Statement | None, where: str) -> Statement | None:
+        """Return the sampling rate in Hz; None if nobody states it.
+
+        Parameters
+        ----------
+        said : Statement or None
+            What is said outside the file.
+        where : str
+            For messages.
+
+        Raises
+        ------
+        DataError
+            If two statements, the time axis among them, contradict each other.
+        """
+        in_name = [each for each in self.statements if each.said_by == "the file's name"]
+        told = agreed([said, *(each for each in self.statements if each not in in_name)], "Hz", where)
+        axis = self.time_axis
+        if axis is not None:
+            if told is None and axis.sampling_rate_hz is not None:
+                told = Statement(value=axis.sampling_rate_hz, said_by=f"the column '{axis.name}'")
+            elif told is not None and not axis.agrees(told.value):
+                raise DataError(
+                    f"{where}: {told.said_by} says {told.value:.6g} Hz and the column '{axis.name}' "
+                    f"{_in_words(axis)}; correct the one that is wrong."
+                )
+        if told is not None:
+            agreed([told, *in_name], "Hz", where)
+        return told
+
+
+def _in_words(axis: TimeAxis) -> str:
+    rate = axis.sampling_rate_hz
+    return f"steps of {axis.step:.6g}" if rate is None else f"{rate:.6g} Hz (steps of {axis.step:.6g})"
+
+
+@dataclass(frozen=True)
+class _Picked:
+    """Some channels of a source that has no names for them."""
+
+    source: WaveformSource
+    numbers: tuple[int, ...]
+
+    @property
+    def n_channels(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def n_samples(self) -> int:
+        return self.source.n_samples
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        return self.source.read(start, stop)[list(self.numbers)]
 
 
 def open_source(
-    path: Path, columns: tuple[str, ...] = (), text: TextFormat = DEFAULT_TEXT
-) -> tuple[WaveformSource, tuple[str, ...]]:
+    path: Path,
+    columns: Sequence[str] = (),
+    text: TextFormat = DEFAULT_TEXT,
+    *,
+    how: str = IN_COLUMNS,
+    preferred: str | None = None,
+    may_name: bool = True,
+) -> OpenedFile:
     """Open a waveform file by its ending.
 
     Parameters
     ----------
     path : Path
-        A file with one of ``SUFFIXES``.
-    columns : tuple of str
-        Columns (CSV, Parquet), arrays (NPZ) or variables (MAT) that are the channels. May be empty where
-        the file leaves no choice. WAV and NPY have no names: there ``columns`` name the channels in order.
+        A file with one of ``SUFFIXES``, or a text file.
+    columns : sequence of str
+        Columns (CSV, Parquet), arrays (NPZ), variables (MAT) or channels to read, by name or number. May be
+        empty where only one can be vibration. WAV and NPY have no names: there as many names as channels
+        name them in order.
     text : TextFormat
         How numbers are written, for delimited text.
-
-    Returns
-    -------
-    source : WaveformSource
-    channels : tuple of str
-        A name for each channel.
+    how : str
+        What chooses columns, for messages.
+    preferred : str, optional
+        Name of the column to take where several could be meant.
+    may_name : bool
+        Whether ``columns`` may give names to channels that have none; otherwise they only choose.
 
     Raises
     ------
     DataError
-        If the format is not supported, the file is damaged or the columns do not fit.
+        If the format is not supported, the file is damaged, several columns could be meant, a chosen one is
+        no signal, or the file contradicts itself.
     """
+    require_regular_file(path)
+    columns = tuple(columns)
+    stored, scalars = _stored(path, text)
+    names: tuple[str, ...] = ()
+    if not hasattr(stored, "columns") and may_name and not all(name.isdecimal() for name in columns):
+        if len(columns) != stored.n_channels:
+            raise DataError(
+                f"{path} has {stored.n_channels} channels and {len(columns)} "
+                f"{'name was' if len(columns) == 1 else 'names were'} given ({', '.join(columns)}); "
+                "name them all in order, or choose by number."
+            )
+        names, columns = columns, tuple(map(str, range(stored.n_channels)))
+    columns = _whole_arrays(columns, stored)
+    for number, column in enumerate(stored.present):
+        if column.n_samples == 0:
+            raise DataError(f"{path} is empty: column {number} ('{column.name}') holds no sample.")
+    choice = choose(stored, columns, how=how, preferred=preferred)
+    for number in choice.numbers:
+        require_real(stored.raw(number, 0, 1).dtype, f"{path} [{stored.present[number].name}]")
+    return OpenedFile(
+        path=path,
+        source=_chosen(stored, choice),
+        channels=names or choice.names,
+        time_axis=choice.time_axis,
+        statements=tuple(
+            s for s in (_rate(stored), rate_among(scalars), rate_in_name(path)) if s is not None
+        ),
+        speed=speed_among(scalars),
+        unit=_unit(stored, choice),
+        is_preferred=choice.is_preferred,
+    )
+
+
+def _stored(path: Path, text: TextFormat) -> tuple[Any, dict[str, float]]:
+    """Return the file as columns, and the single numbers that it holds."""
     suffix = path.suffix.lower()
     # each reader brings a library of its own; a device that reads WAV need not load the rest
-    if suffix in DELIMITED_SUFFIXES:
-        from secateur.signals.sources.delimited import DelimitedSource
-
-        lines = DelimitedSource(path, columns, text)
-        return lines, lines.channels
     if suffix == ".parquet":
         from secateur.signals.sources.parquet import ParquetSource
 
-        table = ParquetSource(path, columns)
-        return table, table.channels
+        return ParquetSource(path), {}
     if suffix in (".wav", ".flac"):
         from secateur.signals.sources.wav import WavSource
 
-        return _unnamed(WavSource(path), columns, path)
+        return WavSource(path), {}
     if suffix == ".npy":
         from secateur.signals.sources.npy import NpySource
 
-        return _unnamed(NpySource(path), columns, path)
+        return NpySource(path), {}
     if suffix == ".npz":
-        from secateur.signals.sources.npz import NpzSource, npz_members
+        from secateur.signals.sources.npz import NpzSource, npz_scalars
 
-        names = columns or _only([n for n in npz_members(path) if not n.startswith("scale_")], path)
-        return _named(NpzSource(path, names), names)
+        return NpzSource(path), npz_scalars(path)
     if suffix == ".mat":
-        from secateur.signals.sources.mat import MatSource, mat_variables
+        from secateur.signals.sources.mat import MatSource, mat_scalars
 
-        names = columns or _only([n for n, shape in mat_variables(path).items() if max(shape) > 1], path)
-        return _named(MatSource(path, names), names)
+        return MatSource(path), mat_scalars(path)
+    if suffix == ".tdms":
+        from secateur.signals.sources.tdms import TdmsSource
+
+        return TdmsSource(path), {}
+    if suffix in (".uff", ".unv"):
+        from secateur.signals.sources.uff import UffSource
+
+        return UffSource(path), {}
+    if suffix in DELIMITED_SUFFIXES or _is_text(path):
+        from secateur.signals.sources.delimited import DelimitedSource
+
+        return DelimitedSource(path, (), text), {}
     raise DataError(f"{path}: files ending in '{path.suffix}' are not read; allowed: {', '.join(SUFFIXES)}.")
 
 
-def _only(names: list[str], path: Path) -> tuple[str, ...]:
-    if len(names) != 1:
-        raise DataError(
-            f"{path} holds {len(names)} arrays ({', '.join(names)}); "
-            "say with 'columns' which are the channels."
+def _is_text(path: Path) -> bool:
+    """Say whether a file of another ending begins like a table of numbers."""
+    if path.suffix[1:] and not path.suffix[1:].isdigit():
+        return False
+    with path.open("rb") as stream:
+        beginning = stream.read(256)
+    return bool(beginning) and all(sign in b"0123456789+-.,;eE \t\r\n" for sign in beginning)
+
+
+def _whole_arrays(columns: Sequence[str], stored: Any) -> tuple[str, ...]:
+    """Let the name of an array with several channels stand for all of them."""
+    present = [column.name for column in stored.present]
+    found: list[str] = []
+    for name in columns:
+        rows = [each for each in present if name not in present and each.startswith(f"{name}[")]
+        found += rows or [name]
+    return tuple(found)
+
+
+def _chosen(stored: Any, choice: Choice) -> WaveformSource:
+    if hasattr(stored, "columns"):
+        present = [column.name for column in stored.present]
+        wanted = zip(choice.numbers, choice.names, strict=True)
+        return replace(
+            stored, columns=tuple(name if present.count(name) == 1 else str(n) for n, name in wanted)
         )
-    return tuple(names)
+    if choice.numbers == tuple(range(stored.n_channels)):
+        return stored
+    return _Picked(stored, choice.numbers)
 
 
-def _named(source: WaveformSource, names: tuple[str, ...]) -> tuple[WaveformSource, tuple[str, ...]]:
-    if source.n_channels == len(names):
-        return source, names
-    return source, tuple(str(number) for number in range(source.n_channels))
+def _rate(stored: Any) -> Statement | None:
+    rate = getattr(stored, "sampling_rate_hz", None)
+    return None if rate is None else Statement(value=float(rate), said_by="the file's header")
 
 
-def _unnamed(
-    source: WaveformSource, names: tuple[str, ...], path: Path
-) -> tuple[WaveformSource, tuple[str, ...]]:
-    if names and len(names) != source.n_channels:
-        raise DataError(
-            f"{path} has {source.n_channels} channels and 'columns' names {len(names)} ({', '.join(names)})."
-        )
-    return source, names or tuple(str(number) for number in range(source.n_channels))
+def _unit(stored: Any, choice: Choice) -> str | None:
+    units = [unit_of(name) for name in choice.names]
+    told = units[0] or getattr(stored, "unit", None)
+    return told if told is not None and UNITS.get(told.lower()) in (*VIBRATION, "voltage") else None

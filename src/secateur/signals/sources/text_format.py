@@ -1,9 +1,15 @@
-"""How numbers are written in a text file."""
+"""How numbers are written in a text file, told or found from its first lines."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+DELIMITERS = (";", "\t", ",", " ")
+_COMMA_NUMBER = re.compile(r"^[+-]?\d+,\d+(?:[eE][+-]?\d+)?$")
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d|^\d\d[./]\d\d[./]\d{4}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,17 +19,112 @@ class TextFormat:
     Parameters
     ----------
     delimiter : str or None
-        The sign between columns; None to take the first of semicolon, tabulator, comma and space that
-        the first line holds.
-    decimal : {'.', ','}
-        The decimal sign.
+        The sign between columns; None to find it: semicolon, tabulator, comma or space.
+    decimal : {'.', ','} or None
+        The decimal sign; None to find it.
     skip_lines : int
         Lines before the header, or before the first row if there is none.
     """
 
     delimiter: str | None = None
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] | None = None
     skip_lines: int = 0
 
 
 DEFAULT_TEXT = TextFormat()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """How a certain file is written.
+
+    Attributes
+    ----------
+    delimiter : str
+    decimal : {'.', ','}
+    header : tuple of str
+        Names of the columns; empty if the first line is a row of numbers.
+    n_columns : int
+    """
+
+    delimiter: str
+    decimal: Literal[".", ","]
+    header: tuple[str, ...]
+    n_columns: int
+
+
+def find_dialect(lines: Sequence[str], text: TextFormat) -> Dialect:
+    """Find delimiter, decimal sign and header from the first lines of a file, blank ones left out.
+
+    A single column of numbers with decimal commas is told from two columns of whole numbers by a header of
+    one word, or by zeros behind the comma (``1,05``).
+    """
+    body = lines[1:] or lines
+    delimiter = text.delimiter or _delimiter(lines[0], body, text.decimal)
+    decimal = text.decimal or _decimal(body, delimiter)
+    fields = split_fields(lines[0], delimiter)
+    has_header = not all(_is_value(field, decimal) for field in fields)
+    return Dialect(
+        delimiter=delimiter,
+        decimal=decimal,
+        header=tuple(fields) if has_header else (),
+        n_columns=len(fields),
+    )
+
+
+def split_fields(line: str, delimiter: str) -> list[str]:
+    """Split one line; several spaces count as one."""
+    parts = line.split() if delimiter == " " else line.split(delimiter)
+    return [part.strip().strip('"').strip() for part in parts]
+
+
+def _delimiter(first: str, body: Sequence[str], decimal: str | None) -> str:
+    for sign in DELIMITERS:
+        if sign == decimal or sign not in body[0]:
+            continue
+        if sign == "," and decimal is None and (_is_one_column(first, body) or _are_spaced(body)):
+            continue
+        if len(split_fields(body[0], sign)) > 1 and (
+            len(split_fields(first, sign)) == len(split_fields(body[0], sign)) or sign in first
+        ):
+            return sign
+    # one column: any sign that no line holds
+    return ";" if decimal == "," or "," in body[0] else ","
+
+
+def _is_one_column(first: str, body: Sequence[str]) -> bool:
+    """Say whether every line is one number with a decimal comma."""
+    rows = [line.strip() for line in body]
+    if not all(_is_number(row) for row in rows):
+        return False
+    if "," not in first:
+        return True
+    behind = [row.partition(",")[2] for row in rows if "," in row]
+    return any(len(digits) > 1 and digits.startswith("0") for digits in behind)
+
+
+def _are_spaced(body: Sequence[str]) -> bool:
+    """Say whether every line is several numbers with decimal commas and spaces between."""
+    rows = [line.split() for line in body]
+    return all(len(row) > 1 and all(_is_number(field) for field in row) for row in rows)
+
+
+def _is_number(field: str) -> bool:
+    return bool(_COMMA_NUMBER.match(field)) or field.lstrip("+-").isdigit()
+
+
+def _decimal(body: Sequence[str], delimiter: str) -> Literal[".", ","]:
+    if delimiter == ",":
+        return "."
+    return "," if any(_COMMA_NUMBER.match(f) for line in body for f in split_fields(line, delimiter)) else "."
+
+
+def _is_value(field: str, decimal: str) -> bool:
+    """Say whether a field may stand in a row: a number, a date, or nothing."""
+    if not field or _DATE.match(field):
+        return True
+    try:
+        float(field.replace(decimal, "."))
+    except ValueError:
+        return False
+    return True

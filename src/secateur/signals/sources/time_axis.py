@@ -1,0 +1,208 @@
+"""Recognise a time axis among the columns of a file, and read the sampling rate from it.
+
+Columns are read in pieces, in double precision: times need more digits than samples do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from secateur.core.errors import DataError
+from secateur.signals.sources.quantities import seconds_in, unit_of
+
+PROBE = 4096
+BLOCK = 1 << 18
+LEAST_SAMPLES = 8
+RATE_TOLERANCE = 0.005
+"""Rates of one recording may be written with three digits."""
+
+SLOWEST_HZ, FASTEST_HZ = 200.0, 1e7
+"""Between these lies what vibration is recorded at; it tells a time in seconds where no unit is written."""
+
+Reader = Callable[[int, int], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeAxis:
+    """A column of times.
+
+    Attributes
+    ----------
+    name : str
+        Of the column.
+    step : float
+        Mean step from sample to sample, in the column's own unit.
+    uncertainty : float
+        How far the step may be off, relatively: times are rounded.
+    unit_s : float or None
+        Seconds in that unit; None if the column does not say.
+    """
+
+    name: str
+    step: float
+    uncertainty: float
+    unit_s: float | None
+
+    @property
+    def sampling_rate_hz(self) -> float | None:
+        """The rate that the column tells; None where its unit is not known and seconds make no sense."""
+        unit_s = self.unit_s
+        if unit_s is None and SLOWEST_HZ <= 1.0 / self.step <= FASTEST_HZ:
+            unit_s = 1.0
+        if unit_s is None:
+            return None
+        rate = 1.0 / (self.step * unit_s)
+        whole = round(rate)
+        return float(whole) if whole and abs(rate - whole) <= max(self.uncertainty, 1e-6) * rate else rate
+
+    def agrees(self, sampling_rate_hz: float) -> bool:
+        """Say whether a stated rate fits; without a unit, seconds down to nanoseconds are tried."""
+        units = (1.0, 1e-3, 1e-6, 1e-9) if self.unit_s is None else (self.unit_s,)
+        allowed = max(RATE_TOLERANCE, self.uncertainty)
+        return any(abs(self.step * unit_s * sampling_rate_hz - 1.0) <= allowed for unit_s in units)
+
+
+def is_ramp(values: np.ndarray) -> bool:
+    """Say whether values never fall, rise over all, and do so in even steps (times may be rounded)."""
+    if len(values) < LEAST_SAMPLES or not np.isfinite(values).all():
+        return False
+    steps = np.diff(values)
+    rise = values[-1] - values[0]
+    if not rise > 0 or (steps < 0).any():
+        return False
+    straight = values[0] + rise * np.arange(len(values)) / (len(values) - 1)
+    rounding = np.median(steps[steps > 0])
+    return bool((np.abs(values - straight) <= 1.5 * max(rounding, rise / (len(values) - 1))).mean() > 0.9)
+
+
+def is_count(values: np.ndarray) -> bool:
+    """Say whether values are whole numbers that go on by one, perhaps wrapping: a row or packet number."""
+    if len(values) < LEAST_SAMPLES or not np.isfinite(values).all() or (values != np.round(values)).any():
+        return False
+    return bool((np.diff(values) == 1).mean() > 0.9)
+
+
+def in_numbers(values: np.ndarray) -> tuple[np.ndarray, float | None]:
+    """Return times as float64 from the first one on, with the seconds of their unit if it is known.
+
+    Dates come as nanoseconds since the first, so that no digit is lost.
+    """
+    if values.dtype.kind == "M":
+        return (values - values[0]).astype("timedelta64[ns]").astype(np.float64), 1e-9
+    if values.dtype.kind == "m":
+        return values.astype("timedelta64[ns]").astype(np.float64), 1e-9
+    return values.astype(np.float64), None
+
+
+def read_time_axis(name: str, read: Reader, n_samples: int, where: str) -> TimeAxis:
+    """Read a column of times from end to end.
+
+    Parameters
+    ----------
+    name : str
+        Of the column; may name a unit.
+    read : callable
+        ``read(start, stop)`` gives values in the file's own type.
+    n_samples : int
+    where : str
+        File and column, for messages.
+
+    Raises
+    ------
+    DataError
+        If times are missing, go back, repeat or leave a gap: what follows was not recorded evenly.
+    """
+    first, last = read(0, 1), read(n_samples - 1, n_samples)
+    ends, unit_s = in_numbers(np.concatenate([first, last]))
+    if unit_s is None:
+        unit_s = seconds_in(unit_of(name)) or _epoch_unit_s(float(ends[0]))
+    step = (ends[1] - ends[0]) / max(n_samples - 1, 1)
+    if not (np.isfinite(ends).all() and step > 0):
+        raise DataError(
+            f"{where} is a time axis from {first[0]} to {last[0]}; times must rise and be finite."
+        )
+    sizes = _first_steps(read, n_samples)
+    rounding = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else step
+    exact = rounding <= 1.01 * step
+    usual = rounding if exact and rounding else step
+    allowed = max(1.5 * usual, 1.05 * float(np.quantile(sizes, 0.99))) if exact else np.inf
+    before = 0.0
+    for start in range(0, n_samples, BLOCK):
+        times = _relative(read(start, min(start + BLOCK, n_samples)), first)
+        steps = np.diff(times, prepend=before)
+        _require_even(times, steps, start, where=where, step=usual, allowed=allowed, unit_s=unit_s)
+        if not exact:
+            _require_straight(times, start, where=where, step=step, rounding=rounding, unit_s=unit_s)
+        before = times[-1]
+    span = ends[1] - ends[0]
+    return TimeAxis(
+        name=name, step=step, uncertainty=2.0 * rounding / span if not exact else 1e-6, unit_s=unit_s
+    )
+
+
+def _relative(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "M":
+        return (values - first[0]).astype("timedelta64[ns]").astype(np.float64)
+    return in_numbers(values)[0] - in_numbers(first)[0][0]
+
+
+def _first_steps(read: Reader, n_samples: int) -> np.ndarray:
+    """Return the steps of the first piece in which the times rise at all."""
+    sizes = np.zeros(0)
+    for start in range(0, n_samples - 1, BLOCK):
+        values = read(start, min(start + BLOCK + 1, n_samples))
+        sizes = np.diff(_relative(values, values[:1]))
+        if (sizes > 0).any():
+            break
+    return sizes
+
+
+def _require_even(
+    times: np.ndarray, steps: np.ndarray, start: int, *, where: str, step: float, allowed: float,
+    unit_s: float | None,
+) -> None:  # fmt: skip
+    wrong = ~(steps <= allowed) | (steps < 0)
+    repeats = (steps == 0) if np.isfinite(allowed) and allowed <= 1.6 * step else np.zeros(len(steps), bool)
+    if start == 0:
+        repeats[0] = False
+    wrong |= repeats
+    if not wrong.any():
+        return
+    at = int(np.argmax(wrong))
+    size, sample = steps[at], start + at
+    if not np.isfinite(size):
+        what = "is no time"
+    elif size < 0:
+        what = f"goes back by {_duration(-size, unit_s)}"
+    elif size == 0:
+        what = "repeats the time before"
+    else:
+        what = f"comes {_duration(size, unit_s)} after the one before, {size / step:.0f} steps instead of 1"
+    raise DataError(
+        f"{where}: the time of sample {sample} {what}. The samples are not one even recording; cut the file "
+        "there, or repair the times."
+    )
+
+
+def _require_straight(
+    times: np.ndarray, start: int, *, where: str, step: float, rounding: float, unit_s: float | None
+) -> None:
+    off = np.abs(times - step * np.arange(start, start + len(times)))
+    at = int(np.argmax(off))
+    if not off[at] <= 1.5 * rounding + 1.5 * step:
+        raise DataError(
+            f"{where}: the time of sample {start + at} is {_duration(off[at], unit_s)} away from even steps; "
+            "there is a gap, or times repeat. Cut the file there, or repair the times."
+        )
+
+
+def _duration(size: float, unit_s: float | None) -> str:
+    return f"{size:.6g} units" if unit_s is None else f"{size * unit_s:.6g} s"
+
+
+def _epoch_unit_s(start: float) -> float | None:
+    """Unit of times since 1970, told by their size (1e9 s is 2001, 5e9 s is 2128)."""
+    return next((unit_s for unit_s in (1.0, 1e-3, 1e-6, 1e-9) if 1e9 <= start * unit_s <= 5e9), None)

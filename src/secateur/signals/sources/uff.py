@@ -1,0 +1,111 @@
+"""Universal files (UFF, data set 58), as modal and vibration analysers write; needs the extra ``formats``."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.documents import require_regular_file
+from secateur.core.errors import DataError
+from secateur.signals.sources.arrays import require_equal_lengths
+from secateur.signals.sources.choice import Column, number_of
+from secateur.signals.sources.extras import required
+from secateur.signals.sources.orientation import checked_range
+
+LARGEST_BYTES = 1 << 30
+_TIME_RESPONSE = 1
+
+
+@dataclass(frozen=True)
+class UffSource:
+    """Time responses of a universal file, named by node and direction (``1 x+``); spectra are passed over.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    columns : tuple of str
+        Names or numbers, one a channel; empty for all.
+    """
+
+    path: Path
+    columns: tuple[str, ...] = ()
+
+    @cached_property
+    def _responses(self) -> tuple[dict[str, Any], ...]:
+        uff = required("pyuff", f"{self.path} is a universal file (UFF)")
+        require_regular_file(self.path)
+        if self.path.stat().st_size > LARGEST_BYTES:
+            raise DataError(f"{self.path} is larger than 1 GiB; store it as WAV, NPY or Parquet.")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # on sets of other kinds, which are passed over
+                file = uff.UFF(str(self.path))
+                numbers = [n for n, kind in enumerate(file.get_set_types()) if int(kind) == 58]
+                sets = [file.read_sets(n) for n in numbers]
+        except Exception as error:  # the package answers damaged files with many kinds of error
+            raise DataError(f"{self.path} is not a whole universal file ({error}); copy it again.") from None
+        responses = tuple(entry for entry in sets if entry.get("func_type") == _TIME_RESPONSE)
+        if not responses:
+            raise DataError(f"{self.path} holds no time response (data set 58, function type 1).")
+        return responses
+
+    @cached_property
+    def present(self) -> tuple[Column, ...]:
+        """Every time response of the file."""
+        return tuple(
+            Column(name=_name(entry, number), n_samples=len(entry["data"]))
+            for number, entry in enumerate(self._responses)
+        )
+
+    @cached_property
+    def sampling_rate_hz(self) -> float | None:
+        """The rate that the spacing of the abscissa states, if all responses state the same."""
+        steps = {float(entry.get("abscissa_inc") or 0.0) for entry in self._responses}
+        step = steps.pop() if len(steps) == 1 else 0.0
+        return 1.0 / step if step > 0 else None
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of the first response, as the file labels it."""
+        return str(self._responses[0].get("ordinate_axis_units_lab", "")).strip() or None
+
+    @cached_property
+    def _numbers(self) -> tuple[int, ...]:
+        present = self.present
+        return tuple(number_of(name, present, self.path) for name in self.columns) or tuple(
+            range(len(present))
+        )
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return len(self._numbers)
+
+    @cached_property
+    def n_samples(self) -> int:
+        """Samples per channel."""
+        lengths = {self.present[number].name: self.present[number].n_samples for number in self._numbers}
+        return require_equal_lengths(lengths, self.path, "responses")
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return samples ``start`` to ``stop`` as float32 of shape (channels, stop - start)."""
+        return np.stack([self.raw(number, start, stop).astype(np.float32) for number in self._numbers])
+
+    def raw(self, number: int, start: int, stop: int) -> np.ndarray:
+        """Return values ``start`` to ``stop`` of a response."""
+        start, stop = checked_range(start, stop, self.present[number].n_samples, self.path)
+        return np.asarray(self._responses[number]["data"][start:stop])
+
+
+def _name(entry: dict[str, Any], number: int) -> str:
+    """Node and direction as analysers write them: 1 is x+, -1 is x-."""
+    node, direction = entry.get("rsp_node"), entry.get("rsp_dir")
+    if node is None or not direction or abs(int(direction)) > 3:
+        return str(number)
+    return f"{node} {'xyz'[abs(int(direction)) - 1]}{'+' if direction > 0 else '-'}"

@@ -1,0 +1,235 @@
+"""Find what is to be diagnosed: files, folders or a description to recordings, with a channel of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from secateur.bundle.manifest import ChannelRecord
+from secateur.core.errors import ConfigError, DataError
+from secateur.signals.kinematics import FaultOrders
+from secateur.signals.readers.described import load_described
+from secateur.signals.readers.open import known_layout, load_recordings
+from secateur.signals.recording import Recording
+from secateur.signals.series import channel_number
+from secateur.signals.sources.open import SUFFIXES, open_source
+from secateur.signals.sources.quantities import UNITS
+from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
+
+ORDERS_TOLERANCE = 0.01
+HOW = "--channel NAME"
+UNKNOWN = ChannelRecord()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the command line says of all recordings.
+
+    Attributes
+    ----------
+    sampling_rate_hz : float or None
+    channel : str or None
+        Name or number.
+    shaft_speed_rpm : float or None
+    fault_orders : FaultOrders or None
+    trained_on : ChannelRecord
+        The channel that the bundle was trained on.
+    """
+
+    sampling_rate_hz: float | None = None
+    channel: str | None = None
+    shaft_speed_rpm: float | None = None
+    fault_orders: FaultOrders | None = None
+    trained_on: ChannelRecord = UNKNOWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One recording to diagnose.
+
+    Attributes
+    ----------
+    recording : Recording
+    channel : int
+        Number of the channel that is read.
+    chosen_by : str
+        Why that one, in words.
+    shaft_speed_rpm : float or None
+    fault_orders : FaultOrders or None
+    """
+
+    recording: Recording
+    channel: int
+    chosen_by: str
+    shaft_speed_rpm: float | None
+    fault_orders: FaultOrders | None
+
+    @property
+    def channel_name(self) -> str:
+        """Name of the channel."""
+        return self.recording.channels[self.channel]
+
+
+def find_subjects(paths: Sequence[Path], given: Given, *, description: Path | None = None) -> list[Subject]:
+    """Open everything that is to be diagnosed; waveforms stay on disk.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files of any format, original files of a known data set, folders, descriptions.
+    given : Given
+    description : Path, optional
+        Describes the files, or, where no path is given, says which there are.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is given, or a file twice.
+    DataError
+        If a file cannot be read, leaves a choice of channel, states no rate, or contradicts what is given.
+    """
+    if not paths and description is None:
+        raise ConfigError("no recording was given; name files or folders, or --description recordings.yaml.")
+    if description is not None:
+        recordings = _described(description, paths)
+        return [_subject(recording, given) for recording in recordings]
+    subjects = [subject for path in paths for subject in _of_path(Path(path), given)]
+    seen: set[Path] = set()
+    for subject in subjects:
+        path = (subject.recording.path or Path(subject.recording.recording_id)).resolve()
+        if path in seen:
+            raise ConfigError(f"{path} was given twice; name each recording once.")
+        seen.add(path)
+    return subjects
+
+
+def _described(description: Path, paths: Sequence[Path]) -> list[Recording]:
+    recordings = load_described(description)
+    if not paths:
+        return recordings
+    by_path = {recording.path.resolve(): recording for recording in recordings if recording.path}
+    for path in paths:
+        if Path(path).resolve() not in by_path:
+            raise DataError(
+                f"{path} is not among the {len(recordings)} files of {description}; add it there."
+            )
+    return [by_path[Path(path).resolve()] for path in paths]
+
+
+def _of_path(path: Path, given: Given) -> list[Subject]:
+    if not path.exists():
+        raise DataError(f"{path} is missing.")
+    if known_layout(path) is not None:
+        return [_subject(recording, given) for recording in load_recordings(path)]
+    if not path.is_dir():
+        return [_of_file(path, given, path.stem)]
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not files:
+        raise DataError(f"{path} holds no waveform file; formats that are read: {', '.join(SUFFIXES)}.")
+    return [_of_file(file, given, file.relative_to(path).with_suffix("").as_posix()) for file in files]
+
+
+def _of_file(path: Path, given: Given, name: str) -> Subject:
+    """Open a file of no known data set."""
+    wanted = () if given.channel is None else (given.channel,)
+    opened = open_source(path, wanted, how=HOW, preferred=given.trained_on.name, may_name=False)
+    rate = opened.rate(_said(given.sampling_rate_hz, "--sampling-rate"), str(path))
+    if rate is None:
+        raise DataError(f"{path} does not state its sampling rate; give it with --sampling-rate, in Hz.")
+    speed = agreed(
+        [_said(given.shaft_speed_rpm, "--shaft-rpm", SPEED_TOLERANCE), opened.speed], "rpm", str(path)
+    )
+    recording = Recording(
+        recording_id=name,
+        source=opened.source,
+        channels=opened.channels,
+        sampling_rate_hz=rate.value,
+        group_id=name,
+        dataset="",
+        path=path,
+        unit=opened.unit,
+        shaft_speed_rpm=None if speed is None else speed.value,
+    )
+    _require_same_quantity(recording, given.trained_on)
+    if given.channel is not None:
+        chosen_by = "--channel"
+    elif opened.is_preferred:
+        chosen_by = "the model was trained on it"
+    else:
+        chosen_by = "no other may be vibration"
+    return Subject(
+        recording=recording,
+        channel=0,
+        chosen_by=chosen_by,
+        shaft_speed_rpm=recording.shaft_speed_rpm,
+        fault_orders=given.fault_orders,
+    )
+
+
+def _subject(recording: Recording, given: Given) -> Subject:
+    """Choose the channel of a recording that a layout or a description knows."""
+    where = str(recording.path or recording.recording_id)
+    stated = Statement(value=recording.sampling_rate_hz, said_by="what describes it")
+    agreed([stated, _said(given.sampling_rate_hz, "--sampling-rate")], "Hz", where)
+    described = _said(recording.shaft_speed_rpm, "what describes it", SPEED_TOLERANCE)
+    speed = agreed([_said(given.shaft_speed_rpm, "--shaft-rpm", SPEED_TOLERANCE), described], "rpm", where)
+    _require_same_quantity(recording, given.trained_on)
+    channel, chosen_by = _channel(recording, given, where)
+    return Subject(
+        recording=recording,
+        channel=channel,
+        chosen_by=chosen_by,
+        shaft_speed_rpm=None if speed is None else speed.value,
+        fault_orders=_orders(recording, given, where),
+    )
+
+
+def _channel(recording: Recording, given: Given, where: str) -> tuple[int, str]:
+    if given.channel is not None:
+        return channel_number(recording, given.channel), "--channel"
+    if len(recording.channels) == 1:
+        return 0, "there is no other"
+    if given.trained_on.name in recording.channels:
+        return recording.channels.index(given.trained_on.name), "the model was trained on it"
+    raise DataError(
+        f"{where} has the channels {', '.join(recording.channels)}, and the bundle does not name one of "
+        f"them; choose one with {HOW}."
+    )
+
+
+def _orders(recording: Recording, given: Given, where: str) -> FaultOrders | None:
+    described, option = recording.fault_orders, given.fault_orders
+    if described is None or option is None:
+        return option or described
+    one, other = described.as_array(), option.as_array()
+    if not np.allclose(one, other, rtol=ORDERS_TOLERANCE):
+        raise DataError(
+            f"{where} is described with the fault orders {_listed(one)} (BPFO, BPFI, 2 BSF, FTF), but the "
+            f"bearing that was given has {_listed(other)}; leave it out or correct the description."
+        )
+    return option
+
+
+def _listed(orders: np.ndarray) -> str:
+    return ", ".join(f"{order:.4g}" for order in orders)
+
+
+def _require_same_quantity(recording: Recording, trained_on: ChannelRecord) -> None:
+    """Refuse velocity where the model was trained on acceleration: its spectrum falls with the frequency."""
+    units = (recording.unit, trained_on.unit)
+    quantities = [UNITS.get(unit.lower()) if unit else None for unit in units]
+    if "voltage" in quantities or None in quantities or quantities[0] == quantities[1]:
+        return
+    raise DataError(
+        f"{recording.path or recording.recording_id} holds a {quantities[0]} ({units[0]}), but the model was "
+        f"trained on {quantities[1]} ({units[1]}); give a recording of that."
+    )
+
+
+def _said(value: float | None, said_by: str, tolerance: float | None = None) -> Statement | None:
+    if value is None:
+        return None
+    return Statement(value=value, said_by=said_by, **({} if tolerance is None else {"tolerance": tolerance}))

@@ -1,0 +1,189 @@
+"""``secateur diagnose`` reads what training reads: which channel, from which file, and several at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.io import savemat
+
+from secateur.bundle.manifest import ChannelRecord
+from secateur.cli.app import run
+from secateur.core.errors import DataError
+from secateur.edge import Runtime
+from secateur.signals.kinematics import FaultOrders
+from secateur.workflow.diagnosis_subjects import Given, find_subjects
+
+RATE, N = 12_000, 512 * 20
+RNG = np.random.default_rng(11)
+ACC, OTHER = RNG.standard_normal((2, N)).astype(np.float32)
+
+
+def diagnosed(capsys, *arguments):
+    code = run(["diagnose", *map(str, arguments), "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def write_csv(path, acc=ACC, **before):
+    columns = {**before, "acc": acc}
+    rows = zip(*columns.values(), strict=True)
+    path.write_text(
+        ",".join(columns) + "\n" + "\n".join(",".join(map(repr, map(float, row))) for row in rows)
+    )
+    return path
+
+
+def test_a_time_column_is_never_diagnosed_but_tells_the_rate(bundle_folder, tmp_path, capsys):
+    file = write_csv(tmp_path / "pump.csv", time=np.arange(N) / RATE)
+    code, told = diagnosed(capsys, file, "--bundle", bundle_folder, "--out", tmp_path / "out")
+    assert code == 0
+    assert (told["channel"], told["channel_chosen_by"]) == ("acc", "no other may be vibration")
+    assert told["sampling_rate_hz"] == RATE
+    _, expected = Runtime(bundle_folder).predict(ACC.reshape(-1, 512))
+    np.testing.assert_allclose(list(told["mean_probabilities"].values()), expected.mean(axis=0), atol=1e-4)
+    picture = ET.parse(tmp_path / "out/timeline.svg").getroot()
+    assert "pump.csv, channel acc" in picture.attrib["aria-label"]
+    run(["diagnose", str(file), "--bundle", str(bundle_folder), "--out", str(tmp_path / "two")])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "channel acc (no other may be vibration), 12000 Hz" in shown
+    code, told = diagnosed(
+        capsys, file, "--bundle", bundle_folder, "--sampling-rate", 25600, "--out", tmp_path / "no"
+    )
+    assert code == 2
+    assert "--sampling-rate says 25600 Hz and the column 'time' 12000 Hz" in told["error"]
+
+
+def test_several_channels_are_refused_unless_one_is_chosen_or_was_trained_on(tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.stack([ACC, OTHER], axis=1) / 8, RATE, subtype="FLOAT")
+    with pytest.raises(DataError, match="2 columns that may be vibration; choose one with --channel NAME"):
+        find_subjects([tmp_path / "x.wav"], Given())
+    (subject,) = find_subjects([tmp_path / "x.wav"], Given(channel="1"))
+    assert (subject.channel_name, subject.chosen_by) == ("1", "--channel")
+    np.testing.assert_array_equal(subject.recording.read()[0], OTHER / 8)
+    np.savez(tmp_path / "x.npz", DE=ACC, FE=OTHER, sampling_rate_hz=RATE)
+    (subject,) = find_subjects([tmp_path / "x.npz"], Given(trained_on=ChannelRecord(name="FE")))
+    assert (subject.channel_name, subject.chosen_by) == ("FE", "the model was trained on it")
+    np.testing.assert_array_equal(subject.recording.read()[0], OTHER)
+    with pytest.raises(DataError, match="2 columns that may be vibration"):
+        find_subjects([tmp_path / "x.npz"], Given(trained_on=ChannelRecord(name="BA")))
+
+
+def test_original_files_bring_their_rate_channels_and_speed(tmp_path):
+    savemat(tmp_path / "105.mat", {"X105_DE_time": ACC, "X105_FE_time": OTHER, "X105RPM": 1797.0})
+    savemat(
+        tmp_path / "InnerRaceFault_vload_1.mat",
+        {"bearing": {"gs": OTHER, "sr": 48_828.0, "rate": 25.0, "load": 50.0}},
+    )
+    given = Given(trained_on=ChannelRecord(name="DE"))
+    cwru, mfpt = find_subjects([tmp_path / "105.mat", tmp_path / "InnerRaceFault_vload_1.mat"], given)
+    assert (cwru.channel_name, cwru.recording.sampling_rate_hz, cwru.shaft_speed_rpm) == ("DE", 12_000, 1797)
+    assert cwru.fault_orders.bpfi == pytest.approx(5.415, abs=1e-3)
+    np.testing.assert_array_equal(cwru.recording.read()[0], ACC)
+    assert (mfpt.recording.sampling_rate_hz, mfpt.shaft_speed_rpm) == (48_828, 1500)
+    with pytest.raises(DataError, match=r"--sampling-rate .*48000|48000 .*--sampling-rate"):
+        find_subjects([tmp_path / "105.mat"], replace(given, sampling_rate_hz=48_000))
+    with pytest.raises(DataError, match="--shaft-rpm says 1000 rpm and what describes it 1797 rpm"):
+        find_subjects([tmp_path / "105.mat"], replace(given, shaft_speed_rpm=1000))
+    with pytest.raises(DataError, match=r"is described with the fault orders 3\.585"):
+        orders = FaultOrders.from_multipliers(bpfo=3.05, bpfi=4.95)
+        find_subjects([tmp_path / "105.mat"], replace(given, fault_orders=orders))
+    savemat(tmp_path / "106.mat", {"X106_DE_time": ACC, "X106RPM": 1000.0})
+    with pytest.raises(DataError, match="its 'X106RPM' says 1000 rpm and the official table 1772 rpm"):
+        find_subjects([tmp_path / "106.mat"], given)
+    savemat(tmp_path / "pump_105.mat", {"acc": ACC, "fs": 25_600.0, "rpm": 900.0})
+    (own,) = find_subjects([tmp_path / "pump_105.mat"], given)
+    assert (own.recording.sampling_rate_hz, own.shaft_speed_rpm, own.fault_orders) == (25_600, 900, None)
+
+
+def test_a_velocity_is_not_given_to_a_model_of_accelerations(tmp_path):
+    write_csv(tmp_path / "x.csv").write_text((tmp_path / "x.csv").read_text().replace("acc", "vel [mm/s]", 1))
+    given = Given(sampling_rate_hz=RATE, trained_on=ChannelRecord(name="acc", unit="g"))
+    with pytest.raises(DataError, match=r"holds a velocity \(mm/s\), but the model was trained on acc"):
+        find_subjects([tmp_path / "x.csv"], given)
+
+
+DESCRIPTION = """
+dataset: plant
+columns: [DE, FE]
+speed_rpm: 1490
+bearing: 6205
+recordings:
+  - {file: 'a.npz', label: normal}
+  - {file: 'b.npz'}
+"""
+
+
+def test_several_files_folders_and_a_description(bundle_folder, tmp_path, capsys):
+    plant = tmp_path / "plant"
+    plant.mkdir()
+    for name, first in (("a", ACC), ("b", OTHER), ("dead", np.zeros(N))):
+        np.savez(plant / f"{name}.npz", DE=first, FE=ACC, sampling_rate_hz=RATE)
+    options = ("--bundle", bundle_folder, "--channel", "DE")
+    code, told = diagnosed(capsys, plant, *options, "--out", tmp_path / "all")
+    assert code == 1, "one recording gave no diagnosis"
+    assert [entry["recording"] for entry in told["recordings"]] == ["a", "b", "dead"]
+    assert told["without_diagnosis"] == 1
+    assert "no usable window: 20 flat" in told["recordings"][2]["error"]
+    runtime = Runtime(bundle_folder)
+    for entry, samples in zip(told["recordings"], (ACC, OTHER), strict=False):
+        _, expected = runtime.predict(samples.reshape(-1, 512))
+        found = json.loads((tmp_path / "all" / entry["folder"] / "diagnosis.json").read_text())
+        for result in (entry, found):
+            means = list(result["mean_probabilities"].values())
+            np.testing.assert_allclose(means, expected.mean(axis=0), atol=1e-4)
+    assert sum(told["labels"].values()) == 2
+    rows = list(csv.DictReader((tmp_path / "all/recordings.csv").read_text().splitlines()))
+    assert [(row["recording"], row["label"] != "") for row in rows] == [
+        ("a", True),
+        ("b", True),
+        ("dead", False),
+    ]
+    shapes = [element.tag.split("}")[1] for element in ET.parse(tmp_path / "all/recordings.svg").iter()]
+    assert shapes.count("title") == 2 * len(runtime.labels)
+    (plant / "recordings.yaml").write_text(DESCRIPTION)
+    code, told = diagnosed(
+        capsys, "--description", plant / "recordings.yaml", *options, "--out", tmp_path / "described"
+    )
+    assert code == 0
+    assert [entry["shaft_speed_rpm"] for entry in told["recordings"]] == [1490, 1490]
+    code, told = diagnosed(
+        capsys, plant / "b.npz", "--description", plant / "recordings.yaml", *options, "--out", tmp_path / "b"
+    )
+    assert (code, told["recording"]) == (0, "b")
+    for arguments, said in (
+        ((plant / "dead.npz", "--description", plant / "recordings.yaml"), "is not among the 2 files"),
+        ((plant / "a.npz", plant / "a.npz"), "was given twice"),
+        ((), "no recording was given"),
+        ((tmp_path / "none",), "is missing"),
+    ):
+        code, told = diagnosed(capsys, *arguments, *options, "--out", tmp_path / "no")
+        assert code == 2
+        assert said in told["error"]
+        assert not (tmp_path / "no").exists()
+
+
+def test_names_with_brackets_are_shown_as_they_are(bundle_folder, tmp_path, capsys):
+    np.save(tmp_path / "pump [red] [bold].npy", ACC)
+    arguments = [str(tmp_path / "pump [red] [bold].npy"), "--bundle", str(bundle_folder)]
+    assert run(["diagnose", *arguments, "--sampling-rate", "12000", "--out", str(tmp_path / "out")]) == 0
+    assert "[red] [bold].npy" in " ".join(capsys.readouterr().out.split())
+
+
+def test_geometry_on_the_command_line(bundle_folder, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", ACC)
+    common = (tmp_path / "x.npy", "--bundle", bundle_folder, "--sampling-rate", RATE, "--shaft-rpm", 1797)
+    told = {
+        name: diagnosed(capsys, *common, *options, "--out", tmp_path / name)[1]["mean_probabilities"]
+        for name, options in {
+            "none": (),
+            "named": ("--bearing", "6205"),
+            "orders": ("--orders", "bpfo=3.585,bpfi=5.415"),
+        }.items()
+    }
+    assert told["named"] != told["none"]
+    assert list(told["orders"].values()) == pytest.approx(list(told["named"].values()), abs=1e-3)

@@ -1,0 +1,176 @@
+"""Which column of a file is the vibration: one rule for every format, refused where it could be another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+from scipy.io import savemat
+
+from secateur.core.errors import DataError
+from secateur.signals.sources.open import open_source
+
+N = 9000
+RNG = np.random.default_rng(3)
+ACC = RNG.standard_normal(N).astype(np.float32)
+OTHER = RNG.standard_normal(N).astype(np.float32)
+RATE = 12_000
+TIME = np.arange(N) / RATE
+FORMATS = ("csv", "parquet", "mat", "npz")
+
+
+def write(path: Path, columns: dict[str, np.ndarray]) -> Path:
+    if path.suffix == ".csv":
+        rows = np.stack([np.asarray(c).astype(str) for c in columns.values()], axis=1)
+        path.write_text("\n".join(",".join(row) for row in [list(columns), *rows.tolist()]))
+    elif path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table(dict(columns)), path)
+    elif path.suffix == ".mat":
+        savemat(path, columns)
+    else:
+        np.savez(path, **columns)
+    return path
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"time": TIME},
+        {"time_s": TIME, "rpm": 1797 + 0.2 * OTHER},
+        {"t": TIME},
+        {"clock": TIME + 17.25},
+        {"x": np.arange(N)},
+        {"packet": np.arange(N) % 256},
+        {"temperature": 45 + 0.01 * OTHER},
+        {"housing": np.repeat(45.0 + np.arange(9) / 10, N // 9)},
+        {"label": np.repeat([0, 1, 2], N // 3)},
+        {"setpoint": np.full(N, 3.0)},
+    ],
+    ids=lambda beside: "+".join(beside),
+)
+def test_what_is_no_vibration_is_passed_over(tmp_path: Path, suffix: str, beside: dict) -> None:
+    opened = open_source(write(tmp_path / f"x.{suffix}", {**beside, "acc": ACC}))
+    assert opened.channels == ("acc",)
+    np.testing.assert_array_equal(opened.source.read(5000, 5100)[0], ACC[5000:5100])
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_several_that_may_be_vibration_are_refused_by_name_and_one_can_be_chosen(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = write(tmp_path / f"x.{suffix}", {"time": TIME, "drive": ACC, "fan": OTHER})
+    with pytest.raises(DataError, match=r"2 columns that may be vibration.*--channel.*time: .*drive.*fan"):
+        open_source(path)
+    for wanted in ("fan", "2"):
+        opened = open_source(path, (wanted,))
+        assert opened.channels == ("fan",)
+        np.testing.assert_array_equal(opened.source.read(10, 20)[0], OTHER[10:20])
+    with pytest.raises(DataError, match="'time' was chosen as channel, but it rises in even steps"):
+        open_source(path, ("0",))
+    with pytest.raises(DataError, match=r"no column '7'; it has: time, drive, fan"):
+        open_source(path, ("7",))
+
+
+def test_sound_and_plain_arrays_of_several_channels_ask_which(tmp_path: Path) -> None:
+    both = np.stack([ACC, OTHER]) / 8
+    soundfile.write(tmp_path / "x.wav", both.T, RATE, subtype="FLOAT")
+    np.save(tmp_path / "x.npy", both)
+    np.savez(tmp_path / "x.npz", data=both)
+    savemat(tmp_path / "x.mat", {"data": both.T})
+    for name in ("x.wav", "x.npy", "x.npz", "x.mat"):
+        with pytest.raises(DataError, match="2 columns that may be vibration; choose one with"):
+            open_source(tmp_path / name)
+        chosen = open_source(tmp_path / name, ("1",))
+        assert chosen.source.n_channels == 1
+        np.testing.assert_array_equal(chosen.source.read(0, N)[0], both[1])
+    assert open_source(tmp_path / "x.wav", ("drive", "fan")).channels == ("drive", "fan")
+    assert open_source(tmp_path / "x.npz", ("data[1]",)).channels == ("data[1]",)
+    assert open_source(tmp_path / "x.npz", ("data",)).channels == ("data[0]", "data[1]")
+
+
+def test_only_what_is_no_vibration_is_refused(tmp_path: Path) -> None:
+    for name, column in (("temperature", 40 + OTHER), ("label", np.repeat([0, 1, 1], N // 3)), ("t", TIME)):
+        path = write(tmp_path / f"{name}.csv", {name: column})
+        with pytest.raises(DataError, match=f"no column that looks like vibration .{name}: "):
+            open_source(path)
+    assert open_source(tmp_path / "temperature.csv", ("temperature",)).channels == ("temperature",)
+
+
+def test_a_dead_sensor_beside_a_time_axis_is_still_the_channel(tmp_path: Path) -> None:
+    assert open_source(write(tmp_path / "x.csv", {"t": TIME, "acc": np.zeros(N)})).channels == ("acc",)
+
+
+def test_a_file_without_header_is_judged_by_its_values(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "x.csv", np.stack([TIME, ACC], axis=1), delimiter=",", fmt="%.9g")
+    opened = open_source(tmp_path / "x.csv")
+    assert opened.channels == ("1",)
+    assert opened.time_axis.sampling_rate_hz == RATE
+    np.testing.assert_allclose(opened.source.read(0, N)[0], ACC, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(200, 1024), (1024, 200), (20, 30, 512), (40, 60), (10, 12)])
+def test_stacked_windows_and_swapped_axes_are_not_one_recording(tmp_path: Path, shape: tuple) -> None:
+    windows = RNG.standard_normal(shape)
+    np.save(tmp_path / "x.npy", windows)
+    np.savez(tmp_path / "x.npz", X=windows, y=np.zeros(shape[0]))
+    savemat(tmp_path / "x.mat", {"X": windows})
+    for name in ("x.npy", "x.npz", "x.mat"):
+        for columns in ((), ("0",), ("X",)):
+            with pytest.raises(DataError, match="stacked"):
+                open_source(tmp_path / name, columns)
+
+
+@pytest.mark.parametrize("kind", [">f8", ">i2", "<f2", "u1", "i8", "f4"])
+def test_numbers_of_every_kind_keep_their_values(tmp_path: Path, kind: str) -> None:
+    values = np.round(20 * ACC + 128).astype(kind)
+    np.save(tmp_path / "x.npy", values)
+    np.savez_compressed(tmp_path / "x.npz", x=values)
+    for name in ("x.npy", "x.npz"):
+        np.testing.assert_array_equal(
+            open_source(tmp_path / name).source.read(0, N)[0], values.astype(np.float32)
+        )
+
+
+def test_what_would_lose_a_part_is_refused_by_name(tmp_path: Path) -> None:
+    spectrum = ACC + 1j * OTHER
+    np.save(tmp_path / "x.npy", spectrum)
+    np.savez(tmp_path / "x.npz", spectrum=spectrum)
+    savemat(tmp_path / "x.mat", {"spectrum": spectrum})
+    for name in ("x.npy", "x.npz", "x.mat"):
+        with pytest.raises(DataError, match="complex numbers"):
+            open_source(tmp_path / name)
+    with pytest.raises(DataError, match="complex numbers"):
+        open_source(tmp_path / "x.npz", ("spectrum",))
+
+
+def test_names_that_repeat_or_are_empty(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(
+        ",a,a\n" + "\n".join(f"{n},{x},{y}" for n, (x, y) in enumerate(zip(ACC, OTHER, strict=True)))
+    )
+    table = pyarrow.Table.from_arrays(
+        [pyarrow.array(c) for c in (np.arange(N), ACC, OTHER)], names=["", "a", "a"]
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    for name in ("x.csv", "x.parquet"):
+        with pytest.raises(DataError, match=r"2 columns called 'a' \(numbers 1, 2\); choose by number"):
+            open_source(tmp_path / name, ("a",))
+        np.testing.assert_allclose(open_source(tmp_path / name, ("2",)).source.read(0, N)[0], OTHER)
+        with pytest.raises(DataError, match="'0' was chosen as channel, but it is a row number"):
+            open_source(tmp_path / name, ("0",))
+
+
+def test_decimal_commas_are_found(tmp_path: Path) -> None:
+    lines = [f"{value:.5f}".replace(".", ",") for value in ACC]
+    (tmp_path / "one.csv").write_text("\n".join(lines))
+    (tmp_path / "named.csv").write_text("acc\n" + "\n".join(lines))
+    times = [f"{time:.9f}".replace(".", ",") for time in TIME]
+    (tmp_path / "two.csv").write_text("t;acc\n" + "\n".join(map(";".join, zip(times, lines, strict=True))))
+    (tmp_path / "tab.txt").write_text("\n".join(map("\t".join, zip(times, lines, strict=True))))
+    (tmp_path / "spaces.txt").write_text("\n".join(map("   ".join, zip(times, lines, strict=True))))
+    for name in ("one.csv", "named.csv", "two.csv", "tab.txt", "spaces.txt"):
+        np.testing.assert_allclose(open_source(tmp_path / name).source.read(0, N)[0], ACC, atol=1e-5)

@@ -1,0 +1,141 @@
+"""A time axis tells the rate and where a recording breaks; two statements of a rate are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from secateur.core.errors import DataError
+from secateur.signals.sources.open import open_source
+from secateur.signals.sources.stated import Statement
+from secateur.signals.sources.time_axis import is_ramp, read_time_axis
+
+N = 12_000
+ACC = np.random.default_rng(0).standard_normal(N)
+EVEN = np.arange(N) / 12_000
+
+
+def axis(times: np.ndarray, name: str = "time"):
+    return read_time_axis(name, lambda start, stop: times[start:stop], len(times), "x.csv, column 'time'")
+
+
+def said(rate: float) -> Statement:
+    return Statement(value=rate, said_by="the description")
+
+
+@pytest.mark.parametrize(
+    ("times", "name", "rate"),
+    [
+        (EVEN, "time", 12_000),
+        (EVEN + 1.7e9, "timestamp", 12_000),
+        (1000 * EVEN, "time_ms", 12_000),
+        (1e6 * EVEN, "t [us]", 12_000),
+        (np.round(EVEN, 3), "time_s", 12_000),
+        (np.round(EVEN, 5), "time_s", 12_000),
+        (np.floor(EVEN * 10) / 10, "time_s", None),
+        (1000 * EVEN, "time", None),
+        (np.datetime64("2024-03-01T00:00:00", "ns") + (EVEN * 1e9).astype("timedelta64[ns]"), "date", 12_000),
+    ],
+)
+def test_the_rate_of_a_time_axis(times: np.ndarray, name: str, rate: float | None) -> None:
+    found = axis(times, name)
+    assert found.agrees(12_000)
+    assert not found.agrees(25_600)
+    if rate is not None:
+        assert found.sampling_rate_hz == pytest.approx(rate, rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        (np.where(np.arange(N) < 7000, EVEN, EVEN + 5), "sample 7000 comes 5.0"),
+        (np.round(np.where(np.arange(N) < 7000, EVEN, EVEN + 5), 3), "there is a gap|comes 5"),
+        (np.where(np.arange(N) == 7000, EVEN - 1 / 12_000, EVEN), "sample 7000 repeats"),
+        (np.where(np.arange(N) == 7000, EVEN - 0.5, EVEN), "sample 7000 goes back"),
+        (np.where(np.arange(N) == 7000, np.nan, EVEN), "sample 7000 is no time"),
+        (np.delete(EVEN, 7000), "sample 7000 comes .* 2 steps instead of 1"),
+        (EVEN[::-1], "times must rise"),
+    ],
+)
+def test_where_a_recording_breaks(times: np.ndarray, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        axis(times)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rate=st.floats(300, 200_000), start=st.floats(0, 1e4), places=st.integers(6, 9))
+def test_written_times_give_back_their_rate(rate: float, start: float, places: int) -> None:
+    times = np.round(start + np.arange(6000) / rate, places)
+    found = axis(times, "time_s")
+    assert is_ramp(times[:4096])
+    assert found.sampling_rate_hz == pytest.approx(rate, rel=max(1e-4, 4 * 10.0**-places * rate / 6000))
+
+
+def write_csv(path: Path, times: np.ndarray, name: str = "time") -> Path:
+    path.write_text(f"{name},acc\n" + "\n".join(f"{t},{x:.6g}" for t, x in zip(times, ACC, strict=True)))
+    return path
+
+
+def test_a_time_column_is_compared_with_the_rate_that_is_said(tmp_path: Path) -> None:
+    opened = open_source(write_csv(tmp_path / "x.csv", np.round(np.arange(N) * 1e-3, 6)))
+    with pytest.raises(DataError, match=r"says 12000 Hz and the column 'time' 1000 Hz .steps of 0.001"):
+        opened.rate(said(12_000), "x")
+    assert opened.rate(None, "x").value == 1000
+    assert opened.rate(said(1000), "x").said_by == "the description"
+
+
+def test_dates_in_text_and_parquet(tmp_path: Path) -> None:
+    times = np.datetime64("2024-03-01T12:00:00", "us") + (np.arange(N) * 100).astype("timedelta64[us]")
+    opened = open_source(write_csv(tmp_path / "x.csv", times, "date"))
+    assert opened.channels == ("acc",)
+    assert opened.rate(None, "x").value == 10_000
+    tenths = times[0] + np.floor((times - times[0]) / np.timedelta64(100, "ms")) * np.timedelta64(100, "ms")
+    pyarrow.parquet.write_table(pyarrow.table({"when": tenths, "acc": ACC}), tmp_path / "x.parquet")
+    coarse = open_source(tmp_path / "x.parquet")
+    assert coarse.channels == ("acc",)
+    assert coarse.rate(said(10_000), "x").value == 10_000
+    with pytest.raises(DataError, match="correct the one that is wrong"):
+        coarse.rate(said(500), "x")
+
+
+def test_rates_inside_the_file_and_in_its_name_are_compared(tmp_path: Path) -> None:
+    savemat(tmp_path / "a.mat", {"acc": ACC, "fs": 25_600.0})
+    savemat(tmp_path / "b.mat", {"run": {"gs": ACC, "sr": 25_600.0, "rpm": 1500.0}})
+    np.savez(tmp_path / "c.npz", acc=ACC, sampling_rate_hz=25_600.0)
+    soundfile.write(tmp_path / "d.wav", ACC / 8, 25_600)
+    for name in ("a.mat", "b.mat", "c.npz", "d.wav"):
+        opened = open_source(tmp_path / name)
+        assert opened.rate(None, "x").value == 25_600
+        with pytest.raises(DataError, match=r"the description says 12000 Hz and the file's .* 25600 Hz"):
+            opened.rate(said(12_000), "x")
+    assert open_source(tmp_path / "b.mat").speed.value == 1500
+    np.save(tmp_path / "12k_drive_end.npy", ACC)
+    named = open_source(tmp_path / "12k_drive_end.npy")
+    assert named.rate(None, "x") is None, "a name never gives the rate"
+    with pytest.raises(DataError, match="48000 Hz and the file's name 12000 Hz"):
+        named.rate(said(48_000), "x")
+    for name in ("35Hz12kN.npy", "run_5k.npy", "pump_2024.npy"):
+        np.save(tmp_path / name, ACC)
+        assert open_source(tmp_path / name).rate(said(25_600), "x").value == 25_600
+
+
+def test_files_that_are_cut_short_are_named(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", ACC / 8, 12_000)
+    soundfile.write(tmp_path / "x.flac", ACC / 8, 12_000)
+    savemat(tmp_path / "x.mat", {"acc": ACC})
+    np.savez(tmp_path / "x.npz", acc=ACC)
+    np.save(tmp_path / "x.npy", ACC)
+    pyarrow.parquet.write_table(pyarrow.table({"acc": ACC}), tmp_path / "x.parquet")
+    for name in ("x.wav", "x.flac", "x.mat", "x.npz", "x.npy", "x.parquet"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(DataError, match=name):
+            open_source(path)
