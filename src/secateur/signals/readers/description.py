@@ -46,7 +46,7 @@ class TextEntry(_Strict):
     """How numbers are written in CSV files: see ``TextFormat``."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] | None = None
     skip_lines: Annotated[int, Field(ge=0)] = 0
 
 
