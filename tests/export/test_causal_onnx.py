@@ -238,3 +238,16 @@ def test_an_untied_head_exports_too(tmp_path):
     tokens = np.array([[4, 5, 6, 7]])
     logits, _ = session.read(tokens, session.start())
     np.testing.assert_allclose(logits, whole_logits(causal.model, tokens), atol=2e-5)
+
+
+def test_a_prompt_of_the_padding_token_is_read_as_any_other(exported):
+    """Token 0 is a word in many vocabularies; `generate` masks it where no attention mask says otherwise."""
+    model, session = exported
+    references = reference_generation(causal_model(model), [[0, 0, 5, 0], [7, 0, 0]], new_tokens=4)
+    for reference in references:
+        tokens = list(reference.prompt)
+        for token in reference.tokens:
+            assert token == whole_logits(model, [tokens])[0, -1].argmax()
+            tokens.append(token)
+    record = measure_causal_parity(session, references, tolerance=CAUSAL_TOLERANCES["float32"])
+    assert record.greedy_tokens == record.greedy_of == 8

@@ -95,10 +95,13 @@ def reference_generation(causal: CausalModel, prompts: Prompts, *, new_tokens: i
         with torch.no_grad():
             found = []
             for prompt in track(prompts, "generating with the checkpoint"):
-                whole = model.generate(torch.tensor([prompt], dtype=torch.int64))
-                logits = model(input_ids=whole, use_cache=False).logits[0].numpy()
-                tokens = tuple(whole[0, len(prompt) :].tolist())
-                found.append(Reference(prompt=tuple(prompt), tokens=tokens, logits=logits))
+                tokens = torch.tensor([prompt], dtype=torch.int64)
+                # without a mask, generate takes every token that equals the padding for padding
+                whole = model.generate(tokens, attention_mask=torch.ones_like(tokens))
+                seen = torch.ones_like(whole)
+                logits = model(input_ids=whole, attention_mask=seen, use_cache=False).logits[0].numpy()
+                new = tuple(whole[0, len(prompt) :].tolist())
+                found.append(Reference(prompt=tuple(prompt), tokens=new, logits=logits))
     finally:
         model.generation_config = former
     return found

@@ -47,6 +47,7 @@ from secateur.models.checkpoint_card import (
 from secateur.models.checkpoint_files import CONFIG, PLAN, read_checksums, read_tensors, write_plan
 from secateur.models.live_tensors import computed_buffers, put_tensors, require_values, stored_tensors
 from secateur.models.loading_bars import no_bars
+from secateur.models.older_readers import CODE, loading_call, write_for_older_readers, write_older_tokenizer
 from secateur.models.round_trip import require_same
 from secateur.models.skeleton import skeleton
 from secateur.models.stock import REFUSALS, auto_class, stock_twin
@@ -57,7 +58,7 @@ WEIGHTS_PATTERN = "weights{suffix}.safetensors"
 SHARD_SIZE = "4GB"
 __all__ = ["config_values", "describe", "load", "load_tokenizer", "outline", "write"]
 
-UNSTORED = ("_name_or_path", "transformers_version", "quantization_config")
+UNSTORED = ("_name_or_path", "transformers_version", "quantization_config", CODE)
 PROBE_TEXT = "The bearing of pump 7 runs at 1,797 rpm."
 
 
@@ -161,11 +162,10 @@ def _write_plain(
     try:
         with no_bars():
             twin.save_pretrained(folder, max_shard_size=SHARD_SIZE)
-        name = auto_class(model)
-        loads_with = dict.fromkeys([f"transformers.{name}.from_pretrained(folder)", "secateur.load(folder)"])
-        write_card(
-            folder, model_class=type(model), form="plain", loads_with=tuple(loads_with), metadata=metadata
-        )
+        _write_tokenizer(folder, tokenizer)
+        older = write_for_older_readers(folder)
+        loads_with = (loading_call(auto_class(model), older=older), "secateur.load(folder)")
+        write_card(folder, model_class=type(model), form="plain", loads_with=loads_with, metadata=metadata)
         _finish(model, folder, plan, tokenizer, final)
     except (CheckpointError, *REFUSALS) as error:
         return f"transformers does not give the model back from a plain folder: {error}"
@@ -189,6 +189,7 @@ def _write_own(
     for file, names in split.filename_to_tensors.items():
         save_file({name: tensors[name] for name in names}, folder / file, metadata={"format": "pt"})
     generation = _generation_config(model)
+    _write_tokenizer(folder, tokenizer)
     write_card(
         folder,
         model_class=type(model),
@@ -211,8 +212,6 @@ def _finish(
 ) -> None:
     """Write what both forms have, then read everything back and compare."""
     write_plan(folder, plan)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
     seal_folder(folder)
     fresh = load(folder)
     fresh.set_attn_implementation(model.config._attn_implementation)
@@ -224,6 +223,12 @@ def _finish(
         raise CheckpointError(f"{final} was not written: the generation configuration does not come back.")
     if tokenizer is not None:
         _require_same_tokenizer(tokenizer, load_tokenizer(folder), final)
+
+
+def _write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+        write_older_tokenizer(folder)
 
 
 def _load_plain(folder: Path, described: TransformerDescription) -> PreTrainedModel:

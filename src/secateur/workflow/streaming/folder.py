@@ -13,6 +13,7 @@ from secateur.core.records import write_json
 from secateur.models.checkpoint_card import CHECKSUMS, write_card
 from secateur.models.checkpoint_files import write_plan
 from secateur.models.checkpoint_transformer import config_values
+from secateur.models.older_readers import loading_call, write_for_older_readers, write_older_tokenizer
 from secateur.models.shard_writing import TensorBytes, Writable, write_shard
 from secateur.models.shards import INDEX, read_header
 from secateur.models.stock import auto_class, stock_twin
@@ -76,8 +77,9 @@ def finish(
         twin.config.save_pretrained(folder)
         if generation is not None and cut.can_generate():
             generation.save_pretrained(folder)
-        ways = (f"transformers.{auto_class(cut)}.from_pretrained(folder)", "secateur.load(folder)")
-        write_card(folder, form="plain", loads_with=tuple(dict.fromkeys(ways)), **given)
+        older = write_for_older_readers(folder)
+        ways = (loading_call(auto_class(cut), older=older), "secateur.load(folder)")
+        write_card(folder, form="plain", loads_with=ways, **given)
         _write_index(model, folder, digests)
     else:
         # another name, so that no loader takes the folder for a model of equal widths
@@ -94,6 +96,7 @@ def finish(
     write_plan(folder, plan)
     if model.tokenizer is not None:
         model.tokenizer.save_pretrained(folder)
+        write_older_tokenizer(folder)
     rest = sorted(
         path for path in folder.rglob("*") if path.is_file() and path.name not in {*digests, CHECKSUMS}
     )
