@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from secateur.cli.console import Console
 from secateur.report.figures.bench import milliseconds
 from secateur.report.numbers import MISSING, percent, size, times
 

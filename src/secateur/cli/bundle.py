@@ -118,8 +118,9 @@ def inspect(bundle: Bundle, as_json: AsJson = False) -> None:
 
 
 def _show(checked: CheckedBundle) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from secateur.cli.console import Console
 
     console, manifest = Console(), checked.manifest
     table = Table(title=str(checked.source.place), show_header=False)

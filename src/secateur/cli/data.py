@@ -24,9 +24,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 @app.command("list")
 def list_data_sets(as_json: AsJson = False) -> None:
     """List the public data sets that can be fetched, and the layouts that can be read."""
-    from rich.console import Console
     from rich.table import Table
 
+    from secateur.cli.console import Console
     from secateur.signals.catalogue import public_data_sets
     from secateur.signals.readers.open import LAYOUTS
 
@@ -57,9 +57,9 @@ def list_data_sets(as_json: AsJson = False) -> None:
 @app.command("check")
 def check_recordings(path: DataPath, as_json: AsJson = False) -> None:
     """Look for missing, damaged, misleading or unlabelled recordings; exit code 2 if any is unusable."""
-    from rich.console import Console
     from rich.table import Table
 
+    from secateur.cli.console import Console
     from secateur.core.progress import quiet
     from secateur.core.records import to_jsonable
     from secateur.signals.checks import check
@@ -117,8 +117,9 @@ def describe_recordings(
 
 
 def _print_summary(path: Path, summary: Summary) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from secateur.cli.console import Console
 
     table = Table(
         title=f"{path}: {summary.recordings} recordings, {summary.groups} groups, {summary.duration_s:.0f} s"

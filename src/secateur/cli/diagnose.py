@@ -85,26 +85,26 @@ def diagnose(
 
 
 def _show(result: dict[str, Any], out: Path) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from secateur.cli.console import Console
 
     console = Console()
     title = f"{result['file']}, channel {result['channel']}: {result['label'].replace('_', ' ')}"
-    table = Table(title=escape(title))
+    table = Table(title=title)
     table.add_column("class")
     table.add_column("windows", justify="right")
     table.add_column("mean probability", justify="right")
     for label, share in result["mean_probabilities"].items():
-        name = escape(label.replace("_", " "))
+        name = label.replace("_", " ")
         table.add_row(name, str(result["decisions"][label]), f"{100 * share:.1f} %")
     console.print(table)
     passed_over = {name: n for name, n in result["usability"].items() if name != "usable"}
     for name, number in passed_over.items():
-        console.print(f"{number} windows passed over: {escape(name)}")
+        console.print(f"{number} windows passed over: {name}")
     unit = f" in {result['unit']}" if result["unit"] else ""
     console.print(
-        escape(
+        (
             f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
             f"{result['sampling_rate_hz']:g} Hz; {result['windows']} windows, {result['duration_s']:.1f} s "
             f"of recording in {result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
@@ -116,9 +116,9 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
 
 def _show_all(result: dict[str, Any], out: Path) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from secateur.cli.console import Console
 
     console = Console()
     table = Table(title=f"{len(result['recordings'])} recordings")
@@ -126,20 +126,18 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
         table.add_column(heading, overflow="fold", justify="right" if heading[0] in "wm" else "left")
     for entry in result["recordings"]:
         if entry["label"] is None:
-            table.add_row(
-                escape(entry["recording"]), escape(entry["channel"]), escape(entry["error"]), "", ""
-            )
+            table.add_row(entry["recording"], entry["channel"], entry["error"], "", "")
             continue
         table.add_row(
-            escape(entry["recording"]),
-            escape(entry["channel"]),
-            escape(entry["label"].replace("_", " ")),
+            entry["recording"],
+            entry["channel"],
+            entry["label"].replace("_", " "),
             str(entry["windows"]),
             f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
         )
     console.print(table)
     console.print(
-        escape(f"table: {out / 'recordings.csv'}; picture: {out / 'recordings.svg'}"),
+        f"table: {out / 'recordings.csv'}; picture: {out / 'recordings.svg'}",
         soft_wrap=True,
         highlight=False,
     )

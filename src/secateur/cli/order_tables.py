@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from secateur.cli.console import Console
 from secateur.report.figures.order_colours import ARM_WORDS, arm_in_words
 from secateur.report.numbers import MISSING, count, decimal, percent, points
 

@@ -72,8 +72,9 @@ def _configuration(model: str) -> DiagnoserConfig:
 
 
 def _show(table: LatencyTable, out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from secateur.cli.console import Console
 
     console = Console()
     clock = "CPU" if table.threads == 1 else "wall"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from secateur.cli.console import Console, headed
 from secateur.core.progress import console as progress_console
 from secateur.report.numbers import MISSING, decimal, duration
 from secateur.report.sia import (
@@ -69,13 +69,13 @@ def print_check(record: Mapping[str, Any], out: Path | None) -> None:
     for entry in open_definitions(record):
         if entry["reason"]:
             console.print(
-                f"[bold]one {UNITS[entry['component']]} by itself is no unit[/bold]: {entry['reason']}",
+                headed(f"one {UNITS[entry['component']]} by itself is no unit", f": {entry['reason']}"),
                 highlight=False,
             )
         for text in entry["repair"]:
             console.print(Padding(f"- {text}", (0, 0, 0, 2)), highlight=False)
     for text in couplings_left(record):
-        console.print(f"[bold]coupled in spite of closed units[/bold]: {text}", highlight=False)
+        console.print(headed("coupled in spite of closed units", f": {text}"), highlight=False)
     console.print(sentence(record), highlight=False)
     if out is not None:
         console.print(f"page: {out / PAGE}", soft_wrap=True)

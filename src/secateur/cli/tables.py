@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from secateur.cli.console import Console
 from secateur.report.device import in_words
 from secateur.report.numbers import count, decimal, duration, percent, size, times
 from secateur.report.sia import sentence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from secateur.cli.console import Console
 from secateur.report.numbers import count, decimal
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from secateur.cli.console import Console, headed
 from secateur.report.numbers import MISSING, count, percent, ranges, size, times
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def print_inspection(inspection: Inspection) -> None:
     console.print(layer_table(inspection))
     console.print(unit_table(inspection))
     for alike in inspection.coupled:
-        console.print(f"[bold]what goes together[/bold], {_layers(alike.layers)}")
+        console.print(headed("what goes together", f", {_layers(alike.layers)}"))
         for text in (*(coupling.statement for coupling in alike.couplings), *alike.notes):
             console.print(Padding(f"- {text}", (0, 0, 0, 2)), highlight=False)
     _print_outside(console, inspection)
@@ -127,37 +128,38 @@ def _print_outside(console: Console, inspection: Inspection) -> None:
         rest = outside[LISTED_OUTSIDE:]
         named.append(f"{len(rest)} more {count(sum(number for _, number in rest))}")
     share = percent(inspection.shape.other_parameters / total)
-    console.print(f"[bold]outside the blocks[/bold] ({share} of the parameters): {', '.join(named)}")
+    console.print(headed("outside the blocks", f" ({share} of the parameters): {', '.join(named)}"))
     if inspection.shape.vocabulary:
         share = percent(inspection.vocabulary_parameters / total)
-        console.print(
-            f"[bold]vocabulary[/bold]: {inspection.shape.vocabulary} tokens, "
-            f"{count(inspection.vocabulary_parameters)} parameters ({share} of the model)"
+        size_of_it = (
+            f"{inspection.shape.vocabulary} tokens, {count(inspection.vocabulary_parameters)} parameters"
         )
+        console.print(headed("vocabulary", f": {size_of_it} ({share} of the model)"))
     for names in inspection.tied:
-        console.print(f"[bold]tied[/bold]: {' = '.join(names)}")
+        console.print(headed("tied", f": {' = '.join(names)}"))
 
 
-def _ratios(inspection: Inspection) -> str:
+def _ratios(inspection: Inspection) -> Text:
     plain, with_heads = inspection.largest_ratio, inspection.largest_ratio_with_heads
-    text = f"[bold]largest reachable ratio[/bold]: {times(plain)}, vocabulary whole"
-    return f"{text} ({times(with_heads)} with query heads cut inside groups)" if with_heads > plain else text
+    more = f" ({times(with_heads)} with query heads cut inside groups)" if with_heads > plain else ""
+    return headed("largest reachable ratio", f": {times(plain)}, vocabulary whole{more}")
 
 
-def _coming_back(inspection: Inspection) -> str:
+def _coming_back(inspection: Inspection) -> Text:
     if not inspection.plain_cuts:
-        return "[bold]saved as[/bold]: a secateur checkpoint"
-    return (
-        "[bold]saved as[/bold]: a plain transformers folder after cuts of "
-        f"{', '.join(inspection.plain_cuts)}, widths equal in all layers; else a secateur checkpoint"
+        return headed("saved as", ": a secateur checkpoint")
+    return headed(
+        "saved as",
+        f": a plain transformers folder after cuts of {', '.join(inspection.plain_cuts)}, widths equal in "
+        "all layers; else a secateur checkpoint",
     )
 
 
-def _stored(inspection: Inspection) -> str:
+def _stored(inspection: Inspection) -> Text:
     stored = inspection.stored
     dtypes = ", ".join(f"{count(number)} in {dtype}" for dtype, number in stored.dtypes.items())
     files = "1 file" if len(stored.files) == 1 else f"{len(stored.files)} files"
-    text = f"[bold]weights[/bold]: {files}, {size(stored.bytes)}; {dtypes or 'none read'}"
+    text = headed("weights", f": {files}, {size(stored.bytes)}; {dtypes or 'none read'}")
     if stored.missing:
-        text += f"; [red]missing: {', '.join(stored.missing)}[/red]"
+        text.append(f"; missing: {', '.join(stored.missing)}", "red")
     return text
