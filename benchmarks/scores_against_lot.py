@@ -38,13 +38,13 @@ from two_by_two import dense_model, prepared
 from two_by_two_cuts import closed_plan, widths_for
 from two_by_two_settings import Cell, Study, read_study
 
+from secateur.blockwise.refit import refit
 from secateur.core.errors import DataError
 from secateur.core.progress import console, quiet
 from secateur.core.records import JsonLines
 from secateur.core.seeds import derive
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
-from secateur.recovery.refit import refit
 from secateur.scoring.scores import Scores
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.blockwise.refit import refit
 from secateur.models.binding import bind
 from secateur.models.calls import real_tokens, run, token_mask
-from secateur.recovery.refit import refit
 from secateur.scoring import precision
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.plan import PruningPlan

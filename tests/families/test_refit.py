@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
+from secateur.blockwise.refit import refit
 from secateur.models.binding import bind
-from secateur.recovery.refit import refit
 from secateur.structure.closure import role_features
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from zoo import VOCABULARY, ZOO
 
 SINGLE = [specimen for specimen in ZOO if specimen.inputs == "tokens"]
-WITHOUT_SUM = {"gemma2", "gemma3", "olmo2", "olmo3", "bert", "roberta", "distilbert", "opt_post"}
+WITHOUT_SUM = {"bert", "roberta", "distilbert", "opt_post"}
 
 
 def batches(repeats=1):
@@ -83,3 +83,4 @@ def test_a_block_that_repairs_the_stream_ends_nearer_to_the_dense_one(specimen):
         assert gaps["stream"] == pytest.approx(gaps["projection"])
     else:
         assert gaps["stream"] < (1.0 + 1e-6) * gaps["projection"]
+        assert groups == 1 or gaps["stream"] != gaps["projection"]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from secateur.blockwise.refit import RefitReport, Target, refit
 from secateur.core.errors import PlanError
 from secateur.core.progress import console
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
-from secateur.recovery.refit import RefitReport, Target, refit
 from secateur.scoring.allocation import WidthKind, allocate
 from secateur.scoring.scores import Criterion
 from secateur.structure.counting import parameters
@@ -94,7 +94,7 @@ def cut_in_rounds(
     refit_batches : sequence of dict, optional
         Calibration samples to re-fit on; default: ``batches``.
     target : {"stream", "projection"}
-        See :func:`secateur.recovery.refit.refit`.
+        See :func:`secateur.blockwise.refit.refit`.
     seed : int
         Of a criterion that draws.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from secateur.blockwise.refit import refit
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
 from secateur.methods.base import Task
@@ -19,7 +20,6 @@ from secateur.methods.settings import SearchSettings
 from secateur.methods.targets import target_of
 from secateur.models.binding import bind
 from secateur.recovery.lora import RecoverySettings, recover
-from secateur.recovery.refit import refit
 from secateur.scoring.calibration import Batch
 from secateur.scoring.layers import LayerRanking, rank_layers
 from secateur.scoring.objective import reference_logits, sample_losses

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from secateur.blockwise.refit import refit
 from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
@@ -14,7 +15,6 @@ from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.models.pretrained import is_causal_lm
 from secateur.models.text import TokenSource, passage_batches, text_batches
-from secateur.recovery.refit import refit
 from secateur.scoring.equal_widths import equal_widths
 from secateur.scoring.registered import CRITERIA, criterion_of_text
 from secateur.structure.plan import PruningPlan

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from secateur.blockwise.refit import Target
 from secateur.core.errors import ConfigError, PlanError
-from secateur.recovery.refit import Target
 from secateur.recovery.settings import Adapter
 from secateur.scoring.allocation import WIDTH_KINDS, WidthKind
 from secateur.scoring.equal_widths import FEWEST_CHANNELS
@@ -52,7 +52,7 @@ class TransformerCut:
     refit_blocks : int, optional
         Blocks to re-fit on; default: four times as many.
     refit_target : {"stream", "projection"}
-        See :func:`secateur.recovery.refit.refit`.
+        See :func:`secateur.blockwise.refit.refit`.
     rounds : int
         Rounds of scoring, cutting and re-fitting.
     recovery_steps : int

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from secateur.blockwise.samples import Samples
 from secateur.structure.plan import PruningPlan
 from secateur.structure.shape import ModelShape
-from secateur.workflow.streaming.block_work import Text
 from secateur.workflow.streaming.memory import Layout
 from secateur.workflow.streaming.progress import Progress
 from secateur.workflow.streaming.source import StreamedModel
@@ -23,9 +23,9 @@ class Job:
     cut : TransformerCut
     done : Progress
     layout : Layout
-    scoring : Text or None
+    scoring : Samples or None
         None where units are scored by their weights, or by the text that is re-fitted on.
-    fitting : Text or None
+    fitting : Samples or None
         None without calibration.
     dense : ModelShape
         Shape of the model before the cut.
@@ -39,8 +39,8 @@ class Job:
     cut: TransformerCut
     done: Progress
     layout: Layout
-    scoring: Text | None
-    fitting: Text | None
+    scoring: Samples | None
+    fitting: Samples | None
     dense: ModelShape
     identity: PruningPlan
     target: int

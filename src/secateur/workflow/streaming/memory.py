@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from secateur.blockwise.least_squares import Size, fit_bytes
+from secateur.blockwise.samples import HELD_OUT_EVERY
 from secateur.core.errors import ConfigError
 from secateur.core.memory import in_words
-from secateur.recovery.large_least_squares import fit_bytes
-from secateur.recovery.refit import HELD_OUT_EVERY
 from secateur.structure.closure import LayerWidths
 from secateur.workflow.streaming.source import StreamedModel
 
@@ -98,14 +98,13 @@ class Work:
 
     def _refit(self, layer: int, gram: torch.dtype) -> int:
         widths = self.widths[layer]
-        tokens = self.samples * self.length
-        fitted = tokens - self.samples // HELD_OUT_EVERY * self.length
+        held_out = self.samples // HELD_OUT_EVERY * self.length
+        fitted = self.samples * self.length - held_out
         inputs = max(widths.attention_width, widths.channels)
         batch = MOST_BLOCKS_AT_ONCE * self.length * (inputs + widths.hidden) * 4 * 2
         return batch + max(
-            fit_bytes(count, width, widths.hidden, gram)
+            fit_bytes(Size(fitted=fitted, held_out=held_out, inputs=width, outputs=widths.hidden), gram)
             for width in (widths.attention_width, widths.channels)
-            for count in (fitted, tokens)
         )
 
 

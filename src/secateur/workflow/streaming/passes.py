@@ -7,26 +7,22 @@ from dataclasses import asdict, replace
 
 import torch
 
+from secateur.blockwise.activations import OnDisk
+from secateur.blockwise.block import advance
+from secateur.blockwise.energies import Energies
+from secateur.blockwise.refit import ProjectionRefit, Refit
+from secateur.blockwise.walk import CUT, DENSE, pass_cut, pass_dense
 from secateur.core.progress import progress
 from secateur.core.records import to_jsonable
-from secateur.recovery.refit import ProjectionRefit
+from secateur.models.binding import BoundLayer
+from secateur.scoring.criteria.activation import layer_energies
 from secateur.scoring.criteria.magnitude import layer_magnitudes
 from secateur.scoring.scores import SCORED_KINDS
 from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.surgery.widths import keep_widths
-from secateur.workflow.streaming.block_work import (
-    CUT,
-    DENSE,
-    Energies,
-    Visit,
-    advance,
-    put_aside,
-    refit_block,
-)
 from secateur.workflow.streaming.choice import LayerScores, chooser, layer_plan, save_scores
 from secateur.workflow.streaming.folder import shard_name, write_block
 from secateur.workflow.streaming.job import Job
-from secateur.workflow.streaming.spill import Spill
 from secateur.workflow.streaming.texts import SCORED
 
 
@@ -43,7 +39,7 @@ def score_all(job: Job) -> None:
             done.scored = index + 1
             done.save()
             if job.scoring is not None:
-                job.scoring.spill.drop(f"{SCORED}.{index}")
+                job.scoring.activations.drop(f"{SCORED}.{index}")
             bar.advance()
 
 
@@ -65,7 +61,7 @@ def cut_all(job: Job) -> PruningPlan:
             done.cut = index + 1
             done.save()
             for name in (DENSE, CUT, SCORED):
-                Spill(done.streams).drop(f"{name}.{index}")
+                OnDisk(done.streams).drop(f"{name}.{index}")
             bar.advance()
     layers = tuple(layer_plan(index, kept) for index, kept in enumerate(done.layers))
     return replace(job.identity, layers=layers)
@@ -74,23 +70,20 @@ def cut_all(job: Job) -> PruningPlan:
 def _cut_one(
     job: Job, index: int, choose: Callable[[int, LayerScores], LayerPlan]
 ) -> tuple[LayerPlan, list[ProjectionRefit]]:
-    layer, text = job.model.bound.layers[index], job.fitting
+    layer, samples = job.model.bound.layers[index], job.fitting
+    if samples is None:
+        kept = choose(index, _scores(job, index) if job.cut.uniform else {})
+        keep_widths(layer, kept)
+        return kept, []
     on_the_way = job.cut.uniform and job.by_activation and job.scoring is None
     scores = _scores(job, index) if job.cut.uniform and not on_the_way else {}
-    energies = Energies(text.masks) if on_the_way else None
-    if text is not None:
-        visits: list[Visit] = [put_aside(text), *((energies.see,) if energies else ())]
-        advance(layer, text, DENSE, lambda *seen: [visit(*seen) for visit in visits])
-    if energies is not None:
-        scores = energies.scores(layer)
-    kept = choose(index, scores)
+    energies = Energies(samples.masks)
+    taught = pass_dense(layer, samples, (energies.see,) if on_the_way else ())
+    kept = choose(index, _from(energies, layer) if on_the_way else scores)
     keep_widths(layer, kept)
-    if text is None:
-        return kept, []
-    gram = getattr(torch, job.layout.gram)
-    records = refit_block(layer, text, target=job.cut.refit_target, gram=gram)
-    advance(layer, text, CUT)
-    return kept, records
+    fitting = Refit(target=job.cut.refit_target, gram=getattr(torch, job.layout.gram))
+    pass_cut(layer, samples, taught, fitting)
+    return kept, fitting.records
 
 
 def _scores(job: Job, index: int) -> LayerScores:
@@ -99,5 +92,10 @@ def _scores(job: Job, index: int) -> LayerScores:
     if job.scoring is None:
         return {kind: layer_magnitudes(layer, kind) for kind in SCORED_KINDS}
     energies = Energies(job.scoring.masks)
-    advance(layer, job.scoring, SCORED, energies.see)
-    return energies.scores(layer)
+    advance(layer, job.scoring, SCORED, (energies.see,))
+    return _from(energies, layer)
+
+
+def _from(energies: Energies, layer: BoundLayer) -> LayerScores:
+    means = energies.mean_squares()
+    return {kind: layer_energies(layer, kind, means) for kind in SCORED_KINDS}

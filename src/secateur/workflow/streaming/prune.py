@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from secateur.blockwise.refit import ProjectionRefit, RefitReport
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import require_replaceable, sha256_of, take_place
 from secateur.core.memory import (
@@ -27,7 +28,6 @@ from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models import checkpoint
 from secateur.models.pretrained import is_causal_lm
-from secateur.recovery.refit import ProjectionRefit, RefitReport
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
@@ -212,12 +212,7 @@ def _layout(
 def _report(job: Job) -> RefitReport | None:
     if job.fitting is None:
         return None
-    records = tuple(ProjectionRefit(**record) for record in job.done.refits)
-    return RefitReport(
-        windows=job.fitting.samples,
-        adopted=sum(record.adopted for record in records),
-        projections=records,
-    )
+    return RefitReport.of(job.fitting.count, [ProjectionRefit(**record) for record in job.done.refits])
 
 
 def _take_place(done: Progress, out: Path) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
-from secateur.core.errors import ConfigError
+from secateur.blockwise.activations import OnDisk
+from secateur.blockwise.samples import Samples, embed, require_enough
+from secateur.blockwise.walk import CUT, DENSE
 from secateur.core.progress import console
-from secateur.models.block_inputs import BlockInputs, inputs_of_run
-from secateur.models.calls import Batch, token_inputs, token_mask
-from secateur.recovery.refit import HELD_OUT_EVERY
-from secateur.workflow.streaming.block_work import CUT, DENSE, Text
+from secateur.models.calls import Batch, rows, token_inputs
 from secateur.workflow.streaming.memory import Layout
 from secateur.workflow.streaming.progress import Progress
 from secateur.workflow.streaming.source import StreamedModel
-from secateur.workflow.streaming.spill import Spill
 from secateur.workflow.transformer_blocks import calibration_batches
 from secateur.workflow.transformer_settings import TransformerCut
 from secateur.workflow.transformer_source import Source
@@ -29,7 +26,7 @@ SCORED_AT_ONCE = 2
 
 def texts(
     model: StreamedModel, cut: TransformerCut, layout: Layout, done: Progress
-) -> tuple[Text | None, Text | None]:
+) -> tuple[Samples | None, Samples | None]:
     """Return the text to score on, where it takes a way of its own, and the text to re-fit on.
 
     Raises
@@ -45,11 +42,7 @@ def texts(
     console.print("reading and embedding the text")
     at_once = layout.blocks_at_once
     fitting = calibration_batches(source, cut, cut.refit_blocks, at_once)
-    samples = sum(len(batch["input_ids"]) for batch in fitting)
-    if samples < HELD_OUT_EVERY:
-        raise ConfigError(
-            f"{samples} calibration samples were given; a re-fit needs at least {HELD_OUT_EVERY}."
-        )
+    require_enough(sum(map(rows, fitting)))
     scoring = None
     if cut.criterion == "activation":
         scoring = calibration_batches(source, cut, cut.calibration_blocks, min(SCORED_AT_ONCE, at_once))
@@ -69,27 +62,17 @@ def _same_blocks(first: Sequence[Batch], second: Sequence[Batch]) -> bool:
     return torch.equal(one, other)
 
 
-@torch.no_grad()
 def _embedded(
     model: StreamedModel, batches: Sequence[Batch], done: Progress, streams: tuple[str, ...]
-) -> Text:
+) -> Samples:
     """Send a text through what stands in front of the blocks."""
-    spill = Spill(done.streams)
-    inputs: list[BlockInputs] = []
     begun = done.scored or done.cut
+    base = model.bound.base
     with model.front():
-        for number, batch in enumerate(batches):
-            given = token_inputs(model.bound.base, batch)
-            found = inputs_of_run(model.bound, lambda given=given: model.bound.base(**given, use_cache=False))
-            for name in () if begun else streams:
-                spill.put(f"{name}.0", number, found.stream)
-            found = replace(found, stream=torch.empty(0))
-            inputs.append(found.sharing(inputs[-1]) if inputs else found)
-    return Text(
-        calls=tuple(entry.calls for entry in inputs),
-        masks=tuple(
-            torch.ones_like(batch["input_ids"], dtype=torch.bool) if mask is None else mask
-            for batch, mask in ((batch, token_mask(batch)) for batch in batches)
-        ),
-        spill=spill,
-    )
+        return embed(
+            model.bound,
+            batches,
+            OnDisk(done.streams),
+            () if begun else streams,
+            call=lambda batch: base(**token_inputs(base, batch), use_cache=False),
+        )

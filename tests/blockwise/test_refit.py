@@ -5,10 +5,9 @@ import copy
 import pytest
 import torch
 
+from secateur.blockwise.refit import refit
 from secateur.core.errors import ConfigError, PlanError
 from secateur.models.binding import bind
-from secateur.recovery.least_squares import Moments, solve, solve_best
-from secateur.recovery.refit import refit
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.training.batches import forward
@@ -107,63 +106,6 @@ def test_weights_that_do_not_help_on_held_out_windows_are_not_taken(diagnoser, b
     for record in report.projections:
         assert record.residual_after <= record.residual_before
     assert not all(record.adopted for record in report.projections)
-
-
-def test_solution_equals_ridge_regression_towards_nothing_changed():
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(200, 6, generator=generator, dtype=torch.float64) + 1
-    r = x @ torch.randn(6, 3, generator=generator, dtype=torch.float64) + 2
-    r += 0.1 * torch.randn(200, 3, generator=generator, dtype=torch.float64)
-    moments = Moments(n_inputs=6, n_outputs=3)
-    for part in range(0, 200, 32):
-        moments.add(x[part : part + 32], r[part : part + 32], r[part : part + 32])
-    change, shift = solve(moments, ridge=1e-2, has_bias=True)
-    # The same problem with the ridge as additional rows of a least-squares system.
-    centred = x - x.mean(0)
-    variances = centred.square().mean(0)
-    strengths = 1e-2 * (variances + 1e-3 * variances.mean())
-    rows = torch.cat([centred, torch.diag((200 * strengths).sqrt())])
-    targets = torch.cat([r - r.mean(0), torch.zeros(6, 3, dtype=torch.float64)])
-    expected = torch.linalg.lstsq(rows, targets).solution.T
-    assert torch.allclose(change, expected, atol=1e-10)
-    assert torch.allclose(shift, r.mean(0) - expected @ x.mean(0), atol=1e-10)
-    direct = (r - x @ change.T - shift).square().sum().item()
-    assert moments.squared_residual(change, shift) == pytest.approx(direct, rel=1e-9)
-    _, none = solve(moments, ridge=1e-2, has_bias=False)
-    assert not none.any()
-
-
-def moments_of(x, r):
-    moments = Moments(n_inputs=x.shape[1], n_outputs=r.shape[1])
-    moments.add(x, r, r)
-    return moments
-
-
-def test_the_ridge_is_chosen_by_what_was_held_out_and_then_all_samples_are_fitted():
-    draw = torch.Generator().manual_seed(1)
-    # as many inputs as fitted tokens: without a pull, noise is fitted
-    x = torch.randn(100, 40, generator=draw, dtype=torch.float64)
-    r = x[:, :2] + 2 * torch.randn(100, 2, generator=draw, dtype=torch.float64)
-    fitted, held_out, whole = (
-        moments_of(x[rows], r[rows]) for rows in (slice(45), slice(45, 100), slice(100))
-    )
-    ridges = (1e-6, 1e-2, 1.0, 100.0)
-    left = [held_out.squared_residual(*solve(fitted, ridge=ridge, has_bias=False)) for ridge in ridges]
-    best = ridges[left.index(min(left))]
-    assert best in (1.0, 100.0)
-    change, shift, residual = solve_best(fitted, held_out, ridges=ridges, has_bias=False)
-    expected, _ = solve(whole, ridge=best, has_bias=False)
-    torch.testing.assert_close(change, expected)
-    assert not shift.any()
-    assert residual == pytest.approx(min(left))
-
-
-def test_what_does_not_help_held_out_samples_is_not_taken():
-    draw = torch.Generator().manual_seed(2)
-    x = torch.randn(60, 30, generator=draw, dtype=torch.float64)
-    r = torch.randn(60, 2, generator=draw, dtype=torch.float64)
-    fitted, held_out = moments_of(x[:30], r[:30]), moments_of(x[30:], r[30:])
-    assert solve_best(fitted, held_out, ridges=(1e-9,), has_bias=False) is None
 
 
 def test_wrong_use_is_named(diagnoser, batches):

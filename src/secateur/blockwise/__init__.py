@@ -1,0 +1,1 @@
+"""Running a transformer one block at a time."""

@@ -1,0 +1,99 @@
+"""The walk: streams are those of the whole models, wherever activations wait, whatever the visitor does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from secateur.blockwise.activations import InMemory, OnDisk
+from secateur.blockwise.block import inputs_of
+from secateur.blockwise.refit import Refit
+from secateur.blockwise.samples import embed
+from secateur.blockwise.walk import CUT, DENSE, pass_cut, pass_dense
+from secateur.models.binding import bind
+from secateur.structure.plan import PruningPlan
+from secateur.surgery.apply import apply
+from zoo import VOCABULARY, ZOO
+
+NAMES = ("llama", "gemma3", "gpt_neox", "granite", "opt_post", "falcon")
+SPECIMENS = [specimen for specimen in ZOO if specimen.name in NAMES]
+
+
+def batches():
+    draw = torch.Generator().manual_seed(5)
+    return tuple({"input_ids": torch.randint(4, VOCABULARY, (6, 20), generator=draw)} for _ in range(3))
+
+
+class Rounding:
+    """A visitor of another kind: rounds the weights of the down projection by what enters it."""
+
+    def __init__(self):
+        self.tokens = 0
+
+    def visit(self, layer, samples, taught):
+        del taught
+        module = layer.output("channel")
+        for _, _, inputs in inputs_of(layer, samples, CUT, module):
+            self.tokens += inputs.shape[0] * inputs.shape[1]
+        module.weight.copy_((module.weight * 8).round() / 8)
+        return False
+
+
+def walked(model, cut, activations, visitor):
+    dense, small = bind(model), bind(cut)
+    taught_by = embed(dense, batches(), activations, (DENSE,))
+    samples = embed(small, batches(), activations, (CUT,))
+    for ours, theirs in zip(small.layers, dense.layers, strict=True):
+        pass_cut(ours, samples, pass_dense(theirs, taught_by), visitor)
+    return torch.cat([activations.get(f"{CUT}.{len(small.layers)}", batch) for batch in samples.batches])
+
+
+def half_cut(model):
+    bound = bind(model)
+    plan = PruningPlan.identity(bound.spec.family, bound.shape)
+    for layer in range(2):
+        plan = plan.with_channels(layer, range(0, bound.shape.channels_per_layer[layer], 2))
+    return apply(model, plan)
+
+
+def stream_of(model):
+    """What leaves the last block of the whole model."""
+    seen = []
+    handle = (
+        bind(model)
+        .layers[-1]
+        .module.register_forward_hook(
+            lambda _m, _i, output: seen.append(output[0] if isinstance(output, tuple) else output)
+        )
+    )
+    with torch.no_grad():
+        for batch in batches():
+            model(**batch)
+    handle.remove()
+    return torch.cat(seen)
+
+
+@pytest.mark.parametrize("make", [Refit, lambda: Refit(target="stream"), Rounding])
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.name)
+def test_the_cut_stream_is_that_of_the_changed_model(specimen, make):
+    model = specimen.build()
+    cut, visitor = half_cut(model), make()
+    before = {name: value.clone() for name, value in cut.state_dict().items()}
+    found = walked(model, cut, InMemory(), visitor)
+    assert any(not torch.equal(value, before[name]) for name, value in cut.state_dict().items())
+    torch.testing.assert_close(found, stream_of(cut), rtol=1e-4, atol=1e-4)
+    if isinstance(visitor, Rounding):
+        assert visitor.tokens == 3 * 3 * 6 * 20
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS[:3], ids=lambda specimen: specimen.name)
+def test_where_activations_wait_changes_nothing(specimen, tmp_path):
+    model = specimen.build()
+    made = []
+    for activations in (InMemory(), OnDisk(tmp_path)):
+        cut, visitor = half_cut(model), Refit(target="stream")
+        made.append((walked(model, cut, activations, visitor), cut.state_dict(), visitor.records))
+    (stream, weights, records), (on_disk, others, theirs) = made
+    assert torch.equal(stream, on_disk)
+    assert records == theirs
+    assert all(torch.equal(value, others[name]) for name, value in weights.items())
