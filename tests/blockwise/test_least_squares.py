@@ -82,7 +82,7 @@ def test_noise_is_held_down_by_a_strong_ridge_and_what_does_not_help_is_not_take
 
 def test_a_ridge_is_judged_by_a_spread_of_the_held_out_tokens(monkeypatch):
     x, r = drawn(400, 9)
-    whole, held_out = chosen(x, r, (0.1,))
+    whole, _ = chosen(x, r, (0.1,))
     monkeypatch.setattr(least_squares, "JUDGED", 25)
     part, _ = chosen(x, r, (0.1,))
     torch.testing.assert_close(part.solution.change(), whole.solution.change())

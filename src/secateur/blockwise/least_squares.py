@@ -35,8 +35,8 @@ QUIET = 1e-3
 """What counts at least as the variance of an input, relative to the mean variance."""
 
 Rows = Callable[[bool], Iterable[tuple[Tensor, Tensor]]]
-"""Gives the tokens that are held out, or the others, again at each call: inputs (tokens, inputs) and residuals
-(tokens, outputs)."""
+"""Gives the tokens that are held out, or the others, again at each call: inputs (tokens, inputs) and
+residuals (tokens, outputs)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Solution:
         return self.coefficients.T @ self.basis[:, inputs]
 
     def squared_residual(self, rows: Iterable[tuple[Tensor, Tensor]]) -> float:
-        """Return the sum of ``|r - D x - shift|^2`` over tokens; infinite where the solution is not finite."""
+        """Return the sum of ``|r - D x - shift|^2`` over tokens; infinite if the solution is not finite."""
         if not torch.isfinite(self.coefficients).all() or not torch.isfinite(self.shift).all():
             return float("inf")
         total = 0.0
@@ -138,8 +138,9 @@ def choose_ridge(
 ) -> Chosen:
     """Choose the ridge by held-out tokens, then solve on all tokens.
 
-    A solution minimises ``sum |r - D x - d|^2 + tokens * ridge * sum_j pull_j |D_j|^2`` over the columns ``D_j``
-    of the change, with :func:`pull` of the inputs' variances (their mean squares where there is no bias).
+    A solution minimises ``sum |r - D x - d|^2 + tokens * ridge * sum_j pull_j |D_j|^2`` over the columns
+    ``D_j`` of the change, with :func:`pull` of the inputs' variances (their mean squares where there is no
+    bias).
 
     Parameters
     ----------
@@ -225,7 +226,7 @@ class _Primal:
         variances = self.squares.diagonal().double() / self.tokens
         self.squares.diagonal().add_((ridge * self.tokens * pull(variances)).to(right))
         solved = _solved(self.squares, right)
-        # the factor took the place of the upper triangle and the diagonal; the lower one still holds the matrix
+        # the factor took the place of diagonal and upper triangle; the lower one still holds the matrix
         if self.has_bias:
             self._shift_centre(mean_x, self.tokens)
         self.squares.diagonal().copy_(diagonal)

@@ -197,9 +197,9 @@ class Refit:
 class _Projection:
     """One output projection of a cut block and what it is to put out.
 
-    With ``added(y)`` the way of its output ``y = W x`` into the stream, a norm behind it is taken as the linear
-    map that it is for tokens of the dense output's length, ``gain * y / scale``. So for wanted additions ``a``
-    the change D of W is sought with ``gain * D (x / scale) = a - gain * (W x) / scale``.
+    A norm behind it is taken as the linear map that it is for tokens of the dense output's length,
+    ``gain * y / scale``. So for wanted additions ``a`` to the stream the change D of the weight W is sought
+    with ``gain * D (x / scale) = a - gain * (W x) / scale``.
     """
 
     def __init__(
@@ -243,7 +243,7 @@ class _Projection:
         )
 
     def _gather(self) -> float:
-        """Put inputs and residuals aside; return the mean square of the wanted additions of held-out tokens."""
+        """Put inputs and residuals aside; return the mean square of what held-out tokens ought to add."""
         total, tokens = 0.0, 0
         module = self.projection.module
         for batch, stream, inputs in inputs_of(self.layer, self.samples, CUT, module):
