@@ -75,6 +75,7 @@ class SensorPath:
         self._last_number: int | None = None
         self.latest_speed: tuple[float, float] | None = None
         self.last_burst_running_s: float | None = None
+        self.silent = False
 
     def set_speed(self, rpm: float, running_s: float) -> None:
         """Take a speed from a feed."""
@@ -93,7 +94,7 @@ class SensorPath:
         """
         started_s = time.monotonic() if received_s is None else received_s
         quality = self._assess(burst, running_s)
-        self.last_burst_running_s = running_s
+        self.last_burst_running_s, self.silent = running_s, False
         indicators: dict[str, float] = {}
         scores: dict[str, float] = {}
         judgement, opinion, averaged, evidence = None, None, None, None

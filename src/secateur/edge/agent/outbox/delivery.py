@@ -53,8 +53,7 @@ class Delivery(threading.Thread):
         while not self._stopping.is_set():
             try:
                 if not self.step():
-                    with self._outbox.changed:
-                        self._outbox.changed.wait(0.5)
+                    self._idle()
             except StorageError as error:
                 self._trouble(str(error))
             except Exception as error:  # a thread that ends silently would hold everything back
@@ -98,6 +97,16 @@ class Delivery(threading.Thread):
         if historical:
             self._stopping.wait(historical / self._replay_per_s - (time.monotonic() - started_s))
         return True
+
+    def _idle(self) -> None:
+        try:
+            self.sink.idle()
+        except SinkUnavailable as error:
+            self._trouble(str(error))
+            return
+        self.available, self._pause_s = True, 0.0
+        with self._outbox.changed:
+            self._outbox.changed.wait(0.5)
 
     def _acknowledge(self, records: list[Record]) -> None:
         if records:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 from secateur.core.errors import TransportError
 from secateur.edge.agent.outbox.store import Record
@@ -39,11 +39,12 @@ class RecordRefused(TransportError):
         self.index = index
 
 
-class Sink(Protocol):
+class Sink(ABC):
     """Where results go."""
 
     name: str
 
+    @abstractmethod
     def publish(self, records: Sequence[Record]) -> None:
         """Send records in order; return when the other side has acknowledged every one.
 
@@ -55,5 +56,9 @@ class Sink(Protocol):
             If it will not take one of them.
         """
 
+    def idle(self) -> None:  # noqa: B027 - most sinks have nothing to do
+        """Do what must be done while there is nothing to send."""
+
+    @abstractmethod
     def close(self) -> None:
         """Say good-bye."""

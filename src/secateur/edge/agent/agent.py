@@ -1,0 +1,339 @@
+"""The agent: sources, one worker, an outbox and sinks, put together from the configuration."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from secateur.core.errors import DataError, SecateurError
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.file import AgentConfig
+from secateur.edge.agent.connect import open_sink, open_source
+from secateur.edge.agent.events import Events
+from secateur.edge.agent.intake import Intake, Submission
+from secateur.edge.agent.models.slot import ModelSlot
+from secateur.edge.agent.models.store import ModelStore
+from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
+from secateur.edge.agent.outbox.delivery import Delivery
+from secateur.edge.agent.outbox.store import Entry, Outbox
+from secateur.edge.agent.pipeline import Processed, SensorPath
+from secateur.edge.agent.sources.base import Inlet, RunningSource
+from secateur.edge.agent.state.alarms import Alarm, AlarmChange, AlarmStore
+from secateur.edge.agent.state.levels import Judgement, Level
+from secateur.edge.agent.state.trends import Trends
+
+log = logging.getLogger(__name__)
+
+DATABASE_FILE, TRENDS_FILE, BASELINES, MODELS = "agent.sqlite", "trends.sqlite", "baselines", "models"
+ALARM_SCHEMA = "secateur.alarm/1"
+LATENCIES_KEPT = 1000
+_LONGEST_PAUSE_S = 5.0
+
+Stored = TypeVar("Stored")
+
+
+class Agent:
+    """Watches the machines of a configuration.
+
+    Parameters
+    ----------
+    config : AgentConfig
+
+    Attributes
+    ----------
+    paths : dict
+        What is kept of each sensor, by machine and sensor.
+    slots : dict
+        Bundles that sensors name, by name.
+    storage_trouble : str
+        Why nothing can be stored at present; empty while all is well.
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        folder = config.state_folder
+        self.started_unix_s = time.time()
+        self.database = Database(folder / DATABASE_FILE, on_repair=self._told_of_repair)
+        self.clock = RunningClock(self.database)
+        self.alarms = AlarmStore(self.database)
+        self.trends = Trends(folder / TRENDS_FILE)
+        self.events = Events()
+        self.store = ModelStore(folder / MODELS, trusted=config.models.trusted_keys)
+        self.intake = Intake(self.handle)
+        self.storage_trouble = ""
+        self.latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self.twice = 0
+        self._stopping = threading.Event()
+        self._started = False
+        self.slots: dict[str, ModelSlot] = {}
+        self.paths: dict[tuple[str, str], SensorPath] = {}
+        self.sources: list[RunningSource] = []
+        self.deliveries: list[Delivery] = []
+        self._build(config)
+
+    def _told_of_repair(self, damaged: Path) -> None:
+        log.error("the database was damaged and was put together again; the damaged file is %s", damaged)
+
+    def _build(self, config: AgentConfig) -> None:
+        folder = config.state_folder
+        for _, sensor in config.places().values():
+            if sensor.bundle is not None and sensor.bundle not in self.slots:
+                self.slots[sensor.bundle] = ModelSlot(sensor.bundle, self.store, config.models)
+        self.paths = {
+            (machine.name, sensor.name): SensorPath(
+                machine,
+                sensor,
+                baseline_file=folder / BASELINES / f"{machine.name}.{sensor.name}.json",
+                model=None if sensor.bundle is None else self.slots[sensor.bundle],
+            )
+            for machine, sensor in config.places().values()
+        }
+        for (machine, sensor), path in self.paths.items():
+            path.levels.restore(self.alarms.open_causes(machine, sensor))
+        sinks = [open_sink(settings, config, self.database) for settings in config.sinks]
+        self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
+        self.deliveries = [
+            Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s) for sink in sinks
+        ]
+        self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
+        self.sources = [
+            open_source(settings, self.inlet, config, number)
+            for number, settings in enumerate(config.sources)
+        ]
+
+    def start(self) -> None:
+        """Start the worker, the deliveries and the sources."""
+        self.intake.start()
+        for part in (*self.deliveries, *self.sources):
+            part.start()
+        self._started = True
+        log.info("watching %d sensors of %d machines", len(self.paths), len(self.config.machines))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether bursts are taken: started, not stopping, and results can be stored."""
+        return self._started and not self._stopping.is_set() and not self.storage_trouble
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether those who follow live events are to wait for more."""
+        return not self._stopping.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the worker was seen lately; it may be busy with one burst for some seconds."""
+        return time.monotonic() - self.intake.beat_s < 60.0
+
+    def stop(self) -> None:
+        """Take no more, finish what waits, send what can be sent at once, and close all files."""
+        for source in self.sources:
+            source.stop()
+        self.intake.drain()
+        self._stopping.set()
+        self.intake.stop()
+        for delivery in self.deliveries:
+            delivery.stop()
+        for path in self.paths.values():
+            self._saved(path)
+        self.trends.close()
+        self.database.checkpoint()
+        self.database.close()
+        log.info("stopped")
+
+    @staticmethod
+    def _saved(path: SensorPath) -> None:
+        try:
+            path.baseline.save()
+        except OSError as error:
+            log.error("a baseline could not be saved: %s", error)
+
+    def reload(self, config: AgentConfig) -> list[str]:
+        """Go over to another configuration; return what takes effect only after a restart.
+
+        Bursts that arrive meanwhile wait at the broker or are asked for again; those that were taken are
+        finished.
+
+        Raises
+        ------
+        SecateurError
+            If it cannot be used; the former one goes on.
+        """
+        former = self.config
+        for source in self.sources:
+            source.stop()
+        self.intake.drain()
+        for delivery in self.deliveries:
+            delivery.stop()
+        for path in self.paths.values():
+            self._saved(path)
+        kept = config.model_copy(update={"state_folder": former.state_folder, "http": former.http})
+        failure: SecateurError | None = None
+        try:
+            self._build(kept)
+            self.config = kept
+        except SecateurError as error:
+            self._build(former)
+            failure = error
+        for part in (*self.deliveries, *self.sources):
+            part.start()
+        if failure is not None:
+            raise failure
+        log.info("configuration read again")
+        return [name for name in ("state_folder", "http") if getattr(config, name) != getattr(former, name)]
+
+    def set_speed(self, machine: str, rpm: float) -> None:
+        """Take a speed from a feed."""
+        for (name, _), path in self.paths.items():
+            if name == machine:
+                path.set_speed(rpm, self.clock.now_s())
+
+    def handle(self, submission: Submission) -> None:
+        """Process one burst and store what came of it; called by the worker.
+
+        Raises
+        ------
+        DataError
+            If there is no such sensor.
+        StorageError
+            If the agent stops before the disk takes the result.
+        """
+        burst = submission.burst
+        path = self.paths.get(burst.place)
+        if path is None:
+            raise DataError(f"there is no sensor '{burst.machine}/{burst.sensor}' in the configuration.")
+        if self._until_stored(lambda: self.outbox.knows(burst.key)):
+            self.twice += 1
+            return
+        processed = path.process(burst, running_s=self.clock.now_s(), received_s=submission.received_s)
+        change = self._until_stored(lambda: self._store(burst, processed, path))
+        level = processed.judgement.level if processed.judgement is not None else Level.NORMAL
+        if processed.result["indicators"]:
+            self.trends.add(*burst.place, burst.measured_unix_s, level, processed.result["indicators"])
+        self.latencies_ms.append(1e3 * (time.monotonic() - submission.received_s))
+        self.events.publish("result", machine=burst.machine, sensor=burst.sensor, result=processed.result)
+        self._tell(change)
+
+    def _store(self, burst: Burst, processed: Processed, path: SensorPath) -> AlarmChange | None:
+        entries = [
+            Entry(
+                key=burst.key,
+                kind="result",
+                machine=burst.machine,
+                sensor=burst.sensor,
+                payload=_json(processed.result | {"agent": self.config.name}),
+            )
+        ]
+        with self.database.transaction():
+            change = None
+            if processed.judgement is not None:
+                change = self.alarms.apply(
+                    burst,
+                    processed.judgement,
+                    now_unix_s=burst.measured_unix_s,
+                    reopen_within_s=path.sensor.limits.reopen_within_s,
+                )
+            if change is not None:
+                entries.append(self._alarm_entry(change.alarm, change.event, f"{burst.key}:alarm"))
+            self.outbox.append(entries)
+        return change
+
+    def _until_stored(self, store: Callable[[], Stored]) -> Stored:
+        """Try until the disk takes it; sources wait meanwhile, and nothing is acknowledged to them."""
+        pause_s = 0.1
+        while True:
+            try:
+                found = store()
+            except StorageError as error:
+                if not self.storage_trouble:
+                    log.error("results cannot be stored: %s", error)
+                self.storage_trouble = str(error)
+                if self._stopping.wait(pause_s):
+                    raise
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
+            self.storage_trouble = ""
+            return found
+
+    def _alarm_entry(self, alarm: Alarm, event: str, key: str) -> Entry:
+        value = alarm.to_json() | {
+            "schema": ALARM_SCHEMA,
+            "agent": self.config.name,
+            "event": event,
+            "measured_unix_s": alarm.changed_unix_s,
+        }
+        return Entry(key=key, kind="alarm", machine=alarm.machine, sensor=alarm.sensor, payload=_json(value))
+
+    def _tell(self, change: AlarmChange | None) -> None:
+        if change is None:
+            return
+        alarm = change.alarm
+        log.warning("alarm %s of %s/%s: %s", change.event, alarm.machine, alarm.sensor, alarm.level.word)
+        self.events.publish("alarm", event=change.event, alarm=alarm.to_json())
+
+    def acknowledge(self, alarm_id: str, *, author: str, comment: str) -> Alarm:
+        """Note that a person has seen an alarm, and publish that.
+
+        Raises
+        ------
+        DataError
+            See :meth:`AlarmStore.acknowledge`.
+        """
+        with self.database.transaction():
+            alarm = self.alarms.acknowledge(alarm_id, author=author, comment=comment, now_unix_s=time.time())
+            self.outbox.append([self._alarm_entry(alarm, "acknowledged", f"{alarm.id}:acknowledged")])
+        self.events.publish("alarm", event="acknowledged", alarm=alarm.to_json())
+        return alarm
+
+    def watch_itself(self) -> None:
+        """Look after what nobody reports: sensors that are silent, an outbox that fills up."""
+        now_s = self.clock.now_s()
+        for place, path in self.paths.items():
+            last_s = path.last_burst_running_s
+            if last_s is not None and now_s - last_s > path.sensor.silent_after_s and not path.silent:
+                path.silent = True
+                log.warning("sensor %s/%s is silent", *place)
+                self._publish_silent(path)
+        status = self.outbox.status()
+        level = Level.WARNING if status.filling else Level.NORMAL
+        causes = {"outbox": level} if level else {}
+        self._raise_own("outbox", Judgement(level=level, causes=causes, score=status.share))
+
+    def _publish_silent(self, path: SensorPath) -> None:
+        machine, sensor = path.machine.name, path.sensor.name
+        result = (path.view.result or {}) | {
+            "sensor_state": "silent",
+            "quality": {"usable": False, "flags": ["silent"]},
+            "key": f"silent-{machine}-{sensor}-{self.clock.now_s():.0f}",
+        }
+        entry = Entry(key=result["key"], kind="result", machine=machine, sensor=sensor, payload=_json(result))
+        self.outbox.append([entry])
+        self.events.publish("silent", machine=machine, sensor=sensor)
+
+    def _raise_own(self, part: str, judgement: Judgement) -> None:
+        """Open, continue or close an alarm about the agent itself."""
+        burst = Burst(
+            machine=self.config.name,
+            sensor=part,
+            samples=np.empty(0, dtype=np.float32),
+            measured_unix_s=time.time(),
+            key=f"{part}-{self.clock.now_s():.0f}",
+        )
+        with self.database.transaction():
+            change = self.alarms.apply(
+                burst, judgement, now_unix_s=burst.measured_unix_s, reopen_within_s=0.0
+            )
+            if change is not None:
+                self.outbox.append([self._alarm_entry(change.alarm, change.event, f"{burst.key}:alarm")])
+        self._tell(change)
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()

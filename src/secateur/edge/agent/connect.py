@@ -1,0 +1,95 @@
+"""From the configuration to sources and sinks at work."""
+
+from __future__ import annotations
+
+import hashlib
+
+from secateur.edge.agent.config.connections import (
+    FolderSource,
+    LogSink,
+    MqttSink,
+    MqttSource,
+    OpcUaSource,
+    ReplaySource,
+    Sink,
+    Source,
+    SparkplugSink,
+)
+from secateur.edge.agent.config.file import AgentConfig
+from secateur.edge.agent.outbox.database import Database
+from secateur.edge.agent.sinks import base as sinks
+from secateur.edge.agent.sources.base import Inlet, RunningSource
+
+
+def open_source(settings: Source, inlet: Inlet, config: AgentConfig, number: int) -> RunningSource:
+    """Return a source that is not started yet; only its own packages are imported.
+
+    Raises
+    ------
+    SecateurError
+        If something it needs is missing.
+    """
+    if isinstance(settings, MqttSource):
+        from secateur.edge.agent.sources.mqtt import MqttSource as Mqtt
+
+        return Mqtt(settings, inlet, client_id=_client_id(config, f"source-{number}"))
+    if isinstance(settings, FolderSource):
+        from secateur.edge.agent.sources.folder import FolderSource as Folder
+
+        return Folder(settings, inlet)
+    if isinstance(settings, ReplaySource):
+        from secateur.edge.agent.sources.replay import ReplaySource as Replay
+
+        return Replay(settings, inlet, config.places()[settings.machine, settings.sensor][1])
+    if isinstance(settings, OpcUaSource):
+        from secateur.edge.agent.sources.opcua import OpcUaSource as OpcUa
+
+        return OpcUa(settings, inlet)
+    from secateur.edge.agent.sources.modbus import ModbusSource
+
+    return ModbusSource(settings, inlet)
+
+
+def open_sink(settings: Sink, config: AgentConfig, database: Database) -> sinks.Sink:
+    """Return a sink that is not connected yet.
+
+    Raises
+    ------
+    SecateurError
+        If something it needs is missing.
+    """
+    if isinstance(settings, MqttSink):
+        from secateur.edge.agent.sinks.mqtt import MqttSink as Mqtt
+
+        return Mqtt(settings, client_id=_client_id(config, settings.name))
+    if isinstance(settings, SparkplugSink):
+        from secateur.edge.agent.sinks.sparkplug import SparkplugSink as Sparkplug
+
+        return Sparkplug(
+            settings,
+            client_id=_client_id(config, settings.name),
+            next_bdseq=lambda: _next_number(database, f"bdseq {settings.name}"),
+        )
+    if isinstance(settings, LogSink):
+        from secateur.edge.agent.sinks.log import CsvLog, ParquetLog
+
+        return CsvLog(settings) if settings.type == "csv" else ParquetLog(settings)
+    from secateur.edge.agent.sinks.webhook import Webhook
+
+    return Webhook(settings)
+
+
+def _client_id(config: AgentConfig, part: str) -> str:
+    """Return an identifier that stays over restarts and differs between agents of one name."""
+    place = hashlib.sha256(str(config.state_folder.absolute()).encode()).hexdigest()[:8]
+    return f"{config.name}-{part}-{place}"
+
+
+def _next_number(database: Database, name: str) -> int:
+    with database.transaction() as connection:
+        row = connection.execute(
+            "INSERT INTO counters VALUES (?, 0) ON CONFLICT(name) DO UPDATE SET value = value + 1 "
+            "RETURNING value",
+            (name,),
+        ).fetchone()
+    return int(row[0])

@@ -1,0 +1,87 @@
+"""What must be done now and then: look after the agent itself, tell systemd, take bundles from a folder."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from secateur.core.errors import SecateurError
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.systemd import notify, watchdog_interval_s
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 1.0
+INSTALLED, REFUSED = "installed", "refused"
+
+
+class Housekeeping(threading.Thread):
+    """One thread that looks after an agent once a second.
+
+    Parameters
+    ----------
+    agent : Agent
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(name="housekeeping", daemon=True)
+        self._agent = agent
+        self._stopping = threading.Event()
+        interval_s = watchdog_interval_s()
+        self._every_s = min(EVERY_S, interval_s) if interval_s is not None else EVERY_S
+        self._watched = interval_s is not None
+
+    def run(self) -> None:
+        """Look after the agent until :meth:`stop`."""
+        while not self._stopping.wait(self._every_s):
+            if self._watched and self._agent.is_alive:
+                notify("WATCHDOG=1")
+            try:
+                self._agent.watch_itself()
+                self._install_from_folder()
+            except SecateurError as error:
+                log.warning("%s", error)
+            except Exception:
+                log.exception("looking after the agent failed")
+
+    def stop(self) -> None:
+        """Stop."""
+        self._stopping.set()
+        if self.is_alive():
+            self.join(5.0)
+
+    def _install_from_folder(self) -> None:
+        folder = self._agent.config.models.install_folder
+        if folder is None or not folder.is_dir():
+            return
+        for path in sorted(folder.glob("*.sct")):
+            if path.is_symlink() or path.name.startswith("."):
+                continue
+            try:
+                state = install(self._agent, path)
+            except SecateurError as error:
+                log.error("bundle %s refused: %s", path.name, error)
+                _move(path, REFUSED)
+                continue
+            log.info("bundle %s installed, now %s", path.name, state)
+            _move(path, INSTALLED)
+
+
+def install(agent: Agent, bundle: Path) -> str:
+    """Check, try and install a bundle; return "active", "candidate", or "installed" if no sensor names it.
+
+    Raises
+    ------
+    SecateurError
+        If it is refused; nothing has changed.
+    """
+    installed = agent.store.install(bundle)
+    slot = agent.slots.get(installed.name)
+    return "installed" if slot is None else slot.add(installed)
+
+
+def _move(path: Path, folder: str) -> None:
+    target = path.parent / folder
+    target.mkdir(exist_ok=True)
+    path.replace(target / path.name)

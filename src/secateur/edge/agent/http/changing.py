@@ -1,0 +1,193 @@
+"""What changes state, with the token only: bursts, alarms, commissioning, bundles."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
+from secateur.edge.agent.http.reading import sensor_of
+from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.models.slot import ModelSlot
+from secateur.edge.agent.sources.assembly import Assembler
+from secateur.edge.agent.sources.payloads import from_json, from_raw
+from secateur.edge.agent.state.alarms import LONGEST_COMMENT, LONGEST_NAME
+
+STORED_WITHIN_S = 10.0
+_RAW = "application/octet-stream"
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Acknowledgement(_Form):
+    """Who has seen an alarm."""
+
+    author: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+    comment: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
+
+
+class Activation(_Form):
+    """A version to put to work."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+
+
+class Nothing(_Form):
+    """An empty object."""
+
+
+def _form(kind: type[_Form], call: Call) -> Any:
+    try:
+        return kind.model_validate(call.json() if call.body else {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DataError(f"{'.'.join(map(str, first['loc'])) or 'the request'}: {first['msg']}.") from None
+
+
+def upload(call: Call) -> Any:
+    """Take a burst; answer when its result is on the disk."""
+    path = sensor_of(call)
+    if call.content_type not in ("application/json", _RAW):
+        return Json({"error": f"send application/json or {_RAW}."}, status_code=415)
+    piece = (from_json if call.content_type == "application/json" else from_raw)(call.body)
+    burst = Assembler(incomplete_after_s=1.0).add(path.machine.name, path.sensor.name, piece)
+    if burst is None:
+        raise DataError("send a whole burst; parts are taken over MQTT only.")
+    stored = threading.Event()
+    reasons: list[str | None] = []
+
+    def done(reason: str | None) -> None:
+        reasons.append(reason)
+        stored.set()
+
+    call.agent.intake.submit(Submission(burst=burst, done=done), timeout_s=1.0)
+    if not stored.wait(STORED_WITHIN_S):
+        raise IntakeFull("the result is not stored yet; send the burst again later, with the same key.")
+    if reasons[0] is not None:
+        raise DataError(reasons[0])
+    return {"key": burst.key}
+
+
+def acknowledge(call: Call) -> dict[str, Any]:
+    """Acknowledge an alarm."""
+    form: Acknowledgement = _form(Acknowledgement, call)
+    agent: Agent = call.agent
+    if not agent.alarms.events(call.path["alarm"]):
+        raise NotFound(f"there is no alarm '{call.path['alarm'][:120]}'.")
+    return agent.acknowledge(call.path["alarm"], author=form.author, comment=form.comment).to_json()
+
+
+def commission(call: Call) -> dict[str, Any]:
+    """Forget a sensor's baseline and learn it anew."""
+    _form(Nothing, call)
+    path = sensor_of(call)
+    path.baseline.forget()
+    return path.baseline.summary()
+
+
+def install_bundle(call: Call) -> Any:
+    """Install a signed bundle."""
+    from secateur.edge.agent.housekeeping import install
+
+    agent: Agent = call.agent
+    if not agent.config.models.trusted_keys:
+        raise ConfigError(
+            "no bundle can be installed over HTTP: the configuration names no key in models.trusted_keys."
+        )
+    if call.content_type != _RAW:
+        return Json({"error": f"send a .sct archive as {_RAW}."}, status_code=415)
+    agent.store.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=agent.store.folder) as folder:
+        archive = Path(folder) / "upload.sct"
+        archive.write_bytes(call.body)
+        return {"state": install(agent, archive)}
+
+
+def _slot(call: Call) -> ModelSlot:
+    slot = call.agent.slots.get(call.path["model"])
+    if slot is None:
+        raise NotFound(f"no sensor uses a bundle '{call.path['model'][:64]}'.")
+    found: ModelSlot = slot
+    return found
+
+
+def activate(call: Call) -> dict[str, Any]:
+    """Put an installed version to work."""
+    form: Activation = _form(Activation, call)
+    slot = _slot(call)
+    slot.activate(form.version)
+    return slot.status()
+
+
+def roll_back(call: Call) -> dict[str, Any]:
+    """Put the former version to work again."""
+    _form(Nothing, call)
+    slot = _slot(call)
+    slot.roll_back()
+    return slot.status()
+
+
+def _json_of(kind: type[_Form]) -> dict[str, dict[str, Any]]:
+    return {"application/json": kind.model_json_schema()}
+
+
+_BURST = {
+    "application/json": {
+        "type": "object",
+        "required": ["samples"],
+        "properties": {"samples": {"type": "array", "items": {"type": "number"}}},
+    },
+    _RAW: {"type": "string", "format": "binary"},
+}
+ENDPOINTS = (
+    Endpoint(
+        path="/api/machines/{machine}/sensors/{sensor}/bursts",
+        handler=upload,
+        summary="Send a burst; answered when its result is stored",
+        method="POST",
+        body=_BURST,
+    ),
+    Endpoint(
+        path="/api/machines/{machine}/sensors/{sensor}/commission",
+        handler=commission,
+        summary="Forget the baseline and learn it anew",
+        method="POST",
+        body=_json_of(Nothing),
+    ),
+    Endpoint(
+        path="/api/alarms/{alarm}/acknowledge",
+        handler=acknowledge,
+        summary="Acknowledge an alarm",
+        method="POST",
+        body=_json_of(Acknowledgement),
+    ),
+    Endpoint(
+        path="/api/models",
+        handler=install_bundle,
+        summary="Install a signed bundle",
+        method="POST",
+        body={_RAW: {"type": "string", "format": "binary"}},
+    ),
+    Endpoint(
+        path="/api/models/{model}/activate",
+        handler=activate,
+        summary="Put an installed version to work",
+        method="POST",
+        body=_json_of(Activation),
+    ),
+    Endpoint(
+        path="/api/models/{model}/roll_back",
+        handler=roll_back,
+        summary="Go back to the former version",
+        method="POST",
+        body=_json_of(Nothing),
+    ),
+)

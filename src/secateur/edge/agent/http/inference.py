@@ -1,0 +1,176 @@
+"""The Open Inference Protocol, version 2: health, metadata of models, and inference on windows."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from secateur import __version__
+from secateur.core.errors import DataError
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
+from secateur.edge.runtime import Runtime
+from secateur.signals.kinematics import FaultOrders
+
+MOST_WINDOWS = 64
+_INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
+
+
+class _Tensor(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[str, Field(max_length=64)]
+    shape: Annotated[list[Annotated[int, Field(ge=0, le=1 << 22)]], Field(min_length=1, max_length=2)]
+    datatype: Literal["FP32"]
+    data: list[Any]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    id: Annotated[str, Field(max_length=128)] = ""
+    inputs: Annotated[list[_Tensor], Field(min_length=1, max_length=3)]
+
+
+def live(call: Call) -> Any:
+    """Say whether the agent is alive."""
+    alive = call.agent.is_alive
+    return Json({"live": alive}, status_code=200 if alive else 503)
+
+
+def ready(call: Call) -> Any:
+    """Say whether the agent takes bursts."""
+    is_ready = call.agent.is_ready
+    return Json({"ready": is_ready}, status_code=200 if is_ready else 503)
+
+
+def server(call: Call) -> dict[str, Any]:
+    """Name the server."""
+    return {"name": f"secateur {call.agent.config.name}", "version": __version__, "extensions": []}
+
+
+def _runtime(call: Call) -> Runtime:
+    agent: Agent = call.agent
+    name = call.path["model"]
+    slot = agent.slots.get(name)
+    if slot is None or slot.runtime is None:
+        raise NotFound(f"there is no model '{name[:64]}' at work.")
+    version = call.path.get("version")
+    if version is not None and version != slot.runtime.version:
+        raise NotFound(f"version '{version[:16]}' of {name} is not at work; {slot.runtime.version} is.")
+    return slot.runtime
+
+
+def metadata(call: Call) -> dict[str, Any]:
+    """Describe a model."""
+    runtime = _runtime(call)
+    manifest, classes = runtime.manifest, len(runtime.labels)
+    shapes = {"waveform": [-1, manifest.window_length], "shaft_rate_hz": [-1], "fault_orders": [-1, 4]}
+    return {
+        "name": manifest.name,
+        "versions": [runtime.version],
+        "platform": f"secateur_{manifest.format}",
+        "inputs": [{"name": name, "datatype": "FP32", "shape": shapes[name]} for name in _INPUTS],
+        "outputs": [
+            {"name": name, "datatype": "FP32", "shape": [-1, classes]} for name in ("logits", "probabilities")
+        ],
+        "parameters": {"labels": list(runtime.labels), "sampling_rate_hz": manifest.sampling_rate_hz},
+    }
+
+
+def model_ready(call: Call) -> dict[str, Any]:
+    """Say that a model is at work."""
+    return {"name": _runtime(call).manifest.name, "ready": True}
+
+
+def infer(call: Call) -> dict[str, Any]:
+    """Run a model on windows."""
+    runtime = _runtime(call)
+    try:
+        request = _Request.model_validate(call.json())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DataError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    tensors = {tensor.name: _array(tensor) for tensor in request.inputs}
+    unknown = tensors.keys() - set(_INPUTS)
+    if unknown or "waveform" not in tensors:
+        raise DataError(f"inputs are {', '.join(_INPUTS)}; waveform must be given.")
+    waveform = tensors["waveform"]
+    length = runtime.manifest.window_length
+    if waveform.ndim != 2 or waveform.shape[1] != length or not 1 <= len(waveform) <= MOST_WINDOWS:
+        raise DataError(
+            f"waveform of shape {waveform.shape}; 1 to {MOST_WINDOWS} windows of {length} are taken."
+        )
+    count = len(waveform)
+    rates = tensors.get("shaft_rate_hz", np.zeros(count, dtype=np.float32))
+    orders = tensors.get("fault_orders", np.zeros((count, 4), dtype=np.float32))
+    if rates.shape != (count,) or orders.shape != (count, 4):
+        raise DataError(f"shaft_rate_hz must have shape ({count},) and fault_orders ({count}, 4).")
+    if not (np.isfinite(rates).all() and (rates >= 0).all() and np.isfinite(orders).all()):
+        raise DataError("shaft_rate_hz and fault_orders must be finite, speeds not negative.")
+    answers = [
+        runtime.predict(window[None], shaft_rate_hz=float(rate), fault_orders=_orders(row))
+        for window, rate, row in zip(waveform, rates, orders, strict=True)
+    ]
+    outputs = zip(("logits", "probabilities"), zip(*answers, strict=True), strict=True)
+    return {
+        "model_name": runtime.manifest.name,
+        "model_version": runtime.version,
+        "id": request.id,
+        "outputs": [
+            {
+                "name": name,
+                "datatype": "FP32",
+                "shape": [count, len(runtime.labels)],
+                "data": np.concatenate(parts).ravel().astype(np.float64).tolist(),
+            }
+            for name, parts in outputs
+        ],
+        "parameters": {"labels": list(runtime.labels)},
+    }
+
+
+def _orders(row: np.ndarray) -> FaultOrders | None:
+    if not row.any():
+        return None
+    bpfo, bpfi, bsf2, ftf = map(float, row)
+    return FaultOrders(bpfo=bpfo, bpfi=bpfi, bsf2=bsf2, ftf=ftf)
+
+
+def _array(tensor: _Tensor) -> np.ndarray:
+    try:
+        values = np.asarray(tensor.data, dtype=np.float32).ravel()
+    except (ValueError, TypeError, OverflowError):
+        raise DataError(f"the data of {tensor.name} are not all numbers.") from None
+    if len(values) != math.prod(tensor.shape):
+        raise DataError(f"{tensor.name}: {len(values)} numbers do not fill the shape {tensor.shape}.")
+    return values.reshape(tensor.shape)
+
+
+_BODY = {
+    "application/json": {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {"id": {"type": "string"}, "inputs": {"type": "array", "items": {"type": "object"}}},
+    }
+}
+_MODEL, _VERSION = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+ENDPOINTS = (
+    Endpoint(path="/health/live", handler=live, summary="Whether the agent is alive"),
+    Endpoint(path="/health/ready", handler=ready, summary="Whether the agent takes bursts"),
+    Endpoint(path="/v2/health/live", handler=live, summary="Whether the agent is alive"),
+    Endpoint(path="/v2/health/ready", handler=ready, summary="Whether the agent takes bursts"),
+    Endpoint(path="/v2", handler=server, summary="Name and version of the server"),
+    *(
+        Endpoint(path=base + end, handler=handler, summary=summary, method=method, body=body)
+        for base in (_MODEL, _VERSION)
+        for end, handler, summary, method, body in (
+            ("", metadata, "Inputs and outputs of a model", "GET", None),
+            ("/ready", model_ready, "Whether a model is at work", "GET", None),
+            ("/infer", infer, "Run a model on windows", "POST", _BODY),
+        )
+    ),
+)

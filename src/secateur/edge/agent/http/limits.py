@@ -1,0 +1,188 @@
+"""Guards in front of every request: its size, its time, how many a client may send, and who may send it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from secateur.edge.agent.config.file import Http
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_PATHS = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
+READING_POSTS = ("/infer",)
+SMALL_BODY = 64 << 10
+BURSTS = 10
+MOST_CLIENTS = 4096
+
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        b"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
+
+
+class Refused(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+@dataclass
+class _Bucket:
+    left: float
+    at_s: float
+
+
+class Guard:
+    """Wraps the application: refuses what is too much, too slow, or not allowed, and sets headers.
+
+    Parameters
+    ----------
+    app : callable
+        An ASGI application.
+    settings : Http
+    """
+
+    def __init__(self, app: App, settings: Http) -> None:
+        self._app, self._settings = app, settings
+        self._token = None if settings.token is None else settings.token.read().encode()
+        self._read_token = None if settings.read_token is None else settings.read_token.read().encode()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self._app(scope, self._bounded(scope, receive), send_with_headers)
+        except Refused as refusal:
+            if not started:
+                await _answer(send_with_headers, refusal.status, refusal.reason)
+        except Exception:
+            if not started:
+                await _answer(send_with_headers, 500, "the request failed; see the log of the agent.")
+            raise
+
+    def _check(self, scope: Scope) -> None:
+        headers = dict(scope["headers"])
+        self._check_host(headers.get(b"host", b""))
+        client = scope.get("client")
+        self._take_turn(client[0] if client else "")
+        path, method = scope["path"], scope["method"]
+        if path in OPEN_PATHS:
+            return
+        given = _bearer(headers.get(b"authorization", b""))
+        changes = method not in ("GET", "HEAD") and not path.endswith(READING_POSTS)
+        if changes and self._token is None:
+            raise Refused(403, "nothing can be changed over HTTP: the configuration has no http.token.")
+        if changes and not _same(given, self._token):
+            raise Refused(401, "give the token: 'Authorization: Bearer TOKEN'.")
+        if self._read_token is not None and not (_same(given, self._read_token) or _same(given, self._token)):
+            raise Refused(401, "give the token: 'Authorization: Bearer TOKEN'.")
+
+    def _check_host(self, host: bytes) -> None:
+        """Refuse names that a foreign page may have pointed at this address (DNS rebinding)."""
+        if not self._settings.is_loopback:
+            return
+        name = host.decode("latin-1").rsplit(":", 1)[0] if not host.endswith(b"]") else host.decode("latin-1")
+        name = name.strip("[]").lower()
+        if name in ("", "localhost", self._settings.host.lower()):
+            return
+        try:
+            if ipaddress.ip_address(name).is_loopback:
+                return
+        except ValueError:
+            pass
+        raise Refused(421, "this address answers to localhost alone.")
+
+    def _take_turn(self, client: str) -> None:
+        rate, now_s = self._settings.requests_per_s, time.monotonic()
+        bucket = self._buckets.pop(client, None) or _Bucket(left=BURSTS * rate, at_s=now_s)
+        bucket.left = min(BURSTS * rate, bucket.left + rate * (now_s - bucket.at_s))
+        bucket.at_s = now_s
+        self._buckets[client] = bucket
+        while len(self._buckets) > MOST_CLIENTS:
+            self._buckets.popitem(last=False)
+        if bucket.left < 1:
+            raise Refused(429, "too many requests; wait a moment.")
+        bucket.left -= 1
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        """Return a ``receive`` that ends a body that is too large or too slow."""
+        large = scope["path"].endswith(("/bursts", "/infer")) or scope["path"] == "/api/models"
+        most = int(self._settings.largest_upload_mib * (1 << 20)) if large else SMALL_BODY
+        last_s = time.monotonic() + self._settings.request_timeout_s
+        seen, whole = 0, False
+
+        async def bounded() -> Message:
+            nonlocal seen, whole
+            if whole:
+                return await receive()  # waits for the client to go
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, last_s - time.monotonic()))
+            except TimeoutError:
+                raise Refused(408, "the request came too slowly.") from None
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                whole = not message.get("more_body", False)
+                if seen > most:
+                    raise Refused(413, f"the request has more than {most} bytes.")
+            return message
+
+        return bounded
+
+
+def _bearer(value: bytes) -> bytes:
+    kind, _, token = value.partition(b" ")
+    return token.strip() if kind.lower() == b"bearer" else b""
+
+
+def _same(given: bytes, token: bytes | None) -> bool:
+    return token is not None and hmac.compare_digest(given, token)
+
+
+async def _answer(send: Send, status: int, reason: str) -> None:
+    content = json.dumps({"error": reason}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),
+    ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

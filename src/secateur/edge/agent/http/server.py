@@ -1,0 +1,99 @@
+"""The server in a thread of its own; connections that send nothing are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from secateur.core.errors import ConfigError
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http.app import create_app
+
+MOST_CONNECTIONS = 200
+REQUEST_LINE_WITHIN_S = 10.0
+_LARGEST_HEAD = 32 << 10
+
+
+class TimedProtocol(H11Protocol):
+    """HTTP/1.1 that gives a client so long for the head of its first request."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(REQUEST_LINE_WITHIN_S, self._too_slow)
+
+    def _too_slow(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+
+class Server:
+    """Serves an agent over HTTP.
+
+    Parameters
+    ----------
+    agent : Agent
+
+    Raises
+    ------
+    ConfigError
+        If the address is taken.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        settings = agent.config.http
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((settings.host, settings.port))
+        except OSError as error:
+            self._socket.close()
+            raise ConfigError(
+                f"http.host {settings.host} port {settings.port} cannot be used: {error.strerror}."
+            ) from None
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            create_app(agent),
+            http=TimedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=10,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=_LARGEST_HEAD,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> Any:
+        await self._server.serve(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Start to serve, and return when connections are taken."""
+        self._thread.start()
+        while not self._server.started and self._thread.is_alive():
+            threading.Event().wait(0.01)
+
+    def stop(self) -> None:
+        """Finish the requests at hand."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+        self._socket.close()

@@ -1,0 +1,98 @@
+"""The agent as a program: started from a file, stopped and reloaded by signals."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from secateur.core.errors import SecateurError
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.config.file import AgentConfig, read_config
+from secateur.edge.agent.housekeeping import Housekeeping
+from secateur.edge.agent.http.server import Server
+from secateur.edge.agent.systemd import notify, reloading
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    config_file: Path, *, told: Callable[[str], None] | None = None, for_s: float | None = None
+) -> AgentConfig:
+    """Run the agent until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+    Parameters
+    ----------
+    config_file : Path
+    told : callable, optional
+        Told the address of the HTTP interface.
+    for_s : float, optional
+        Stop by itself after so many seconds.
+
+    Raises
+    ------
+    SecateurError
+        If the configuration cannot be used, or the address is taken.
+    """
+    config = read_config(config_file)
+    agent = Agent(config)
+    try:
+        server = Server(agent)
+    except SecateurError:
+        agent.database.close()
+        raise
+    ended, again = threading.Event(), threading.Event()
+    _listen_to_signals(ended, again)
+    housekeeping = Housekeeping(agent)
+    agent.start()
+    server.start()
+    housekeeping.start()
+    host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
+    address = f"http://{host}:{server.port}"
+    log.info("listening on %s", address)
+    if told is not None:
+        told(address)
+    notify("READY=1")
+    try:
+        _wait(ended, again, for_s, lambda: _reload(agent, config_file))
+    finally:
+        notify("STOPPING=1")
+        housekeeping.stop()
+        agent.stop()
+        server.stop()
+    return config
+
+
+def _wait(
+    ended: threading.Event, again: threading.Event, for_s: float | None, reload: Callable[[], None]
+) -> None:
+    left_s = for_s
+    while left_s is None or left_s > 0:
+        if ended.wait(0.2):
+            return
+        if again.is_set():
+            again.clear()
+            reload()
+        left_s = None if left_s is None else left_s - 0.2
+
+
+def _listen_to_signals(ended: threading.Event, again: threading.Event) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: again.set())
+
+
+def _reload(agent: Agent, config_file: Path) -> None:
+    reloading()
+    try:
+        later = agent.reload(read_config(config_file))
+        if later:
+            log.warning("%s changed; that takes effect after a restart", " and ".join(later))
+    except SecateurError as error:
+        log.error("the former configuration goes on: %s", error)
+    notify("READY=1")

@@ -1,0 +1,188 @@
+"""One MQTT 5 connection that publishes and waits for acknowledgements; given up whole when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+
+from secateur.edge.agent.config.connections import Broker
+from secateur.edge.agent.mqtt import new_client
+from secateur.edge.agent.sinks.base import RecordRefused, SinkUnavailable
+
+_SESSION_TAKEN_OVER = 142
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message to publish.
+
+    Attributes
+    ----------
+    topic : str
+    content : bytes
+    properties : dict of str to str
+        User properties.
+    """
+
+    topic: str
+    content: bytes
+    properties: dict[str, str]
+
+
+class MqttSession:
+    """A connection from its opening to its first failure.
+
+    paho would send unacknowledged messages again by itself, unmarked; so a session that fails is thrown
+    away, and what was not acknowledged comes again from the outbox, marked.
+
+    Parameters
+    ----------
+    broker : Broker
+    client_id : str
+    acknowledged_within_s : float
+    will : (str, bytes), optional
+        Topic and content that the broker publishes if the connection breaks.
+    on_message : callable, optional
+        Takes topic and content of what is subscribed to.
+
+    Raises
+    ------
+    SinkUnavailable
+        If the broker cannot be reached, or refuses the connection.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        client_id: str,
+        acknowledged_within_s: float,
+        will: tuple[str, bytes] | None = None,
+        on_message: Callable[[str, bytes], None] | None = None,
+    ) -> None:
+        self._within_s = acknowledged_within_s
+        self._where = f"{broker.host}:{broker.port}"
+        self._state = threading.Condition()
+        self._reason: Any = None
+        self._closed: str | None = None
+        self._answers: dict[int, Any] = {}
+        self._on_message = on_message
+        client, arguments = new_client(broker, client_id=client_id, clean_start=True, session_s=0)
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_publish = self._published
+        client.on_message = self._received
+        client.max_inflight_messages_set(1000)
+        if will is not None:
+            client.will_set(will[0], will[1], qos=1)
+        self._client = client
+        try:
+            client.connect(**arguments)  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            raise SinkUnavailable(f"the broker at {self._where} cannot be reached: {error}.") from None
+        client.loop_start()
+        self._wait(lambda: self._reason is not None)
+        if self._reason is None or self._reason.is_failure or self._closed:
+            reason = self._closed or self._reason or "no answer"
+            self.close()
+            raise SinkUnavailable(f"the broker at {self._where} refuses the connection: {reason}.")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has failed so far."""
+        return self._closed is None
+
+    def subscribe(self, topic: str) -> None:
+        """Ask for messages."""
+        self._client.subscribe(topic, qos=1)
+
+    def publish(self, messages: Sequence[Message], *, qos: int = 1) -> None:
+        """Publish in order and wait until the broker has acknowledged each.
+
+        Raises
+        ------
+        SinkUnavailable
+            If it does not, in time; the session is closed.
+        RecordRefused
+            If the broker refuses a message.
+        """
+        numbers = [self._send(message, qos) for message in messages]
+        if qos == 0:
+            return
+        with self._state:
+            done = self._wait_locked(lambda: all(number in self._answers for number in numbers))
+            answers = [self._answers.pop(number, None) for number in numbers]
+        for index, answer in enumerate(answers):
+            if answer is None:
+                break
+            if answer.is_failure:
+                raise RecordRefused(f"the broker at {self._where} refuses it: {answer}.", index=index)
+        if not done:
+            acknowledged = answers.index(None) if None in answers else len(answers)
+            reason = self._closed or f"no acknowledgement within {self._within_s:g} s"
+            self.close()
+            raise SinkUnavailable(f"the broker at {self._where}: {reason}.", acknowledged=acknowledged)
+
+    def _send(self, message: Message, qos: int) -> int:
+        properties = Properties(paho.PacketTypes.PUBLISH)  # type: ignore[attr-defined]
+        properties.UserProperty = list(message.properties.items())
+        properties.ContentType = (
+            "application/json" if message.content[:1] == b"{" else "application/octet-stream"
+        )
+        try:
+            return self._client.publish(message.topic, message.content, qos=qos, properties=properties).mid
+        except (ValueError, OSError) as error:
+            self.close()
+            raise SinkUnavailable(f"a message could not be sent to {self._where}: {error}.") from None
+
+    def close(self, *, last_words: Message | None = None) -> None:
+        """Disconnect; ``last_words`` are published before, where the connection still stands."""
+        if last_words is not None and self.is_open:
+            with contextlib.suppress(SinkUnavailable, RecordRefused):
+                self.publish([last_words])
+        self._closed = self._closed or "closed"
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _wait(self, holds: Callable[[], bool]) -> bool:
+        with self._state:
+            return self._wait_locked(holds)
+
+    def _wait_locked(self, holds: Callable[[], bool]) -> bool:
+        last_s = time.monotonic() + self._within_s
+        while not holds():
+            left_s = last_s - time.monotonic()
+            if left_s <= 0 or self._closed is not None:
+                return False
+            self._state.wait(min(left_s, 0.5))
+        return True
+
+    def _connected(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
+        with self._state:
+            self._reason = reason
+            self._state.notify_all()
+
+    def _disconnected(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        with self._state:
+            told = str(reason)
+            if getattr(reason, "value", 0) == _SESSION_TAKEN_OVER:
+                told = "another client uses our client_id; give each its own"
+            self._closed = self._closed or f"disconnected ({told})"
+            self._state.notify_all()
+        client.disconnect()  # else paho would connect again by itself
+
+    def _published(self, _: Any, __: Any, number: int, reason: Any, ___: Any) -> None:
+        with self._state:
+            self._answers[number] = reason
+            self._state.notify_all()
+
+    def _received(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
+        if self._on_message is not None:
+            self._on_message(message.topic, message.payload)

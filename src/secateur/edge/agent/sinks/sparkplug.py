@@ -1,0 +1,183 @@
+"""Results as a Sparkplug B edge node: births before data, aliases, sequence numbers, rebirth on request.
+
+Data go with QoS 1, since a result counts as sent only when the broker has acknowledged it; the specification
+asks for QoS 0. Compatibility is not certified.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from secateur.core.errors import DataError
+from secateur.edge.agent.config.connections import SparkplugSink as SparkplugSettings
+from secateur.edge.agent.outbox.store import Record
+from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
+from secateur.edge.agent.sinks.mqtt_session import Message, MqttSession
+from secateur.edge.agent.sparkplug.codec import Metric, Payload, Value, decode, encode
+from secateur.edge.agent.sparkplug.metrics import Aliases, flattened
+from secateur.edge.agent.sparkplug.schema import DataType
+
+log = logging.getLogger(__name__)
+
+REBIRTH = "Node Control/Rebirth"
+SEQUENCE = 256
+
+
+class SparkplugSink(Sink):
+    """One edge node; each sensor is a device named ``MACHINE:SENSOR``.
+
+    Parameters
+    ----------
+    settings : SparkplugSettings
+    client_id : str
+        Used if the settings name none.
+    next_bdseq : callable
+        Gives the next session its number, one more than the last, over restarts too.
+    """
+
+    def __init__(self, settings: SparkplugSettings, *, client_id: str, next_bdseq: Callable[[], int]) -> None:
+        self.name = settings.name
+        self._settings, self._client_id = settings, settings.client_id or client_id
+        self._next_bdseq = next_bdseq
+        self._session: MqttSession | None = None
+        self._rebirth = threading.Event()
+        self._bdseq = 0
+        self._seq = 0
+        self._aliases = Aliases()
+        self._devices: dict[str, dict[str, Value]] = {}
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
+        session = self._open()
+        messages: list[Message] = []
+        data_at: list[int] = []
+        for record in records:
+            device = f"{record.machine}:{record.sensor}"
+            values = _values(record)
+            if device not in self._devices or not self._aliases.knows(device, values):
+                self._aliases.learn(device, values)
+                messages.append(self._device_birth(device, values))
+            self._devices[device] = values
+            data_at.append(len(messages))
+            messages.append(self._data(device, values, record))
+        self._publish(session, messages, data_at)
+
+    def _publish(self, session: MqttSession, messages: list[Message], data_at: list[int]) -> None:
+        try:
+            session.publish(messages)
+        except SinkUnavailable as error:
+            error.acknowledged = sum(place < error.acknowledged for place in data_at)
+            raise
+        except RecordRefused as error:
+            # a message that did not arrive leaves a gap in the sequence: begin anew
+            self._end()
+            index = sum(place < error.index for place in data_at)
+            raise RecordRefused(str(error), index=min(index, len(data_at) - 1)) from None
+
+    def _open(self) -> MqttSession:
+        session = self._session
+        if session is not None and session.is_open:
+            if self._rebirth.is_set():
+                self._rebirth.clear()
+                self._births(session)
+            return session
+        self._bdseq = self._next_bdseq() % SEQUENCE
+        death = Payload(metrics=(self._bdseq_metric(),), seq=None, timestamp_ms=_now_ms())
+        session = MqttSession(
+            self._settings,
+            client_id=self._client_id,
+            acknowledged_within_s=self._settings.acknowledged_within_s,
+            will=(self._topic("NDEATH"), encode(death, with_names=True)),
+            on_message=self._command,
+        )
+        session.subscribe(self._topic("NCMD"))
+        self._session = session
+        self._rebirth.clear()
+        self._births(session)
+        return session
+
+    def _births(self, session: MqttSession) -> None:
+        """Publish the birth of the node and of all its devices; the sequence starts at 0."""
+        self._seq = -1
+        now_ms = _now_ms()
+        rebirth = Metric(name=REBIRTH, value=False, datatype=DataType.BOOLEAN, timestamp_ms=now_ms)
+        node = Payload(metrics=(self._bdseq_metric(), rebirth), seq=self._following(), timestamp_ms=now_ms)
+        births = [Message(topic=self._topic("NBIRTH"), content=encode(node, with_names=True), properties={})]
+        births += [self._device_birth(device, values) for device, values in self._devices.items()]
+        session.publish(births)
+
+    def _device_birth(self, device: str, values: dict[str, Value]) -> Message:
+        now_ms = _now_ms()
+        metrics = tuple(
+            self._aliases.metric(device, name, values.get(name), timestamp_ms=now_ms)
+            for name in self._aliases.born(device)
+        )
+        birth = Payload(metrics=metrics, seq=self._following(), timestamp_ms=now_ms)
+        return Message(
+            topic=self._topic("DBIRTH", device), content=encode(birth, with_names=True), properties={}
+        )
+
+    def _data(self, device: str, values: dict[str, Value], record: Record) -> Message:
+        at_ms = int(1e3 * record.created_unix_s)
+        metrics = tuple(
+            self._aliases.metric(device, name, value, timestamp_ms=at_ms, historical=record.historical)
+            for name, value in values.items()
+        )
+        data = Payload(metrics=metrics, seq=self._following(), timestamp_ms=_now_ms())
+        return Message(
+            topic=self._topic("DDATA", device),
+            content=encode(data, with_names=False),
+            properties={"key": record.key},
+        )
+
+    def _following(self) -> int:
+        self._seq = (self._seq + 1) % SEQUENCE
+        return self._seq
+
+    def _bdseq_metric(self) -> Metric:
+        return Metric(name="bdSeq", value=self._bdseq, datatype=DataType.INT64, timestamp_ms=_now_ms())
+
+    def _topic(self, kind: str, device: str | None = None) -> str:
+        topic = f"spBv1.0/{self._settings.group}/{kind}/{self._settings.node}"
+        return topic if device is None else f"{topic}/{device}"
+
+    def _command(self, _: str, content: bytes) -> None:
+        try:
+            command = decode(content)
+        except DataError as error:
+            log.info("sink %s: a command was refused: %s", self.name, error)
+            return
+        if any(metric.name == REBIRTH and metric.value is True for metric in command.metrics):
+            self._rebirth.set()
+
+    def idle(self) -> None:
+        """Stay alive, and answer a request for a rebirth, while there is nothing to send."""
+        self._open()
+
+    def _end(self) -> None:
+        if self._session is not None:
+            death = Payload(metrics=(self._bdseq_metric(),), seq=None, timestamp_ms=_now_ms())
+            content = encode(death, with_names=True)
+            self._session.close(
+                last_words=Message(topic=self._topic("NDEATH"), content=content, properties={})
+            )
+            self._session = None
+
+    def close(self) -> None:
+        """Publish the death of the node and disconnect."""
+        self._end()
+
+
+def _values(record: Record) -> dict[str, Value]:
+    value = json.loads(record.payload)
+    value |= {"key": record.key, "sequence": record.seq, "redelivered": record.redelivered}
+    prefix = "alarm/" if record.kind == "alarm" else ""
+    return {prefix + name: entry for name, entry in flattened(value).items()}
+
+
+def _now_ms() -> int:
+    return int(1e3 * time.time())

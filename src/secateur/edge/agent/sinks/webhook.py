@@ -1,0 +1,57 @@
+"""Alarms, or all results, as JSON to an address of somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import httpx
+
+from secateur.edge.agent.config.connections import WebhookSink as WebhookSettings
+from secateur.edge.agent.outbox.store import Record
+from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
+from secateur.edge.agent.sinks.mqtt import marked
+
+_TRY_AGAIN = (408, 425, 429)
+
+
+class Webhook(Sink):
+    """One POST a record, in order; any answer from 200 to 299 acknowledges it. Redirects are not followed.
+
+    Parameters
+    ----------
+    settings : WebhookSettings
+    """
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        self.name = settings.name
+        self._settings = settings
+        headers = {"Content-Type": "application/json"}
+        if settings.token is not None:
+            headers["Authorization"] = f"Bearer {settings.token.read()}"
+        self._client = httpx.Client(headers=headers, timeout=settings.timeout_s, trust_env=False)
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
+        for index, record in enumerate(records):
+            if record.kind == "alarm" or self._settings.send == "all":
+                self._post(record, index)
+
+    def _post(self, record: Record, index: int) -> None:
+        try:
+            answer = self._client.post(
+                self._settings.url, content=marked(record), headers={"Idempotency-Key": record.key}
+            )
+        except httpx.HTTPError as error:
+            raise SinkUnavailable(
+                f"{self._settings.url} does not answer: {error or type(error).__name__}.", acknowledged=index
+            ) from None
+        if answer.is_success:
+            return
+        told = f"{self._settings.url} answers {answer.status_code}."
+        if answer.status_code >= 500 or answer.status_code in _TRY_AGAIN or answer.is_redirect:
+            raise SinkUnavailable(told, acknowledged=index)
+        raise RecordRefused(told, index=index)
+
+    def close(self) -> None:
+        """Give up the connection."""
+        self._client.close()

@@ -1,0 +1,64 @@
+"""What a source is: it runs in its own thread and submits bursts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from secateur.core.errors import DataError
+from secateur.edge.agent.intake import Submission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inlet:
+    """What a source may use of the agent.
+
+    Attributes
+    ----------
+    submit : callable
+        Takes a submission; raises ``IntakeFull`` if too many wait.
+    set_speed : callable
+        Takes the name of a machine and its speed in turns a minute.
+    places : collection of (str, str)
+        Machines and sensors that exist.
+    """
+
+    submit: Callable[[Submission], None]
+    set_speed: Callable[[str, float], None]
+    places: Collection[tuple[str, str]]
+
+    def require_place(self, machine: str, sensor: str) -> None:
+        """Check that a sensor exists.
+
+        Raises
+        ------
+        DataError
+            If it does not.
+        """
+        if (machine, sensor) not in self.places:
+            raise DataError(f"there is no sensor '{machine[:64]}/{sensor[:64]}' in the configuration.")
+
+
+class RunningSource(Protocol):
+    """A source at work.
+
+    Attributes
+    ----------
+    name : str
+    counts : Counter
+        What came, by what became of it.
+    """
+
+    name: str
+    counts: Counter[str]
+
+    def start(self) -> None:
+        """Start to submit bursts."""
+
+    def stop(self) -> None:
+        """Stop; what was submitted is still told done."""
+
+    def status(self) -> dict[str, Any]:
+        """Return its state, for people."""

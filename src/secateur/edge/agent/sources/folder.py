@@ -1,0 +1,171 @@
+"""Bursts as files in a watched folder: ``MACHINE/SENSOR/NAME.npy``, ``.json`` or ``.raw``."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import DataError, SecateurError
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.connections import FolderSource as FolderSettings
+from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, from_json, from_raw
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".npy", ".json", ".raw")
+DONE, REFUSED = "done", "refused"
+_LARGEST_FILE = 256 << 20
+
+
+class FolderSource:
+    """Looks into the folder now and then, and takes whole files in the order of their names.
+
+    Parameters
+    ----------
+    settings : FolderSettings
+    inlet : Inlet
+    """
+
+    def __init__(self, settings: FolderSettings, inlet: Inlet) -> None:
+        self.name = f"folder {settings.folder}"
+        self.counts: Counter[str] = Counter()
+        self._settings, self._inlet = settings, inlet
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="source-folder", daemon=True)
+
+    def start(self) -> None:
+        """Start to look."""
+        self._settings.folder.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the file at hand."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def status(self) -> dict[str, Any]:
+        """Return its state, for people."""
+        return {"name": self.name, "connected": self._settings.folder.is_dir(), "counts": dict(self.counts)}
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.look()
+            except OSError as error:
+                log.warning("%s: %s", self.name, error)
+            self._stopping.wait(self._settings.every_s)
+
+    def look(self) -> int:
+        """Take all files that are there; return how many."""
+        taken = 0
+        for machine, sensor in sorted(self._inlet.places):
+            folder = self._settings.folder / machine / sensor
+            if folder.is_symlink() or not folder.is_dir():
+                continue
+            for path in sorted(folder.iterdir()):
+                if self._stopping.is_set():
+                    return taken
+                if _is_burst_file(path):
+                    taken += self._take(machine, sensor, path)
+        return taken
+
+    def _take(self, machine: str, sensor: str, path: Path) -> bool:
+        stored = threading.Event()
+        reasons: list[str | None] = []
+
+        def done(reason: str | None) -> None:
+            reasons.append(reason)
+            stored.set()
+
+        try:
+            burst = read_burst_file(machine, sensor, path)
+            self._inlet.submit(Submission(burst=burst, done=done))
+        except IntakeFull:
+            return False
+        except SecateurError as error:
+            self._refuse(path, str(error))
+            return False
+        while not stored.wait(0.5):
+            if self._stopping.is_set() and not stored.wait(10.0):
+                return False  # the file stays, and is taken again at the next start
+        if reasons[0] is not None:
+            self._refuse(path, reasons[0])
+            return False
+        self.counts["bursts"] += 1
+        if self._settings.done == "delete":
+            path.unlink(missing_ok=True)
+        else:
+            _move(path, DONE)
+        return True
+
+    def _refuse(self, path: Path, reason: str) -> None:
+        self.counts["refused"] += 1
+        log.warning("%s: %s refused: %s", self.name, path.name, reason)
+        _move(path, REFUSED)
+
+
+def _is_burst_file(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return path.suffix in SUFFIXES and not hidden and path.is_file() and not path.is_symlink()
+
+
+def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
+    """Read one burst from a file.
+
+    Raises
+    ------
+    DataError
+        If it holds none.
+    """
+    if path.stat().st_size > _LARGEST_FILE:
+        raise DataError(f"{path.name} has more than {_LARGEST_FILE >> 20} MiB; a burst is smaller.")
+    content = path.read_bytes()
+    if path.suffix == ".npy":
+        piece = Piece(samples=_from_npy(content, path.name))
+    else:
+        piece = (from_json if path.suffix == ".json" else from_raw)(content)
+    if piece.parts != 1:
+        raise DataError(f"{path.name} is part of a burst; a file holds a whole one.")
+    measured = path.stat().st_mtime if piece.measured_unix_s is None else piece.measured_unix_s
+    return Burst(
+        machine=machine,
+        sensor=sensor,
+        samples=piece.samples,
+        sampling_rate_hz=piece.sampling_rate_hz,
+        unit=piece.unit,
+        measured_unix_s=measured,
+        speed_rpm=piece.speed_rpm,
+        number=piece.number,
+        key=piece.key,
+    )
+
+
+def _from_npy(content: bytes, name: str) -> np.ndarray:
+    try:
+        samples = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError) as error:
+        raise DataError(f"{name} is no NPY file of numbers ({' '.join(str(error).split())[:120]}).") from None
+    if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype.kind not in "fiu":
+        raise DataError(f"{name} must hold one channel of numbers, shape (samples,).")
+    if len(samples) > MOST_SAMPLES:
+        raise DataError(f"{name} has {len(samples)} samples; a burst has at most {MOST_SAMPLES}.")
+    with np.errstate(over="ignore"):
+        return samples.astype(np.float32)
+
+
+def _move(path: Path, folder: str) -> None:
+    target = path.parent / folder
+    try:
+        target.mkdir(exist_ok=True)
+        path.replace(target / path.name)
+    except OSError:
+        log.exception("%s could not be moved to %s", path, target)

@@ -1,0 +1,236 @@
+"""Bursts from MQTT topics, acknowledged to the broker when their results are on the disk."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import Counter, deque
+from typing import Any
+
+import numpy as np
+import paho.mqtt.client as paho
+
+from secateur.core.errors import DataError, SecateurError
+from secateur.edge.agent.config.connections import MqttSource as MqttSourceSettings
+from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.mqtt import new_client
+from secateur.edge.agent.sources.assembly import Assembler
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
+from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
+from secateur.edge.agent.sparkplug.host import Host
+
+log = logging.getLogger(__name__)
+
+SESSION_S = 24 * 3600
+MOST_HELD = 10
+"""Parts of unfinished bursts hold back so many acknowledgements; brokers allow about twenty in all."""
+
+Held = tuple[int, int]
+"""Number and quality of service of a message that is not acknowledged yet."""
+
+_SPARKPLUG = re.compile(r"^spBv1\.0/[^/]+/(NBIRTH|NDEATH|NDATA|DBIRTH|DDEATH|DDATA)/([^/]+)(?:/([^/]+))?$")
+
+
+class MqttSource:
+    """Subscribes, assembles, submits.
+
+    The broker keeps what comes while the agent is away (a session of a day, QoS 1), and gives again what was
+    not acknowledged.
+
+    Parameters
+    ----------
+    settings : MqttSourceSettings
+    inlet : Inlet
+    client_id : str
+        Used if the settings name none.
+    """
+
+    def __init__(self, settings: MqttSourceSettings, inlet: Inlet, *, client_id: str) -> None:
+        self.name = f"mqtt {settings.host}:{settings.port} {settings.topic}"
+        self.counts: Counter[str] = Counter()
+        self._settings, self._inlet = settings, inlet
+        self._assembler = Assembler(incomplete_after_s=settings.incomplete_after_s)
+        self._host = Host()
+        self._held: dict[object, list[Held]] = {}
+        self._held_order: deque[tuple[object, Held]] = deque()
+        self._last_rebirth_s: dict[str, float] = {}
+        self._connected = threading.Event()
+        self._client, self._arguments = new_client(
+            settings,
+            client_id=settings.client_id or client_id,
+            clean_start=False,
+            session_s=SESSION_S,
+            manual_ack=True,
+        )
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 30)
+        self._pattern = _pattern(settings.topic)
+
+    def start(self) -> None:
+        """Connect in the background, again and again until it succeeds."""
+        arguments = dict(self._arguments)
+        self._client.connect_async(**arguments)  # type: ignore[arg-type]
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        """Disconnect; the broker keeps the session."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def status(self) -> dict[str, Any]:
+        """Return its state, for people."""
+        counts = self.counts + self._assembler.counts + self._host.counts
+        return {
+            "name": self.name,
+            "connected": self._connected.is_set(),
+            "open_bursts": self._assembler.open,
+            "counts": dict(counts),
+        }
+
+    @property
+    def _subscription(self) -> str:
+        if self._settings.payload == "sparkplug":
+            return f"spBv1.0/{self._settings.topic}/#"
+        return self._settings.topic.replace("{machine}", "+").replace("{sensor}", "+")
+
+    def _on_connect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        if reason.is_failure:
+            log.warning("%s: connection refused: %s", self.name, reason)
+            return
+        self._held.clear()
+        self._held_order.clear()
+        client.subscribe(self._subscription, qos=1)
+        self._connected.set()
+
+    def _on_disconnect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        self._connected.clear()
+        if reason.is_failure:
+            self.counts["disconnections"] += 1
+            log.warning("%s: disconnected: %s", self.name, reason)
+
+    def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
+        held = (message.mid, message.qos)
+        self.counts["messages"] += 1
+        try:
+            if self._settings.payload == "sparkplug":
+                self._take_sparkplug(message.topic, message.payload, held)
+            else:
+                machine, sensor = self._place(message.topic)
+                parse = from_json if self._settings.payload == "json" else from_raw
+                self._take(machine, sensor, parse(message.payload), held)
+        except IntakeFull:
+            # not acknowledged: the broker gives it again when the connection is made anew
+            log.warning("%s: too many bursts wait; the connection is made anew", self.name)
+            threading.Thread(target=self._reconnect, daemon=True).start()
+        except SecateurError as error:
+            self.counts["refused"] += 1
+            log.info("%s: message refused: %s", self.name, error)
+            self._acknowledge([held])
+        except Exception:
+            self.counts["failed"] += 1
+            log.exception("%s: a message failed", self.name)
+            self._acknowledge([held])
+
+    def _place(self, topic: str) -> tuple[str, str]:
+        found = self._pattern.match(topic)
+        if found is None:
+            raise DataError(f"topic {topic[:100]!r} does not name a machine and a sensor.")
+        machine, sensor = found["machine"], found["sensor"]
+        self._inlet.require_place(machine, sensor)
+        return machine, sensor
+
+    def _take(self, machine: str, sensor: str, piece: Piece, held: Held) -> None:
+        place = (machine, sensor, piece.key or piece.number)
+        mine = self._hold(place, held) if piece.parts > 1 else [held]
+        burst = self._assembler.add(machine, sensor, piece)
+        if burst is None:
+            return
+        self._held.pop(place, None)
+        self.counts["bursts"] += 1
+        self._inlet.submit(Submission(burst=burst, done=lambda _: self._acknowledge(mine)))
+
+    def _hold(self, place: object, held: Held) -> list[Held]:
+        """Keep the acknowledgement of a part until its burst is whole; give the oldest if too many wait."""
+        mine = self._held.setdefault(place, [])
+        mine.append(held)
+        self._held_order.append((place, held))
+        while len(self._held_order) > MOST_HELD:
+            oldest, entry = self._held_order.popleft()
+            waiting = self._held.get(oldest, [])
+            if entry in waiting:
+                waiting.remove(entry)
+                self._acknowledge([entry])
+        return mine
+
+    def _acknowledge(self, held: list[Held]) -> None:
+        for mid, qos in held:
+            self._client.ack(mid, qos)
+
+    def _reconnect(self) -> None:
+        try:
+            self._client.reconnect()
+        except OSError as error:
+            log.warning("%s: %s", self.name, error)
+
+    def _take_sparkplug(self, topic: str, content: bytes, held: Held) -> None:
+        found = _SPARKPLUG.match(topic)
+        if found is None:  # commands and states of others
+            self._acknowledge([held])
+            return
+        kind, node, device = found[1], found[2], found[3]
+        metrics, rebirth = self._host.take(kind, node, decode(content))
+        if rebirth:
+            self._ask_for_rebirth(node)
+        values = {metric.name: metric.value for metric in metrics}
+        if kind != "DDATA" or not isinstance(values.get("samples"), bytes):
+            self._acknowledge([held])
+            return
+        self._inlet.require_place(node, device or "")
+        times = [metric.timestamp_ms for metric in metrics if metric.name == "samples"]
+        self._take(node, device or "", _piece(values, times[0]), held)
+
+    def _ask_for_rebirth(self, node: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_rebirth_s.get(node, -10.0) < 5.0:
+            return
+        self._last_rebirth_s[node] = now_s
+        self.counts["rebirths asked for"] += 1
+        command = Metric(name="Node Control/Rebirth", value=True, datatype=DataType.BOOLEAN)
+        content = encode(
+            Payload(metrics=(command,), seq=None, timestamp_ms=int(1e3 * time.time())), with_names=True
+        )
+        self._client.publish(f"spBv1.0/{self._settings.topic}/NCMD/{node}", content, qos=0)
+
+
+def _pattern(topic: str) -> re.Pattern[str]:
+    levels = [
+        f"(?P<{level[1:-1]}>[^/]+)" if level in ("{machine}", "{sensor}") else re.escape(level)
+        for level in topic.split("/")
+    ]
+    return re.compile("^" + "/".join(levels) + "$")
+
+
+def _piece(values: dict[str | None, Any], timestamp_ms: int | None) -> Piece:
+    """Return the burst of a device's metrics: ``samples`` as float32 bytes, and what else is there."""
+    content = values["samples"]
+    if len(content) % 4:
+        raise DataError(f"the metric 'samples' has {len(content)} bytes, no whole number of float32 samples.")
+
+    def number(name: str) -> float | None:
+        value = values.get(name)
+        return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+    unit, count = values.get("unit"), values.get("number")
+    return Piece(
+        samples=np.frombuffer(content, dtype="<f4").astype(np.float32),
+        number=count if isinstance(count, int) and count >= 0 else None,
+        measured_unix_s=None if timestamp_ms is None else timestamp_ms / 1e3,
+        sampling_rate_hz=number("sampling_rate_hz"),
+        speed_rpm=number("speed_rpm"),
+        unit=unit if isinstance(unit, str) else None,
+    )

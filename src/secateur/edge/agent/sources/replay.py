@@ -1,0 +1,100 @@
+"""A recording as a source: its bursts at real or any other speed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+from secateur.core.errors import DataError
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.connections import ReplaySource as ReplaySettings
+from secateur.edge.agent.config.machines import Sensor
+from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.recording import open_recording
+
+log = logging.getLogger(__name__)
+
+
+class ReplaySource:
+    """Submits the bursts of a recording one after the other.
+
+    Parameters
+    ----------
+    settings : ReplaySettings
+    inlet : Inlet
+    sensor : Sensor
+        Says how long a burst is.
+
+    Raises
+    ------
+    DataError
+        If the recording cannot be read, or has another rate than the sensor.
+    """
+
+    def __init__(self, settings: ReplaySettings, inlet: Inlet, sensor: Sensor) -> None:
+        self.name = f"replay {settings.file.name}"
+        self.counts: Counter[str] = Counter()
+        self._settings, self._inlet, self._sensor = settings, inlet, sensor
+        self._recording = open_recording(settings.file, settings.channel)
+        rate_hz = self._recording.sampling_rate_hz
+        if rate_hz is not None and rate_hz != sensor.sampling_rate_hz:
+            raise DataError(
+                f"{settings.file} has {rate_hz:g} Hz; sensor {sensor.name} is set up for "
+                f"{sensor.sampling_rate_hz:g} Hz."
+            )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="source-replay", daemon=True)
+
+    def start(self) -> None:
+        """Start to submit."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the burst at hand."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def status(self) -> dict[str, Any]:
+        """Return its state, for people."""
+        return {"name": self.name, "connected": self._thread.is_alive(), "counts": dict(self.counts)}
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stopping.is_set():
+            number = self._once(number)
+            if not self._settings.repeat:
+                break
+
+    def _once(self, number: int) -> int:
+        started_s, factor = time.monotonic(), self._settings.speed_factor
+        rate_hz = self._sensor.sampling_rate_hz
+        for start_s, samples in self._recording.cut(self._sensor.burst_samples, rate_hz):
+            end_s = start_s + len(samples) / rate_hz
+            wait_s = 0.0 if factor == 0 else started_s + end_s / factor - time.monotonic()
+            if self._stopping.wait(max(0.0, wait_s)):
+                break
+            burst = Burst(
+                machine=self._settings.machine,
+                sensor=self._settings.sensor,
+                samples=samples,
+                sampling_rate_hz=rate_hz,
+                measured_unix_s=time.time() - len(samples) / rate_hz,
+                number=number,
+            )
+            self._submit(burst)
+            number += 1
+        return number
+
+    def _submit(self, burst: Burst) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._inlet.submit(Submission(burst=burst))
+            except IntakeFull:
+                continue
+            self.counts["bursts"] += 1
+            return

@@ -1,0 +1,163 @@
+"""Sparkplug B payloads to and from plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from secateur.core.errors import DataError
+from secateur.edge.agent.sparkplug.schema import DataType, PayloadMessage
+
+Value = int | float | bool | str | bytes | None
+
+MOST_METRICS = 10_000
+_SIGNED_BITS = {DataType.INT8: 8, DataType.INT16: 16, DataType.INT32: 32, DataType.INT64: 64}
+_SMALL = (DataType.INT8, DataType.INT16, DataType.INT32, DataType.UINT8, DataType.UINT16, DataType.UINT32)
+_LARGE = (DataType.INT64, DataType.UINT64, DataType.DATE_TIME)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One metric.
+
+    Attributes
+    ----------
+    name : str or None
+        None where an alias stands for it.
+    alias : int or None
+    value : int, float, bool, str, bytes or None
+        None is null.
+    datatype : DataType
+    timestamp_ms : int or None
+        Since 1970.
+    historical : bool
+    """
+
+    name: str | None
+    value: Value
+    datatype: DataType
+    alias: int | None = None
+    timestamp_ms: int | None = None
+    historical: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """A message: metrics, and its place in the sequence (None in an NDEATH)."""
+
+    metrics: tuple[Metric, ...]
+    seq: int | None
+    timestamp_ms: int | None
+
+
+def type_of(value: Value) -> DataType:
+    """Return the type in which a plain value is sent."""
+    if isinstance(value, bool):
+        return DataType.BOOLEAN
+    if isinstance(value, int):
+        return DataType.INT64
+    if isinstance(value, float):
+        return DataType.DOUBLE
+    return DataType.BYTES if isinstance(value, bytes) else DataType.STRING
+
+
+def encode(payload: Payload, *, with_names: bool) -> bytes:
+    """Return the bytes of a payload; a birth has names and types, data have aliases alone."""
+    message = PayloadMessage()
+    if payload.timestamp_ms is not None:
+        message.timestamp = payload.timestamp_ms
+    if payload.seq is not None:
+        message.seq = payload.seq
+    for metric in payload.metrics:
+        entry = message.metrics.add()
+        if metric.name is not None and (with_names or metric.alias is None):
+            entry.name = metric.name
+        if metric.alias is not None:
+            entry.alias = metric.alias
+        if metric.timestamp_ms is not None:
+            entry.timestamp = metric.timestamp_ms
+        entry.datatype = int(metric.datatype)
+        if metric.historical:
+            entry.is_historical = True
+        _put(entry, metric)
+    return message.SerializeToString()
+
+
+def _put(entry: object, metric: Metric) -> None:
+    value, kind = metric.value, metric.datatype
+    if value is None:
+        entry.is_null = True  # type: ignore[attr-defined]
+    elif kind in _SMALL:
+        entry.int_value = int(value) & 0xFFFFFFFF  # type: ignore[attr-defined]
+    elif kind in _LARGE:
+        entry.long_value = int(value) & 0xFFFFFFFFFFFFFFFF  # type: ignore[attr-defined]
+    elif kind is DataType.FLOAT:
+        entry.float_value = float(value)  # type: ignore[attr-defined]
+    elif kind is DataType.DOUBLE:
+        entry.double_value = float(value)  # type: ignore[attr-defined]
+    elif kind is DataType.BOOLEAN:
+        entry.boolean_value = bool(value)  # type: ignore[attr-defined]
+    elif kind is DataType.BYTES:
+        entry.bytes_value = bytes(value)  # type: ignore[attr-defined, arg-type]
+    else:
+        entry.string_value = str(value)  # type: ignore[attr-defined]
+
+
+def decode(content: bytes) -> Payload:
+    """Read a payload.
+
+    Raises
+    ------
+    DataError
+        If it is not one.
+    """
+    message = PayloadMessage()
+    try:
+        message.ParseFromString(content)
+    except DecodeError:
+        raise DataError("the message is no Sparkplug B payload, or is cut short.") from None
+    if len(message.metrics) > MOST_METRICS:
+        raise DataError(f"{len(message.metrics)} metrics in one payload; at most {MOST_METRICS} are read.")
+    return Payload(
+        metrics=tuple(_metrics(message.metrics)),
+        seq=message.seq if message.HasField("seq") else None,
+        timestamp_ms=message.timestamp if message.HasField("timestamp") else None,
+    )
+
+
+def _metrics(entries: Iterable[object]) -> Iterable[Metric]:
+    for entry in entries:
+        code = entry.datatype  # type: ignore[attr-defined]
+        try:
+            kind = DataType(code) if code else DataType.STRING
+        except ValueError:
+            continue  # a type that the agent has no use for
+        yield Metric(
+            name=entry.name if entry.HasField("name") else None,  # type: ignore[attr-defined]
+            alias=entry.alias if entry.HasField("alias") else None,  # type: ignore[attr-defined]
+            value=_value(entry, kind),
+            datatype=kind,
+            timestamp_ms=entry.timestamp if entry.HasField("timestamp") else None,  # type: ignore[attr-defined]
+            historical=entry.is_historical,  # type: ignore[attr-defined]
+        )
+
+
+def _value(entry: object, kind: DataType) -> Value:
+    """Return the value in whichever field it was sent; integers are unsigned there, whatever their type."""
+    if entry.is_null:  # type: ignore[attr-defined]
+        return None
+    for field in ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value"):
+        if entry.HasField(field):  # type: ignore[attr-defined]
+            value = getattr(entry, field)
+            bits = _SIGNED_BITS.get(kind)
+            if bits is not None and isinstance(value, int) and not isinstance(value, bool):
+                value = _signed(value, bits)
+            return value  # type: ignore[no-any-return]
+    return entry.bytes_value if entry.HasField("bytes_value") else None  # type: ignore[attr-defined, no-any-return]
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >= 1 << (bits - 1) else value
