@@ -8,13 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from agent_machines import machine_settings
-
-pytest.importorskip("starlette", reason="run: pip install 'secateur[agent]'")
-import httpx
-
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import AgentConfig, parse_config

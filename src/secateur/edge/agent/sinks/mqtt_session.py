@@ -16,8 +16,6 @@ from secateur.edge.agent.config.connections import Broker
 from secateur.edge.agent.mqtt import new_client
 from secateur.edge.agent.sinks.base import RecordRefused, SinkUnavailable
 
-_SESSION_TAKEN_OVER = 142
-
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
@@ -68,6 +66,7 @@ class MqttSession:
         on_message: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._within_s = acknowledged_within_s
+        self._client_id = client_id
         self._where = f"{broker.host}:{broker.port}"
         self._state = threading.Condition()
         self._reason: Any = None
@@ -172,8 +171,9 @@ class MqttSession:
     def _disconnected(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
         with self._state:
             told = str(reason)
-            if getattr(reason, "value", 0) == _SESSION_TAKEN_OVER:
-                told = "another client uses our client_id; give each its own"
+            if reason.is_failure:
+                # brokers before MQTT 5's reason 142, and some after, close the older connection without a word
+                told += f"; if this comes again, another client may use client_id '{self._client_id}'"
             self._closed = self._closed or f"disconnected ({told})"
             self._state.notify_all()
         client.disconnect()  # else paho would connect again by itself
