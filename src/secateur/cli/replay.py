@@ -1,0 +1,62 @@
+"""``secateur replay``: publish a recording to a broker, as a gateway would."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secateur.cli import options
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="NPY, NPZ or WAV of 16 bits.", show_default=False)],
+    topic: Annotated[
+        str, typer.Option(help="Topic of one sensor, such as plant/pump/drive-end/burst.", show_default=False)
+    ],
+    host: Annotated[str, typer.Option(help="Broker.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Of the broker.", min=1, max=65535)] = 1883,
+    sampling_rate: Annotated[
+        float | None, typer.Option(help="Hz, where the file does not state it.", min=1.0)
+    ] = None,
+    burst_samples: Annotated[
+        int | None, typer.Option(help="Default: the bursts of the file, or one second.", min=64)
+    ] = None,
+    channel: Annotated[int, typer.Option(help="Number of the channel.", min=0)] = 0,
+    speed_factor: Annotated[
+        float, typer.Option(help="1: real time; 0: as fast as the broker acknowledges.", min=0.0)
+    ] = 1.0,
+    shaft_rpm: Annotated[float | None, typer.Option(help="Sent with each burst.", min=0.1)] = None,
+    unit: Annotated[str | None, typer.Option(help="Sent with each burst, such as g.")] = None,
+    payload: Annotated[str, typer.Option(help="raw or json.")] = "raw",
+    parts: Annotated[int, typer.Option(help="Messages a burst.", min=1, max=4096)] = 1,
+    as_json: options.AsJson = False,
+) -> None:
+    """Publish a recording to an MQTT broker burst by burst, for trials and tests."""
+    from secateur.core.errors import ConfigError
+    from secateur.core.progress import progress, quiet
+    from secateur.edge.agent.config.connections import Broker
+    from secateur.edge.agent.publish import Replay, publish
+
+    if payload not in ("raw", "json"):
+        raise ConfigError(f"--payload '{payload}'; allowed: raw, json.")
+    if any(sign in topic for sign in "#+{}") or not topic:
+        raise ConfigError(f"--topic '{topic}' must name one sensor, without wildcards or braces.")
+    wanted = Replay(
+        file=file,
+        topic=topic,
+        sampling_rate_hz=sampling_rate,
+        burst_samples=burst_samples,
+        payload=payload,
+        parts=parts,
+        speed_factor=speed_factor,
+        speed_rpm=shaft_rpm,
+        unit=unit,
+        channel=channel,
+    )
+    with quiet() if as_json else nullcontext(), progress("publishing bursts", None) as bar:
+        count = publish(wanted, Broker(host=host, port=port), sent=lambda _: bar.advance())
+    typer.echo(json.dumps({"bursts": count, "topic": topic}) if as_json else f"{count} bursts to {topic}")
