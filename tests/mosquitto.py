@@ -32,7 +32,13 @@ class Mosquitto:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         # "user root": else it gives up the rights to read the certificates of the test
-        lines = ["user root", f"listener {self.port} 127.0.0.1", "allow_anonymous true", "max_queued_messages 0", *settings]
+        lines = [
+            "user root",
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            "max_queued_messages 0",
+            *settings,
+        ]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
         self.start()

@@ -36,6 +36,10 @@ COMMANDS: tuple[str, ...] = (
     "order",
     "report",
     "data",
+    "agent",
+    "commission",
+    "outbox",
+    "replay",
 )
 
 # what typer returns for Ctrl-C inside a command

@@ -15,13 +15,14 @@ def commission(
     config: Annotated[Path, typer.Argument(help="YAML file of the agent.", show_default=False)],
     sensor: Annotated[str, typer.Option(help="MACHINE/SENSOR.", show_default=False)],
     recording: Annotated[
-        Path | None, typer.Option(help="NPY, NPZ or WAV of the healthy machine; without it, show the baseline.")
+        Path | None,
+        typer.Option(help="NPY, NPZ or WAV of the healthy machine; without it, show the baseline."),
     ] = None,
     shaft_rpm: Annotated[float | None, typer.Option(help="Speed during the recording.", min=0.1)] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Forget what was learned before.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Learn or show the baseline of a sensor: medians of its indicators in each operating band. Stop the agent first."""
+    """Learn or show the baseline of a sensor, in each operating band. Stop the agent before learning."""
     from secateur.core.progress import quiet
     from secateur.edge.agent.commissioning import learn_from, open_path
 

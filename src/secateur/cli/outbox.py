@@ -27,7 +27,7 @@ def _database(state: Path) -> Path:
 
 @app.command()
 def check(state: State, as_json: options.AsJson = False) -> None:
-    """Read the whole database and compare every checksum; nothing is changed. Exit code 1 if it is damaged."""
+    """Read the whole database and compare every checksum; nothing is changed. Damage: exit code 1."""
     from secateur.edge.agent.outbox.repair import check as checked
 
     found = checked(_database(state))

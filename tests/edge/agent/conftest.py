@@ -15,6 +15,7 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Machine
 from secateur.edge.agent.outbox.database import Database
 
+
 def _installed(package: str) -> bool:
     try:
         return find_spec(package) is not None

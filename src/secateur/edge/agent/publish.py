@@ -80,7 +80,11 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
 
 
 def publish(
-    replay: Replay, broker: Broker, *, sent: Callable[[int], None] | None = None, client_id: str = "secateur-replay"
+    replay: Replay,
+    broker: Broker,
+    *,
+    sent: Callable[[int], None] | None = None,
+    client_id: str = "secateur-replay",
 ) -> int:
     """Publish a recording and return how many bursts the broker acknowledged.
 
@@ -110,7 +114,10 @@ def publish(
             length_s = len(piece.samples) / (piece.sampling_rate_hz or 1.0)
             at = replace(piece, measured_unix_s=started_unix_s + end_s - length_s)
             session.publish(
-                [Message(topic=replay.topic, content=write(part), properties={}) for part in _parts(at, replay.parts)]
+                [
+                    Message(topic=replay.topic, content=write(part), properties={})
+                    for part in _parts(at, replay.parts)
+                ]
             )
             count += 1
             if sent is not None:

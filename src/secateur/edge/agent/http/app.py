@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 from starlette.applications import Starlette
@@ -9,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from secateur import __version__
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http import changing, inference, metrics, reading
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json
@@ -31,7 +31,7 @@ def openapi() -> dict[str, Any]:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = endpoint.described()
     return {
         "openapi": "3.1.0",
-        "info": {"title": "secateur agent", "version": __version__},
+        "info": {"title": "secateur agent", "version": version("secateur")},
         "paths": paths,
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
     }

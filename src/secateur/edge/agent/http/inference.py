@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from secateur import __version__
 from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
@@ -49,7 +49,7 @@ def ready(call: Call) -> Any:
 
 def server(call: Call) -> dict[str, Any]:
     """Name the server."""
-    return {"name": f"secateur {call.agent.config.name}", "version": __version__, "extensions": []}
+    return {"name": f"secateur {call.agent.config.name}", "version": version("secateur"), "extensions": []}
 
 
 def _runtime(call: Call) -> Runtime:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from starlette.responses import StreamingResponse
 
-from secateur import __version__
 from secateur.core.memory import peak_resident_bytes, resident_bytes
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http.endpoint import Call, Endpoint, NotFound, Parameter
@@ -187,7 +187,7 @@ def status(call: Call) -> dict[str, Any]:
     latencies = np.array(agent.latencies_ms) if agent.latencies_ms else np.array([])
     return {
         "agent": agent.config.name,
-        "version": __version__,
+        "version": version("secateur"),
         "started_unix_s": agent.started_unix_s,
         "running_s": agent.clock.now_s(),
         "ready": agent.is_ready,

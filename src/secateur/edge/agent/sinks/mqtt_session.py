@@ -172,8 +172,8 @@ class MqttSession:
         with self._state:
             told = str(reason)
             if reason.is_failure:
-                # brokers before MQTT 5's reason 142, and some after, close the older connection without a word
-                told += f"; if this comes again, another client may use client_id '{self._client_id}'"
+                # many brokers close the older connection without a word, in place of reason 142
+                told += f"; if it happens again, another client may use client_id '{self._client_id}'"
             self._closed = self._closed or f"disconnected ({told})"
             self._state.notify_all()
         client.disconnect()  # else paho would connect again by itself
