@@ -11,6 +11,7 @@ import httpx
 
 from secateur.core.errors import TransportError
 from secateur.core.files import folder_aside, sha256_of
+from secateur.core.locks import sole_writer
 from secateur.core.progress import Advance, progress
 from secateur.signals.catalogue import RemoteFile, public_data_set
 
@@ -64,7 +65,7 @@ def fetch(name: str, out: Path, *, catalogue: Path | None = None) -> Fetched:
     Raises
     ------
     ConfigError
-        If the catalogue has no such data set.
+        If the catalogue has no such data set, or another process fetches into the folder.
     TransportError
         If a file cannot be downloaded or written, or its checksum is wrong.
     """
@@ -73,6 +74,7 @@ def fetch(name: str, out: Path, *, catalogue: Path | None = None) -> Fetched:
     downloaded, present, checksums = [], [], {}
     headers = {"User-Agent": "secateur", "Accept-Encoding": "identity"}  # ranges count encoded bytes
     with (
+        sole_writer(out),
         httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, headers=headers) as client,
         progress(f"fetching {name}", len(files)) as bar,
     ):

@@ -44,6 +44,12 @@ class ArraySource:
     samples: np.ndarray
 
     def __post_init__(self) -> None:
+        if np.iscomplexobj(self.samples):
+            raise DataError(
+                "complex samples were given; a waveform is real, and their imaginary part would be lost."
+            )
+        if np.ma.is_masked(self.samples):
+            raise DataError("masked samples were given; cut them out or fill them, the mask would be lost.")
         if self.samples.ndim != 2:
             raise DataError(
                 f"a waveform of shape {self.samples.shape} was given; it must be (channels, samples)."

@@ -6,12 +6,15 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+from secateur.core.documents import require_regular_file
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.findings import Finding, warning
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import Recording
-from secateur.signals.sources.npz import NpzSource
+from secateur.signals.sources.npz import NpzSource, npz_scalars
+from secateur.signals.sources.stated import Statement, agreed, rate_among
 
 INDEX_NAME = "recordings.csv"
 
@@ -54,13 +57,22 @@ def load_archive(folder: Path) -> list[Recording]:
         If the index lacks a column or a row cannot be understood.
     """
     index = folder / INDEX_NAME
-    with index.open(encoding="utf-8", newline="") as lines:
-        table = csv.DictReader(lines)
-        missing = [name for name in REQUIRED_COLUMNS if name not in (table.fieldnames or ())]
-        if missing:
-            raise DataError(f"{index} has no column {', '.join(missing)}; the archive layout needs them.")
-        unknown = [name for name in table.fieldnames or () if name and name not in _COLUMNS]
-        rows = list(table)
+    require_regular_file(index)
+    try:
+        with index.open(encoding="utf-8-sig", newline="") as lines:
+            table = csv.DictReader(lines)
+            names, rows = tuple(table.fieldnames or ()), list(table)
+    except (csv.Error, UnicodeDecodeError) as fault:
+        raise DataError(f"{index} is not a CSV file in UTF-8 ({fault}).") from None
+    missing = [name for name in REQUIRED_COLUMNS if name not in names]
+    if missing:
+        raise DataError(f"{index} has no column {', '.join(missing)}; the archive layout needs them.")
+    unknown = [name for name in names if name and name not in _COLUMNS]
+    uneven = [line for line, row in enumerate(rows, start=2) if None in row or None in row.values()]
+    if uneven:
+        raise DataError(
+            f"{index} line {uneven[0]} has another number of fields than the header's {len(names)}."
+        )
     if not rows:
         raise DataError(f"{index} lists no recordings.")
     recordings = [_recording(folder, index, line, row) for line, row in enumerate(rows, start=2)]
@@ -81,16 +93,19 @@ def _unknown_columns(index: Path, names: list[str]) -> Finding:
 
 
 def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Recording:
+    require_inside(row["file"], f"{index} line {line}")
     path = folder / row["file"]
     channels = tuple(row["channels"].split("|"))
     bearing = (row.get("bearing") or "").strip()
     try:
         orders, findings = _orders(row["recording_id"], bearing)
+        rate = Statement(value=_required_number(row, "sampling_rate_hz"), said_by="the index")
+        agreed([rate, _rate_in(path)], "Hz", path.name)
         return Recording(
             recording_id=row["recording_id"],
             source=NpzSource(path, channels),
             channels=channels,
-            sampling_rate_hz=_required_number(row, "sampling_rate_hz"),
+            sampling_rate_hz=rate.value,
             group_id=row["group_id"],
             dataset=row["dataset"],
             fault_location=row["fault_type"] or None,
@@ -111,6 +126,14 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
         )
     except DataError as error:
         raise DataError(f"{index} line {line} ({row['recording_id']}): {error}") from None
+
+
+def _rate_in(path: Path) -> Statement | None:
+    """Return the rate that lies beside the samples; what cannot be read is told later."""
+    try:
+        return rate_among(npz_scalars(path))
+    except DataError:
+        return None
 
 
 def _number(row: dict[str, str], column: str) -> float | None:

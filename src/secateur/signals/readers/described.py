@@ -12,6 +12,7 @@ from secateur.signals.readers.description import (
     orders_of,
     read_description,
 )
+from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
 from secateur.signals.sources.open import OpenedFile, open_source
 from secateur.signals.sources.quantities import UNITS, VIBRATION
@@ -51,6 +52,7 @@ def load_described(description_path: Path) -> list[Recording]:
 
 
 def _files(folder: Path, entry: RecordingEntry, where: str) -> list[Path]:
+    require_inside(entry.file, where)
     if any(sign in entry.file for sign in _PATTERN_SIGNS):
         found = sorted(path for path in folder.glob(entry.file) if path.is_file())
         if not found:
