@@ -70,7 +70,7 @@ def parse_yaml(text: str, place: Path | str) -> Any:
         _count_yaml(text, place)
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{place} is not YAML ({_one_line(error)}).") from None
+        raise DataError(f"{place} is not YAML ({one_line(error)}).") from None
 
 
 def parse_json(text: str | bytes, place: Path | str) -> Any:
@@ -86,7 +86,7 @@ def parse_json(text: str | bytes, place: Path | str) -> Any:
     except RecursionError:
         raise DataError(f"{place} is nested too deeply; at most {DEEPEST} levels are read.") from None
     except ValueError as error:
-        raise DataError(f"{place} is not JSON ({_one_line(error)}); it may be cut short.") from None
+        raise DataError(f"{place} is not JSON ({one_line(error)}); it may be cut short.") from None
     _require_shallow(value, place)
     return value
 
@@ -144,5 +144,6 @@ def _require_shallow(value: Any, place: Path | str) -> None:
     raise DataError(f"{place} is nested too deeply; at most {DEEPEST} levels are read.")
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def one_line(error: Exception, *, longest: int = 300) -> str:
+    """Return what a library says of an error, without line breaks and not at any length."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__

@@ -100,8 +100,7 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
     try:
         orders, findings = _orders(row["recording_id"], bearing)
         rate = Statement(value=_required_number(row, "sampling_rate_hz"), said_by="the index")
-        agreed([rate, _rate_in(path)], "Hz", path.name)
-        return Recording(
+        recording = Recording(
             recording_id=row["recording_id"],
             source=NpzSource(path, channels),
             channels=channels,
@@ -124,8 +123,10 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
             subset=row.get("subset") or "",
             notes=row.get("notes") or "",
         )
+        agreed([rate, _rate_in(path)], "Hz", path.name)
     except DataError as error:
         raise DataError(f"{index} line {line} ({row['recording_id']}): {error}") from None
+    return recording
 
 
 def _rate_in(path: Path) -> Statement | None:

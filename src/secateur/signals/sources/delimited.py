@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow
 from pyarrow import csv
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.choice import MOST_COLUMNS, Column, number_of
 from secateur.signals.sources.orientation import checked_range
@@ -209,7 +209,8 @@ class DelimitedSource:
         except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
             raise DataError(
                 f"{self.path}: the rows from {first_row + 1} on cannot be read as numbers "
-                f"separated by {dialect.delimiter!r} with the decimal sign '{dialect.decimal}' ({error})."
+                f"separated by {dialect.delimiter!r} with the decimal sign '{dialect.decimal}' "
+                f"({one_line(error)})."
             ) from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from secateur.core.documents import one_line
 from secateur.core.errors import DataError
 from secateur.signals.sources.arrays import missing_array
 from secateur.signals.sources.extras import required
@@ -35,7 +36,9 @@ def _opened(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, RuntimeError, ValueError, KeyError, OverflowError) as error:
-        raise DataError(f"{path} is not a whole MATLAB 7.3 file ({error}); fetch or copy it again.") from None
+        raise DataError(
+            f"{path} is not a whole MATLAB 7.3 file ({one_line(error)}); fetch or copy it again."
+        ) from None
 
 
 def _datasets(file: Any, path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat, whosmat
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.arrays import (
     array_columns,
@@ -64,7 +64,7 @@ def _variables(path: Path) -> dict[str, _Variable]:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = one_line(error)
     return DataError(f"{path} is not a whole MATLAB file ({reason}); fetch or copy it again.")
 
 
@@ -127,7 +127,7 @@ def _loaded(path: Path, variable: str) -> Any:
             warnings.simplefilter("ignore")  # duplicate names in files of the 1990s: the last one counts
             return loadmat(path, variable_names=[variable], appendmat=False)[variable]
     except Exception as error:  # as above
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         raise DataError(f"{path} [{variable}] cannot be read ({reason}); fetch or copy it again.") from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.choice import Column
 from secateur.signals.sources.npy_header import NpyHeader, read_npy_header
@@ -34,7 +34,7 @@ class NpySource:
             with self.path.open("rb") as stream:
                 return read_npy_header(stream, available=self.path.stat().st_size)
         except (ValueError, OSError) as error:
-            raise DataError(f"{self.path} is not a whole NPY file of numbers ({error}).") from None
+            raise DataError(f"{self.path} is not a whole NPY file of numbers ({one_line(error)}).") from None
 
     def _table(self) -> np.ndarray:
         """Map the file anew: pages of a mapping that is kept would pile up in memory as they are read."""

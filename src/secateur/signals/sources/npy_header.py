@@ -9,6 +9,8 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy_format
 
+from secateur.core.documents import one_line
+
 _READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
 
@@ -55,16 +57,8 @@ def read_npy_header(stream: IO[bytes], *, available: int) -> NpyHeader:
         if version not in _READERS:
             raise ValueError(f"its version is {version}; arrays of numbers are of version (1, 0) or (2, 0)")
         shape, fortran_order, dtype = _READERS[version](stream)
-    except (
-        ValueError,
-        EOFError,
-        TypeError,
-        SyntaxError,
-        RecursionError,
-        MemoryError,
-        OverflowError,
-    ) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    except Exception as error:  # numpy answers strange headers with many kinds of error
+        reason = one_line(error)
         raise ValueError(f"its header cannot be read: {reason}") from None
     header = NpyHeader(dtype, shape, fortran_order, stream.tell())
     if any(isinstance(length, bool) or length < 0 for length in shape):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.arrays import (
     array_columns,
@@ -50,7 +50,9 @@ def opened_npz(path: Path) -> Iterator[zipfile.ZipFile]:
         zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error, NotImplementedError,
         RuntimeError, OverflowError, MemoryError,
     ) as error:  # fmt: skip
-        raise DataError(f"{path} is not a whole NPZ file ({error}); fetch or copy it again.") from None
+        raise DataError(
+            f"{path} is not a whole NPZ file ({one_line(error)}); fetch or copy it again."
+        ) from None
 
 
 def npz_members(path: Path) -> tuple[str, ...]:
@@ -226,7 +228,7 @@ class NpzSource:
             return np.memmap(self.path, header.dtype, "r", offset=offset, shape=header.shape, order=order)
         except (ValueError, OSError) as error:
             raise DataError(
-                f"{self.path} is not a whole NPZ file ({error}); fetch or copy it again."
+                f"{self.path} is not a whole NPZ file ({one_line(error)}); fetch or copy it again."
             ) from None
 
     def _streamed(self, member: _Member, start: int, stop: int) -> np.ndarray:

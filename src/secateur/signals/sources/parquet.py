@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow
 from pyarrow.parquet import ParquetFile
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.choice import Column, number_of
 from secateur.signals.sources.decoded import PIECES
@@ -37,7 +37,7 @@ class ParquetSource:
         try:
             return ParquetFile(self.path)
         except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{self.path} is not a whole Parquet file ({error}).") from None
+            raise DataError(f"{self.path} is not a whole Parquet file ({one_line(error)}).") from None
 
     @cached_property
     def present(self) -> tuple[Column, ...]:
@@ -118,8 +118,8 @@ class ParquetSource:
                 rows = table.read_row_group(group, columns=[name], use_threads=False)
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise DataError(
-                    f"{self.path}: row group {group} of column '{name}' cannot be read ({error}); fetch or "
-                    "copy the file again."
+                    f"{self.path}: row group {group} of column '{name}' cannot be read ({one_line(error)}); "
+                    "fetch or copy the file again."
                 ) from None
         # names may repeat: all columns of the name are there, in order
         values = rows.column(fields.names[:number].count(name)).combine_chunks()

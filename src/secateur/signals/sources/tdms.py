@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.arrays import require_equal_lengths
 from secateur.signals.sources.choice import Column, number_of
@@ -44,7 +44,9 @@ class TdmsSource:
         except DataError:
             raise
         except Exception as error:  # the package answers damaged files with many kinds of error
-            raise DataError(f"{self.path} is not a whole TDMS file ({error}); copy it again.") from None
+            raise DataError(
+                f"{self.path} is not a whole TDMS file ({one_line(error)}); copy it again."
+            ) from None
 
     @staticmethod
     def _channels(file: Any) -> list[Any]:

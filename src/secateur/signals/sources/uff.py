@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.arrays import require_equal_lengths
 from secateur.signals.sources.choice import Column, number_of
@@ -49,7 +49,9 @@ class UffSource:
                 numbers = [n for n, kind in enumerate(file.get_set_types()) if int(kind) == 58]
                 sets = [file.read_sets(n) for n in numbers]
         except Exception as error:  # the package answers damaged files with many kinds of error
-            raise DataError(f"{self.path} is not a whole universal file ({error}); copy it again.") from None
+            raise DataError(
+                f"{self.path} is not a whole universal file ({one_line(error)}); copy it again."
+            ) from None
         responses = tuple(entry for entry in sets if entry.get("func_type") == _TIME_RESPONSE)
         if not responses:
             raise DataError(f"{self.path} holds no time response (data set 58, function type 1).")

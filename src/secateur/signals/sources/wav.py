@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from secateur.core.documents import require_regular_file
+from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.choice import Column
 from secateur.signals.sources.orientation import checked_range
@@ -37,7 +37,9 @@ class WavSource:
         try:
             info = soundfile.info(self.path)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise DataError(f"{self.path} is not a sound file that can be read ({error}).") from None
+            raise DataError(
+                f"{self.path} is not a sound file that can be read ({one_line(error)})."
+            ) from None
         _require_whole(self.path)
         if info.frames > 0 and len(self._frames(info.frames - 1, 1)) != 1:
             raise DataError(
@@ -51,7 +53,9 @@ class WavSource:
                 sound.seek(start)
                 return sound.read(count, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise DataError(f"{self.path} is damaged or cut short at sample {start} ({error}).") from None
+            raise DataError(
+                f"{self.path} is damaged or cut short at sample {start} ({one_line(error)})."
+            ) from None
 
     @property
     def present(self) -> tuple[Column, ...]:
