@@ -65,3 +65,27 @@ def test_wrong_use_has_exit_code_two(bundle, tmp_path, capsys):
     (tmp_path / "key.pem").write_text("mine")
     assert answer(capsys, "key", "--out", str(tmp_path / "key.pem"))[0] == 2
     assert (tmp_path / "key.pem").read_text() == "mine"
+
+
+def test_names_in_brackets_are_shown_as_they_are(bundle, tmp_path, capsys):
+    path = tmp_path / "bundle/manifest.json"
+    manifest = json.loads(path.read_text()) | {"name": "[red]tiny[/] [x", "labels": ["[a]", "[/]", "[b"]}
+    path.write_text(json.dumps(manifest))
+    assert run(["bundle", "inspect", bundle]) == 0
+    shown = capsys.readouterr().out
+    assert "[red]tiny[/] [x" in shown
+    assert "[a], [/], [b" in shown
+
+
+def test_another_bundle_is_replaced_with_the_word_only(bundle, tmp_path, capsys):
+    archive, folder = str(tmp_path / "model.sct"), str(tmp_path / "out")
+    for _ in range(2):
+        assert answer(capsys, "create", bundle, "--out", archive, "--overwrite")[0] == 0
+        assert answer(capsys, "create", archive, "--out", folder)[0] == 0
+    manifest = tmp_path / "out" / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    code, told = answer(capsys, "create", archive, "--out", folder)
+    assert (code, told["kind"]) == (2, "ConfigError")
+    assert "another bundle" in told["error"]
+    assert answer(capsys, "create", archive, "--out", folder, "--overwrite")[0] == 0
+    assert not manifest.read_text().endswith("\n\n")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.causal_session import CausalSession
 from secateur.bundle.source import BundleSource, read_file
-from secateur.core.errors import CheckpointError, ExportError
+from secateur.core.arrays import Expected, read_arrays
+from secateur.core.errors import CheckpointError, DataError, ExportError
 
 CAUSAL_GOLDEN_LIMIT = 64 << 20
-_FIELDS = ("prompt", "tokens", "logits")
 
 
 def write_golden_tokens(
@@ -89,27 +87,22 @@ def _step_logits(session: CausalSession, prompt: np.ndarray, tokens: np.ndarray)
 
 def _read(source: BundleSource, manifest: CausalManifest) -> dict[str, np.ndarray]:
     record = manifest.golden
+    place = source.place / record.file
+    expected = {
+        "prompt": Expected(dtype="<i8", shape=(record.prompt_tokens,)),
+        "tokens": Expected(dtype="<i8", shape=(record.new_tokens,)),
+        "logits": Expected(dtype="<f4", shape=(2, manifest.vocabulary)),
+    }
     content = read_file(source, record.file, limit=CAUSAL_GOLDEN_LIMIT)
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            found = {name: stored[name] for name in _FIELDS}
-    except (KeyError, ValueError, BadZipFile, EOFError) as error:
-        raise CheckpointError(
-            f"{source.place / record.file} holds no golden tokens ({error}); export the model again."
-        ) from None
-    expected = {
-        "prompt": (record.prompt_tokens,),
-        "tokens": (record.new_tokens,),
-        "logits": (2, manifest.vocabulary),
-    }
-    shapes = {name: found[name].shape for name in _FIELDS}
-    if shapes != expected:
-        raise CheckpointError(
-            f"{source.place / record.file} holds arrays of the shapes {shapes}; expected {expected}."
-        )
+        found = read_arrays(content, expected, place, limit=CAUSAL_GOLDEN_LIMIT)
+    except DataError as error:
+        raise CheckpointError(f"no golden tokens of this model: {error} Export the model again.") from None
     for name in ("prompt", "tokens"):
-        if found[name].dtype != np.int64 or not _within(found[name], manifest.vocabulary):
-            raise CheckpointError(f"{source.place / record.file}: '{name}' holds no tokens of this model.")
+        if not _within(found[name], manifest.vocabulary):
+            raise CheckpointError(f"{place}: '{name}' holds no tokens of this model.")
+    if not np.isfinite(found["logits"]).all():
+        raise CheckpointError(f"{place} holds NaN or infinite logits; export the model again.")
     return found
 
 

@@ -7,11 +7,15 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from secateur.bundle.manifest import (
+    LOOSEST_GOLDEN,
+    LOOSEST_PARITY,
     MODEL_FILE,
+    MOST_FILES,
     FileName,
     FileRecord,
     LayerRecord,
     LineageRecord,
+    Name,
     Part,
     Precision,
     QuantisationRecord,
@@ -37,7 +41,7 @@ class CausalParityRecord(Part):
 
     prefill_max_abs_diff: float = Field(ge=0)
     decode_max_abs_diff: float = Field(ge=0)
-    tolerance: float = Field(gt=0)
+    tolerance: float = Field(gt=0, le=LOOSEST_PARITY)
     agreement: float = Field(ge=0, le=1)
     least_agreement: float = Field(ge=0, le=1)
     greedy_tokens: int = Field(ge=0)
@@ -75,9 +79,9 @@ class GoldenTokensRecord(Part):
     """A prompt with the tokens that follow it, and the logits of some of the steps."""
 
     file: FileName
-    prompt_tokens: int = Field(ge=1)
-    new_tokens: int = Field(ge=1)
-    tolerance: float = Field(gt=0)
+    prompt_tokens: int = Field(ge=1, le=65_536)
+    new_tokens: int = Field(ge=1, le=1024)
+    tolerance: float = Field(gt=0, le=LOOSEST_GOLDEN)
 
 
 class CausalManifest(Part):
@@ -109,8 +113,8 @@ class CausalManifest(Part):
 
     kind: Literal["causal-lm"] = CAUSAL_KIND
     schema_version: Literal[1] = CAUSAL_VERSIONS[-1]
-    name: str
-    family: str
+    name: Name
+    family: Name
     vocabulary: int = Field(ge=2)
     context_length: int | None = Field(default=None, ge=2)
     end_tokens: tuple[int, ...] = ()
@@ -123,7 +127,7 @@ class CausalManifest(Part):
     precision: Precision = "float32"
     quantisation: QuantisationRecord | None = None
     tokenizer_files: tuple[FileName, ...] = ()
-    files: dict[FileName, FileRecord]
+    files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
     parity: CausalParityRecord
     metrics: TextMetricsRecord | None = None
     lineage: LineageRecord
@@ -136,6 +140,11 @@ class CausalManifest(Part):
                 raise ValueError(f"files does not list {name}")
         if len(self.cache_heads) != len(self.layers):
             raise ValueError("cache_heads needs one entry a layer")
+        if any(not 0 <= token < self.vocabulary for token in self.end_tokens):
+            raise ValueError(f"end_tokens holds a number that is no token below {self.vocabulary}")
+        golden = self.golden.prompt_tokens + self.golden.new_tokens
+        if self.context_length is not None and golden > self.context_length + 1:
+            raise ValueError("the golden tokens do not fit into context_length")
         if not self.parity.holds:
             raise ValueError("parity is worse than its own tolerance")
         return self

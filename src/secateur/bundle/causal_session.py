@@ -65,7 +65,7 @@ class CausalSession:
     Raises
     ------
     ExportError
-        If ONNX Runtime cannot load it, or it is no graph of a causal language model.
+        If ONNX Runtime cannot load or run it, or it is no graph of a causal language model.
     """
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
@@ -120,7 +120,10 @@ class CausalSession:
         feed = dict(zip(self._past, cache.values, strict=True))
         feed[INPUT_IDS] = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tokens, dtype=np.int64))
         feed[ATTENTION_MASK] = OrtValue.ortvalue_from_numpy(mask)
-        logits, *values = self._session.run_with_ort_values(self._outputs, feed)
+        try:
+            logits, *values = self._session.run_with_ort_values(self._outputs, feed)
+        except Exception as error:  # onnxruntime's error classes share no public base
+            raise ExportError(f"the graph does not run: {str(error)[:500]}") from error
         return logits.numpy(), Cache(values=tuple(values), attention_mask=mask)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -10,7 +9,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from secateur.bundle.source import open_source, read_file
-from secateur.core.errors import CheckpointError
+from secateur.core.documents import parse_json
+from secateur.core.errors import CheckpointError, DataError
 
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, 2)
@@ -21,7 +21,13 @@ MANIFEST_LIMIT = 4 << 20
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+MOST_FILES = 1000
+LOOSEST_GOLDEN, LOOSEST_PARITY = 1.0, 10.0
+"""Differences of a logit; more would let any model pass."""
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""What is shown to people: one line without control characters."""
 Precision = Literal["float32", "bfloat16", "int8", "int4"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -30,9 +36,9 @@ Described = TypeVar("Described", bound=BaseModel)
 
 
 class Part(BaseModel):
-    """A part of a manifest: unknown fields are refused."""
+    """A part of a manifest: unknown fields are refused, and numbers that are not finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FileRecord(Part):
@@ -68,7 +74,7 @@ class ParityRecord(Part):
     """
 
     max_abs_diff: float = Field(ge=0)
-    tolerance: float = Field(gt=0)
+    tolerance: float = Field(gt=0, le=LOOSEST_PARITY)
     windows: int = Field(ge=1)
     max_probability_change: float | None = Field(default=None, ge=0)
     probability_tolerance: float | None = Field(default=None, gt=0)
@@ -146,8 +152,8 @@ class GoldenRecord(Part):
     """Windows (all inputs of the graph) with the ``logits`` that they must give."""
 
     file: FileName
-    windows: int = Field(ge=1)
-    tolerance: float = Field(gt=0)
+    windows: int = Field(ge=1, le=1024)
+    tolerance: float = Field(gt=0, le=LOOSEST_GOLDEN)
 
 
 class Manifest(Part):
@@ -186,11 +192,11 @@ class Manifest(Part):
     """
 
     schema_version: Literal[1, 2] = SCHEMA_VERSION
-    name: str
-    family: str
-    labels: tuple[str, ...] = Field(min_length=2)
+    name: Name
+    family: Name
+    labels: tuple[Name, ...] = Field(min_length=2, max_length=1000)
     window_length: int = Field(ge=2)
-    sampling_rate_hz: float = Field(gt=0)
+    sampling_rate_hz: float = Field(gt=0, le=10e6)
     normalisation: str
     inputs: tuple[TensorRecord, ...]
     outputs: tuple[TensorRecord, ...]
@@ -203,7 +209,7 @@ class Manifest(Part):
     quantisation: QuantisationRecord | None = None
     resampling: ResamplingRecord | None = None
     channel: ChannelRecord | None = None
-    files: dict[FileName, FileRecord]
+    files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
     parity: ParityRecord
     metrics: MetricsRecord | None = None
     lineage: LineageRecord
@@ -216,6 +222,17 @@ class Manifest(Part):
                 raise ValueError(f"files does not list {name}")
         if not self.parity.holds:
             raise ValueError("parity is worse than its own tolerance")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label stands there twice")
+        described = {
+            "waveform": self.window_length,
+            "logits": len(self.labels),
+            "probabilities": len(self.labels),
+        }
+        for tensor in (*self.inputs, *self.outputs):
+            last = tensor.shape[-1] if tensor.shape else None
+            if tensor.name in described and last != described[tensor.name]:
+                raise ValueError(f"'{tensor.name}' ends in {last}; expected {described[tensor.name]}")
         return self
 
 
@@ -306,8 +323,6 @@ def json_of(content: bytes, place: Path) -> Any:
         If it is none.
     """
     try:
-        return json.loads(content)
-    except ValueError as error:
-        raise CheckpointError(
-            f"{place / MANIFEST_FILE} is not JSON ({error}); it was altered or cut short."
-        ) from None
+        return parse_json(content, place / MANIFEST_FILE)
+    except DataError as error:
+        raise CheckpointError(str(error)) from None

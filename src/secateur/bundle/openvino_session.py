@@ -140,6 +140,8 @@ def open_openvino(source: BundleSource, manifest: Manifest, threads: int) -> Ope
     model = file_or_content(source, manifest.model_file, limit=manifest.files[manifest.model_file].bytes)
     if isinstance(model, bytes):
         beside = str(Path(manifest.model_file).with_suffix(".bin"))
+        if beside not in manifest.files:
+            raise ExportError(f"{source.place} holds no {beside} for {manifest.model_file}; export it again.")
         weights = read_file(source, beside, limit=manifest.files[beside].bytes)
         model = Graph(structure=model, weights=weights)
     return OpenVinoSession(

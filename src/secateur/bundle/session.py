@@ -11,7 +11,7 @@ import numpy as np
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.onnx_options import load_graph
 from secateur.bundle.source import BundleSource, file_or_content
-from secateur.core.errors import DataError, ExportError
+from secateur.core.errors import DataError, ExportError, SecateurError
 
 INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 OUTPUTS = ("logits", "probabilities")
@@ -103,7 +103,53 @@ def open_session(source: BundleSource, manifest: Manifest, *, threads: int = 1) 
         raise ExportError(
             f"{source.place} is in the format {manifest.format}; this release runs {' and '.join(_OPENERS)}."
         )
-    return _OPENERS[manifest.format](source, manifest, threads)
+    session = _OPENERS[manifest.format](source, manifest, threads)
+    return CheckedSession(session, manifest, place=source.place / manifest.model_file)
+
+
+class CheckedSession:
+    """A model that takes and gives what its manifest says; any other outcome is an error of ours.
+
+    Parameters
+    ----------
+    session : Session
+        In whichever runtime.
+    manifest : Manifest
+    place : Path
+        Of the model, for messages.
+    """
+
+    def __init__(self, session: Session, manifest: Manifest, *, place: Path) -> None:
+        self._session, self._place = session, place
+        self._length, self._classes = manifest.window_length, len(manifest.labels)
+
+    def run(self, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`Session`.
+
+        Raises
+        ------
+        DataError
+            As :func:`batch_of`, or if the windows have another length.
+        ExportError
+            If the model does not run on them, or gives something else than numbers for each class.
+        """
+        batch = batch_of(windows)
+        count, length = batch["waveform"].shape
+        if length != self._length:
+            raise DataError(f"windows of {length} samples were given; the model takes {self._length}.")
+        try:
+            outputs = self._session.run(batch)
+        except SecateurError:
+            raise
+        except Exception as error:  # runtimes have no error class in common
+            raise ExportError(f"{self._place} does not run: {str(error)[:500]}") from error
+        for name, found in zip(OUTPUTS, outputs, strict=True):
+            if found.shape != (count, self._classes) or found.dtype != np.float32:
+                raise ExportError(
+                    f"{self._place} gives {name} of shape {found.shape} and type {found.dtype}; expected "
+                    f"float32 of shape {(count, self._classes)}, one number a class."
+                )
+        return outputs
 
 
 def _open_onnx(source: BundleSource, manifest: Manifest, threads: int) -> Session:

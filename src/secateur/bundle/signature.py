@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from secateur.core.errors import CheckpointError, ConfigError
+from secateur.core.documents import require_regular_file
+from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.core.files import write_aside
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 SIGNATURE_FILE = "signature.json"
 SIGNATURE_LIMIT = 4096
+KEY_LIMIT = 65_536
 _CONTEXT = b"secateur bundle manifest v1\x00"
 """Put before what is signed, so that a signature made for another purpose is none here."""
 
@@ -196,7 +198,11 @@ def _load(path: Path, parse: Callable[[bytes], Any]) -> Any:
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return parse(Path(path).read_bytes())
+        require_regular_file(path)
+        with Path(path).open("rb") as stream:
+            return parse(stream.read(KEY_LIMIT))
+    except DataError as error:
+        raise ConfigError(f"the key could not be read: {error}") from None
     except OSError as error:
         raise ConfigError(f"the key {path} could not be read: {error}.") from None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
