@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.core.errors import DataError
-from secateur.signals.readers import jnu, mfpt, uestc
+from secateur.signals.readers import jnu, mfpt, paderborn, uestc
 from secateur.signals.readers.archive import INDEX_NAME, load_archive
+from secateur.signals.readers.bearing_datasets import METADATA, SIGNALS, is_built_set, load_built_set
 from secateur.signals.readers.cwru import file_number, load_cwru
 from secateur.signals.readers.described import DESCRIPTION_NAMES, load_described
 from secateur.signals.readers.files import files_below
+from secateur.signals.readers.ims import ims_files, load_ims
 from secateur.signals.readers.jnu import load_jnu
 from secateur.signals.readers.mfpt import load_mfpt
+from secateur.signals.readers.paderborn import load_paderborn
 from secateur.signals.readers.uestc import load_uestc
 from secateur.signals.recording import Recording
 from secateur.signals.sources.mat import mat_variables
@@ -80,6 +83,12 @@ LAYOUTS = (
         load=lambda path: load_described(_description_in(path) or path),
     ),
     Layout(
+        name="bearing-datasets",
+        looks_like=f"a set that the package bearing-datasets built ({METADATA} and {SIGNALS}/)",
+        recognises=is_built_set,
+        load=load_built_set,
+    ),
+    Layout(
         name="mfpt",
         looks_like="MFPT's mat files (baseline_1.mat, OuterRaceFault_1.mat, ...)",
         recognises=lambda path: _any_file(
@@ -102,13 +111,25 @@ LAYOUTS = (
         load=load_jnu,
     ),
     Layout(
+        name="paderborn",
+        looks_like="Paderborn's mat files (N15_M07_F10_KA01_1.mat, ...)",
+        recognises=lambda path: _any_file(path, ".mat", lambda file: paderborn.NAME.match(file.stem)),
+        load=load_paderborn,
+    ),
+    Layout(
+        name="ims",
+        looks_like="IMS's text files without ending (2003.10.22.12.06.24, ...)",
+        recognises=lambda path: bool(ims_files(path)),
+        load=load_ims,
+    ),
+    Layout(
         name="cwru",
         looks_like="original CWRU mat files (97.mat, 105.mat, ...)",
         recognises=lambda path: _any_file(path, ".mat", _is_cwru),
         load=load_cwru,
     ),
 )
-_INDEXED = LAYOUTS[:2]
+_INDEXED = LAYOUTS[:3]
 
 
 def known_layout(path: Path) -> Layout | None:

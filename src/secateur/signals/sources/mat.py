@@ -105,15 +105,18 @@ def mat_value(path: Path, name: str) -> np.ndarray:
         raise missing_array(path, variable, tuple(present), "variable")
     value = _loaded(path, variable)
     for field in fields:
-        if not isinstance(value, np.ndarray) or value.dtype.names is None or field not in value.dtype.names:
-            has = ", ".join(getattr(value, "dtype", np.dtype(float)).names or ()) or "none"
-            raise DataError(f"{path} [{variable}] has no field '{field}'; it has: {has}.")
-        if value.size != 1:
+        named = _by_name(value)
+        has = tuple(named) if named else getattr(value, "dtype", np.dtype(float)).names or ()
+        if field not in has:
             raise DataError(
-                f"{path} [{variable}] is a row of {value.size} structures; give each recording a variable "
-                "of its own."
+                f"{path} [{variable}] has no field '{field}'; it has: {', '.join(has) or 'none'}."
             )
-        value = value[field].reshape(-1)[0]
+        if not named and value.size != 1:
+            raise DataError(
+                f"{path} [{variable}] is a row of {value.size} structures; give each recording a variable of "
+                "its own."
+            )
+        value = named[field] if named else value[field].reshape(-1)[0]
     if not isinstance(value, np.ndarray):
         raise DataError(
             f"{path} [{name}] is a sparse matrix or an object, not a full array; store it with full(...)."
@@ -144,6 +147,20 @@ def _numeric_shapes(path: Path, _mtime_ns: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def _by_name(value: Any) -> dict[str, Any]:
+    """Return the data of a row of structures that have a name and data each, as Paderborn's channels have."""
+    if (
+        not isinstance(value, np.ndarray)
+        or value.size < 2
+        or not {"Name", "Data"} <= {*(value.dtype.names or ())}
+    ):
+        return {}
+    return {
+        "".join(np.asarray(entry["Name"]).reshape(-1).astype(str)): entry["Data"]
+        for entry in value.reshape(-1)
+    }
+
+
 def _fields(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
     """Walk over the fields of a structure that are arrays of numbers."""
     if not isinstance(value, np.ndarray):
@@ -151,6 +168,9 @@ def _fields(name: str, value: Any) -> Iterator[tuple[str, np.ndarray]]:
     if value.dtype.names is None:
         if value.dtype.kind in "iufc":
             yield name, value
+    elif named := _by_name(value):
+        for each, data in named.items():
+            yield from _fields(f"{name}.{each}", data)
     elif value.size == 1:
         for field in value.dtype.names:
             yield from _fields(f"{name}.{field}", value[field].reshape(-1)[0])

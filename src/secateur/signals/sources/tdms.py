@@ -39,7 +39,7 @@ class TdmsSource:
         tdms = required("nptdms", f"{self.path} is a TDMS file")
         require_regular_file(self.path)
         try:
-            with tdms.TdmsFile.open(self.path) as file:
+            with self.path.open("rb") as stream, tdms.TdmsFile.open(stream) as file:
                 yield file
         except DataError:
             raise
