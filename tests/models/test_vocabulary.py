@@ -152,6 +152,37 @@ def test_a_bias_told_as_a_dictionary_follows():
     assert model.generation_config.sequence_bias == {(2,): 1.5}
 
 
+def test_bans_of_which_none_is_left_are_no_empty_lists():
+    """`generate` refuses empty ones."""
+    model = tiny_language_model("llama")
+    set_up(model)
+    settings = model.generation_config
+    settings.forced_decoder_ids = settings.eos_token_id = settings.lang_to_id = model.config.eos_token_id = (
+        None
+    )
+    keep_vocabulary(model, (0, 1, 17, 30))
+    for name in ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias"):
+        assert getattr(settings, name) is None, name
+    tokens = torch.tensor([[1, 2, 3]])
+    model.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=2)
+
+
+def test_settings_of_a_task_follow_too():
+    model = tiny_language_model("llama")
+    model.config.task_specific_params = {
+        "translate": {
+            "max_length": 8,
+            "decoder_start_token_id": 9,
+            "forced_bos_token_id": 30,
+            "lang_to_id": {"a": 8},
+        }
+    }
+    keep_vocabulary(model, (0, 1, 8, 9, 90))
+    assert model.config.task_specific_params == {
+        "translate": {"max_length": 8, "decoder_start_token_id": 3, "lang_to_id": {"a": 2}}
+    }
+
+
 def test_numbers_outside_the_vocabulary_stay():
     """Stock configurations name tokens that a small vocabulary does not have."""
     model = tiny_language_model("gpt2", bos_token_id=50_256, eos_token_id=50_256, pad_token_id=None)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from secateur.core.errors import UnsupportedArchitecture
 from secateur.models.attributes import read_attribute, set_attribute
 from secateur.models.head_inputs import keep_heads_of_inputs
+from secateur.models.unit_numbers import keep_layer_numbers
 from secateur.models.vocabulary import vocabulary_of
 from secateur.structure.closure import LayerWidths, closure, role_features
 from secateur.structure.plan import LayerPlan
@@ -343,6 +344,7 @@ class BoundModel:
             if entries is not None:
                 setattr(config, attribute, [entries[index] for index in kept])
         setattr(config, stack.layer_count, len(kept))
+        keep_layer_numbers(config, kept)
 
 
 def bind(model: nn.Module) -> BoundModel:

@@ -48,9 +48,10 @@ from secateur.models.checkpoint_files import CONFIG, PLAN, read_checksums, read_
 from secateur.models.live_tensors import computed_buffers, put_tensors, require_values, stored_tensors
 from secateur.models.loading_bars import no_bars
 from secateur.models.older_readers import CODE, loading_call, write_for_older_readers, write_older_tokenizer
-from secateur.models.round_trip import require_same
+from secateur.models.round_trip import require_generates, require_same
 from secateur.models.skeleton import skeleton
 from secateur.models.stock import REFUSALS, auto_class, stock_twin
+from secateur.models.unit_numbers import tell_dense_layer_numbers
 from secateur.structure.plan import PruningPlan
 from secateur.structure.spec import load_spec
 
@@ -221,6 +222,7 @@ def _finish(
     require_same(model, fresh, final, dispensable=dispensable)
     if _generation_values(model) != _generation_values(fresh):
         raise CheckpointError(f"{final} was not written: the generation configuration does not come back.")
+    require_generates(fresh, final)
     if tokenizer is not None:
         _require_same_tokenizer(tokenizer, load_tokenizer(folder), final)
 
@@ -282,6 +284,7 @@ def _with_dense_depth(config: PreTrainedConfig, plan: PruningPlan) -> PreTrained
             if entries is not None:
                 places = (max(0, bisect_right(kept, layer) - 1) for layer in range(size))
                 setattr(config, attribute, [entries[place] for place in places])
+        tell_dense_layer_numbers(config, kept, size)
     return config
 
 

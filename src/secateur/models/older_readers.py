@@ -19,6 +19,8 @@ from secateur.core.records import read_json, write_json
 CONFIG, TOKENIZER_CONFIG, GENERATION_CONFIG = "config.json", "tokenizer_config.json", "generation_config.json"
 CODE = "auto_map"
 """Names the classes in a folder's own code, which is never run and not carried over."""
+NOT_TRUE_ANY_MORE = (CODE, "pruned_heads")
+"""Left out of configurations: the weights have the heads that they have; transformers 4 would prune again."""
 
 _FAMILY_KEYS = {
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
@@ -42,8 +44,8 @@ def write_for_older_readers(folder: Path) -> bool:
     """
     for name in (CONFIG, GENERATION_CONFIG):
         path = folder / name
-        if path.is_file() and CODE in (values := read_json(path)):
-            write_json(path, {key: value for key, value in values.items() if key != CODE})
+        if path.is_file() and set(NOT_TRUE_ANY_MORE) & set(values := read_json(path)):
+            write_json(path, {key: value for key, value in values.items() if key not in NOT_TRUE_ANY_MORE})
     return _write_older_config(folder)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 import torch
 import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
 
 from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
 from secateur.core.records import read_json
@@ -22,7 +19,7 @@ from secateur.models.empty_model import described, empty_model
 from secateur.models.gguf import converted, gguf_file
 from secateur.models.hub import fetch
 from secateur.models.inventory import Inventory, require_unquantised, take_inventory
-from secateur.models.loading_bars import no_bars
+from secateur.models.loading_bars import no_warnings
 from secateur.models.shards import open_shards
 from secateur.models.token_ids import require_fitting_tokenizer
 
@@ -80,7 +77,7 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
         return _open_checkpoint(folder, dtype)
     config = read_config(folder)
     tokenizer = open_tokenizer(folder)
-    with _no_warnings():
+    with no_warnings():
         inventory = inventory_of(folder, config)
         model = _load(folder, config, inventory, dtype)
     require_fitting_tokenizer(tokenizer, model, folder)
@@ -159,7 +156,7 @@ def read_config(folder: Path) -> Any:
             f"{transformers.__version__} does not know; code from a model's folder is never run."
         )
     try:
-        with _no_warnings():
+        with no_warnings():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # any value can stand in a configuration, and raise anything
         raise ConfigError(
@@ -178,7 +175,7 @@ def open_tokenizer(folder: Path) -> Any:
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return None
     try:
-        with _no_warnings():
+        with no_warnings():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raise plain Exceptions on files that are damaged
         raise CheckpointError(f"the tokenizer of {folder} could not be read: {described(error)}") from error
@@ -194,18 +191,6 @@ def _open_checkpoint(folder: Path, dtype: torch.dtype | None) -> Pretrained:
         source=str(folder),
         folder=folder,
     )
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Keep transformers from telling what we check ourselves."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        with no_bars():
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
 
 
 def _load(folder: Path, config: Any, inventory: Inventory, dtype: torch.dtype | None) -> PreTrainedModel:

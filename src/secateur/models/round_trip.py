@@ -8,9 +8,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from transformers import GenerationConfig, PreTrainedModel
 
 from secateur.core.errors import CheckpointError
+from secateur.models.empty_model import described
 from secateur.models.live_tensors import all_tensors
+from secateur.models.loading_bars import no_warnings
 from secateur.models.probes import output_of, probe_inputs
 
 LOGIT_TOLERANCE = 1e-6
@@ -53,6 +56,52 @@ def require_same(
             f"{folder} was not written: logits of the reloaded model differ by {difference:.2e} "
             f"(allowed {allowed:.0e})."
         )
+
+
+def require_generates(fresh: PreTrainedModel, folder: Path) -> None:
+    """Check that ``generate`` runs with the generation configuration that was read back.
+
+    A model that generates nothing with an empty configuration either is let through.
+
+    Parameters
+    ----------
+    fresh : transformers.PreTrainedModel
+        What came back, in evaluation mode.
+    folder : Path
+        For messages.
+
+    Raises
+    ------
+    CheckpointError
+        With what ``generate`` says.
+    """
+    if not fresh.can_generate() or getattr(fresh, "generation_config", None) is None:
+        return
+    with no_warnings(), torch.random.fork_rng(devices=[]), torch.no_grad():
+        if (error := _fault_of_generate(fresh)) is None:
+            return
+        own, fresh.generation_config = fresh.generation_config, GenerationConfig()
+        for name in ("bos_token_id", "decoder_start_token_id"):
+            setattr(fresh.generation_config, name, getattr(own, name, None))
+        works = _fault_of_generate(fresh) is None
+        fresh.generation_config = own
+    if works:
+        raise CheckpointError(
+            f"{folder} was not written: generate fails with the model's generation configuration "
+            f"({described(error)}) Mend model.generation_config and save again."
+        )
+
+
+def _fault_of_generate(model: PreTrainedModel) -> Exception | None:
+    inputs = probe_inputs(model)
+    given = {model.main_input_name: inputs[model.main_input_name]}
+    if "input_ids" in given:
+        given["attention_mask"] = torch.ones_like(given["input_ids"])
+    try:
+        model.generate(**given, max_new_tokens=2)
+    except Exception as error:  # settings of any kind can raise anything
+        return error
+    return None
 
 
 def tolerance(logits: Tensor) -> float:

@@ -12,10 +12,10 @@ from secateur.core.errors import CheckpointError, PlanError
 
 REQUIRED_SUFFIXES = ("_token_id", "_token_ids", "_token_index")
 REQUIRED_NAMES = ("force_words_ids", "forced_decoder_ids")
-UNWANTED_TOKENS = ("suppress_tokens", "begin_suppress_tokens")
-UNWANTED_SEQUENCES = "bad_words_ids"
+UNWANTED = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids")
 BIASED_SEQUENCES = "sequence_bias"
-TABLES = ("lang_to_id", "task_to_id")
+TABLES_SUFFIX = "_to_id"
+NESTED = ("task_specific_params",)
 
 
 def required_tokens(model: nn.Module) -> tuple[int, ...]:
@@ -85,7 +85,8 @@ def require_fitting_tokenizer(tokenizer: Any, model: nn.Module, source: object) 
 def renumber_token_ids(model: nn.Module, tokens: Sequence[int], size: int) -> None:
     """Bring the size of the vocabulary and every token number in the configurations into step.
 
-    Bans of tokens that are gone vanish. Numbers outside the dense vocabulary of ``size`` tokens stay as they
+    Bans and biases of tokens that are gone vanish, and where none is left the setting is None, since
+    ``generate`` refuses an empty one. Numbers outside the dense vocabulary of ``size`` tokens stay as they
     are.
     """
     numbering = _Numbering(tokens, size)
@@ -114,9 +115,9 @@ class _Numbering:
             return type(value)(self.nested(entry) for entry in value)
         return value if isinstance(value, bool) else self._numbers.get(value, value)
 
-    def kept_entries(self, value: list[Any]) -> list[Any]:
+    def kept_entries(self, value: list[Any]) -> list[Any] | None:
         """Renumber a list and drop the entries (numbers or sequences) that can no longer occur."""
-        return [self.nested(entry) for entry in value if self.keeps(entry)]
+        return [self.nested(entry) for entry in value if self.keeps(entry)] or None
 
     def forced(self, value: list[Any]) -> list[Any]:
         """Renumber pairs of a position and a token."""
@@ -126,7 +127,9 @@ class _Numbering:
         """Renumber {(token, ...): bias} or [[[token, ...], bias], ...]."""
         pairs = value.items() if isinstance(value, dict) else value
         kept = [[self.nested(tokens), bias] for tokens, bias in pairs if self.keeps(tokens)]
-        return {tuple(tokens): bias for tokens, bias in kept} if isinstance(value, dict) else kept
+        if isinstance(value, dict):
+            return {tuple(tokens): bias for tokens, bias in kept} or None
+        return kept or None
 
     def table(self, value: dict[str, int]) -> dict[str, int]:
         """Renumber {name: token}."""
@@ -139,11 +142,27 @@ def _renewal(name: str, numbering: _Numbering) -> Any:
         return numbering.forced
     if name.endswith(REQUIRED_SUFFIXES) or name in REQUIRED_NAMES:
         return numbering.nested
-    if name in UNWANTED_TOKENS or name == UNWANTED_SEQUENCES:
+    if name in UNWANTED:
         return numbering.kept_entries
     if name == BIASED_SEQUENCES:
         return numbering.biased
-    return numbering.table if name in TABLES else None
+    if name in NESTED:
+        return lambda value: _settings(value, numbering)
+    return numbering.table if name.endswith(TABLES_SUFFIX) else None
+
+
+def _settings(value: Any, numbering: _Numbering) -> Any:
+    """Renumber what settings by name hold, whatever the depth."""
+    if not isinstance(value, dict):
+        return value
+    renewed = {}
+    for name, entry in value.items():
+        renew = None if entry is None else _renewal(name, numbering)
+        if renew is None:
+            renewed[name] = _settings(entry, numbering)
+        elif renew != numbering.nested or numbering.keeps(entry):
+            renewed[name] = renew(entry)
+    return renewed
 
 
 def _named(model: nn.Module) -> Iterator[tuple[str, int]]:

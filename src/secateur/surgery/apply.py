@@ -9,6 +9,7 @@ from torch import nn
 
 from secateur.core.errors import PlanError
 from secateur.models.binding import BoundModel, bind
+from secateur.models.unit_numbers import keep_generation_numbers
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.layers import keep_layers
 from secateur.surgery.vocabulary import keep_tokens
@@ -44,6 +45,7 @@ def apply(model: Model, plan: PruningPlan) -> Model:
     keep_layers(bound, tuple(layer.index for layer in plan.layers))
     for layer, kept in zip(bound.layers, plan.layers, strict=True):
         keep_widths(layer, kept)
+    keep_generation_numbers(getattr(cut, "generation_config", None), plan)
     if plan.tokens is not None:
         keep_tokens(cut, plan.tokens)
     return cut

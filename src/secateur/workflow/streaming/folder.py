@@ -17,6 +17,7 @@ from secateur.models.older_readers import loading_call, write_for_older_readers,
 from secateur.models.shard_writing import TensorBytes, Writable, write_shard
 from secateur.models.shards import INDEX, read_header
 from secateur.models.stock import auto_class, stock_twin
+from secateur.models.unit_numbers import keep_generation_numbers
 from secateur.structure.plan import PruningPlan
 from secateur.workflow.streaming.source import StreamedModel
 
@@ -68,6 +69,7 @@ def finish(
     cut = model.model
     if (model.folder / GENERATION).is_file():
         cut.generation_config = GenerationConfig.from_pretrained(model.folder)
+        keep_generation_numbers(cut.generation_config, plan)
     twin = stock_twin(cut)
     generation = getattr(cut, "generation_config", None)
     given: dict[str, Any] = {"model_class": type(cut), "metadata": metadata}
