@@ -338,13 +338,7 @@ class BoundModel:
         for position, index in enumerate(kept):
             for path in stack.positions:
                 set_attribute(blocks[index], path, position)
-        config = self.base.config
-        for attribute in stack.per_layer:
-            entries = getattr(config, attribute, None)
-            if entries is not None:
-                setattr(config, attribute, [entries[index] for index in kept])
-        setattr(config, stack.layer_count, len(kept))
-        keep_layer_numbers(config, kept)
+        keep_layer_numbers(self.base.config, stack, kept)
 
 
 def bind(model: nn.Module) -> BoundModel:

@@ -1,4 +1,4 @@
-"""Numbers of layers and heads that configurations hold beside their lists of layers: they follow a cut.
+"""Numbers of layers and heads in configurations: they follow a cut.
 
 Each is given its new number, or leaves with what it stood for. For numbers of tokens see
 :mod:`secateur.models.token_ids`.
@@ -13,19 +13,25 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedConfig
 
 from secateur.structure.plan import PruningPlan
-from secateur.structure.spec import load_spec
+from secateur.structure.spec import StackSpec, load_spec
 
 
-def keep_layer_numbers(config: PreTrainedConfig, kept: Sequence[int]) -> None:
-    """Bring a configuration, whose lists of layers were cut, into step with the layers that stay.
+def keep_layer_numbers(config: PreTrainedConfig, stack: StackSpec, kept: Sequence[int]) -> None:
+    """Bring a configuration into step with the layers of a stack that stay.
 
     Parameters
     ----------
     config : PreTrainedConfig
-        Changed in place.
+        Changed in place: the number of layers, lists with an entry a layer, and the first sliding layer.
+    stack : StackSpec
     kept : sequence of int
-        Layers of its stack that stay, ascending.
+        Layers of the stack that stay, ascending.
     """
+    for attribute in stack.per_layer:
+        entries = getattr(config, attribute, None)
+        if entries is not None:
+            setattr(config, attribute, [entries[index] for index in kept])
+    setattr(config, stack.layer_count, len(kept))
     first_sliding = getattr(config, "max_window_layers", None)
     if isinstance(first_sliding, int):
         config.max_window_layers = bisect_left(kept, first_sliding)
