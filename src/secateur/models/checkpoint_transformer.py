@@ -51,6 +51,7 @@ from secateur.models.older_readers import CODE, loading_call, write_for_older_re
 from secateur.models.round_trip import require_generates, require_same
 from secateur.models.skeleton import skeleton
 from secateur.models.stock import REFUSALS, auto_class, stock_twin
+from secateur.models.token_ids import require_fitting_tokenizer
 from secateur.models.unit_numbers import tell_dense_layer_numbers
 from secateur.structure.plan import PruningPlan
 from secateur.structure.spec import load_spec
@@ -79,13 +80,15 @@ def write(
     UnsupportedArchitecture
         If the class is not one of ``transformers`` itself.
     CheckpointError
-        If the folder does not give the model, or the tokenizer, back in either form.
+        If the folder does not give the model, or the tokenizer, back in either form, or the tokenizer has
+        tokens that the model lacks.
     """
     if getattr(transformers, type(model).__name__, None) is not type(model):
         raise UnsupportedArchitecture(
             f"{type(model).__module__}.{type(model).__name__} is no class of the transformers package; only "
             "those are saved, because loading never executes code of a folder."
         )
+    require_fitting_tokenizer(tokenizer, model, final)
     given = {"plan": plan, "metadata": metadata, "tokenizer": tokenizer, "final": final}
     reason = _write_plain(model, folder, **given)
     if reason is not None:

@@ -32,6 +32,20 @@ def probe_inputs(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def takes_probe(model: nn.Module) -> bool:
+    """Whether a model's forward takes the fixed inputs.
+
+    Heads that want several candidates, end tokens in every row or no decoder do not; their base model does.
+    """
+    try:
+        with torch.no_grad():
+            return isinstance(output_of(model, probe_inputs(model)), Tensor)
+    except UnsupportedArchitecture:
+        raise
+    except Exception:  # each head refuses in its own way
+        return False
+
+
 def output_of(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
     """Return the logits, or for a model without a head its last hidden state."""
     output = model(**inputs)

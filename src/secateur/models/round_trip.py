@@ -14,7 +14,7 @@ from secateur.core.errors import CheckpointError
 from secateur.models.empty_model import described
 from secateur.models.live_tensors import all_tensors
 from secateur.models.loading_bars import no_warnings
-from secateur.models.probes import output_of, probe_inputs
+from secateur.models.probes import output_of, probe_inputs, takes_probe
 
 LOGIT_TOLERANCE = 1e-6
 
@@ -25,7 +25,7 @@ def require_same(
     """Check that ``fresh``, read from a folder, is ``model``.
 
     Every tensor is compared bit by bit, buffers that no file holds included, and the outputs for fixed inputs
-    to :func:`tolerance`.
+    to :func:`tolerance`. Where a head takes no such inputs, the outputs are those of the model below it.
 
     Parameters
     ----------
@@ -44,11 +44,13 @@ def require_same(
         Naming the first tensor that differs, or how far the outputs do.
     """
     with evaluating(model), torch.no_grad():
-        inputs = probe_inputs(model)
+        whole = takes_probe(model)
+        asked, inputs = model if whole else _base(model), probe_inputs(model)
         # before the tensors: a forward may renew buffers (rotary frequencies that depend on the length)
-        expected = output_of(model, inputs)
+        expected = output_of(asked, inputs)
         _require_same_tensors(model, fresh, folder, dispensable)
-        found = output_of(fresh.to(expected.device), inputs)
+        fresh.to(expected.device)
+        found = output_of(fresh if whole else _base(fresh), inputs)
     difference = (expected - found).abs().max().item()
     allowed = tolerance(expected)
     if not difference <= allowed:
@@ -56,6 +58,10 @@ def require_same(
             f"{folder} was not written: logits of the reloaded model differ by {difference:.2e} "
             f"(allowed {allowed:.0e})."
         )
+
+
+def _base(model: nn.Module) -> nn.Module:
+    return getattr(model, "base_model", model)
 
 
 def require_generates(fresh: PreTrainedModel, folder: Path) -> None:
