@@ -35,6 +35,7 @@ COMMANDS: tuple[str, ...] = (
     "profile",
     "order",
     "report",
+    "init",
     "data",
     "agent",
     "commission",

@@ -102,7 +102,7 @@ def _identity(subject: Subject) -> dict[str, Any]:
 def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float | None) -> dict[str, Any]:
     recording = subject.recording
     if recording.n_samples == 0:
-        raise DataError(f"{recording.path} is empty: it holds no sample.")
+        raise DataError(f"{recording.recording_id} is empty: it holds no sample.")
     bins = _Bins(recording.duration_s, runtime.window_s if hop_s is None else hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
@@ -134,8 +134,8 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     seconds = time.perf_counter() - started
     if not decisions:
         raise DataError(
-            f"{recording.path}, channel {subject.channel_name}, has no usable window: {_told(usabilities)}. "
-            "Check the sensor."
+            f"{recording.path or recording.recording_id}, channel {subject.channel_name}, has no usable "
+            f"window: {_told(usabilities)}. Check the sensor."
         )
     result = {
         **_identity(subject),

@@ -101,6 +101,7 @@ def _recording(
     fault = str(first["fault_type"])
     bearing_id, units = _word(first, "bearing_id"), {_word(row, "unit") for row in rows}
     recording_id = f"{first['dataset']}_{name}" + ("" if alone else f"_{rate_hz:g}Hz")
+    # no path: a file holds many recordings
     return Recording(
         recording_id=recording_id,
         source=StoredSignals(places, n_samples),
@@ -117,7 +118,6 @@ def _recording(
         fault_orders=_orders(first),
         bearing=_word(first, "bearing_model") or "",
         specimens_documented=bearing_id is not None,
-        path=places[0].path,
         subset=_word(first, "operating_condition") or "",
         notes=f"fault: {fault} ({_word(first, 'native_label') or 'no label of its own'})",
         unit=units.pop() if len(units) == 1 else None,

@@ -15,6 +15,12 @@ from secateur.signals.kinematics import BearingGeometry, FaultOrders
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+TO_FILL_IN = "FILL_IN"
+"""What ``secateur init`` writes where a person must say something."""
+
+MOST_NAMED = 6
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -103,11 +109,25 @@ def read_description(path: Path) -> Description:
         fault with the allowed keys.
     """
     content = read_yaml(path)
+    _require_completed(path)
     try:
         return Description.model_validate(content)
     except ValidationError as error:
         faults = "; ".join(_in_words(fault) for fault in error.errors())
         raise DataError(f"{path}: {faults}.") from None
+
+
+def _require_completed(path: Path) -> None:
+    """Refuse a draft of ``secateur init`` that still has marks; the lines are named."""
+    lines = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1)
+    left = [(number, line) for number, line in lines if TO_FILL_IN in line.partition("#")[0]]
+    if left:
+        named = "; ".join(f"line {n}: {line.partition('#')[0].strip(' -')}" for n, line in left[:MOST_NAMED])
+        more = f"; and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        raise DataError(
+            f"{path} is not completed: {named}{more}. Replace {TO_FILL_IN}, or remove lines of what is not "
+            "known."
+        )
 
 
 def _in_words(fault: dict) -> str:

@@ -175,6 +175,12 @@ def _require_signal(stored: StoredColumns, column: Column, meaning: Meaning) -> 
         )
 
 
+def possible_columns(stored: StoredColumns) -> list[int]:
+    """Return the numbers of the columns that may be vibration."""
+    meanings = _meanings(stored)
+    return [n for n in _possible(meanings) if meanings[n].kind in ("signal", "constant")]
+
+
 def _possible(meanings: Sequence[Meaning]) -> list[int]:
     """Return the columns that may be vibration; where none is, those that could still be a dead sensor."""
     possible = [n for n, meaning in enumerate(meanings) if meaning.kind not in NEVER_VIBRATION]

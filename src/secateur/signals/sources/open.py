@@ -180,6 +180,11 @@ def open_source(
     )
 
 
+def open_columns(path: Path, text: TextFormat = DEFAULT_TEXT) -> Any:
+    """Open a file as all of its columns; see ``StoredColumns``."""
+    return _stored(path, text)[0]
+
+
 def _stored(path: Path, text: TextFormat) -> tuple[Any, dict[str, float]]:
     """Return the file as columns, and the single numbers that it holds."""
     suffix = path.suffix.lower()
