@@ -34,6 +34,7 @@ CROSS_ATTENTION = "`add_cross_attention`"
 NOT_COVERED = {
     "bert": CROSS_ATTENTION,
     "bloom": "`apply_residual_connection_post_layernorm`",
+    "cohere": "`use_qk_norm`",
     "gemma3": "images",
     "gpt2": CROSS_ATTENTION,
     "opt": "`layer_norm_elementwise_affine` false",

@@ -369,4 +369,18 @@ ZOO: tuple[Specimen, ...] = (
         "olmo3", "Olmo3", layer_types=["full_attention", "sliding_attention", "full_attention"], **SLIDING
     ),
     _llama_like("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1]),
+    _llama_like("cohere", "Cohere"),
+    _llama_like("cohere", "Cohere", "cohere_biased", attention_bias=True, logit_scale=0.5),
+    _llama_like("nemotron", "Nemotron", head_dim=12),
+    _llama_like("nemotron", "Nemotron", "nemotron_biased", attention_bias=True, mlp_bias=True),
+    Specimen(
+        name="gptj",
+        family="gptj",
+        model="GPTJForCausalLM",
+        config="GPTJConfig",
+        settings={
+            "n_layer": 3, "n_embd": 32, "n_head": 4, "n_inner": 12, "n_positions": 64, "rotary_dim": 4,
+            "vocab_size": VOCABULARY, **SPECIAL,
+        },
+    ),
 )  # fmt: skip

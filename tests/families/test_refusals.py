@@ -16,6 +16,7 @@ SPECIMENS = {specimen.name: specimen for specimen in ZOO}
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
+        ("cohere", {"use_qk_norm": True}, r"not named \['self_attn.k_norm.weight'"),
         ("stablelm", {"qk_layernorm": True}, r"not named \['self_attn.k_layernorm.norms.0.weight'"),
         ("bert", {"is_decoder": True, "add_cross_attention": True}, r"not named \['crossattention"),
         ("roberta", {"is_decoder": True, "add_cross_attention": True}, r"not named \['crossattention"),
@@ -38,7 +39,6 @@ def test_variants_that_a_family_does_not_describe(name, changes, message):
     ("stem", "settings"),
     [
         ("Mixtral", {"num_local_experts": 2}),
-        ("Cohere", {}),
         ("T5", {"num_layers": 1, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_heads": 2}),
         ("Mamba", {"state_size": 4}),
     ],
