@@ -144,6 +144,7 @@ def test_mfpt_structures(tmp_path: Path) -> None:
     found = [(r.sampling_rate_hz, r.load, r.fault_location) for r in recordings]
     assert found == list(files.values())
     assert {r.shaft_speed_rpm for r in recordings} == {1500.0}
+    assert not any(recording.specimens_documented for recording in recordings)
     # 81.125 and 118.875 Hz at 25 Hz, as the data set's description gives them
     orders = recordings[0].fault_orders
     assert 25 * orders.bpfo == pytest.approx(81.125, abs=0.01)

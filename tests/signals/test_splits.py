@@ -299,7 +299,10 @@ def test_unlabelled_recordings_are_training_material_unless_of_a_test_specimen()
         (own_data({"normal": 4}), "specimen", "only class is normal"),
         (speeds_set(), "specimen", "not documented, so its 8 recordings may all be of one bearing"),
         (speeds_set(), "load", "load of 32 recordings is unknown"),
-        (speeds_set(), "fault_size", "none; it needs two"),
+        (speeds_set(), "fault_size", "size of 24 of 24 faults is unknown"),
+        (own_data({"normal": 4}), "fault_size", "there is no recording of a fault"),
+        ([entry for entry in case_western() if (entry.fault_location, entry.fault_size_mil) not in
+          (("ball", 7.0), ("inner_race", 14.0))], "fault_size", r"is 21 \(sizes in mil: ball: 14, 21"),
         (case_western(), "fault_size:8", "allowed: 7, 14, 21"),
         (case_western(), "fault_size:28", "allowed: 7, 14, 21"),
         (case_western(), "speed", "nominal speed"),
@@ -363,3 +366,26 @@ def test_every_protocol_has_a_description():
         "few_labels",
         "specimen",
     }
+
+
+def test_sets_without_normals_split_by_load_and_size():
+    damaged = [entry for entry in case_western() if entry.fault_location != "normal"]
+    (by_load,) = make_splits(damaged, "load", seed=0)
+    assert by_load.classes == TEN[1:]
+    (by_size,) = make_splits(damaged, "fault_size:14", seed=0)
+    assert by_size.classes == FOUR[1:]
+    assert not by_size.leaks
+
+
+def test_recordings_without_documented_specimens_may_leak_and_say_so():
+    loose = [
+        replace(entry, specimens_documented=False, group_id=entry.recording_id) for entry in case_western()
+    ]
+    (split,) = make_splits(loose, "load", seed=0)
+    assert split.leaks
+    assert "specimens are not documented" in split.leak_reason
+    with pytest.raises(DataError, match="Give the specimen of each recording"):
+        make_splits(loose, "specimen", seed=0)
+    # another size is another specimen, documented or not
+    (by_size,) = make_splits(loose, "fault_size:14", seed=0)
+    assert not by_size.leaks

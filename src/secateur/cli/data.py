@@ -11,6 +11,7 @@ import typer
 from secateur.cli import options
 
 if TYPE_CHECKING:
+    from secateur.signals.checks.run import Report
     from secateur.signals.describe import Summary
 
 app = typer.Typer(help="List, fetch, check and describe recordings.", no_args_is_help=True)
@@ -18,11 +19,10 @@ app = typer.Typer(help="List, fetch, check and describe recordings.", no_args_is
 DataPath = Annotated[
     Path, typer.Argument(help="Folder of recordings, or a YAML that describes them.", show_default=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
 
 @app.command("list")
-def list_data_sets(as_json: AsJson = False) -> None:
+def list_data_sets(as_json: options.AsJson = False) -> None:
     """List the public data sets that can be fetched, and the layouts that can be read."""
     from rich.table import Table
 
@@ -55,34 +55,59 @@ def list_data_sets(as_json: AsJson = False) -> None:
 
 
 @app.command("check")
-def check_recordings(path: DataPath, as_json: AsJson = False) -> None:
-    """Look for missing, damaged, misleading or unlabelled recordings; exit code 2 if any is unusable."""
+def check_recordings(
+    path: DataPath,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split protocol that must be possible; default: any where there are labels."),
+    ] = None,
+    window_length: options.WindowLength = 8192,
+    as_json: options.AsJson = False,
+) -> None:
+    """Look for missing, damaged, misleading or contradictory recordings; exit code 2 if any is unusable."""
+    from contextlib import nullcontext
+
+    from secateur.core.progress import quiet
+    from secateur.core.records import to_jsonable
+    from secateur.signals.checks.run import check
+
+    with quiet() if as_json else nullcontext():
+        report = check(path, split=split, window_length=window_length)
+    n_errors = report.count("error")
+    if as_json:
+        typer.echo(json.dumps({"errors": n_errors, **to_jsonable(report)}))
+    else:
+        _print_report(path, report)
+    if n_errors:
+        raise typer.Exit(2)
+
+
+def _print_report(path: Path, report: Report) -> None:
     from rich.table import Table
 
     from secateur.cli.console import Console
-    from secateur.core.progress import quiet
-    from secateur.core.records import to_jsonable
-    from secateur.signals.checks import check
+    from secateur.signals.checks.run import condensed
 
-    if as_json:
-        with quiet():
-            findings = check(path)
-        n_errors = sum(finding.severity == "error" for finding in findings)
-        typer.echo(json.dumps({"errors": n_errors, "findings": to_jsonable(findings)}))
-    else:
-        findings = check(path)
-        n_errors = sum(finding.severity == "error" for finding in findings)
-        console = Console()
-        if findings:
-            table = Table(title=f"{path}")
-            for heading in ("severity", "check", "subject", "finding"):
-                table.add_column(heading, overflow="fold")
-            for finding in findings:
-                table.add_row(finding.severity, finding.code, finding.subject, finding.message)
-            console.print(table)
-        console.print(f"{n_errors} errors, {len(findings) - n_errors} warnings and notes.")
-    if n_errors:
-        raise typer.Exit(2)
+    console = Console()
+    if report.findings:
+        table = Table(title=str(path))
+        for heading in ("severity", "check", "subject", "finding"):
+            table.add_column(heading, overflow="fold")
+        for finding in condensed(report.findings):
+            table.add_row(finding.severity, finding.code, finding.subject, finding.message)
+        console.print(table)
+    splits = Table(title="Splits for training")
+    for heading in ("split", "possible", "one bearing on both sides", "why"):
+        splits.add_column(heading, overflow="fold")
+    for verdict in report.splits:
+        leaks = ("yes" if verdict.leaks else "no") if verdict.possible else ""
+        splits.add_row(verdict.protocol, "yes" if verdict.possible else "no", leaks, verdict.reason)
+    console.print(splits)
+    console.print(
+        f"{report.files_read} files read, {report.recordings} recordings, {report.duration_s:.1f} s: "
+        f"{report.count('error')} errors, {report.count('warning')} warnings, {report.count('note')} notes.",
+        soft_wrap=True,
+    )
 
 
 @app.command("describe")
@@ -92,7 +117,7 @@ def describe_recordings(
         Path | None, typer.Option(help="Folder for pictures: waveform, spectrum and envelope of each class.")
     ] = None,
     overwrite: options.Overwrite = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Count classes, groups, rates and seconds, and picture an example of each class."""
     from secateur.core.outputs import result_at
@@ -143,7 +168,7 @@ def _print_summary(path: Path, summary: Summary) -> None:
 def fetch_data_set(
     name: Annotated[str, typer.Argument(help="Name from 'secateur data list'.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Folder for the files.", show_default=False)],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Download a public data set from its makers; a broken download goes on where it stopped."""
     from contextlib import nullcontext

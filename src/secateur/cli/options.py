@@ -25,6 +25,14 @@ OtherData = Annotated[
 OtherSplit = Annotated[str | None, typer.Option(help="Split other than that of the training.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Channel = Annotated[str | None, typer.Option(help="Channel by name; default: each recording's first.")]
+WindowLength = Annotated[
+    int,
+    typer.Option(
+        min=64,
+        help="Samples of a window, at the lowest rate of the recordings and at most 12 kHz; fewer for short "
+        "recordings.",
+    ),
+]
 Backbone = Annotated[
     str, typer.Option(help="nano|mini|small|base with -mha or -gqa, or a local GPT-2 or Llama folder.")
 ]

@@ -82,16 +82,16 @@ def hold_out_loads(request: Request) -> list[Holdout]:
     loads = sorted({recording.load for recording in faults(kept)})
     if len(loads) < 2:
         raise DataError(
-            f"split 'load': the faults were recorded at {_listed(loads)} load only; it needs two "
-            "or more. Use 'specimen' or 'fault_size'."
+            f"split 'load': {_recorded_at(loads, 'load')}; it needs two or more. Use 'specimen' or "
+            "'fault_size'."
         )
     lowest_of_test = loads[-(len(loads) // 2)]
     healthy = normals(kept)
-    if len({specimen_of(recording) for recording in healthy}) > 1:
+    if len({specimen_of(recording) for recording in healthy}) == 1:
+        healthy_train, healthy_test = _ends_of_loads(healthy, "load")
+    else:
         healthy_train = [recording for recording in healthy if recording.load < lowest_of_test]
         healthy_test = [recording for recording in healthy if recording.load >= lowest_of_test]
-    else:
-        healthy_train, healthy_test = _ends_of_loads(healthy, "load")
     damaged = faults(kept)
     return [
         Holdout(
@@ -110,10 +110,7 @@ def hold_out_sizes(request: Request) -> list[Holdout]:
     recordings = one_rate_each(request.recordings)
     sizes = complete_sizes(recordings)
     if len(sizes) < 2:
-        raise DataError(
-            f"split 'fault_size': sizes recorded at every fault location: {_listed(sizes)}; it needs "
-            "two or more. Give fault_size_mil for the recordings, or use 'specimen'."
-        )
+        raise DataError(f"split 'fault_size': {_why_no_sizes(recordings, sizes)} Or use 'specimen'.")
     if request.argument == "all":
         return [_one_size_out(request, recordings, sizes, size) for size in sizes]
     asked = _number(request.argument, "fault_size", sizes, default=sizes[len(sizes) // 2])
@@ -125,11 +122,11 @@ def _one_size_out(
 ) -> Holdout:
     protocol = f"fault_size:{size:g}"
     healthy = normals(recordings)
-    if len({specimen_of(recording) for recording in healthy}) > 1:
-        healthy_train, healthy_test = _specimens_out(healthy, request.seed, protocol)
-    else:
+    if len({specimen_of(recording) for recording in healthy}) == 1:
         _require(healthy, protocol, "load", "load")
         healthy_train, healthy_test = _ends_of_loads(healthy, protocol)
+    else:
+        healthy_train, healthy_test = _specimens_out(healthy, request.seed, protocol)
     damaged = faults(recordings)
     train = [
         recording
@@ -248,6 +245,33 @@ def _specimens_out(
         held_out.update(groups[number] for number in chosen)
     train = [recording for recording in recordings if specimen_of(recording) not in held_out]
     return train, [recording for recording in recordings if specimen_of(recording) in held_out]
+
+
+def _recorded_at(values: Sequence[float], what: str) -> str:
+    if not values:
+        return "there is no recording of a fault"
+    return f"the faults were recorded at {_listed(values)} {what} only"
+
+
+def _why_no_sizes(recordings: Sequence[Recording], complete: Sequence[float]) -> str:
+    damaged = faults(recordings)
+    if not damaged:
+        return "there is no recording of a fault."
+    sized = [recording for recording in damaged if recording.fault_size_mil is not None]
+    if len(sized) < len(damaged):
+        lacking = next(recording for recording in damaged if recording.fault_size_mil is None)
+        return (
+            f"the defect size of {len(damaged) - len(sized)} of {len(damaged)} faults is unknown (first: "
+            f"{lacking.recording_id}). Give fault_size_mil."
+        )
+    sizes_of: dict[str, set[float]] = defaultdict(set)
+    for recording in sized:
+        sizes_of[str(recording.fault_location)].add(float(recording.fault_size_mil or 0.0))
+    told = "; ".join(f"{location}: {_listed(sorted(sizes))}" for location, sizes in sorted(sizes_of.items()))
+    return (
+        f"it needs two sizes at which every fault location was recorded, but there "
+        f"{'is' if complete else 'are'} {_listed(complete)} (sizes in mil: {told})."
+    )
 
 
 def _lone_specimen(recordings: Sequence[Recording], name: str, group: str) -> str:

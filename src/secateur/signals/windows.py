@@ -5,7 +5,7 @@ The same :func:`normalise` serves training and the device beside the machine, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,16 @@ def window_starts(n_samples: int, length: int, hop: int) -> np.ndarray:
     if length < 1 or hop < 1:
         raise ConfigError(f"windows of {length} samples every {hop}; both must be at least 1.")
     return np.arange(0, n_samples - length + 1, hop, dtype=np.int64)
+
+
+HIGHEST_RATE_HZ = 12_000.0
+"""Recordings are brought to the lowest rate among them, and to no more than this: a window of 8192
+samples must hold some twenty shaft turns for its fault lines to stand apart."""
+
+
+def common_rate_hz(recordings: Iterable[Recording]) -> float:
+    """Return the rate to which recordings are brought together."""
+    return min(HIGHEST_RATE_HZ, *(recording.sampling_rate_hz for recording in recordings))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,19 +12,17 @@ import numpy as np
 
 from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
+from secateur.core.progress import console
 from secateur.models.front_end.settings import FrontEndSettings
+from secateur.signals.checks.run import condensed, require_sound
 from secateur.signals.readers.open import load_recordings
 from secateur.signals.recording import Recording
 from secateur.signals.simulator.collection import simulated_recordings
 from secateur.signals.splits import Split, make_splits
-from secateur.signals.windows import Windows, WindowSpec
+from secateur.signals.windows import Windows, WindowSpec, common_rate_hz
 from secateur.workflow.settings import TaskSettings
 
 SIMULATED = "simulated"
-HIGHEST_RATE_HZ = 12000.0
-"""Recordings are brought to the lowest rate among them, and to no more than this: a window of 8192
-samples must hold some twenty shaft turns for its fault lines to stand apart."""
-
 WINDOWS_READ_AT_ONCE = 128
 
 
@@ -74,10 +72,26 @@ def prepare(settings: TaskSettings) -> list[Preparation]:
     ConfigError
         If the protocol is unknown.
     DataError
-        If the recordings cannot be read or cannot be split that way, or a window is unusable (NaN, flat).
+        If the recordings cannot be read or cannot be split that way, or a check finds an error in them.
     """
     recordings = open_recordings(settings.data, seed=settings.seed)
-    return [_windowed(split, settings) for split in make_splits(recordings, settings.split, settings.seed)]
+    splits = make_splits(recordings, settings.split, settings.seed)
+    _require_sound(splits, settings)
+    return [_windowed(split, settings) for split in splits]
+
+
+def _require_sound(splits: Sequence[Split], settings: TaskSettings) -> None:
+    """Refuse what 'secateur data check' calls an error, and say what it warns of."""
+    used = {
+        segment.recording.recording_id: segment.recording
+        for split in splits
+        for segment in (*split.train, *split.validation, *split.test)
+    }
+    findings = require_sound(
+        list(used.values()), window_length=settings.window_length, channel=settings.channel
+    )
+    for finding in condensed(finding for finding in findings if finding.severity == "warning"):
+        console.print(f"warning: {finding}", markup=False)
 
 
 def prepare_one(settings: TaskSettings) -> Preparation:
@@ -97,7 +111,7 @@ def prepare_one(settings: TaskSettings) -> Preparation:
 
 def _windowed(split: Split, settings: TaskSettings) -> Preparation:
     segments = (*split.train, *split.validation, *split.test)
-    rate_hz = min(HIGHEST_RATE_HZ, *(segment.recording.sampling_rate_hz for segment in segments))
+    rate_hz = common_rate_hz(segment.recording for segment in segments)
     spec = WindowSpec(sampling_rate_hz=rate_hz, length=settings.window_length)
     channel = 0 if settings.channel is None else settings.channel
     train = Windows(split.train, spec, settings.train_hop, channel)

@@ -1,0 +1,1 @@
+"""Checks of recordings: statements against physics, against the samples, and against each other."""

@@ -1,0 +1,233 @@
+"""Look at the samples of one recording, block by block."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from secateur.signals.checks.channel import ChannelFigures
+from secateur.signals.findings import Finding, error, warning
+from secateur.signals.recording import Recording
+from secateur.signals.speed import REACH, refine_shaft_rate
+
+DEFAULT_WINDOW_S = 8192 / 12_000
+CLIPPED_SHARE = 1e-4
+CLIPPED_SAMPLES = 10
+STUCK_SHARE = 0.1
+"""Share of a recording that may be stuck before it is unusable."""
+SMALLEST, LARGEST = 1e-18, 1e18
+"""Values of sensors in any unit lie between."""
+SPEED_GAP = 0.01
+SPEED_LOOKED_AT_S = 30.0
+SLOW_RPM, FAST_RPM = 100.0, 30_000.0
+_BLOCK = 1 << 18
+_BEGINNING = 4096
+
+
+@dataclass
+class Seen:
+    """What earlier recordings of a set hold, by which copies and levels are compared.
+
+    Parameters
+    ----------
+    whole, beginning : dict
+        Recording by the digest of its first channel, and of its first 4096 samples.
+    level : dict
+        Root mean square of the first channel by recording id.
+    """
+
+    whole: dict[bytes, Recording] = field(default_factory=dict)
+    beginning: dict[bytes, Recording] = field(default_factory=dict)
+    level: dict[str, float] = field(default_factory=dict)
+
+
+def check_waveform(
+    recording: Recording,
+    seen: Seen,
+    *,
+    window_s: float = DEFAULT_WINDOW_S,
+    channel: int | str | None = None,
+) -> Iterator[Finding]:
+    """Look at the samples of one recording.
+
+    Parameters
+    ----------
+    recording : Recording
+    seen : Seen
+        Of the recordings so far; this one's figures are added.
+    window_s : float
+        Length of the windows that a model takes.
+    channel : int or str, optional
+        The one that is used, by number or name; all by default.
+
+    Raises
+    ------
+    DataError
+        If the waveform cannot be read.
+    """
+    looked_at = _channels(recording, channel)
+    figures = [ChannelFigures() for _ in looked_at]
+    whole, beginning = hashlib.blake2b(digest_size=16), b""
+    for start in range(0, recording.n_samples, _BLOCK):
+        block = recording.read(start, start + _BLOCK)
+        first = np.ascontiguousarray(block[looked_at[0]])
+        whole.update(first.tobytes())
+        if start == 0 and first.size > _BEGINNING and np.ptp(first[:_BEGINNING]) > 0:
+            beginning = hashlib.blake2b(first[:_BEGINNING].tobytes(), digest_size=16).digest()
+        for number, found in zip(looked_at, figures, strict=True):
+            found.add(block[number], start)
+    if recording.duration_s < window_s:
+        yield warning(
+            "too_short",
+            recording.recording_id,
+            f"{recording.duration_s:.3f} s long; a window takes {window_s:.3f} s. It is passed over.",
+        )
+    for number, found in zip(looked_at, figures, strict=True):
+        found.stuck.close(recording.n_samples)
+        yield from _channel_findings(recording, recording.channels[number], found, window_s)
+    seen.level[recording.recording_id] = figures[0].rms
+    yield from _copy_findings(recording, seen, whole.digest(), beginning)
+
+
+def _channels(recording: Recording, channel: int | str | None) -> list[int]:
+    if channel is None:
+        return list(range(len(recording.channels)))
+    if isinstance(channel, int):
+        return [channel]
+    return [recording.channels.index(channel)] if channel in recording.channels else [0]
+
+
+def _channel_findings(
+    recording: Recording, label: str, figures: ChannelFigures, window_s: float
+) -> Iterator[Finding]:
+    name, n_samples = recording.recording_id, recording.n_samples
+    if figures.not_finite:
+        yield error(
+            "not_finite",
+            name,
+            f"channel {label}: {figures.not_finite} samples are NaN or infinite, the first at "
+            f"{figures.first_not_finite}; cut them out or repair them.",
+        )
+    if figures.high <= figures.low:
+        yield error("constant", name, f"channel {label} never changes; the sensor was not connected.")
+        return
+    largest = max(abs(figures.low), abs(figures.high))
+    if largest > LARGEST or figures.rms < SMALLEST:
+        yield error(
+            "out_of_range",
+            name,
+            f"channel {label}: values up to {largest:.3g}, RMS {figures.rms:.3g}; those of a sensor lie "
+            f"between {SMALLEST:g} and {LARGEST:g} in any unit. The file is damaged or misread.",
+        )
+    yield from _stuck_findings(recording, label, figures, window_s)
+    clipped = max(figures.at_low, figures.at_high) - figures.stuck.n_samples
+    if clipped >= max(CLIPPED_SAMPLES, CLIPPED_SHARE * n_samples):
+        yield warning(
+            "clipping",
+            name,
+            f"channel {label}: {clipped} samples lie at the very limit; the amplifier or converter was "
+            "overdriven.",
+        )
+
+
+def _stuck_findings(
+    recording: Recording, label: str, figures: ChannelFigures, window_s: float
+) -> Iterator[Finding]:
+    stuck = figures.stuck
+    if not stuck.stretches:
+        return
+    rate = recording.sampling_rate_hz
+    begin, end = max(stuck.stretches, key=lambda stretch: stretch[1] - stretch[0])
+    share = stuck.n_samples / recording.n_samples
+    grave = error if share > STUCK_SHARE or (end - begin) / rate >= window_s else warning
+    places = f"samples {begin} to {end} ({begin / rate:.3f} to {end / rate:.3f} s)"
+    if len(stuck.stretches) > 1:
+        first, last = stuck.stretches[0][0], stuck.stretches[-1][1]
+        places += f", the longest of {len(stuck.stretches)} stretches from {first} to {last},"
+    yield grave(
+        "stuck",
+        recording.recording_id,
+        f"channel {label}: {places} hold one value, or two in turns: {100 * share:.1f} % of the recording. "
+        "The sensor or the recorder stood still; cut this part out.",
+    )
+
+
+def _copy_findings(recording: Recording, seen: Seen, whole: bytes, beginning: bytes) -> Iterator[Finding]:
+    original = seen.whole.setdefault(whole, recording)
+    if original is not recording:
+        differs = original.fault_location != recording.fault_location
+        labels = f" under another label ({recording.fault_location}, {original.fault_location})" * differs
+        yield error(
+            "copy",
+            recording.recording_id,
+            f"the waveform is the same as that of {original.recording_id}{labels}; remove one, or both sides "
+            "of a split may hold it.",
+        )
+        return
+    if not beginning:
+        return
+    original = seen.beginning.setdefault(beginning, recording)
+    if original is not recording:
+        yield error(
+            "copy",
+            recording.recording_id,
+            f"the waveform begins as that of {original.recording_id} ({_BEGINNING} equal samples); remove "
+            "one, or both sides of a split may hold the same stretch.",
+        )
+
+
+def check_speed(recording: Recording, channel: int = 0) -> Iterator[Finding]:
+    """Compare the stated shaft speed with the lines of the recording.
+
+    Raises
+    ------
+    DataError
+        If the waveform cannot be read.
+    """
+    stated = recording.shaft_rate_hz
+    if stated is None:
+        return
+    samples = recording.read(0, round(SPEED_LOOKED_AT_S * recording.sampling_rate_hz))[channel]
+    yield from speed_against_lines(recording.recording_id, samples, recording.sampling_rate_hz, 60.0 * stated)
+
+
+def speed_against_lines(
+    subject: str, samples: np.ndarray, sampling_rate_hz: float, shaft_speed_rpm: float
+) -> Iterator[Finding]:
+    """Compare a stated shaft speed with the lines of the vibration, for mistaken units too.
+
+    Parameters
+    ----------
+    subject : str
+        What the findings are about.
+    samples : ndarray, shape (samples,)
+    sampling_rate_hz : float
+    shaft_speed_rpm : float
+    """
+    found = refine_shaft_rate(samples, sampling_rate_hz, shaft_speed_rpm / 60.0)
+    if found.gap is not None and abs(found.gap) > SPEED_GAP:
+        yield warning(
+            "speed_contradicted",
+            subject,
+            f"{shaft_speed_rpm:g} rpm is stated, but the shaft's lines stand at {found.refined_rpm:.0f} rpm "
+            f"({100 * found.gap:+.1f} %, confidence {found.confidence:.2f}); fault lines are missed by that "
+            f"much. Check the tachometer (looked for within {100 * REACH:g} %).",
+        )
+    elif found.refined_hz is None and "point to" in found.doubt:
+        yield warning(
+            "speed_contradicted",
+            subject,
+            f"{shaft_speed_rpm:g} rpm is stated, but {found.doubt}. Check the tachometer.",
+        )
+    for factor, meant in ((60.0, shaft_speed_rpm < SLOW_RPM), (1.0 / 60.0, shaft_speed_rpm > FAST_RPM)):
+        other_rpm = factor * shaft_speed_rpm
+        if meant and refine_shaft_rate(samples, sampling_rate_hz, other_rpm / 60.0).refined_hz is not None:
+            yield error(
+                "speed_unit",
+                subject,
+                f"shaft speed {shaft_speed_rpm:g} rpm, but the shaft's lines stand at {other_rpm:g} rpm: Hz "
+                f"and rpm were confused. Write {other_rpm:g} rpm.",
+            )
