@@ -17,10 +17,11 @@ from secateur.signals.fetch import Fetched
 def rig(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("n1", "n2", "b1", "b2"):
-        np.save(tmp_path / f"{name}.npy", rng.standard_normal(20_000).astype(np.float32))
+        np.save(tmp_path / f"{name}.npy", rng.standard_normal(45_000).astype(np.float32))
     (tmp_path / "recordings.yaml").write_text(
         "dataset: rig\nsampling_rate_hz: 12000\nspeed_rpm: 1800\nbearing: 6205\nrecordings:\n"
-        "  - {file: 'n*.npy', label: normal}\n  - {file: 'b*.npy', label: ball}\n"
+        "  - {file: n1.npy, label: normal, group: n1}\n  - {file: n2.npy, label: normal, group: n2}\n"
+        "  - {file: b1.npy, label: ball, group: b1}\n  - {file: b2.npy, label: ball, group: b2}\n"
     )
     return tmp_path
 
@@ -40,9 +41,26 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_check_of_sound_recordings(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "check", str(rig)]) == 0
-    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "4 files read, 4 recordings, 15.0 s: 0 errors, 0 warnings, 0 notes." in shown
     assert run(["data", "check", str(rig), "--json"]) == 0
-    assert as_json(capsys) == {"errors": 0, "findings": []}
+    answer = as_json(capsys)
+    assert (answer["errors"], answer["findings"], answer["files_read"]) == (0, [], 4)
+    possible = {split["protocol"]: split["possible"] for split in answer["splits"]}
+    assert (possible["specimen"], possible["random_window"], possible["load"]) == (True, True, False)
+
+
+def test_check_for_one_split_and_window_length(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "check", str(rig), "--split", "specimen"]) == 0
+    capsys.readouterr()
+    assert run(["data", "check", str(rig), "--split", "load"]) == 2
+    assert "the load of 4 recordings is unknown" in " ".join(capsys.readouterr().out.split()).replace(
+        "│ ", ""
+    )
+    # the validation part, a fifth of 3.75 s, holds no window of 16384 samples
+    assert run(["data", "check", str(rig), "--split", "specimen", "--window-length", "16384", "--json"]) == 2
+    (finding,) = as_json(capsys)["findings"]
+    assert "no window of 1.365 s" in finding["message"]
 
 
 def test_check_of_a_nan_exits_with_2(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,3 +114,30 @@ def test_a_dead_sensor_an_empty_file_and_a_foreign_folder_are_refused(bundle_fol
     code, answer = diagnosed(capsys, tmp_path / "good.npy", *options, "--out", tmp_path / "mine")
     assert code == 2
     assert "holds something else" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--shaft-rpm", 29.95), "If 29.95 Hz is meant, write 1797 rpm"),
+        (("--shaft-rpm", 107_820, "--bearing", "6205"), "above half the sampling rate"),
+        (("--orders", "107.4,162.2"), "divide by the shaft rate"),
+        (("--balls", 9, "--ball-mm", 0.3126, "--pitch-mm", 39.04), "in inches"),
+    ],
+)
+def test_what_contradicts_physics_is_refused(recording, bundle_folder, tmp_path, capsys, options, message):
+    arguments = ("--bundle", bundle_folder, "--sampling-rate", 12000, "--out", tmp_path / "out", *options)
+    code, told = diagnosed(capsys, recording, *arguments)
+    assert code == 2
+    assert message in told["error"]
+
+
+def test_what_is_doubtful_is_told(recording, bundle_folder, tmp_path, capsys):
+    options = ("--bundle", bundle_folder, "--sampling-rate", 12000, "--bearing", "6008")
+    code, told = diagnosed(capsys, recording, *options, "--shaft-rpm", 1797, "--out", tmp_path / "out")
+    assert code == 0
+    stuck, estimated = sorted(told["doubts"])
+    assert "samples 10240 to 11264" in stuck
+    assert "is estimated" in estimated
+    assert run(["diagnose", recording, *map(str, options), "--out", str(tmp_path / "other")]) == 0
+    assert "doubtful: channel" in capsys.readouterr().out

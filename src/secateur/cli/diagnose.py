@@ -102,6 +102,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
     passed_over = {name: n for name, n in result["usability"].items() if name != "usable"}
     for name, number in passed_over.items():
         console.print(f"{number} windows passed over: {name}")
+    for doubt in result["doubts"]:
+        console.print(f"doubtful: {doubt}", soft_wrap=True, highlight=False)
     unit = f" in {result['unit']}" if result["unit"] else ""
     console.print(
         (
@@ -131,7 +133,7 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
         table.add_row(
             entry["recording"],
             entry["channel"],
-            entry["label"].replace("_", " "),
+            entry["label"].replace("_", " ") + " (doubtful)" * bool(entry["doubts"]),
             str(entry["windows"]),
             f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
         )

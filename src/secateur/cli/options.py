@@ -28,7 +28,7 @@ Channel = Annotated[str | None, typer.Option(help="Channel by name; default: eac
 WindowLength = Annotated[
     int,
     typer.Option(
-        min=64,
+        min=512,
         help="Samples of a window, at the lowest rate of the recordings and at most 12 kHz; fewer for short "
         "recordings.",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from secateur.signals.findings import Finding, error, warning
+from secateur.signals.findings import Finding, error, note, warning
 from secateur.signals.kinematics import FaultOrders
 
 LEAST_FILL, MOST_FILL = 0.3, 1.02
@@ -14,6 +14,8 @@ MOST_ELEMENTS = 300
 LEAST_RATIO, MOST_RATIO = 0.005, 0.55
 """Rolling element over pitch diameter, from slewing rings to the thickest rollers."""
 COUNT_DOUBTFUL, COUNT_WRONG = 0.06, 0.25
+TOLERABLE = 0.025
+"""Share by which estimated lines may be off without a warning; rolling elements slip by 1 to 2 %."""
 SPIN_HALVED = (0.45, 0.57)
 SPIN_RANGE = (0.57, 1.03)
 """Twice the ball spin frequency over that of a bearing of contact angle 0: its cosine, 1 to 55 degrees."""
@@ -61,9 +63,21 @@ def bearing_findings(subject: str, orders: FaultOrders) -> Iterator[Finding]:
             "mm (an element in inches beside a pitch in mm looks like this).",
         )
         return
+    yield from _estimate_findings(subject, orders)
     yield from _count_findings(subject, orders, total)
     yield from _spin_findings(subject, orders, ratio)
     yield from _cage_findings(subject, orders, total)
+
+
+def _estimate_findings(subject: str, orders: FaultOrders) -> Iterator[Finding]:
+    if orders.tolerance > 0.0:
+        grave = warning if orders.tolerance > TOLERABLE else note
+        yield grave(
+            "estimated_bearing",
+            subject,
+            "the inside of the bearing is estimated: its fault lines may be off by "
+            f"{100 * orders.tolerance:.2g} %. Give the geometry or the multiples of the shaft rate if known.",
+        )
 
 
 def _count_findings(subject: str, orders: FaultOrders, total: float) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from secateur.core.progress import progress
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
 from secateur.edge.runtime import Runtime
+from secateur.signals.checks.run import doubts
 from secateur.workflow.diagnosis_overview import folder_names, write_overview
 from secateur.workflow.diagnosis_subjects import Subject
 
@@ -103,6 +105,8 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     recording = subject.recording
     if recording.n_samples == 0:
         raise DataError(f"{recording.recording_id} is empty: it holds no sample.")
+    stated = replace(recording, shaft_speed_rpm=subject.shaft_speed_rpm, fault_orders=subject.fault_orders)
+    doubtful = doubts(stated, subject.channel, window_s=runtime.window_s)
     bins = _Bins(recording.duration_s, runtime.window_s if hop_s is None else hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
@@ -146,6 +150,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         "label": decisions.most_common(1)[0][0],
         "windows": sum(usabilities.values()),
         "usability": dict(usabilities),
+        "doubts": [finding.message for finding in doubtful],
         "decisions": {label: decisions[label] for label in runtime.labels},
         "mean_probabilities": dict(zip(runtime.labels, bins.overall().tolist(), strict=True)),
         "seconds": seconds,

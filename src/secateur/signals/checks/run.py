@@ -132,6 +132,28 @@ def require_sound(
     return gravest_first(refuse(findings))
 
 
+def doubts(recording: Recording, channel: int, *, window_s: float) -> list[Finding]:
+    """Refuse to diagnose a recording of which something impossible is said; return what is doubtful.
+
+    Parameters
+    ----------
+    recording : Recording
+        With the speed and the fault orders that the diagnosis goes by.
+    channel : int
+        The one that is diagnosed.
+    window_s : float
+        Length of the model's windows.
+
+    Raises
+    ------
+    DataError
+        If a statement contradicts physics or the shaft's lines, so that the diagnosis would be wrong.
+    """
+    said = refuse([*statement_findings(recording), *check_speed(recording, channel)])
+    heard = check_waveform(recording, Seen(), window_s=window_s, channel=channel)
+    return [finding for finding in (*said, *heard) if finding.severity != "note"]
+
+
 def statement_findings(recording: Recording) -> Iterator[Finding]:
     """Compare what is said about one recording with physics; no sample is read."""
     name = recording.recording_id

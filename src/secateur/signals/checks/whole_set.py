@@ -172,20 +172,6 @@ def _gap_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]:
                 f"{len(lacking)} of {len(members)} recordings have {meaning} "
                 f"(first: {lacking[0].recording_id}).",
             )
-    yield from _estimate_findings(dataset, members)
-
-
-def _estimate_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]:
-    estimated = {
-        r.bearing: r.fault_orders.tolerance for r in members if r.fault_orders and r.fault_orders.tolerance
-    }
-    for bearing, tolerance in estimated.items():
-        yield (warning if tolerance > 0.03 else note)(
-            "estimated_bearing",
-            dataset,
-            f"the inside of bearing {bearing} is estimated; its fault lines may be off by "
-            f"{100 * tolerance:.2g} %. Give the geometry or the multiples of the shaft rate if known.",
-        )
 
 
 def readable_duration_s(recording: Recording) -> float:
