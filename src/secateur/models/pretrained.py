@@ -24,7 +24,7 @@ from secateur.models.shards import open_shards
 from secateur.models.token_ids import require_fitting_tokenizer
 
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-ADAPTER = "adapter_config.json"
+ADAPTER, GENERATION = "adapter_config.json", "generation_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model")
 
 
@@ -98,6 +98,8 @@ def inventory_of(folder: Path, config: Any) -> Inventory:
             "trust them, load them with transformers and write safetensors by model.save_pretrained(folder)."
         )
     _require_no_adapter(folder)
+    if (folder / GENERATION).is_file():
+        read_json(folder / GENERATION)  # transformers would go on without one that is damaged
     shards = open_shards(folder)
     require_unquantised(config, shards)
     return take_inventory(empty_model(config, folder), shards)
