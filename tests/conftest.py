@@ -41,6 +41,38 @@ LONGEST = (
 """Files that take longest, longest first."""
 
 
+class Reports:
+    """What the net at the command line's edge caught."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "secateur" / "reports"
+
+    def take(self) -> list[str]:
+        """Return the reports since the last call, and let the test pass in spite of them."""
+        paths = sorted(self._folder.glob("*.txt"))
+        found = [path.read_text() for path in paths]
+        for path in paths:
+            path.unlink()
+        return found
+
+
+@pytest.fixture(scope="session")
+def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("state")
+        patch.setenv("XDG_STATE_HOME", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def reports(_state_folder: Path) -> Iterator[Reports]:
+    """Fail every test in which an error that nobody foresaw reached the edge, here or in another process."""
+    found = Reports(_state_folder)
+    yield found
+    if unexpected := found.take():
+        pytest.fail(f"{len(unexpected)} unforeseen errors:\n" + "\n".join(unexpected), pytrace=False)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
     """Synchronising takes longer than most tests; ``core/test_files.py`` looks at it."""

@@ -29,7 +29,12 @@ def load(folder: str | Path) -> nn.Module:
     ------
     secateur.core.errors.CheckpointError
         If the folder is damaged, truncated or does not match its plan.
+    secateur.core.errors.MissingPackage
+        If torch or another package that a model needs is not installed; the message tells how to install it.
     """
-    from secateur.models.checkpoint import load as load_checkpoint
+    from secateur.core.extras import explained
+
+    with explained("loading a model"):
+        from secateur.models.checkpoint import load as load_checkpoint
 
     return load_checkpoint(Path(folder))

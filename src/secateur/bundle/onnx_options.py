@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from secateur.core.errors import ExportError
+from secateur.core.extras import explained
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -23,7 +24,8 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     threads : int
         Threads of one operator.
     """
-    import onnxruntime
+    with explained("running a bundle"):
+        import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -48,7 +50,8 @@ def load_graph(model: Path | bytes, *, threads: int) -> onnxruntime.InferenceSes
     ExportError
         If ONNX Runtime cannot load it.
     """
-    import onnxruntime
+    with explained("running a bundle"):
+        import onnxruntime
 
     try:
         return onnxruntime.InferenceSession(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.core.documents import require_regular_file
 from secateur.core.errors import CheckpointError, ConfigError, DataError
+from secateur.core.extras import explained
 from secateur.core.files import write_aside
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class SignatureCheck:
     key_id: str | None = None
 
 
+@explained("signing and checking signatures")
 def create_key(private: Path, public: Path) -> str:
     """Make a key pair as PEM files, the private one readable by its owner alone; return the key's id.
 
@@ -86,6 +88,7 @@ def create_key(private: Path, public: Path) -> str:
     return key_id(_raw(key.public_key()))
 
 
+@explained("signing and checking signatures")
 def sign(manifest: bytes, private_key: Path) -> bytes:
     """Return the content of the signature file for a manifest.
 
@@ -106,6 +109,7 @@ def sign(manifest: bytes, private_key: Path) -> bytes:
     return (json.dumps(entry.model_dump(), indent=2) + "\n").encode()
 
 
+@explained("signing and checking signatures")
 def check_signature(manifest: bytes, content: bytes | None, trusted: Sequence[Path] = ()) -> SignatureCheck:
     """Check the signature of a manifest.
 

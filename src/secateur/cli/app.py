@@ -7,9 +7,11 @@ A command is a module of this room, named in :data:`COMMANDS`, that holds a func
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated
 
@@ -103,15 +105,18 @@ def run(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
     except typer.Abort:
         failure = describe(KeyboardInterrupt())
     except (Exception, KeyboardInterrupt) as error:
-        failure = _wrong_usage(error) or describe(error)
-        if failure is None:
-            raise
+        failure = _wrong_usage(error) or _described(error, arguments)
     else:
         if outcome != INTERRUPTED:
             return outcome if isinstance(outcome, int) else 0
         failure = describe(KeyboardInterrupt())
     _tell(failure, as_json="--json" in arguments)
     return failure.exit_code
+
+
+def _described(error: BaseException, arguments: Sequence[str]) -> Failure:
+    with running(arguments):
+        return describe(error)
 
 
 def _wrong_usage(error: BaseException) -> Failure | None:
@@ -131,6 +136,8 @@ def _wrong_usage(error: BaseException) -> Failure | None:
 
 
 def _tell(failure: Failure, *, as_json: bool) -> None:
+    if not failure.message:
+        return
     if as_json:
         typer.echo(json.dumps({"error": failure.message, "kind": failure.kind}))
     where = "error" if team().writes else f"error in process {team().rank}"
@@ -138,7 +145,28 @@ def _tell(failure: Failure, *, as_json: bool) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script: whatever happens, it ends with one message and an exit code."""
     # a polite kill cleans up as Ctrl-C does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run_together(lambda: run(sys.argv[1:])))
+    for stream in (sys.stdout, sys.stderr):
+        # names of files need not be text
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = sys.argv[1:]
+    try:
+        code = run_together(lambda: run(arguments))
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:
+        failure = _described(error, arguments)
+        code = failure.exit_code
+        with suppress(Exception):
+            _tell(failure, as_json="--json" in arguments)
+    _let_go_of_a_closed_pipe()
+    sys.exit(code)
+
+
+def _let_go_of_a_closed_pipe() -> None:
+    """Keep Python from complaining at its end that nobody reads its output."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -47,6 +47,14 @@ class ExportError(SecateurError):
     """An export that failed or that does not reproduce its checkpoint."""
 
 
+class MissingPackage(SecateurError, ModuleNotFoundError):
+    """A package that is not installed; the message tells how to install it."""
+
+    def __init__(self, message: str, *, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class TransportError(SecateurError):
     """A download or a message that did not get through."""
 
