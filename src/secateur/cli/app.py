@@ -26,6 +26,7 @@ from secateur.core.provenance import running
 COMMANDS: tuple[str, ...] = (
     "compress",
     "train",
+    "pretrain",
     "prune",
     "evaluate",
     "inspect",

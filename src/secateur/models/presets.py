@@ -1,4 +1,4 @@
-"""Backbones by name: GPT-2 (MHA + GELU) and Llama (GQA + SwiGLU), in four sizes."""
+"""Backbones by name: GPT-2 (MHA + GELU) and Llama (GQA + SwiGLU), in five sizes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class Size:
 
 SIZES = {
     "nano": Size(layers=2, hidden=32, heads=4, kv_groups=2, channels=64, gated_channels=48),
+    "micro": Size(layers=4, hidden=64, heads=4, kv_groups=2, channels=256, gated_channels=176),
     "mini": Size(layers=8, hidden=64, heads=8, kv_groups=4, channels=256, gated_channels=176),
     "small": Size(layers=12, hidden=256, heads=8, kv_groups=4, channels=1024, gated_channels=768),
     "base": Size(layers=12, hidden=768, heads=12, kv_groups=4, channels=3072, gated_channels=2048),

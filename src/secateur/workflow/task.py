@@ -13,13 +13,15 @@ import numpy as np
 from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
-from secateur.models.front_end.settings import FrontEndSettings
+from secateur.models.front_end.settings import FrontEndSettings, front_end_for
 from secateur.signals.checks.run import condensed, require_sound
 from secateur.signals.readers.open import load_recordings
 from secateur.signals.recording import Recording
 from secateur.signals.simulator.collection import simulated_recordings
+from secateur.signals.simulator.machine_collection import DATASET as MACHINES
+from secateur.signals.simulator.machine_collection import machine_split
 from secateur.signals.splits import Split, make_splits
-from secateur.signals.windows import Windows, WindowSpec, common_rate_hz
+from secateur.signals.windows import HIGHEST_RATE_HZ, Windows, WindowSpec, common_rate_hz
 from secateur.workflow.settings import TaskSettings
 
 SIMULATED = "simulated"
@@ -67,6 +69,8 @@ def open_recordings(data: str, *, seed: int) -> list[Recording]:
 def prepare(settings: TaskSettings) -> list[Preparation]:
     """Split and window the recordings; one preparation for each fold of the protocol.
 
+    For the data ``machines`` random machines are simulated, each of another kind, whatever the protocol.
+
     Raises
     ------
     ConfigError
@@ -74,6 +78,11 @@ def prepare(settings: TaskSettings) -> list[Preparation]:
     DataError
         If the recordings cannot be read or cannot be split that way, or a check finds an error in them.
     """
+    if settings.data == MACHINES:
+        machines = machine_split(
+            settings.seed, length=settings.window_length, sampling_rate_hz=HIGHEST_RATE_HZ
+        )
+        return [_windowed(machines, settings)]
     recordings = open_recordings(settings.data, seed=settings.seed)
     splits = make_splits(recordings, settings.split, settings.seed)
     _require_sound(splits, settings)
@@ -120,7 +129,7 @@ def _windowed(split: Split, settings: TaskSettings) -> Preparation:
     _require_usable(train, validation, test)
     return Preparation(
         split=split,
-        front_end=FrontEndSettings(sampling_rate_hz=rate_hz, window_length=settings.window_length),
+        front_end=front_end_for(rate_hz, settings.window_length),
         train=train,
         validation=validation,
         test=test,

@@ -143,3 +143,28 @@ class FrontEndSettings:
     def resolution_hz(self) -> float:
         """Frequency resolution of a window's envelope spectrum."""
         return self.sampling_rate_hz / self.window_length
+
+
+def front_end_for(sampling_rate_hz: float, window_length: int) -> FrontEndSettings:
+    """Return the default front end for windows of a length: its spectrum is long enough for them."""
+    enough = 2 ** (window_length // FrontEndSettings.envelope_hop - 1).bit_length()
+    longest = max(FrontEndSettings.spectrum_length, enough)
+    return FrontEndSettings(
+        sampling_rate_hz=sampling_rate_hz, window_length=window_length, spectrum_length=longest
+    )
+
+
+def foundation_front_end() -> FrontEndSettings:
+    """Return the front end of foundation models: windows of 1.4 s at 12 kHz, seen with their context.
+
+    Twice the default length, so that lines of an insert bearing (BPFI at 4.95 times the shaft rate) stand
+    apart from whole multiples; the points within the slip tolerance are as dense as the spectrum.
+    """
+    return FrontEndSettings(
+        sampling_rate_hz=12_000.0,
+        window_length=16_384,
+        spectrum_length=4_096,
+        peak_points=17,
+        floor_points=24,
+        context=True,
+    )

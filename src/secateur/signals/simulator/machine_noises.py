@@ -72,7 +72,8 @@ def _breath(rng: np.random.Generator, shaft_hz: np.ndarray, time_s: np.ndarray) 
     ):
         depth = np.where(rng.random(count) < likely, deepest * rng.random(count) ** 2, 0.0)
         phase = rng.uniform(0.0, 2.0 * np.pi, count)
-        total += _cosine(rate_hz, phase, time_s) * depth[:, None].astype(np.float32)
+        rows = np.flatnonzero(depth)
+        total[rows] += _cosine(rate_hz[rows], phase[rows], time_s) * depth[rows, None].astype(np.float32)
     return np.maximum(total, 0.05)
 
 
@@ -80,41 +81,52 @@ def _cosine(rate_hz: np.ndarray, phase: np.ndarray, time_s: np.ndarray) -> np.nd
     return np.cos((2.0 * np.pi * rate_hz[:, None] * time_s + phase[:, None]).astype(np.float32))
 
 
+def _add_harmonics(
+    rng: np.random.Generator, total: np.ndarray, rate_hz: np.ndarray, level: np.ndarray, harmonics: int
+) -> np.ndarray:
+    """Add multiples of a rate where its level is not zero, up to 25 dB apart; ``total`` is changed."""
+    rows = np.flatnonzero(level[:, 0] > 0)
+    turn = 2.0 * np.pi * rate_hz[rows, None] * np.arange(total.shape[1]) + rng.uniform(0, 6.28, (len(rows), 1))
+    cycle = np.exp(1j * turn.astype(np.float32))
+    weight = level[rows] * 10.0 ** (rng.uniform(-25.0, 0.0, (len(rows), harmonics)) / 20.0)
+    weight = (weight * np.exp(2j * np.pi * rng.random(weight.shape))).astype(np.complex64)
+    # Horner's rule: (...(w_n z + w_(n-1)) z + ... + w_1) z
+    summed = np.zeros_like(cycle)
+    for harmonic in reversed(range(harmonics)):
+        summed += weight[:, harmonic, None]
+        summed *= cycle
+    total[rows] += summed.real
+    return total
+
+
 def machine_tones(
     rng: np.random.Generator, shaft_hz: np.ndarray, time_s: np.ndarray, highest_hz: float
 ) -> np.ndarray:
     """Return shaft multiples, gear mesh with sidebands, mains and free tones, over noise of unit RMS."""
     count = len(shaft_hz)
+    step_s = time_s[1] - time_s[0]
     total = np.zeros((count, len(time_s)), dtype=np.float32)
-    turn = np.exp(2j * np.pi * (shaft_hz[:, None] * time_s + rng.random((count, 1)))).astype(np.complex64)
     level = sometimes(rng, count, 0.7, -30.0, 6.0)
-    power = np.ones_like(turn)
-    for _ in range(SHAFT_HARMONICS):
-        power = power * turn
-        weight = level * 10.0 ** (rng.uniform(-25.0, 0.0, (count, 1)) / 20.0)
-        phase = np.exp(2j * np.pi * rng.random((count, 1)))
-        total += (power * (weight * phase).astype(np.complex64)).real
+    _add_harmonics(rng, total, shaft_hz * step_s, level, SHAFT_HARMONICS)
+    mains_hz = np.where(rng.random(count) < 0.5, 50.0, 60.0) * (1.0 + 0.002 * rng.standard_normal(count))
+    level = sometimes(rng, count, 0.35, -30.0, 3.0)
+    _add_harmonics(rng, total, mains_hz * step_s, level, MAINS_HARMONICS)
 
     teeth = rng.integers(11, 90, count)
     mesh_hz = np.minimum(teeth * shaft_hz, 0.9 * highest_hz)
     depth = sometimes(rng, count, 0.7, -20.0, 0.0)
     for harmonic in (1, 2):
-        fits = (harmonic * mesh_hz < highest_hz)[:, None]
-        mesh = _cosine(harmonic * mesh_hz, rng.uniform(0, 6.28, count), time_s)
         loud = sometimes(rng, count, 0.3, -25.0, 3.0)
-        total += np.where(fits, loud * (1.0 + depth * turn.real) * mesh, 0.0)
-
-    mains_hz = np.where(rng.random(count) < 0.5, 50.0, 60.0) * (1.0 + 0.002 * rng.standard_normal(count))
-    cycle = np.exp(2j * np.pi * (mains_hz[:, None] * time_s)).astype(np.complex64)
-    level, power = sometimes(rng, count, 0.35, -30.0, 3.0), np.ones_like(cycle)
-    for _ in range(MAINS_HARMONICS):
-        power = power * cycle
-        weight = level * 10.0 ** (rng.uniform(-25.0, 0.0, (count, 1)) / 20.0)
-        total += (power * (weight * np.exp(2j * np.pi * rng.random((count, 1)))).astype(np.complex64)).real
+        rows = np.flatnonzero((loud[:, 0] > 0) & (harmonic * mesh_hz < highest_hz))
+        phase = rng.uniform(0, 6.28, count)[rows]
+        mesh = _cosine(harmonic * mesh_hz[rows], phase, time_s)
+        total[rows] += loud[rows] * (1.0 + depth[rows] * _cosine(shaft_hz[rows], phase, time_s)) * mesh
 
     for _ in range(FREE_TONES):
-        tone = _cosine(rng.uniform(20.0, 0.95 * highest_hz, count), rng.uniform(0, 6.28, count), time_s)
-        total += sometimes(rng, count, 0.15, -25.0, 0.0) * tone
+        loud = sometimes(rng, count, 0.15, -25.0, 0.0)
+        rows = np.flatnonzero(loud[:, 0] > 0)
+        tone_hz = rng.uniform(20.0, 0.95 * highest_hz, count)[rows]
+        total[rows] += loud[rows] * _cosine(tone_hz, rng.uniform(0, 6.28, count)[rows], time_s)
     return total
 
 

@@ -71,14 +71,28 @@ def machine_waveforms(
     frequency_hz = np.fft.rfftfreq(length, 1.0 / sampling_rate_hz)
     waveform = background(rng, machines.shaft_hz, time_s, frequency_hz)
     waveform += machine_tones(rng, machines.shaft_hz, time_s, frequency_hz[-1])
-    force = foreign_knocks(rng, machines.shaft_hz, machines.true_orders, length, sampling_rate_hz)
-    other = np.fft.irfft(np.fft.rfft(force) * draw_structures(rng, count, frequency_hz), length)
-    waveform += unit(other) * sometimes(rng, count, 1.0, -15.0, 6.0)
+    foreign = foreign_knocks(rng, machines.shaft_hz, machines.true_orders, length, sampling_rate_hz)
+    level = sometimes(rng, count, 1.0, -15.0, 6.0)
+    _add_rung(rng, waveform, foreign, level, frequency_hz)
     defect = defect_force(rng, machines, length, sampling_rate_hz)
-    rung = unit(np.fft.irfft(np.fft.rfft(defect) * draw_structures(rng, count, frequency_hz), length))
-    level = np.where(machines.label > 0, 10.0 ** (machines.fault_db / 20.0), 0.0)
     rest = np.sqrt(np.mean(np.square(waveform), axis=1))
-    return (waveform + rung * (level * rest)[:, None]).astype(np.float32)
+    level = np.where(machines.label > 0, rest * 10.0 ** (machines.fault_db / 20.0), 0.0)
+    _add_rung(rng, waveform, defect * (level > 0)[:, None], level[:, None], frequency_hz)
+    return waveform.astype(np.float32)
+
+
+def _add_rung(
+    rng: np.random.Generator,
+    waveform: np.ndarray,
+    force: np.ndarray,
+    level: np.ndarray,
+    frequency_hz: np.ndarray,
+) -> None:
+    """Add forces after a structure of their own, scaled to a level; ``waveform`` is changed."""
+    rows = np.flatnonzero(force.any(axis=1))
+    path = draw_structures(rng, len(rows), frequency_hz)
+    rung = np.fft.irfft(np.fft.rfft(force[rows]) * path, waveform.shape[1])
+    waveform[rows] += unit(rung) * level[rows]
 
 
 def defect_force(
@@ -94,9 +108,9 @@ def defect_force(
     column = np.choose(machines.label, [0, 1, 0, 2])
     rate_hz = orders[np.arange(count), column] * machines.shaft_hz
     is_ball = machines.label == LABELS.index("ball")
-    # balls turn about other axes too, so that their knocks come far less regularly
+    # balls turn about other axes too, so that the knocks of many come irregularly
     slip = np.exp(rng.uniform(np.log(5e-4), np.log(2e-2), count))
-    slip = np.where(is_ball & (rng.random(count) < 0.4), rng.uniform(0.02, 0.08, count), slip)
+    slip = np.where(is_ball & (rng.random(count) < 0.4), rng.uniform(0.02, 0.15, count), slip)
     times, strengths = knock_train(rng, rate_hz, slip, length, sampling_rate_hz)
     seconds = times / sampling_rate_hz
     # how the load changes over a turn of what carries the defect

@@ -87,8 +87,9 @@ def draw_machines(rng: np.random.Generator, count: int) -> Machines:
     spread = np.where(rng.random(count) < 0.85, 0.001, 0.005)
     error = np.clip(spread * rng.standard_normal(count), -0.01, 0.01)
     knows_speed, knows_bearing = rng.random(count) >= 0.06, rng.random(count) >= 0.06
-    # catalogues round, and give figures for a bearing that was replaced by one like it
-    told = kinematic_orders(n_balls, ratio) * (1.0 + 0.0015 * rng.standard_normal((count, 4)))
+    # catalogues round, and at times the bearing was replaced by one like it
+    rounding = np.where(rng.random((count, 1)) < 0.85, 0.0015, 0.008)
+    told = kinematic_orders(n_balls, ratio) * (1.0 + rounding * rng.standard_normal((count, 4)))
     return Machines(
         label=label,
         shaft_hz=shaft_hz,
@@ -114,9 +115,12 @@ def draw_structures(rng: np.random.Generator, count: int, frequency_hz: np.ndarr
     direct = 10.0 ** (rng.uniform(-40.0, -8.0, (count, 1)) / 20.0)
     total = (direct * relative ** rng.uniform(-0.5, 1.0, (count, 1))).astype(np.complex64)
     for mode in range(MODES):
-        ratio = (frequency_hz / mode_hz[:, mode, None]).astype(np.float32)
-        resonance = 1.0 - ratio**2 + 2j * damping[:, mode, None].astype(np.float32) * ratio
-        total += (sign * gain)[:, mode, None].astype(np.float32) * ratio / resonance
+        rows = np.flatnonzero(present[:, mode])
+        ratio = (frequency_hz / mode_hz[rows, mode, None]).astype(np.float32)
+        resonance = np.empty(ratio.shape, dtype=np.complex64)
+        resonance.real = 1.0 - ratio**2
+        resonance.imag = (2.0 * damping[rows, mode, None]).astype(np.float32) * ratio
+        total[rows] += (sign * gain)[rows, mode, None].astype(np.float32) * ratio / resonance
     return total
 
 

@@ -1,0 +1,137 @@
+"""Pre-training of a foundation diagnoser on random machines: resumable, by one command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from secateur.core.errors import ConfigError
+from secateur.core.provenance import provenance
+from secateur.core.records import to_jsonable, write_json
+from secateur.core.seeds import derive
+from secateur.models import checkpoint
+from secateur.models.diagnoser import Diagnoser
+from secateur.models.front_end.settings import foundation_front_end
+from secateur.models.presets import preset_config
+from secateur.signals.simulator.machine_collection import DATASET, PROTOCOL
+from secateur.signals.simulator.machines import LABELS
+from secateur.training.batches import Batch
+from secateur.training.loop import FitResult, run_loop
+from secateur.training.machine_data import (
+    MachineData,
+    described_logits,
+    described_machines,
+    numbers_of,
+    open_world_loss,
+)
+from secateur.training.settings import LoopSettings
+from secateur.workflow.claim import claim
+from secateur.workflow.settings import TaskSettings
+
+CHECKPOINT, STATE, MACHINES, RESULT = "dense", "state", "machines", "pretraining.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSettings:
+    """What decides the outcome of a pre-training.
+
+    Parameters
+    ----------
+    backbone : str
+        Name of a preset.
+    seed : int
+    train_blocks, validation_blocks : int
+        Blocks of 64 random machines; those of validation are never trained on.
+    loop : LoopSettings
+    """
+
+    backbone: str = "micro-mha"
+    seed: int = 0
+    train_blocks: int = 192
+    validation_blocks: int = 32
+    loop: LoopSettings
+
+    def __post_init__(self) -> None:
+        for name in ("train_blocks", "validation_blocks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+
+def pretrain(settings: PretrainingSettings, out: Path) -> dict[str, Any]:
+    """Train a diagnoser on random machines and save it as ``out/dense``.
+
+    The descriptions of the machines stay in ``out/machines`` and the state of the loop in ``out/state``: a
+    stopped run goes on by the same command.
+
+    Parameters
+    ----------
+    settings : PretrainingSettings
+    out : Path
+        New, empty, or the folder of a run with the same settings.
+
+    Returns
+    -------
+    dict
+        Content of ``out/pretraining.json``.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` holds something else, or there is no such preset.
+    """
+    front_end = foundation_front_end()
+    config = preset_config(settings.backbone, classes=LABELS, front_end=front_end)
+    claim(out, to_jsonable(settings), seed=settings.seed)
+    train = described_machines(front_end, derive(settings.seed, "train"), settings.train_blocks, out / MACHINES)
+    validation = described_machines(
+        front_end, derive(settings.seed, "validation"), settings.validation_blocks, out / MACHINES
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(settings.seed, "dense-weights"))
+        model = Diagnoser(config)
+    result = fit_machines(model, train, validation, settings.loop, out / STATE)
+    record = to_jsonable(
+        {
+            "settings": settings,
+            "machines": {"train": numbers_of(train), "validation": numbers_of(validation)},
+            "fit": result,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "provenance": provenance(seed=settings.seed),
+        }
+    )
+    task = TaskSettings(
+        data=DATASET, split=PROTOCOL, seed=settings.seed, window_length=front_end.window_length
+    )
+    checkpoint.save(
+        model,
+        out / CHECKPOINT,
+        metadata=to_jsonable(
+            {
+                "task": task,
+                "protocol": PROTOCOL,
+                "training_specimens": [],
+                "backbone": settings.backbone,
+                "fit": result,
+                "data_sha256": {},
+                "provenance": record["provenance"],
+            }
+        ),
+    )
+    write_json(out / RESULT, record)
+    return record
+
+
+def fit_machines(
+    model: Diagnoser, train: Batch, validation: Batch, loop: LoopSettings, state: Path | None = None
+) -> FitResult:
+    """Train a model on described machines, in place; see :func:`secateur.training.loop.run_loop`."""
+
+    def objective(model: Diagnoser, batch: Batch) -> torch.Tensor:
+        return open_world_loss(described_logits(model, batch).float(), batch["label"])
+
+    return run_loop(
+        model, objective, MachineData(train, validation, loop), loop, out=state, description="pre-training"
+    )
