@@ -137,6 +137,30 @@ class ChannelRecord(Part):
     unit: str | None = None
 
 
+class AbstentionRecord(Part):
+    """When the model's answer is not good enough: thresholds, and what they were set on.
+
+    Logits are divided by ``temperature`` before they become probabilities. An answer of less than
+    ``least_confidence``, or a window whose energy (the logarithm of the summed exponentials of the divided
+    logits) is below ``least_energy``, means "cannot say".
+    """
+
+    temperature: float = Field(gt=0, le=100)
+    least_confidence: float = Field(ge=0, le=1)
+    least_energy: float | None = None
+    set_on: Literal["held-out specimens", "held-out machines", "windows of the training specimens"]
+    windows: int = Field(ge=1)
+    specimens: int = Field(ge=1)
+    error_aimed_at: float = Field(gt=0, lt=1)
+
+
+class VerdictRecord(Part):
+    """Whether the model is fit for use, and what speaks against it in plain words."""
+
+    fit_for_use: bool
+    reasons: tuple[str, ...] = Field(default=(), max_length=20)
+
+
 class LineageRecord(Part):
     """Where the model comes from."""
 
@@ -187,6 +211,10 @@ class Manifest(Part):
         Rules for recordings at another rate; without them they are refused.
     channel : ChannelRecord or None
         The sensor that the model was trained on; of several, its channel is the one that is diagnosed.
+    abstention : AbstentionRecord or None
+        When the model's answer means "cannot say"; without it every answer counts.
+    verdict : VerdictRecord or None
+        Whether the run that made the model found it fit for use.
     files : dict
         Every other file of the bundle by name, the signature aside.
     """
@@ -209,6 +237,8 @@ class Manifest(Part):
     quantisation: QuantisationRecord | None = None
     resampling: ResamplingRecord | None = None
     channel: ChannelRecord | None = None
+    abstention: AbstentionRecord | None = None
+    verdict: VerdictRecord | None = None
     files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
     parity: ParityRecord
     metrics: MetricsRecord | None = None

@@ -90,7 +90,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     from secateur.cli.console import Console
 
     console = Console()
-    title = f"{result['file']}, channel {result['channel']}: {result['label'].replace('_', ' ')}"
+    title = f"{result['file']}, channel {result['channel']}: {_said(result)}"
     table = Table(title=title)
     table.add_column("class")
     table.add_column("windows", justify="right")
@@ -99,6 +99,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
         name = label.replace("_", " ")
         table.add_row(name, str(result["decisions"][label]), f"{100 * share:.1f} %")
     console.print(table)
+    for sentence in _judgement_sentences(result):
+        console.print(sentence, soft_wrap=True, highlight=False)
     passed_over = {name: n for name, n in result["usability"].items() if name != "usable"}
     for name, number in passed_over.items():
         console.print(f"{number} windows passed over: {name}")
@@ -115,6 +117,30 @@ def _show(result: dict[str, Any], out: Path) -> None:
         soft_wrap=True,
         highlight=False,
     )
+
+
+def _said(result: dict[str, Any]) -> str:
+    answer = result["judgement"]["answer"]
+    return "cannot say" if answer is None else answer.replace("_", " ")
+
+
+def _judgement_sentences(result: dict[str, Any]) -> list[str]:
+    """Reasons, evidence and verdict, one sentence each."""
+    judgement, verdict = result["judgement"], result["verdict"]
+    sentences = [f"cannot say: {reason}" for reason in judgement["reasons"]]
+    if judgement["evidence"] is None:
+        sentences.append(f"no evidence of fault lines: {judgement['no_evidence']}")
+    else:
+        lines = [
+            f"{family.upper()} {line['strength_db']:.0f} dB ({line['harmonics']} of 4 harmonics, "
+            f"{line['sidebands']} sidebands)"
+            for family, line in judgement["evidence"]["lines"].items()
+        ]
+        sentences.append(f"lines over noise: {', '.join(lines)}")
+        sentences.append(f"the envelope rule: {judgement['rule']['label'] or 'cannot say'}")
+    if verdict is not None and not verdict["fit_for_use"]:
+        sentences += [f"this model is not fit for use: {reason}" for reason in verdict["reasons"]]
+    return sentences
 
 
 def _show_all(result: dict[str, Any], out: Path) -> None:

@@ -15,6 +15,7 @@ from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.verify import check_bundle, golden_difference
 from secateur.core.errors import ConfigError, DataError
 from secateur.edge.inputs import real_samples, require_hop, require_running, require_sampling_rate
+from secateur.edge.judgement import Judgement, calibrated, evidence_of, judge
 from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource, WaveformSource
@@ -31,17 +32,21 @@ class WindowDiagnoses:
     starts_s : ndarray of float64, shape (n,)
         Where each window begins.
     probabilities : ndarray of float32, shape (n, classes)
-        In the order of the manifest's labels; NaN where a window is not usable.
+        Calibrated, in the order of the manifest's labels; NaN where a window is not usable.
     usability : tuple of Usability
         "usable", or why a window is not; in words in :data:`secateur.edge.windows.REASONS`.
     labels : tuple of str or None
         The class of highest probability; None where a window is not usable.
+    energies : ndarray of float64, shape (n,)
+        Logarithm of the summed exponentials of the calibrated logits: low for what is unlike the training
+        data; NaN where a window is not usable.
     """
 
     starts_s: np.ndarray
     probabilities: np.ndarray
     usability: tuple[Usability, ...]
     labels: tuple[str | None, ...]
+    energies: np.ndarray
 
     @property
     def usable(self) -> np.ndarray:
@@ -67,6 +72,10 @@ class Diagnosis:
         Name of the bundle.
     version : str
         First 12 digits of the SHA-256 of its manifest, which holds the hash of every other file.
+    judgement : Judgement
+        The class, or why none can be said, with the physical evidence.
+    fit_for_use : bool or None
+        Verdict of the run that made the model; None if it gave none.
     """
 
     label: str
@@ -75,6 +84,8 @@ class Diagnosis:
     latency_ms: float
     model: str
     version: str
+    judgement: Judgement
+    fit_for_use: bool | None = None
 
 
 class Runtime:
@@ -235,7 +246,10 @@ class Runtime:
             logits, found = self._run(windows[rows], shaft_rate_hz, fault_orders)
             sound = _finite(logits, found)
             probabilities = np.full((len(windows), len(self.labels)), np.nan, dtype=np.float32)
-            probabilities[rows[sound]] = found[sound]
+            energies = np.full(len(windows), np.nan)
+            probabilities[rows[sound]], energies[rows[sound]] = calibrated(
+                logits[sound], self.manifest.abstention
+            )
             told = list(usability)
             for row in rows[~sound]:
                 told[row] = "output not finite"
@@ -247,7 +261,45 @@ class Runtime:
                     self.labels[int(row.argmax())] if entry == "usable" else None
                     for row, entry in zip(probabilities, told, strict=True)
                 ),
+                energies=energies,
             )
+
+    def judge(
+        self,
+        source: WaveformSource,
+        probabilities: np.ndarray,
+        energy: float,
+        *,
+        sampling_rate_hz: float,
+        channel: int = 0,
+        shaft_rate_hz: float = 0.0,
+        fault_orders: FaultOrders | None = None,
+        doubts: tuple[str, ...] = (),
+    ) -> Judgement:
+        """Weigh the model's answer to a recording against its physical evidence.
+
+        Parameters
+        ----------
+        source : WaveformSource
+        probabilities : ndarray, shape (classes,)
+            Mean over its usable windows.
+        energy : float
+            Median over them.
+        sampling_rate_hz, channel, shaft_rate_hz, fault_orders
+            As for :meth:`stream`.
+        doubts : tuple of str
+            Further reasons to say nothing.
+        """
+        evidence, missing = evidence_of(
+            source,
+            channel=channel,
+            sampling_rate_hz=sampling_rate_hz,
+            shaft_rate_hz=shaft_rate_hz,
+            fault_orders=fault_orders,
+        )
+        return judge(
+            probabilities, energy, self.manifest, evidence=evidence, no_evidence=missing, doubts=doubts
+        )
 
     def diagnose(
         self,
@@ -293,7 +345,19 @@ class Runtime:
                         "over."
                     )
         mean = np.concatenate([part.probabilities for part in parts]).mean(axis=0, dtype=np.float64)
+        energy = float(np.median(np.concatenate([part.energies for part in parts])))
+        judgement = self.judge(
+            ArraySource(real_samples(waveform)[None]),
+            mean,
+            energy,
+            sampling_rate_hz=sampling_rate_hz,
+            shaft_rate_hz=shaft_rate_hz,
+            fault_orders=fault_orders,
+        )
+        verdict = self.manifest.verdict
         return Diagnosis(
+            judgement=judgement,
+            fit_for_use=None if verdict is None else verdict.fit_for_use,
             label=self.labels[int(mean.argmax())],
             probabilities=dict(zip(self.labels, mean.tolist(), strict=True)),
             windows=sum(len(part.starts_s) for part in parts),

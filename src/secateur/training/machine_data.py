@@ -66,9 +66,10 @@ def described_machines(front_end: FrontEndSettings, seed: int, n_blocks: int, fo
     parts = []
     starts = range(0, n_blocks, BLOCKS_A_FILE)
     for start in track(starts, "simulating machines", len(starts)):
-        path = folder / f"machines-{key}-{start:05d}.safetensors"
+        stop = min(start + BLOCKS_A_FILE, n_blocks)
+        path = folder / f"machines-{key}-{start:05d}-{stop:05d}.safetensors"
         if not path.exists():
-            blocks = [_described(front, seed, start + k) for k in range(BLOCKS_A_FILE)]
+            blocks = [_described(front, seed, block) for block in range(start, stop)]
             with write_aside(path) as aside:
                 save_file({name: torch.cat([b[name] for b in blocks]) for name in blocks[0]}, aside)
         try:
@@ -152,9 +153,7 @@ class MachineData:
         logits = predicted(model, self._validation, processes.device)
         truth = self._validation["label"]
         known = (truth != UNKNOWN).numpy()
-        counts = confusion(
-            truth.numpy()[known], logits.argmax(dim=1).numpy()[known], len(LABELS)
-        )
+        counts = confusion(truth.numpy()[known], logits.argmax(dim=1).numpy()[known], len(LABELS))
         return {"macro_f1": macro_f1(counts), "loss": float(open_world_loss(logits, truth))}
 
 

@@ -110,6 +110,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     bins = _Bins(recording.duration_s, runtime.window_s if hop_s is None else hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
+    energies: list[np.ndarray] = []
     started = time.perf_counter()
     with (folder / WINDOWS).open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
@@ -133,6 +134,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
                 usabilities.update(part.usability)
                 decisions.update(label for label in labels if label)
                 bins.add(part.starts_s, part.probabilities)
+                energies.append(part.energies[part.usable])
                 bar.advance(round(part.starts_s[-1]) - round(seen_s))
                 seen_s = float(part.starts_s[-1])
     seconds = time.perf_counter() - started
@@ -141,8 +143,20 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
             f"{recording.path or recording.recording_id}, channel {subject.channel_name}, has no usable "
             f"window: {_told(usabilities)}. Check the sensor."
         )
+    judgement = runtime.judge(
+        recording.source,
+        bins.overall(),
+        float(np.median(np.concatenate(energies))),
+        sampling_rate_hz=recording.sampling_rate_hz,
+        channel=subject.channel,
+        shaft_rate_hz=(subject.shaft_speed_rpm or 0.0) / 60.0,
+        fault_orders=subject.fault_orders,
+    )
+    verdict = runtime.manifest.verdict
     result = {
         **_identity(subject),
+        "judgement": judgement.to_record(),
+        "verdict": None if verdict is None else verdict.model_dump(mode="json"),
         "file_sha256": sha256_of(recording.path) if recording.path else None,
         "model": runtime.manifest.name,
         "version": runtime.version,

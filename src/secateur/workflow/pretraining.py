@@ -85,9 +85,10 @@ def pretrain(settings: PretrainingSettings, out: Path) -> dict[str, Any]:
     front_end = foundation_front_end()
     config = preset_config(settings.backbone, classes=LABELS, front_end=front_end)
     claim(out, to_jsonable(settings), seed=settings.seed)
-    train = described_machines(front_end, derive(settings.seed, "train"), settings.train_blocks, out / MACHINES)
+    machines = out / MACHINES
+    train = described_machines(front_end, derive(settings.seed, "train"), settings.train_blocks, machines)
     validation = described_machines(
-        front_end, derive(settings.seed, "validation"), settings.validation_blocks, out / MACHINES
+        front_end, derive(settings.seed, "validation"), settings.validation_blocks, machines
     )
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, "dense-weights"))

@@ -86,7 +86,9 @@ def _add_harmonics(
 ) -> np.ndarray:
     """Add multiples of a rate where its level is not zero, up to 25 dB apart; ``total`` is changed."""
     rows = np.flatnonzero(level[:, 0] > 0)
-    turn = 2.0 * np.pi * rate_hz[rows, None] * np.arange(total.shape[1]) + rng.uniform(0, 6.28, (len(rows), 1))
+    turn = 2.0 * np.pi * rate_hz[rows, None] * np.arange(total.shape[1]) + rng.uniform(
+        0, 6.28, (len(rows), 1)
+    )
     cycle = np.exp(1j * turn.astype(np.float32))
     weight = level[rows] * 10.0 ** (rng.uniform(-25.0, 0.0, (len(rows), harmonics)) / 20.0)
     weight = (weight * np.exp(2j * np.pi * rng.random(weight.shape))).astype(np.complex64)

@@ -1,0 +1,157 @@
+"""From a model's answer and the physical evidence to a class, or to "cannot say" with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from secateur.bundle.manifest import AbstentionRecord, Manifest
+from secateur.core.errors import DataError
+from secateur.signals.envelope_rule import FAMILY_OF, RuleCall, envelope_rule
+from secateur.signals.evidence import Evidence, gather_evidence
+from secateur.signals.kinematics import FaultOrders
+from secateur.signals.recording import WaveformSource
+
+MOST_EVIDENCE_SAMPLES = 1 << 21
+LEAST_LINE_DB = 1.0
+"""A fault of a race whose lines do not rise by even this over noise is not believed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What can be said of a recording.
+
+    Attributes
+    ----------
+    answer : str or None
+        The class; None if it cannot be said.
+    reasons : tuple of str
+        Why it cannot be said; empty for an answer.
+    confidence : float
+        Calibrated probability of the model's class.
+    rule : RuleCall or None
+        What the plain envelope rule says; None where there is no evidence.
+    evidence : Evidence or None
+        None where speed or bearing is unknown, or the recording is too short.
+    no_evidence : str
+        Why there is none; empty if there is.
+    """
+
+    answer: str | None
+    reasons: tuple[str, ...]
+    confidence: float
+    rule: RuleCall | None = None
+    evidence: Evidence | None = None
+    no_evidence: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the judgement as JSON values."""
+        return {
+            "answer": self.answer,
+            "reasons": list(self.reasons),
+            "confidence": self.confidence,
+            "rule": None if self.rule is None else {"label": self.rule.label, "reason": self.rule.reason},
+            "evidence": None if self.evidence is None else self.evidence.to_record(),
+            "no_evidence": self.no_evidence,
+        }
+
+
+def calibrated(logits: np.ndarray, abstention: AbstentionRecord | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return calibrated probabilities (n, classes) in float32, and energies (n,), of logits (n, classes).
+
+    Without a record the temperature is 1.
+    """
+    scaled = np.asarray(logits, dtype=np.float64) / (1.0 if abstention is None else abstention.temperature)
+    highest = scaled.max(axis=1, keepdims=True)
+    summed = np.exp(scaled - highest).sum(axis=1, keepdims=True)
+    energy = highest + np.log(summed)
+    return np.exp(scaled - energy).astype(np.float32), energy[:, 0]
+
+
+def judge(
+    probabilities: np.ndarray,
+    energy: float,
+    manifest: Manifest,
+    *,
+    evidence: Evidence | None,
+    no_evidence: str = "",
+    doubts: tuple[str, ...] = (),
+) -> Judgement:
+    """Turn a recording's mean answer into a judgement.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (classes,)
+        Mean over the windows, calibrated.
+    energy : float
+        Median over the windows.
+    manifest : Manifest
+        Its ``abstention`` holds the thresholds; without it confidence and energy are no reason to abstain.
+    evidence : Evidence or None
+    no_evidence : str
+        Why there is none.
+    doubts : tuple of str
+        Further reasons to say nothing, such as a doubtful speed.
+    """
+    label = manifest.labels[int(np.argmax(probabilities))]
+    confidence = float(np.max(probabilities))
+    rule = None if evidence is None else envelope_rule(evidence)
+    reasons = list(doubts)
+    if (record := manifest.abstention) is not None:
+        if confidence < record.least_confidence:
+            reasons.append(
+                f"the model is not sure: {label.replace('_', ' ')} {100 * confidence:.0f} %, needed "
+                f"{100 * record.least_confidence:.0f} %"
+            )
+        if record.least_energy is not None and energy < record.least_energy:
+            reasons.append("the waveform is unlike any that the model was judged on")
+    if evidence is not None and rule is not None:
+        reasons += _disagreement(label, manifest.labels, evidence, rule)
+    return Judgement(
+        answer=None if reasons else label,
+        reasons=tuple(reasons),
+        confidence=confidence,
+        rule=rule,
+        evidence=evidence,
+        no_evidence=no_evidence,
+    )
+
+
+def _disagreement(label: str, labels: tuple[str, ...], evidence: Evidence, rule: RuleCall) -> list[str]:
+    """Say where the model contradicts clear lines, or sees a race fault of which there is no line."""
+    said = label.replace("_", " ")
+    if rule.label in FAMILY_OF and rule.label in labels and rule.label != label:
+        return [f"the model says {said}, the fault lines say {rule.label.replace('_', ' ')} ({rule.reason})"]
+    if label in ("inner_race", "outer_race"):
+        line = evidence.line(FAMILY_OF[label])
+        if line.strength_db < LEAST_LINE_DB and not line.beside_shaft:
+            return [f"the model says {said}, but its lines do not stand out ({line.strength_db:.0f} dB)"]
+    return []
+
+
+def evidence_of(
+    source: WaveformSource,
+    *,
+    channel: int,
+    sampling_rate_hz: float,
+    shaft_rate_hz: float,
+    fault_orders: FaultOrders | None,
+) -> tuple[Evidence | None, str]:
+    """Return the evidence in a recording (its first two million samples), or why there is none."""
+    if not shaft_rate_hz > 0:
+        return None, "the shaft speed is not known"
+    if fault_orders is None:
+        return None, "the bearing is not known"
+    waveform = source.read(0, min(source.n_samples, MOST_EVIDENCE_SAMPLES))[channel]
+    try:
+        found = gather_evidence(
+            waveform,
+            sampling_rate_hz=sampling_rate_hz,
+            shaft_rate_hz=shaft_rate_hz,
+            fault_orders=fault_orders,
+        )
+    except DataError as error:
+        return None, str(error)
+    return found, ""

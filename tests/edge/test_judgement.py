@@ -1,0 +1,128 @@
+"""When an answer is given, and when and why not."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from secateur.bundle.manifest import AbstentionRecord
+from secateur.edge.judgement import calibrated, evidence_of, judge
+from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.evidence import gather_evidence
+from secateur.signals.recording import ArraySource
+
+LABELS = ("normal", "inner_race", "outer_race", "ball")
+ORDERS = known_bearing("6205")
+RATE_HZ, SHAFT_HZ = 12_000.0, 29.5
+RECORD = AbstentionRecord(
+    temperature=2.0,
+    least_confidence=0.7,
+    least_energy=1.0,
+    set_on="held-out specimens",
+    windows=100,
+    specimens=4,
+    error_aimed_at=0.03,
+)
+
+
+def manifest(record=RECORD):
+    return SimpleNamespace(labels=LABELS, abstention=record)
+
+
+def knocking(order, seconds=4.0, noise=0.05):
+    rng = np.random.default_rng(0)
+    waveform = np.zeros(round(seconds * RATE_HZ))
+    waveform[(np.arange(0.0, seconds, 1.0 / (order * SHAFT_HZ)) * RATE_HZ).astype(int)] = 1.0
+    ring_s = np.arange(240) / RATE_HZ
+    ring = np.exp(-600.0 * ring_s) * np.sin(2 * np.pi * 3_000.0 * ring_s)
+    return np.convolve(waveform, ring)[: len(waveform)] + noise * rng.standard_normal(len(waveform))
+
+
+def evidence(order):
+    return gather_evidence(
+        knocking(order), sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS
+    )
+
+
+@pytest.fixture(scope="module")
+def inner():
+    return evidence(ORDERS.bpfi)
+
+
+def answered(probabilities, *, energy=3.0, found=None, record=RECORD, doubts=()):
+    return judge(np.array(probabilities), energy, manifest(record), evidence=found, doubts=doubts)
+
+
+def test_a_sure_answer_that_the_lines_support_is_given(inner):
+    judgement = answered([0.05, 0.9, 0.03, 0.02], found=inner)
+    assert judgement.answer == judgement.rule.label == "inner_race"
+    assert judgement.reasons == ()
+    assert judgement.confidence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "options", "reason"),
+    [
+        ([0.2, 0.6, 0.1, 0.1], {}, "not sure: inner race 60 %, needed 70 %"),
+        ([0.0, 1.0, 0.0, 0.0], {"energy": 0.5}, "unlike any"),
+        ([0.0, 1.0, 0.0, 0.0], {"doubts": ("the speed is doubtful",)}, "the speed is doubtful"),
+    ],
+)
+def test_it_says_why_it_cannot_say(probabilities, options, reason):
+    judgement = answered(probabilities, **options)
+    assert judgement.answer is None
+    assert reason in judgement.reasons[0]
+
+
+def test_clear_lines_of_another_fault_stop_an_answer(inner):
+    for sure in ([0.95, 0.0, 0.05, 0.0], [0.0, 0.0, 1.0, 0.0]):
+        judgement = answered(sure, found=inner)
+        assert judgement.answer is None
+        assert any("the fault lines say inner race" in reason for reason in judgement.reasons)
+
+
+def test_a_race_fault_without_any_line_is_not_believed():
+    noise = np.random.default_rng(1).standard_normal(48_000)
+    silent = gather_evidence(noise, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS)
+    line = dataclasses.replace(silent.line("bpfo"), strength_db=-2.0)
+    silent = dataclasses.replace(silent, lines=(line, *silent.lines[1:]))
+    assert answered([0.0, 0.0, 1.0, 0.0], found=silent).answer is None
+    assert answered([1.0, 0.0, 0.0, 0.0], found=silent).answer == "normal"
+
+
+def test_without_thresholds_every_answer_counts():
+    assert answered([0.3, 0.25, 0.25, 0.2], energy=-9.0, record=None).answer == "normal"
+
+
+def test_calibration_divides_logits():
+    logits = np.array([[4.0, 0.0, 0.0, 0.0]])
+    probabilities, energy = calibrated(logits, RECORD)
+    assert probabilities[0, 0] == pytest.approx(np.exp(2) / (np.exp(2) + 3), rel=1e-5)
+    assert energy[0] == pytest.approx(np.log(np.exp(2) + 3))
+    plain, _ = calibrated(logits, None)
+    assert plain[0, 0] > probabilities[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"shaft_rate_hz": 0.0, "fault_orders": ORDERS}, "speed is not known"),
+        ({"shaft_rate_hz": SHAFT_HZ, "fault_orders": None}, "bearing is not known"),
+        ({"shaft_rate_hz": 0.5, "fault_orders": ORDERS}, "2.0 shaft turns"),
+    ],
+)
+def test_missing_evidence_says_why(options, reason):
+    source = ArraySource(knocking(ORDERS.bpfi).astype(np.float32)[None])
+    found, missing = evidence_of(source, channel=0, sampling_rate_hz=RATE_HZ, **options)
+    assert found is None
+    assert reason in missing
+
+
+def test_the_record_is_plain_json(inner):
+    record = answered([0.0, 1.0, 0.0, 0.0], found=inner).to_record()
+    assert record["answer"] == "inner_race"
+    assert record["rule"]["label"] == "inner_race"
+    assert set(record["evidence"]["lines"]) == {"bpfo", "bpfi", "bsf2", "ftf", "shaft"}
