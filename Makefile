@@ -67,11 +67,12 @@ test: lint test-edge
 $(EDGE_INSTALLED): constraints.txt pyproject.toml
 	@echo "installing what a device needs into $(EDGE_VENV)"
 	$(PYTHON) -m venv $(EDGE_VENV)
-	$(EDGE_BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[edge]' pytest
+	$(EDGE_BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[edge]' pytest hypothesis
 	@touch $@
 
 test-edge: $(INSTALLED) $(EDGE_INSTALLED)
-	@! $(EDGE_BIN)/python -c "import torch" 2>/dev/null || { echo "torch is installed in $(EDGE_VENV)"; exit 1; }
+	@for heavy in torch scipy pyarrow matplotlib; do \
+		! $(EDGE_BIN)/python -c "import $$heavy" 2>/dev/null || { echo "$$heavy is installed in $(EDGE_VENV)"; exit 1; }; done
 	$(TEST_ENV) $(BIN)/python tests/tiny_bundles.py $(EDGE_BUNDLE)
 	$(TEST_ENV) $(BIN)/python tests/tiny_causal_bundles.py $(EDGE_CAUSAL_BUNDLE)
 	SECATEUR_BUNDLE=$(abspath $(EDGE_BUNDLE)) SECATEUR_CAUSAL_BUNDLE=$(abspath $(EDGE_CAUSAL_BUNDLE)) \

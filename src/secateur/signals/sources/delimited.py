@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import io
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-from pyarrow import csv
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.choice import MOST_COLUMNS, Column, number_of
 from secateur.signals.sources.orientation import checked_range
+from secateur.signals.sources.text_columns import numbers_of, values_of
 from secateur.signals.sources.text_format import DEFAULT_TEXT, Dialect, TextFormat, find_dialect
 
 LINES_PER_MARK = 4096
 LINES_LOOKED_AT = 64
 LONGEST_LINE = 1 << 20
 _CHUNK = 1 << 20
-_SPACES = re.compile(rb"[ \t]+")
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,9 @@ class DelimitedSource:
         if start == stop:
             return np.empty((self.n_channels, 0), np.float32)
         block, first = self._block(start, stop)
-        return self._parse(block, first)[:, start - first : stop - first]
+        with self._readable(first):
+            rows = numbers_of(block, self._numbers, self._index.dialect)
+        return rows[:, start - first : stop - first].astype(np.float32)
 
     def raw(self, number: int, start: int, stop: int) -> np.ndarray:
         """Return values ``start`` to ``stop`` of a column: numbers, dates or words."""
@@ -168,10 +169,8 @@ class DelimitedSource:
         if start == stop:
             return np.empty(0)
         block, first = self._block(start, stop)
-        values = self._table(block, first, (number,), typed=False)[str(number)].combine_chunks()
-        if pyarrow.types.is_timestamp(values.type):
-            values = values.cast(pyarrow.timestamp("ns"))
-        return values.to_numpy(zero_copy_only=False)[start - first : stop - first]
+        with self._readable(first):
+            return values_of(block, number, self._index.dialect)[start - first : stop - first]
 
     def _block(self, start: int, stop: int) -> tuple[bytes, int]:
         """Return the lines around some rows, and the number of the first of them."""
@@ -182,31 +181,13 @@ class DelimitedSource:
             stream.seek(marks[first])
             return stream.read(end - marks[first]), first * LINES_PER_MARK
 
-    def _parse(self, block: bytes, first_row: int) -> np.ndarray:
-        table = self._table(block, first_row, self._numbers, typed=True)
-        return np.stack([table[str(n)].to_numpy().astype(np.float32) for n in self._numbers], axis=0)
-
-    def _table(self, block: bytes, first_row: int, numbers: tuple[int, ...], *, typed: bool) -> pyarrow.Table:
+    @contextmanager
+    def _readable(self, first_row: int) -> Iterator[None]:
+        """Tell where a file cannot be read."""
         dialect = self._index.dialect
-        if dialect.delimiter == " ":
-            block = b"\n".join(_SPACES.sub(b" ", line.strip(b" \t\r")) for line in block.split(b"\n"))
-        names = list(dict.fromkeys(map(str, numbers)))
         try:
-            return csv.read_csv(
-                io.BytesIO(block),
-                read_options=csv.ReadOptions(
-                    use_threads=False,
-                    block_size=max(len(block), 1),
-                    column_names=[str(number) for number in range(dialect.n_columns)],
-                ),
-                parse_options=csv.ParseOptions(delimiter=dialect.delimiter),
-                convert_options=csv.ConvertOptions(
-                    include_columns=names,
-                    decimal_point=dialect.decimal,
-                    column_types=dict.fromkeys(names, pyarrow.float64()) if typed else None,
-                ),
-            )
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+            yield
+        except ValueError as error:
             raise DataError(
                 f"{self.path}: the rows from {first_row + 1} on cannot be read as numbers "
                 f"separated by {dialect.delimiter!r} with the decimal sign '{dialect.decimal}' "

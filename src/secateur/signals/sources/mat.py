@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat, whosmat
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
@@ -23,6 +22,7 @@ from secateur.signals.sources.arrays import (
 )
 from secateur.signals.sources.choice import Column
 from secateur.signals.sources.decoded import PIECES
+from secateur.signals.sources.extras import required
 from secateur.signals.sources.hdf5 import hdf5_value, hdf5_variables, is_hdf5
 from secateur.signals.sources.orientation import channels_first, checked_range, require_real
 from secateur.signals.sources.unpacking import require_plausible_size
@@ -49,9 +49,10 @@ def _variables(path: Path) -> dict[str, _Variable]:
     require_regular_file(path)
     if is_hdf5(path):
         return {name: _Variable(shape, kind) for name, (shape, kind) in hdf5_variables(path).items()}
+    scipy_io = required("scipy.io", f"{path} is a MATLAB file")
     try:
         _require_whole(path)
-        listing = whosmat(path, appendmat=False)
+        listing = scipy_io.whosmat(path, appendmat=False)
     except Exception as error:  # scipy answers damaged files with many kinds of error
         raise _damaged(path, error) from None
     found = {}
@@ -125,10 +126,11 @@ def mat_value(path: Path, name: str) -> np.ndarray:
 
 
 def _loaded(path: Path, variable: str) -> Any:
+    scipy_io = required("scipy.io", f"{path} is a MATLAB file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # duplicate names in files of the 1990s: the last one counts
-            return loadmat(path, variable_names=[variable], appendmat=False)[variable]
+            return scipy_io.loadmat(path, variable_names=[variable], appendmat=False)[variable]
     except Exception as error:  # as above
         reason = one_line(error)
         raise DataError(f"{path} [{variable}] cannot be read ({reason}); fetch or copy it again.") from None

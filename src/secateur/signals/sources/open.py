@@ -13,6 +13,7 @@ from secateur.core.documents import require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.recording import WaveformSource
 from secateur.signals.sources.choice import Choice, choose
+from secateur.signals.sources.extras import required
 from secateur.signals.sources.orientation import require_real
 from secateur.signals.sources.quantities import UNITS, VIBRATION, unit_of
 from secateur.signals.sources.stated import Statement, agreed, rate_among, rate_in_name, speed_among
@@ -190,6 +191,7 @@ def _stored(path: Path, text: TextFormat) -> tuple[Any, dict[str, float]]:
     suffix = path.suffix.lower()
     # each reader brings a library of its own; a device that reads WAV need not load the rest
     if suffix == ".parquet":
+        required("pyarrow.parquet", f"{path} is a Parquet file")
         from secateur.signals.sources.parquet import ParquetSource
 
         return ParquetSource(path), {}
