@@ -7,8 +7,9 @@ of Antoni and Randall (Journal of Vibration and Acoustics 125, 2003).
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from numpy.fft import irfft, rfft
 
+from secateur.signals.fast_length import fast_length
 from secateur.signals.simulator.parameters import MM_PER_MIL, DefectPhysics, Gear, Mode, Rig
 
 
@@ -32,7 +33,7 @@ def ring(modes: tuple[Mode, ...], sampling_rate_hz: float) -> np.ndarray:
 def through_structure(excitation: np.ndarray, response: np.ndarray) -> np.ndarray:
     """Return the excitation convolved with the structure's answer, of the excitation's length."""
     n_samples = len(excitation)
-    n_fast = next_fast_len(n_samples + len(response) - 1, real=True)
+    n_fast = fast_length(n_samples + len(response) - 1)
     return irfft(rfft(excitation, n_fast) * rfft(response, n_fast), n_fast)[:n_samples]
 
 
