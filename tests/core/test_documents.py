@@ -41,7 +41,7 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9
         (parse_yaml, "d: 2024-13-45", "is not YAML"),
         (parse_json, "[" * 1_000_000, "nested too deeply"),
         (parse_json, "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "nested too deeply"),
-        (parse_json, '{"a":', "is not JSON"),
+        (parse_json, '{"a":', "is not valid JSON"),
     ],
 )
 def test_what_would_not_end_is_one_line(read, text, said):

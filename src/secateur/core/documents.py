@@ -86,7 +86,7 @@ def parse_json(text: str | bytes, place: Path | str) -> Any:
     except RecursionError:
         raise DataError(f"{place} is nested too deeply; at most {DEEPEST} levels are read.") from None
     except ValueError as error:
-        raise DataError(f"{place} is not JSON ({one_line(error)}); it may be cut short.") from None
+        raise DataError(f"{place} is not valid JSON ({one_line(error)}); it may be cut short.") from None
     _require_shallow(value, place)
     return value
 

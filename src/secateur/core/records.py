@@ -6,17 +6,21 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Collection
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from secateur.core.errors import CheckpointError
+from secateur.core.documents import read_json_document
+from secateur.core.errors import CheckpointError, DataError
 from secateur.core.files import write_aside
 from secateur.core.processes import one_writes
 
 PIECE_BYTES = 1 << 16
+LARGEST_RECORD = 256 << 20
+"""Bytes; indices and plans of the largest models take a few million."""
 
 
 def to_jsonable(value: Any) -> Any:
@@ -45,22 +49,29 @@ def write_json(path: Path, value: Any) -> None:
         aside.write_text(json.dumps(to_jsonable(value), indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, keys: Collection[str] = ()) -> Any:
     """Read a JSON file.
+
+    Parameters
+    ----------
+    path : Path
+    keys : collection of str
+        What must stand in it; none if it need not be an object.
 
     Raises
     ------
     CheckpointError
-        If the file is missing or is not JSON.
+        If the file is missing, is not JSON or no regular file, is larger than ``LARGEST_RECORD`` or nested
+        without end, or lacks a key.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); it may be cut short.") from None
-    except RecursionError:
-        raise CheckpointError(f"{path} is nested too deeply to be read; it is damaged.") from None
+        value = read_json_document(path, limit=LARGEST_RECORD)
+    except DataError as error:
+        raise CheckpointError(str(error)) from None
+    missing = [key for key in keys if not isinstance(value, dict) or key not in value]
+    if missing:
+        raise CheckpointError(f"{path} does not hold {', '.join(missing)}; it is damaged.")
+    return value
 
 
 def _after_last_line(lines: FileIO) -> bytes:

@@ -65,7 +65,7 @@ class StageStore:
         place = self.place(number, stage)
         if place is None or not (place / "record.json").exists():
             return None
-        entry = read_json(place / "record.json")
+        entry = read_json(place / "record.json", ("fingerprint", "plan", "record"))
         if entry["fingerprint"] != self.fingerprint:
             raise CheckpointError(
                 f"{place} holds a stage of another run (model, data, settings or seed differ); "

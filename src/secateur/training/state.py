@@ -128,7 +128,7 @@ def read_state(folder: Path, fingerprint: dict[str, Any]) -> TrainingState | Non
     index_path = Path(folder) / INDEX
     if not index_path.exists():
         return None
-    index = read_json(index_path)
+    index = read_json(index_path, ("step", "tensors", "sha256", "fingerprint", "progress"))
     expected = to_jsonable(fingerprint)
     differing = sorted(
         key

@@ -33,14 +33,14 @@ def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = F
         If ``out`` holds something else, or a run with other settings, which the message names, and
         ``overwrite`` is not given.
     """
-    if overwrite and (out / RUN).exists() and read_json(out / RUN)["settings"] != settings:
+    if overwrite and (out / RUN).exists() and read_json(out / RUN, ("settings",))["settings"] != settings:
         remove_folder(out)
     if not (out / RUN).exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
         write_json(out / RUN, {"settings": settings, **provenance(seed=seed)})
         return
-    theirs = read_json(out / RUN)["settings"]
+    theirs = read_json(out / RUN, ("settings",))["settings"]
     if theirs != settings:
         differing = ", ".join(differences(theirs, settings))
         raise ConfigError(

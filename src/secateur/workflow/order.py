@@ -62,7 +62,7 @@ def compare_orders(settings: OrderSettings, out: Path, *, overwrite: bool = Fals
     del decisive["n_seeds"]
     claim(out, decisive, seed=settings.task.seed, overwrite=overwrite)
     seeds = [_run_seed(seed, settings, out / f"seed-{seed}", first) for seed in settings.seeds]
-    if (out / RESULT).exists() and read_json(out / RESULT)["settings"] == settings.to_json():
+    if (out / RESULT).exists() and read_json(out / RESULT, ("settings",))["settings"] == settings.to_json():
         console.print(f"{out / RESULT} is there already; nothing is left to do")
     else:
         write_json(out / RESULT, _result(settings, first, seeds))

@@ -159,5 +159,5 @@ def _recover_uncut(dense: Diagnoser, task: Task, settings: OrderSettings, stages
 def stage_model(stages: Path, number: int, stage: str) -> tuple[Diagnoser, PruningPlan, dict[str, Any]]:
     """Load the model that a finished stage left, the plan that led to it, and its record."""
     place = stages / f"stage-{number}-{stage}"
-    entry = read_json(place / "record.json")
+    entry = read_json(place / "record.json", ("fingerprint", "plan", "record"))
     return checkpoint.load(place / "model"), plan_from_json(entry["plan"]), entry["record"]
