@@ -11,6 +11,7 @@ from secateur.report.numbers import axis_percent
 
 WIDTH, NAMES, BAR, STEP, TOP = 900.0, 330.0, 16.0, 24.0, 40.0
 LONGEST_NAME = 46
+MOST_ROWS = 300
 
 
 def shares(
@@ -21,7 +22,8 @@ def shares(
     Parameters
     ----------
     rows : sequence of (str, sequence of float or None)
-        A name and shares that sum to one; None where there is nothing to show, which is said.
+        A name and shares that sum to one; None where there is nothing to show, which is said. More than
+        ``MOST_ROWS`` are not drawn, which the title says.
     labels : sequence of str
         What each share is of.
     title : str
@@ -31,7 +33,10 @@ def shares(
     Markup
         An SVG document.
     """
-    width = WIDTH - NAMES - 20
+    if len(rows) > MOST_ROWS:
+        title = f"{title}, the first {MOST_ROWS} of {len(rows)}"
+        rows = rows[:MOST_ROWS]
+    width = WIDTH - NAMES - 28
     floor = TOP + STEP * len(rows)
     parts = [f'<text x="12" y="22">{escape(title)}</text>']
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
