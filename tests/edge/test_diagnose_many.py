@@ -138,6 +138,8 @@ def test_several_files_folders_and_a_description(bundle_folder, tmp_path, capsys
             np.testing.assert_allclose(means, expected.mean(axis=0), atol=1e-4)
     assert sum(told["labels"].values()) == 2
     rows = list(csv.DictReader((tmp_path / "all/recordings.csv").read_text().splitlines()))
+    answers = [entry["judgement"]["answer"] or "cannot say" for entry in told["recordings"][:2]]
+    assert [row["answer"] for row in rows] == [*answers, ""]
     assert [(row["recording"], row["label"] != "") for row in rows] == [
         ("a", True),
         ("b", True),

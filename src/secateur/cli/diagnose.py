@@ -159,7 +159,7 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
         table.add_row(
             entry["recording"],
             entry["channel"],
-            entry["label"].replace("_", " ") + " (doubtful)" * bool(entry["doubts"]),
+            _said(entry) + " (doubtful)" * bool(entry["doubts"]),
             str(entry["windows"]),
             f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
         )

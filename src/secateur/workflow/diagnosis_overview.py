@@ -15,6 +15,7 @@ _COLUMNS = (
     "recording",
     "file",
     "channel",
+    "answer",
     "label",
     "duration_s",
     "sampling_rate_hz",
@@ -46,7 +47,9 @@ def write_overview(folder: Path, results: Sequence[Mapping[str, Any]], labels: S
         for result in results:
             means = result.get("mean_probabilities", {})
             probabilities = [f"{means[label]:.4f}" if label in means else "" for label in labels]
-            table.writerow([*("" if result.get(c) is None else result[c] for c in _COLUMNS), *probabilities])
+            answer = "" if result["label"] is None else result["judgement"]["answer"] or "cannot say"
+            told = {**result, "answer": answer}
+            table.writerow([*("" if told.get(c) is None else told[c] for c in _COLUMNS), *probabilities])
     rows = [
         (
             f"{result['recording']}, {result['channel']}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -187,7 +188,7 @@ class DelimitedSource:
         dialect = self._index.dialect
         try:
             yield
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise DataError(
                 f"{self.path}: the rows from {first_row + 1} on cannot be read as numbers "
                 f"separated by {dialect.delimiter!r} with the decimal sign '{dialect.decimal}' "
