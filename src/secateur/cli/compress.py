@@ -43,6 +43,7 @@ def compress(
     recovery_steps: options.RecoverySteps = 300,
     batch_size: options.BatchSize = 32,
     channel: options.Channel = None,
+    window_length: options.WindowLength = 8192,
     rivals: bool = typer.Option(
         True, help="Also fit the baselines: forest, fault lines, the shape from scratch."
     ),
@@ -68,10 +69,12 @@ def compress(
     from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.training.settings import FitSettings
     from secateur.workflow.compress import compress as carry_out
-    from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings
+    from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings, windows_of
 
     settings = RunSettings(
-        task=TaskSettings(data=options.absolute(data), split=split, seed=seed, channel=channel),
+        task=TaskSettings(
+            data=options.absolute(data), split=split, seed=seed, channel=channel, **windows_of(window_length)
+        ),
         backbone=backbone,
         fit=FitSettings(max_steps=train_steps, batch_size=batch_size),
         cut=cut_settings(

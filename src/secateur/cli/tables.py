@@ -118,5 +118,9 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     console.print(table)
     if split["leaks"]:
         console.print(f"this split leaks: {split['leak_reason']}")
+    if result["absent_classes"]:
+        console.print(f"no window of {', '.join(result['absent_classes'])}: these classes are not judged")
+    for label, number in result["unknown_classes"].items():
+        console.print(f"{number} recordings of {label} are not scored: the model does not know the class")
     if split["caveat"]:
         console.print(split["caveat"])

@@ -19,6 +19,7 @@ def train(
     train_steps: options.TrainSteps = 600,
     batch_size: options.BatchSize = 32,
     channel: options.Channel = None,
+    window_length: options.WindowLength = 8192,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -28,11 +29,13 @@ def train(
     from secateur.core.progress import quiet
     from secateur.models.checkpoint import describe
     from secateur.training.settings import FitSettings
-    from secateur.workflow.settings import TaskSettings
+    from secateur.workflow.settings import TaskSettings, windows_of
     from secateur.workflow.steps import train_dense
     from secateur.workflow.task import prepare_one
 
-    task = TaskSettings(data=options.absolute(data), split=split, seed=seed, channel=channel)
+    task = TaskSettings(
+        data=options.absolute(data), split=split, seed=seed, channel=channel, **windows_of(window_length)
+    )
     with quiet() if as_json else nullcontext(), sole_writer(out):
         train_dense(
             prepare_one(task),

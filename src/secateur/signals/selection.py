@@ -120,14 +120,16 @@ def by_location(recordings: Iterable[Recording]) -> dict[str, str]:
     return {recording.recording_id: str(recording.fault_location) for recording in recordings}
 
 
+def class_with_size(recording: Recording) -> str:
+    """Return where the fault is and its size ("ball_014"); the location alone where no size is known."""
+    if recording.fault_location == "normal" or recording.fault_size_mil is None:
+        return str(recording.fault_location)
+    return f"{recording.fault_location}_{recording.fault_size_mil:03g}"
+
+
 def by_location_and_size(recordings: Iterable[Recording]) -> dict[str, str]:
     """Return the class of each recording, by id: where the fault is and its size ("ball_014")."""
-    return {
-        recording.recording_id: str(recording.fault_location)
-        if recording.fault_location == "normal"
-        else f"{recording.fault_location}_{recording.fault_size_mil:03g}"
-        for recording in recordings
-    }
+    return {recording.recording_id: class_with_size(recording) for recording in recordings}
 
 
 def fine_classes(recordings: Sequence[Recording]) -> tuple[list[Recording], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from secateur.signals.protocols import PROTOCOLS, Protocol, few_labels_argument,
 from secateur.signals.recording import Recording
 from secateur.signals.segment import UNLABELLED, Segment
 from secateur.signals.selection import (
+    class_with_size,
     fine_classes,
     labelled,
     one_rate_each,
@@ -22,6 +24,12 @@ from secateur.signals.selection import (
 __all__ = ["PROTOCOLS", "Protocol", "Segment", "Split", "make_splits", "parse_protocol"]
 
 VALIDATION_SHARE = 0.2
+EVERYTHING = "everything"
+
+
+def piece_of(window_length: int) -> float:
+    """Return the seconds of the pieces that random splits draw: 1 for windows of 8192 samples."""
+    return window_length / 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +133,53 @@ def make_splits(
         )
         splits = [_from_holdout(holdout, recordings) for holdout in holdouts.get(parsed.name)(request)]
     return [_with_noise(split, parsed.test_snr_db) for split in splits]
+
+
+def whole_test(recordings: Iterable[Recording], classes: Sequence[str]) -> tuple[Split, dict[str, int]]:
+    """Take every labelled recording as test material for a model of given classes.
+
+    Parameters
+    ----------
+    recordings : iterable of Recording
+    classes : sequence of str
+        Locations, or locations with sizes ("ball_014"), as the model knows them.
+
+    Returns
+    -------
+    split : Split
+        Without training and validation.
+    unknown : dict
+        Recordings by label that is none of the classes; they are left out.
+
+    Raises
+    ------
+    DataError
+        If no recording has a label, or none a label that the model knows.
+    """
+    test, unknown = [], Counter[str]()
+    found = labelled(recordings)
+    for recording in found:
+        names = (class_with_size(recording), str(recording.fault_location))
+        label = next((classes.index(name) for name in names if name in classes), None)
+        if label is None:
+            unknown[names[0]] += 1
+        else:
+            test.append(Segment.whole(recording, label))
+    if not test:
+        raise DataError(
+            f"none of the {len(found)} labelled recordings is of a class that the model knows: they are "
+            f"{', '.join(unknown)}, and it knows {', '.join(classes)}."
+        )
+    split = Split(
+        protocol=EVERYTHING,
+        leaks=False,
+        leak_reason="",
+        classes=tuple(classes),
+        train=(),
+        validation=(),
+        test=tuple(test),
+    )
+    return split, dict(unknown)
 
 
 def _with_noise(split: Split, snr_db: float | None) -> Split:

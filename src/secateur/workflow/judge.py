@@ -12,8 +12,8 @@ from secateur.models import checkpoint
 from secateur.signals.selection import specimen_of
 from secateur.signals.splits import Split
 from secateur.training.evaluate import evaluate, fidelity, predict
-from secateur.workflow.steps import load_for_task
-from secateur.workflow.task import split_record
+from secateur.workflow.steps import load_for_task, load_with_task
+from secateur.workflow.task import prepare_everything, split_record
 
 
 def judge_checkpoint(
@@ -33,35 +33,48 @@ def judge_checkpoint(
     against : Path, optional
         Another checkpoint of the same classes, to which agreement and KL are measured.
     data, split : str, optional
-        Default: what the checkpoint was trained on.
+        Default: what the checkpoint was trained on. Of data without a split every labelled recording is
+        scored, whatever classes are there.
     snr_curve_db : sequence of float
         Noise levels in dB.
 
     Returns
     -------
     dict
-        ``evaluation``, ``split``, ``fidelity`` (or None) and ``provenance`` as JSON values.
+        ``evaluation``, ``split``, ``fidelity`` (or None), ``absent_classes``, ``unknown_classes`` (recordings
+        by label that the model does not know) and ``provenance`` as JSON values.
     """
-    model, task, preparation = load_for_task(folder, data=data, split=split)
-    noise = {"snr_db": preparation.split.test_snr_db, "seed": task.seed}
-    evaluation = evaluate(
-        model, preparation.test, classes=preparation.classes, snr_curve_db=snr_curve_db, **noise
-    )
+    absent: tuple[str, ...] = ()
+    unknown: dict[str, int] = {}
+    if data is not None and split is None:
+        model, task = load_with_task(folder, data=data)
+        everything = prepare_everything(
+            task, classes=model.config.classes, sampling_rate_hz=model.config.sampling_rate_hz
+        )
+        division, test, digest = everything.split, everything.test, everything.data_sha256
+        absent, unknown = everything.absent, everything.unknown
+    else:
+        model, task, preparation = load_for_task(folder, data=data, split=split)
+        division, test, digest = preparation.split, preparation.test, preparation.data_sha256
+    noise = {"snr_db": division.test_snr_db, "seed": task.seed}
+    evaluation = evaluate(model, test, classes=division.classes, snr_curve_db=snr_curve_db, **noise)
     closeness = None
     if against is not None:
         closeness = fidelity(
-            predict(checkpoint.load(against), preparation.test, **noise),
-            predict(model, preparation.test, **noise),
+            predict(checkpoint.load(against), test, **noise),
+            predict(model, test, **noise),
         )
     return to_jsonable(
         {
             "evaluation": evaluation,
             "fidelity": closeness,
             "split": {
-                **split_record(preparation.split),
-                **_leak(preparation.split, checkpoint.describe(folder).metadata["training_specimens"]),
+                **split_record(division),
+                **_leak(division, checkpoint.describe(folder).metadata["training_specimens"]),
             },
-            "data_sha256": preparation.data_sha256,
+            "absent_classes": absent,
+            "unknown_classes": unknown,
+            "data_sha256": digest,
             "provenance": provenance(seed=task.seed),
         }
     )

@@ -56,6 +56,11 @@ class TaskSettings:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
 
+def windows_of(length: int) -> dict[str, int]:
+    """Return the settings of windows of a length: three quarters overlap in training, half in a test."""
+    return {"window_length": length, "train_hop": max(1, length // 4), "test_hop": max(1, length // 2)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeviceLimits:
     """What the model may cost on the device; all that is given must hold.

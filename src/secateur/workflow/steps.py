@@ -134,6 +134,26 @@ def method_for(cut: CutSettings) -> Method:
     return chosen(cut.cascade) if chosen is Cascade else chosen(cut.cascade.search)
 
 
+def load_with_task(
+    folder: Path, *, data: str | None = None, split: str | None = None
+) -> tuple[Diagnoser, TaskSettings]:
+    """Load a checkpoint and the settings of its task, without opening recordings.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is damaged or does not name its task.
+    """
+    model = checkpoint.load(folder)
+    metadata = checkpoint.describe(folder).metadata
+    if "task" not in metadata:
+        raise CheckpointError(
+            f"{folder} does not say which task it was trained on; train it with 'secateur train'."
+        )
+    task = TaskSettings(**{**metadata["task"], "split": split or metadata["protocol"]})
+    return model, task if data is None else replace(task, data=data)
+
+
 def load_for_task(
     folder: Path, *, data: str | None = None, split: str | None = None
 ) -> tuple[Diagnoser, TaskSettings, Preparation]:
@@ -146,15 +166,7 @@ def load_for_task(
     CheckpointError
         If the checkpoint is damaged or does not name its task.
     """
-    model = checkpoint.load(folder)
-    metadata = checkpoint.describe(folder).metadata
-    if "task" not in metadata:
-        raise CheckpointError(
-            f"{folder} does not say which task it was trained on; train it with 'secateur train'."
-        )
-    task = TaskSettings(**{**metadata["task"], "split": split or metadata["protocol"]})
-    if data is not None:
-        task = replace(task, data=data)
+    model, task = load_with_task(folder, data=data, split=split)
     preparation = prepare_one(task)
     if preparation.classes != tuple(model.config.classes):
         raise ConfigError(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.models.front_end.settings import FrontEndSettings, front_end_for
@@ -20,7 +20,7 @@ from secateur.signals.recording import Recording
 from secateur.signals.simulator.collection import simulated_recordings
 from secateur.signals.simulator.machine_collection import DATASET as MACHINES
 from secateur.signals.simulator.machine_collection import machine_split
-from secateur.signals.splits import Split, make_splits
+from secateur.signals.splits import Split, make_splits, piece_of, whole_test
 from secateur.signals.windows import HIGHEST_RATE_HZ, Windows, WindowSpec, common_rate_hz
 from secateur.workflow.settings import TaskSettings
 
@@ -55,6 +55,30 @@ class Preparation:
         return self.split.classes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Everything:
+    """A whole set as test material.
+
+    Parameters
+    ----------
+    split : Split
+        With a test side alone.
+    test : Windows
+    data_sha256 : str
+        Of all recordings that are scored.
+    absent : tuple of str
+        Classes of the model of which there is no window.
+    unknown : dict
+        Recordings by label that the model does not know; they are not scored.
+    """
+
+    split: Split
+    test: Windows
+    data_sha256: str
+    absent: tuple[str, ...]
+    unknown: dict[str, int]
+
+
 def open_recordings(data: str, *, seed: int) -> list[Recording]:
     """Read recordings from a path, or simulate them for the name ``simulated``.
 
@@ -84,9 +108,53 @@ def prepare(settings: TaskSettings) -> list[Preparation]:
         )
         return [_windowed(machines, settings)]
     recordings = open_recordings(settings.data, seed=settings.seed)
-    splits = make_splits(recordings, settings.split, settings.seed)
+    splits = make_splits(recordings, settings.split, settings.seed, piece_s=piece_of(settings.window_length))
     _require_sound(splits, settings)
     return [_windowed(split, settings) for split in splits]
+
+
+def prepare_everything(
+    settings: TaskSettings, *, classes: Sequence[str], sampling_rate_hz: float
+) -> Everything:
+    """Window every labelled recording as test material for a model that is trained already.
+
+    Parameters
+    ----------
+    settings : TaskSettings
+        Its split plays no part.
+    classes : sequence of str
+        Those of the model.
+    sampling_rate_hz : float
+        At which the model takes windows.
+
+    Raises
+    ------
+    DataError
+        If nothing there can be scored, or a check finds an error.
+    """
+    recordings = open_recordings(settings.data, seed=settings.seed)
+    split, unknown = whole_test(recordings, classes)
+    _require_sound([split], settings)
+    spec = WindowSpec(sampling_rate_hz=sampling_rate_hz, length=settings.window_length)
+    channel = 0 if settings.channel is None else settings.channel
+    scored = [segment.recording for segment in split.test]
+    slow = [recording for recording in scored if recording.sampling_rate_hz < sampling_rate_hz]
+    if slow:
+        raise DataError(
+            f"{len(slow)} recordings are sampled more slowly than the {sampling_rate_hz:g} Hz that the model "
+            f"takes (first: {slow[0].recording_id}, {slow[0].sampling_rate_hz:g} Hz); what it listens to is "
+            "not in them."
+        )
+    test = Windows(split.test, spec, settings.test_hop, channel)
+    _require_usable(test)
+    present = set(test.labels.tolist())
+    return Everything(
+        split=split,
+        test=test,
+        data_sha256=digest_of(scored),
+        absent=tuple(name for number, name in enumerate(classes) if number not in present),
+        unknown=unknown,
+    )
 
 
 def _require_sound(splits: Sequence[Split], settings: TaskSettings) -> None:

@@ -9,7 +9,7 @@ from secateur.core.errors import DataError
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.protocols import PROTOCOLS
 from secateur.signals.recording import Recording
-from secateur.signals.splits import Split, make_splits
+from secateur.signals.splits import Split, make_splits, piece_of
 from secateur.signals.windows import Windows, WindowSpec, common_rate_hz
 
 _TRIED = tuple(name for name in PROTOCOLS if name != "few_labels")
@@ -57,7 +57,7 @@ def try_splits(
     verdicts = []
     for protocol in _TRIED if asked is None else (asked,):
         try:
-            splits = make_splits(recordings, protocol, 0)
+            splits = make_splits(recordings, protocol, 0, piece_s=piece_of(window_length))
             for split in splits:
                 _require_windows(split, window_length)
         except DataError as fault:
