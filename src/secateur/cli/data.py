@@ -173,12 +173,11 @@ def fetch_data_set(
     """Download a public data set from its makers; a broken download goes on where it stopped."""
     from contextlib import nullcontext
 
-    from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
     from secateur.core.records import to_jsonable
     from secateur.signals.fetch import fetch
 
-    with quiet() if as_json else nullcontext(), sole_writer(out):
+    with quiet() if as_json else nullcontext():
         fetched = fetch(name, out)
     if as_json:
         typer.echo(json.dumps(to_jsonable(fetched)))

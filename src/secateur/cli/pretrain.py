@@ -29,6 +29,7 @@ def pretrain(
     'compress --backbone OUT/dense'.
     """
     from secateur.cli.tables import print_fit
+    from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
     from secateur.signals.simulator.machine_windows import BLOCK
     from secateur.training.settings import LoopSettings
@@ -49,7 +50,7 @@ def pretrain(
             seed=seed,
         ),
     )
-    with quiet() if as_json else nullcontext():
+    with quiet() if as_json else nullcontext(), sole_writer(out):
         result = run(settings, out)
     if as_json:
         typer.echo(json.dumps(result))
