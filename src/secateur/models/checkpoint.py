@@ -19,11 +19,12 @@ from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchit
 from secateur.core.files import folder_aside, require_replaceable
 from secateur.models import checkpoint_diagnoser, checkpoint_transformer
 from secateur.models.binding import bind
-from secateur.models.checkpoint_card import CARD, TransformerDescription
+from secateur.models.checkpoint_card import CARD, TOKENIZER_CONFIG, TransformerDescription
 from secateur.models.checkpoint_diagnoser import Description
 from secateur.models.checkpoint_files import CHECKSUMS, CONFIG, PLAN, TENSORS
 from secateur.models.checkpoint_transformer import load_tokenizer
 from secateur.models.diagnoser import Diagnoser
+from secateur.models.origin import Origin, origin_of, remember_origin
 from secateur.structure.plan import PruningPlan
 
 __all__ = [
@@ -51,8 +52,12 @@ def save(
     plan: PruningPlan | None = None,
     metadata: dict[str, Any] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    carry_tokenizer: bool = True,
 ) -> None:
     """Write a model, read it back, compare, and only then give the folder its name.
+
+    A model that :func:`load` returned keeps plan, metadata and tokenizer of its checkpoint unless others are
+    given.
 
     Parameters
     ----------
@@ -62,11 +67,14 @@ def save(
         Where to; a checkpoint already there is replaced once the new one is verified, anything else is
         refused.
     plan : PruningPlan, optional
-        Plan that leads from the dense model to this one. None: the model is dense.
+        Plan that leads from the dense model to this one. Default: that of the checkpoint which the model was
+        loaded from; without one the model is dense.
     metadata : dict, optional
         JSON values to keep beside the configuration.
     tokenizer : PreTrainedTokenizerBase, optional
         What goes with a language model.
+    carry_tokenizer : bool
+        Whether the tokenizer of the checkpoint that the model was loaded from goes along.
 
     Raises
     ------
@@ -81,6 +89,10 @@ def save(
     folder = Path(folder)
     require_replaceable(folder, CHECKSUMS)
     bound = bind(model)
+    if plan is None and (origin := origin_of(model)) is not None:
+        plan, metadata = origin.plan, origin.metadata if metadata is None else metadata
+        if tokenizer is None and carry_tokenizer and origin.has_tokenizer:
+            tokenizer = load_tokenizer(origin.folder)
     plan = plan or PruningPlan.identity(bound.spec.family, bound.shape)
     if plan.result != bound.shape:
         raise CheckpointError(
@@ -125,7 +137,16 @@ def load(folder: Path) -> Diagnoser | PreTrainedModel:
         Naming the file and the reason: missing, checksum, version, configuration, plan, or a tensor.
     """
     folder = Path(folder)
-    return _room(folder).load(folder)
+    room = _room(folder)
+    model, described = room.load(folder), room.describe(folder, weights=False)
+    origin = Origin(
+        folder=folder.resolve(),
+        plan=described.plan,
+        metadata=described.metadata,
+        has_tokenizer=(folder / TOKENIZER_CONFIG).is_file(),
+    )
+    remember_origin(model, origin)
+    return model
 
 
 def describe(folder: Path) -> Description | TransformerDescription:

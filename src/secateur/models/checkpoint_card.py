@@ -28,6 +28,22 @@ OWN_MODEL_TYPE = "secateur"
 READ_SUFFIXES = (".json", ".safetensors", ".bin", ".jinja", ".txt", ".model", ".py")
 """Files of these kinds decide what loaders make of a folder; none may be there that is not sealed."""
 
+TRAINER_FILES = ("training_args.bin", "trainer_state.json", "optimizer.bin", "scheduler.bin")
+"""What a trainer keeps beside the model that it saves; never opened here."""
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER_FILES = (
+    TOKENIZER_CONFIG,
+    "tokenizer.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+)
+"""What a trainer adds to a model that it saves without one."""
+
 Form = Literal["plain", "own"]
 
 
@@ -93,10 +109,14 @@ def write_card(
     }
     write_json(folder / CARD, card)
     if form == "own":
-        write_json(
-            folder / CONFIG,
-            {"model_type": OWN_MODEL_TYPE, "architectures": [model_class.__name__], "loads_with": loads_with},
-        )
+        told = {
+            "model_type": OWN_MODEL_TYPE,
+            "architectures": [model_class.__name__],
+            "loads_with": loads_with,
+        }
+        if "vocab_size" in (config or {}):  # adapters ask whether the vocabulary of their base was changed
+            told["vocab_size"] = config["vocab_size"]
+        write_json(folder / CONFIG, told)
 
 
 def seal_folder(folder: Path) -> None:
@@ -118,8 +138,9 @@ def describe(folder: Path, *, weights: bool = True) -> TransformerDescription:
         )
     unread = set() if weights else set(weight_files(expected))
     require_checksums(folder, {name: digest for name, digest in expected.items() if name not in unread})
+    beside = TRAINER_FILES if TOKENIZER_CONFIG in expected else (*TRAINER_FILES, *TOKENIZER_FILES)
     for path in sorted(folder.iterdir()):
-        if path.suffix in READ_SUFFIXES and path.name not in {*expected, CHECKSUMS}:
+        if path.suffix in READ_SUFFIXES and path.name not in {*expected, CHECKSUMS, *beside}:
             raise CheckpointError(
                 f"{path} does not belong to the checkpoint and could change what is loaded; take it away."
             )

@@ -15,8 +15,9 @@ from typing import Any
 from transformers import AutoConfig
 
 from secateur.core.records import read_json, write_json
+from secateur.models.checkpoint_card import TOKENIZER_CONFIG
 
-CONFIG, TOKENIZER_CONFIG, GENERATION_CONFIG = "config.json", "tokenizer_config.json", "generation_config.json"
+CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 CODE = "auto_map"
 """Names the classes in a folder's own code, which is never run and not carried over."""
 NOT_TRUE_ANY_MORE = (CODE, "pruned_heads")

@@ -1,0 +1,109 @@
+"""Remember where a loaded model came from, so that what is saved after training is a whole checkpoint again.
+
+A cut model that is trained on keeps its plan. ``save_pretrained``, which trainers call, writes what
+:func:`secateur.save` writes; adapters that are trained on the model name the folder of their base.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from secateur.core.errors import CheckpointError, ConfigError
+from secateur.structure.plan import PruningPlan
+
+ATTRIBUTE = "secateur_origin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The checkpoint that a model was loaded from.
+
+    Attributes
+    ----------
+    folder : Path
+    plan : PruningPlan
+        What was kept of the dense model.
+    metadata : dict
+        What was given on saving.
+    has_tokenizer : bool
+    """
+
+    folder: Path
+    plan: PruningPlan
+    metadata: dict[str, Any]
+    has_tokenizer: bool
+
+
+def remember_origin(model: nn.Module, origin: Origin) -> None:
+    """Attach its origin to a model that was loaded."""
+    setattr(model, ATTRIBUTE, origin)
+    if isinstance(model, PreTrainedModel):
+        model.config._name_or_path = model.name_or_path = str(origin.folder)
+        model.save_pretrained = partial(save_into, model)  # type: ignore[method-assign]
+
+
+def origin_of(model: nn.Module) -> Origin | None:
+    """Return where a model was loaded from; None for one that was not loaded from a checkpoint."""
+    return getattr(model, ATTRIBUTE, None)
+
+
+def save_into(
+    model: PreTrainedModel,
+    save_directory: str | os.PathLike[str],
+    *,
+    is_main_process: bool = True,
+    state_dict: Mapping[str, torch.Tensor] | None = None,
+    push_to_hub: bool = False,
+    **_about_files: Any,
+) -> None:
+    """Write a checkpoint into a folder in which a trainer keeps files of its own.
+
+    Stands for ``save_pretrained`` of a model that was loaded from a checkpoint of ours. Sizes and formats of
+    files are those of :func:`secateur.save`; a tokenizer is left to who calls.
+
+    Raises
+    ------
+    ConfigError
+        If the hub is asked for.
+    CheckpointError
+        If ``state_dict`` holds other values than the model (weights gathered from several processes), or as
+        :func:`secateur.models.checkpoint.save`.
+    """
+    from secateur.models import checkpoint
+
+    if push_to_hub:
+        raise ConfigError("save the model to a folder, then upload that folder (hf upload).")
+    if not is_main_process:
+        return
+    _require_own_values(model, state_dict)
+    folder = Path(save_directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving.") as aside:
+        made = Path(aside) / "model"
+        checkpoint.save(model, made, carry_tokenizer=False)
+        written = {path.name for path in made.iterdir()}
+        for stale in folder.glob("*.safetensors"):
+            if stale.name not in written:
+                stale.unlink()
+        for name in sorted(written, key=lambda name: name == checkpoint.CHECKSUMS):
+            (made / name).replace(folder / name)
+
+
+def _require_own_values(model: PreTrainedModel, state: Mapping[str, torch.Tensor] | None) -> None:
+    own = model.state_dict()
+    for name, tensor in (state or {}).items():
+        if name not in own or not torch.equal(tensor.to(own[name]), own[name]):
+            raise CheckpointError(
+                f"the trainer hands over weights that are not those of the model ('{name}'); gather them "
+                "into the model and call secateur.save(model, folder)."
+            )
