@@ -174,3 +174,43 @@ def test_decimal_commas_are_found(tmp_path: Path) -> None:
     (tmp_path / "spaces.txt").write_text("\n".join(map("   ".join, zip(times, lines, strict=True))))
     for name in ("one.csv", "named.csv", "two.csv", "tab.txt", "spaces.txt"):
         np.testing.assert_allclose(open_source(tmp_path / name).source.read(0, N)[0], ACC, atol=1e-5)
+
+
+def lines_of(*columns: np.ndarray, sign: str = ",") -> str:
+    return "\n".join(sign.join(f"{value:.6f}" for value in row) for row in zip(*columns, strict=True))
+
+
+def test_text_that_is_not_a_table_from_its_first_line_says_what_to_leave_out(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("# logger 7\n# room 3\ntime,acc\n" + lines_of(TIME, ACC))
+    with pytest.raises(DataError, match=r"begins with 2 lines of 1 columns.*\{skip_lines: 2\}"):
+        open_source(tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_text("time,acc\ns,g\n" + lines_of(TIME, ACC))
+    with pytest.raises(DataError, match=r"time: text, such as 's'; acc: text, such as 'g'"):
+        open_source(tmp_path / "x.csv")
+
+
+def test_quoted_numbers_with_decimal_commas_and_western_headers(tmp_path: Path) -> None:
+    rows = [f'"{t:.9f}","{a:.6f}"'.replace(".", ",") for t, a in zip(TIME, ACC, strict=True)]
+    (tmp_path / "x.csv").write_bytes('"Zeit","Stärke"\n'.encode("cp1252") + "\n".join(rows).encode())
+    opened = open_source(tmp_path / "x.csv")
+    assert (opened.channels, opened.rate(None, "x").value) == (("Stärke",), RATE)
+    np.testing.assert_allclose(opened.source.read(0, N)[0], ACC, atol=1e-6)
+
+
+def test_a_spectrum_is_no_waveform(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", {"frequency": np.arange(N) / 2, "amplitude": np.abs(ACC)})
+    with pytest.raises(DataError, match="holds a spectrum: 'frequency' rises"):
+        open_source(path, ("amplitude",))
+
+
+def test_rows_that_are_windows_are_no_recording(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "x.csv", ACC.reshape(18, 500), delimiter=",", fmt="%.5f")
+    for columns in ((), ("3",)):
+        with pytest.raises(DataError, match="500 columns without names: windows stacked as rows"):
+            open_source(tmp_path / "x.csv", columns)
+
+
+def test_a_column_of_the_speed_is_a_statement(tmp_path: Path) -> None:
+    opened = open_source(write(tmp_path / "x.csv", {"acc": ACC, "shaft_rpm": 1500 + OTHER}))
+    assert opened.channels == ("acc",)
+    assert opened.speed.value == pytest.approx(1500, abs=1)

@@ -106,6 +106,32 @@ def test_dates_in_text_and_parquet(tmp_path: Path) -> None:
         coarse.rate(said(500), "x")
 
 
+@pytest.mark.parametrize(
+    "pattern", ["01.03.2024 12:00:{:09.6f}", "3/1/2024 12:00:{:09.6f}", "12:00:{:09.6f}"]
+)
+def test_dates_as_loggers_write_them(tmp_path: Path, pattern: str) -> None:
+    times = [pattern.format(time) for time in EVEN]
+    rows = "\n".join(f"{t},{x:.6g}" for t, x in zip(times, ACC, strict=True))
+    for header in ("when,acc\n", ""):
+        (tmp_path / "x.csv").write_text(header + rows)
+        opened = open_source(tmp_path / "x.csv")
+        assert (opened.source.n_samples, opened.rate(None, "x").value) == (N, 12_000)
+
+
+def test_two_time_axes_must_tell_one_rate(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", time=EVEN, clock_s=EVEN + 7, acc=ACC)
+    assert open_source(tmp_path / "x.npz").rate(None, "x").value == 12_000
+    np.savez(tmp_path / "x.npz", time=EVEN, clock_s=2 * EVEN, acc=ACC)
+    with pytest.raises(DataError, match="'time' tells 12000 Hz and 'clock_s' 6000 Hz"):
+        open_source(tmp_path / "x.npz")
+    np.savez(tmp_path / "x.npz", time_ms=np.arange(N), acc=ACC)
+    with pytest.raises(DataError, match="column 'time_ms' 1000 Hz"):
+        open_source(tmp_path / "x.npz").rate(said(12_000), "x")
+    np.savez(tmp_path / "x.npz", time=EVEN[::-1], acc=ACC)
+    with pytest.raises(DataError, match="times must rise"):
+        open_source(tmp_path / "x.npz")
+
+
 def test_rates_inside_the_file_and_in_its_name_are_compared(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"acc": ACC, "fs": 25_600.0})
     savemat(tmp_path / "b.mat", {"run": {"gs": ACC, "sr": 25_600.0, "rpm": 1500.0}})

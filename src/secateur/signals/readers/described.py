@@ -16,7 +16,7 @@ from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
 from secateur.signals.sources.open import OpenedFile, open_source
 from secateur.signals.sources.quantities import UNITS, VIBRATION
-from secateur.signals.sources.stated import Statement
+from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
 from secateur.signals.sources.text_format import TextFormat
 
 DESCRIPTION_NAMES = ("recordings.yaml", "recordings.yml")
@@ -78,7 +78,7 @@ def _recording(
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     recording_id = path.relative_to(folder).with_suffix("").as_posix()
-    speed_rpm = entry.speed_rpm or description.speed_rpm
+    speed_rpm = _speed_rpm(description, entry, opened, where)
     bearing = entry.bearing if entry.bearing is not None else description.bearing
     return Recording(
         recording_id=recording_id,
@@ -102,6 +102,19 @@ def _recording(
         notes=entry.notes,
         unit=_unit(description, entry, opened, where),
     )
+
+
+def _speed_rpm(
+    description: Description, entry: RecordingEntry, opened: OpenedFile, where: str
+) -> float | None:
+    stated = entry.speed_rpm or description.speed_rpm
+    said = (
+        None
+        if stated is None
+        else Statement(value=stated, said_by="the description", tolerance=SPEED_TOLERANCE)
+    )
+    speed = agreed([said, opened.speed], "rpm", where)
+    return None if speed is None else speed.value
 
 
 def _sampling_rate_hz(

@@ -107,7 +107,10 @@ def choose(stored: StoredColumns, wanted: Sequence[str], *, how: str, preferred:
             f"{stored.path}: the columns {', '.join(wanted)} have lengths "
             f"{', '.join(map(str, sorted(lengths)))}; channels of one recording must be equally long."
         )
+    if not columns:
+        raise DataError(f"{stored.path} holds no array of numbers.")
     meanings = _meanings(stored)
+    _require_waveforms(stored, meanings)
     is_preferred = False
     if numbers:
         for number in numbers:
@@ -167,6 +170,14 @@ def _meanings(stored: StoredColumns) -> list[Meaning]:
     return found
 
 
+def _require_waveforms(stored: StoredColumns, meanings: Sequence[Meaning]) -> None:
+    for column, meaning in zip(stored.present, meanings, strict=True):
+        if meaning.kind == "spectrum axis":
+            raise DataError(
+                f"{stored.path} holds a spectrum: '{column.name}' {meaning.in_words}. Give the waveform."
+            )
+
+
 def _require_signal(stored: StoredColumns, column: Column, meaning: Meaning) -> None:
     if meaning.kind in NEVER_VIBRATION:
         raise DataError(
@@ -212,17 +223,27 @@ def _only(stored: StoredColumns, meanings: Sequence[Meaning], how: str) -> int:
 
 
 def _time_axis(stored: StoredColumns, meanings: Sequence[Meaning], n_samples: int) -> TimeAxis | None:
-    for number, (column, meaning) in enumerate(zip(stored.present, meanings, strict=True)):
-        if meaning.kind == "time axis" and column.n_samples == n_samples:
-            return read_time_axis(
-                column.name,
-                lambda start, stop, number=number: stored.raw(number, start, stop),
-                n_samples,
-                f"{stored.path}, column '{column.name}'",
+    """Read every time axis of the channels' length; they must tell one rate."""
+    axes = [
+        read_time_axis(
+            column.name,
+            lambda start, stop, number=number: stored.raw(number, start, stop),
+            n_samples,
+            f"{stored.path}, column '{column.name}'",
+        )
+        for number, (column, meaning) in enumerate(zip(stored.present, meanings, strict=True))
+        if meaning.kind == "time axis" and column.n_samples == n_samples
+    ]
+    rates = [(axis, axis.sampling_rate_hz) for axis in axes if axis.sampling_rate_hz is not None]
+    for axis, rate in rates[1:]:
+        if not rates[0][0].agrees(rate):
+            raise DataError(
+                f"{stored.path}: the column '{rates[0][0].name}' tells {rates[0][1]:.6g} Hz and "
+                f"'{axis.name}' {rate:.6g} Hz; remove the one that is wrong."
             )
-    return None
+    return rates[0][0] if rates else next(iter(axes), None)
 
 
 def _is(meaning: Meaning) -> str:
-    verbs = ("rises", "falls", "never", "hardly")
+    verbs = ("rises", "falls", "never", "hardly", "holds")
     return meaning.in_words if meaning.in_words.startswith(verbs) else f"is {meaning.in_words}"

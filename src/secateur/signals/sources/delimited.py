@@ -15,9 +15,15 @@ import numpy as np
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.choice import MOST_COLUMNS, Column, number_of
-from secateur.signals.sources.orientation import checked_range
+from secateur.signals.sources.orientation import MOST_CHANNELS, checked_range
 from secateur.signals.sources.text_columns import numbers_of, values_of
-from secateur.signals.sources.text_format import DEFAULT_TEXT, Dialect, TextFormat, find_dialect
+from secateur.signals.sources.text_format import (
+    DEFAULT_TEXT,
+    Dialect,
+    TextFormat,
+    find_dialect,
+    split_fields,
+)
 
 LINES_PER_MARK = 4096
 LINES_LOOKED_AT = 64
@@ -70,11 +76,31 @@ class DelimitedSource:
                     f"{self.path} has {dialect.n_columns} columns; at most {MOST_COLUMNS} are read. One row "
                     "is one moment: turn the table round if its rows are channels."
                 )
+            self._require_table(lines, dialect)
             stream.seek(first_row if dialect.header else beginning)
             marks, n_rows, file_bytes = self._count_rows(stream)
         header = dialect.header or ("",) * dialect.n_columns
         names = tuple(name or str(number) for number, name in enumerate(header))
         return _Index(names, dialect, marks, n_rows, file_bytes)
+
+    def _require_table(self, lines: list[str], dialect: Dialect) -> None:
+        """Check that the first lines are rows of one table, and its rows moments."""
+        widths = [len(split_fields(line, dialect.delimiter)) for line in lines]
+        others = next((n for n, width in enumerate(widths) if width != widths[0]), None)
+        if others is not None and set(widths[others:]) == {widths[-1]}:
+            raise DataError(
+                f"{self.path} begins with {others} lines of {widths[0]} columns, and {widths[-1]} columns "
+                "follow; "
+                f"leave the lines before the table out with 'text: {{skip_lines: {others}}}' in a "
+                "description."
+            )
+        if not dialect.header and dialect.n_columns > MOST_CHANNELS:
+            raise DataError(
+                f"{self.path} has {dialect.n_columns} columns without names: windows stacked as rows, not "
+                "one "
+                f"recording of at most {MOST_CHANNELS} channels. Store each recording whole, one row a "
+                "moment."
+            )
 
     def _first_lines(self, stream: io.BufferedReader) -> tuple[list[str], int]:
         """Return the first lines without blank ones, and where the second begins."""
@@ -89,11 +115,9 @@ class DelimitedSource:
                 )
             if not lines:
                 second = stream.tell()
-                if line[:2] in (b"\xff\xfe", b"\xfe\xff") or (
-                    b"\x00" in line[:64] and line[:64].count(b"\x00") > 8
-                ):
+                if line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in line:
                     raise DataError(f"{self.path} is UTF-16 text, or no text at all; save it as UTF-8.")
-            shown = line.decode("utf-8-sig", errors="replace").strip(" \r\n")
+            shown = _decoded(line).strip(" \r\n")
             if shown.strip():
                 lines.append(shown)
             elif not lines:
@@ -194,6 +218,14 @@ class DelimitedSource:
                 f"separated by {dialect.delimiter!r} with the decimal sign '{dialect.decimal}' "
                 f"({one_line(error)})."
             ) from None
+
+
+def _decoded(line: bytes) -> str:
+    """Return a line as text: UTF-8, else the western code page that older loggers write."""
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return line.decode("cp1252", errors="replace")
 
 
 def _row_starts(block: bytes) -> np.ndarray:

@@ -7,12 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from secateur.signals.sources.quantities import VIBRATION, quantity_of
-from secateur.signals.sources.time_axis import LEAST_SAMPLES, is_count, is_ramp
+from secateur.signals.sources.quantities import VIBRATION, Quantity, quantity_of, unit_of
+from secateur.signals.sources.time_axis import LEAST_SAMPLES, SINCE_1970, is_count, is_ramp
 
-Kind = Literal["signal", "time axis", "counter", "text", "complex", "held", "constant", "other quantity"]
+Kind = Literal[
+    "signal", "time axis", "counter", "text", "complex", "spectrum axis", "held", "constant", "other quantity"
+]
 
-NEVER_VIBRATION: tuple[Kind, ...] = ("time axis", "counter", "text", "complex")
+NEVER_VIBRATION: tuple[Kind, ...] = ("time axis", "counter", "text", "complex", "spectrum axis")
 """Refused even when chosen by name: no sensor gives these."""
 
 _HELD_SHARE = 0.95
@@ -49,18 +51,19 @@ def meaning_of(name: str, values: np.ndarray) -> Meaning:
     if values.dtype.kind == "c":
         return Meaning(kind="complex", in_words="complex numbers, of which a part would be lost")
     if values.dtype.kind not in "biuf":
-        return Meaning(kind="text", in_words="text")
+        return Meaning(kind="text", in_words=f"text, such as {_first_word(values)!r}")
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
     if len(finite) == 0:
         return Meaning(kind="constant", in_words="empty")
-    if is_count(finite) and not (quantity == "time" and finite[0] > 1e9):
+    is_time = quantity == "time"
+    if is_count(finite) and not (is_time and (unit_of(name) is not None or finite[0] > SINCE_1970)):
         return Meaning(kind="counter", in_words="a row number")
-    if is_ramp(finite):
-        return Meaning(kind="time axis", in_words="rises in even steps: a time axis")
+    if is_ramp(finite) or (is_time and is_ramp(-finite)):
+        return _ramp(quantity)
     if is_ramp(-finite):
         return Meaning(kind="counter", in_words="falls in even steps")
-    if quantity == "time" and len(finite) >= LEAST_SAMPLES and (np.diff(finite) >= 0).mean() > 0.9:
+    if is_time and len(finite) >= LEAST_SAMPLES and (np.diff(finite) >= 0).mean() > 0.9:
         return Meaning(kind="time axis", in_words="a time axis")
     if len(finite) >= LEAST_SAMPLES:
         if finite.min() == finite.max():
@@ -70,3 +73,21 @@ def meaning_of(name: str, values: np.ndarray) -> Meaning:
     if quantity is not None and quantity not in VIBRATION:
         return Meaning(kind="other quantity", in_words=f"{quantity} by its name")
     return Meaning(kind="signal", in_words="may be vibration")
+
+
+def _ramp(quantity: Quantity | None) -> Meaning:
+    if quantity == "frequency":
+        return Meaning(kind="spectrum axis", in_words="rises in even steps of frequency")
+    if quantity in (None, "time", "counter"):
+        return Meaning(kind="time axis", in_words="rises in even steps: a time axis")
+    return Meaning(kind="counter", in_words=f"rises in even steps, {quantity} by its name")
+
+
+def _first_word(values: np.ndarray) -> str:
+    """Return the first value that is no number."""
+    for value in values.reshape(-1).tolist():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return str(value)[:40]
+    return str(values.reshape(-1)[0])[:40]

@@ -15,10 +15,17 @@ from secateur.signals.recording import WaveformSource
 from secateur.signals.sources.choice import Choice, choose
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.orientation import require_real
-from secateur.signals.sources.quantities import UNITS, VIBRATION, unit_of
-from secateur.signals.sources.stated import Statement, agreed, rate_among, rate_in_name, speed_among
+from secateur.signals.sources.quantities import UNITS, VIBRATION, quantity_of, unit_of
+from secateur.signals.sources.stated import (
+    SPEED_TOLERANCE,
+    Statement,
+    agreed,
+    rate_among,
+    rate_in_name,
+    speed_among,
+)
 from secateur.signals.sources.text_format import DEFAULT_TEXT, TextFormat
-from secateur.signals.sources.time_axis import TimeAxis
+from secateur.signals.sources.time_axis import PROBE, TimeAxis
 
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
 SUFFIXES = (*DELIMITED_SUFFIXES, ".wav", ".flac", ".mat", ".npy", ".npz", ".parquet", ".tdms", ".uff", ".unv")
@@ -175,7 +182,7 @@ def open_source(
         statements=tuple(
             s for s in (_rate(stored), rate_among(scalars), rate_in_name(path)) if s is not None
         ),
-        speed=speed_among(scalars),
+        speed=speed_among(scalars) or _speed_column(stored),
         unit=_unit(stored, choice),
         is_preferred=choice.is_preferred,
     )
@@ -260,6 +267,18 @@ def _chosen(stored: Any, choice: Choice) -> WaveformSource:
 def _rate(stored: Any) -> Statement | None:
     rate = getattr(stored, "sampling_rate_hz", None)
     return None if rate is None else Statement(value=float(rate), said_by="the file's header")
+
+
+def _speed_column(stored: Any) -> Statement | None:
+    """Return the median of a column that holds the shaft speed in rpm, by its name."""
+    for number, column in enumerate(stored.present):
+        if quantity_of(column.name) == "shaft speed" and "rpm" in column.name.lower():
+            values = stored.raw(number, 0, min(column.n_samples, PROBE))
+            rpm = float(np.median(values)) if values.dtype.kind in "iuf" else 0.0
+            if np.isfinite(rpm) and rpm > 0:
+                said_by = f"the column '{column.name}'"
+                return Statement(value=rpm, said_by=said_by, tolerance=SPEED_TOLERANCE)
+    return None
 
 
 def _unit(stored: Any, choice: Choice) -> str | None:

@@ -59,8 +59,10 @@ def channel_shape(shape: tuple[int, ...], where: str) -> tuple[int, int, bool]:
     DataError
         If no axis can be time alone.
     """
+    if not shape:
+        raise DataError(f"{where} is a single number, not a waveform.")
     lengths = tuple(length for length in shape if length != 1) or shape[-1:]
-    if not shape or 0 in shape:
+    if 0 in shape:
         raise DataError(f"{where} is empty: an array of shape {shape} holds no sample.")
     if len(lengths) > 2:
         raise DataError(

@@ -7,7 +7,7 @@ from typing import Literal
 
 Quantity = Literal[
     "acceleration", "velocity", "displacement", "time", "counter", "label", "temperature", "shaft speed",
-    "torque", "force", "pressure", "current", "voltage", "humidity", "angle", "power",
+    "torque", "force", "pressure", "current", "voltage", "humidity", "angle", "power", "frequency",
 ]  # fmt: skip
 
 VIBRATION: tuple[Quantity, ...] = ("acceleration", "velocity", "displacement")
@@ -26,6 +26,7 @@ UNITS: dict[str, Quantity] = {
     **dict.fromkeys(("v", "mv"), "voltage"),
     **dict.fromkeys(("deg", "rad"), "angle"),
     **dict.fromkeys(("w", "kw", "hp"), "power"),
+    **dict.fromkeys(("hz", "khz"), "frequency"),
 }  # fmt: skip
 """Units by their usual spelling in lower case; an accelerometer's raw volts are no acceleration by name."""
 
@@ -52,6 +53,7 @@ _WORDS: dict[str, Quantity] = {
     **dict.fromkeys(("humidity",), "humidity"),
     **dict.fromkeys(("angle", "position", "phase"), "angle"),
     **dict.fromkeys(("power",), "power"),
+    **dict.fromkeys(("frequency", "freq", "frequenz"), "frequency"),
 }  # fmt: skip
 
 _BRACKETED = re.compile(r"[\[(<{]\s*([^\])>}]+?)\s*[\])>}]")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from secateur.signals.sources.text_format import Dialect
+
+_CLOCK = re.compile(
+    r"^(?:(\d{1,2})([./-])(\d{1,2})[./-](\d{4})[ T])?(\d{1,2}):(\d\d):(\d\d(?:[.,]\d{1,9})?)Z?$"
+)
+"""A time of day, perhaps after a date that does not begin with the year."""
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a", "#na"})
 """What is read as NaN, in any case."""
@@ -106,4 +112,15 @@ def _as_numbers(fields: list[str], dialect: Dialect) -> np.ndarray:
 
 
 def _as_dates(fields: list[str], _dialect: Dialect) -> np.ndarray:
-    return np.array([np.datetime64(field.removesuffix("Z"), "ns") for field in fields])
+    """Read ISO dates, ``31.12.2024 23:59:59,5``, ``12/31/2024 23:59:59`` and times of day alone."""
+    return np.array([np.datetime64(_in_iso(field), "ns") for field in fields])
+
+
+def _in_iso(field: str) -> str:
+    found = _CLOCK.match(field)
+    if found is None:
+        return field.removesuffix("Z")
+    first, sign, second, year, hour, minute, seconds = found.groups()
+    day, month = (first, second) if sign != "/" or int(first or 0) > 12 else (second, first)
+    date = "1970-01-01" if year is None else f"{year}-{int(month):02d}-{int(day):02d}"
+    return f"{date}T{int(hour):02d}:{minute}:{seconds.replace(',', '.')}"

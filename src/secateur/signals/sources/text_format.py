@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Literal
 
 DELIMITERS = (";", "\t", ",", " ")
 _COMMA_NUMBER = re.compile(r"^[+-]?\d+,\d+(?:[eE][+-]?\d+)?$")
-_DATE = re.compile(r"^\d{4}-\d\d-\d\d|^\d\d[./]\d\d[./]\d{4}")
+_DATE = re.compile(r"^\d{4}-\d\d-\d\d|^\d{1,2}[./-]\d{1,2}[./-]\d{4}|^\d{1,2}:\d\d:\d\d")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,23 +74,22 @@ def find_dialect(lines: Sequence[str], text: TextFormat) -> Dialect:
 
 
 def split_fields(line: str, delimiter: str) -> list[str]:
-    """Split one line; several spaces count as one."""
-    parts = line.split() if delimiter == " " else line.split(delimiter)
+    """Split one line; several spaces count as one, and a sign between quotes is none."""
+    parts = line.split() if delimiter == " " else next(csv.reader([line], delimiter=delimiter), [""])
     return [part.strip().strip('"').strip() for part in parts]
 
 
 def _delimiter(first: str, body: Sequence[str], decimal: str | None) -> str:
+    row = body[-1]
     for sign in DELIMITERS:
-        if sign == decimal or sign not in body[0]:
+        if sign == decimal or sign not in row:
             continue
         if sign == "," and decimal is None and (_is_one_column(first, body) or _are_spaced(body)):
             continue
-        if len(split_fields(body[0], sign)) > 1 and (
-            len(split_fields(first, sign)) == len(split_fields(body[0], sign)) or sign in first
-        ):
+        if len(split_fields(row, sign)) > 1:
             return sign
     # one column: any sign that no line holds
-    return ";" if decimal == "," or "," in body[0] else ","
+    return ";" if decimal == "," or "," in row else ","
 
 
 def _is_one_column(first: str, body: Sequence[str]) -> bool:
@@ -114,8 +114,6 @@ def _is_number(field: str) -> bool:
 
 
 def _decimal(body: Sequence[str], delimiter: str) -> Literal[".", ","]:
-    if delimiter == ",":
-        return "."
     return "," if any(_COMMA_NUMBER.match(f) for line in body for f in split_fields(line, delimiter)) else "."
 
 

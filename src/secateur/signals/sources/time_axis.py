@@ -22,6 +22,9 @@ RATE_TOLERANCE = 0.005
 SLOWEST_HZ, FASTEST_HZ = 200.0, 1e7
 """Between these lies what vibration is recorded at; it tells a time in seconds where no unit is written."""
 
+SINCE_1970 = 1e9
+"""Whole numbers above this are times since 1970 rather than row numbers (1e9 s is 2001)."""
+
 Reader = Callable[[int, int], np.ndarray]
 
 
