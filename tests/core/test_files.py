@@ -67,6 +67,7 @@ def test_a_private_file_is_nobody_elses_at_any_moment(tmp_path, monkeypatch):
     assert mode(tmp_path / "key") == 0o600
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_content_is_on_the_disk_before_it_gets_its_name_and_the_name_after(tmp_path, monkeypatch):
     told = []
     synchronise, replace, swap = os.fsync, Path.replace, files.exchange

@@ -12,7 +12,7 @@ import pytest
 
 from secateur.bundle.archive import pack, sign_bundle
 from secateur.bundle.signature import create_key
-from secateur.core.errors import CheckpointError, ConfigError, DataError, ExportError
+from secateur.core.errors import CheckpointError, ConfigError, DataError, ExportError, MeasurementError
 from secateur.core.files import sha256_of
 from secateur.edge import Runtime
 from secateur.edge.generate import TextRuntime, generate
@@ -82,6 +82,9 @@ def test_no_prompt_is_refused(runtime):
     [
         ([], 4, DataError, "empty prompt"),
         ([3, -1], 4, DataError, r"holds -1; tokens of this model are 0 to 899"),
+        ([3, 1.5], 4, DataError, r"holds 1\.5; tokens"),
+        ([3, float("nan")], 4, DataError, r"holds nan; tokens"),
+        (["3"], 4, DataError, r"holds '3'; tokens"),
         ([900], 4, DataError, "holds 900"),
         ([1] * 64, 4, DataError, "64 tokens; the model has 64 positions"),
         ([1], 0, ConfigError, "at least 1"),
@@ -90,6 +93,21 @@ def test_no_prompt_is_refused(runtime):
 def test_what_cannot_be_continued_is_refused(runtime, prompt, count, kind, said):
     with pytest.raises(kind, match=said):
         runtime.generate(prompt, count)
+
+
+def test_logits_that_are_not_finite_are_never_a_token(causal_bundle_folder):
+    runtime = TextRuntime(causal_bundle_folder)
+    read = runtime._session.read
+
+    def spoil(tokens, cache, **more):
+        logits, cache = read(tokens, cache, **more)
+        if cache.tokens > 5:
+            logits = np.where(np.arange(900) == 7, np.nan, logits)
+        return logits, cache
+
+    runtime._session.read = spoil
+    with pytest.raises(MeasurementError, match="no finite numbers for token 3"):
+        runtime.generate([1, 2, 3], 10, end_tokens=())
 
 
 def test_an_archive_signed_by_a_trusted_key_generates_the_same(copied, golden, tmp_path):

@@ -15,7 +15,7 @@ from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.causal_session import CausalSession, open_causal_session
 from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.verify import check_bundle
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.errors import ConfigError, DataError, MeasurementError
 
 Stop = Literal["length", "end token", "context"]
 _PADDING = 0
@@ -108,6 +108,8 @@ class TextRuntime:
             If the prompt is empty, holds numbers that are no tokens, or leaves no position free.
         ConfigError
             If ``max_new_tokens`` is not positive.
+        MeasurementError
+            If the model gives numbers that are not finite: no token can be read off them.
         """
         return self.generate_batch([prompt_ids], max_new_tokens, end_tokens=end_tokens)[0]
 
@@ -130,7 +132,7 @@ class TextRuntime:
 
         Raises
         ------
-        DataError, ConfigError
+        DataError, ConfigError, MeasurementError
             As :meth:`generate`.
         """
         if max_new_tokens < 1:
@@ -151,9 +153,13 @@ class TextRuntime:
         vocabulary, context = self.manifest.vocabulary, self.manifest.context_length
         if len(prompt) == 0:
             raise DataError("an empty prompt; give at least one token, for instance the begin token.")
-        wrong = [token for token in prompt if not 0 <= token < vocabulary]
+        wrong = [
+            token
+            for token in prompt
+            if not isinstance(token, (int, np.integer)) or not 0 <= token < vocabulary
+        ]
         if wrong:
-            raise DataError(f"the prompt holds {wrong[0]}; tokens of this model are 0 to {vocabulary - 1}.")
+            raise DataError(f"the prompt holds {wrong[0]!r}; tokens of this model are 0 to {vocabulary - 1}.")
         if context is not None and len(prompt) >= context:
             raise DataError(
                 f"a prompt of {len(prompt)} tokens; the model has {context} positions for prompt and answer "
@@ -191,6 +197,8 @@ def greedy(
     ended = np.zeros(len(prompts), dtype=bool)
     found: list[list[int]] = [[] for _ in prompts]
     for step in range(room):
+        if not np.isfinite(logits[:, -1]).all():
+            raise MeasurementError(f"the model gives no finite numbers for token {step} of its answer.")
         chosen = logits[:, -1].argmax(axis=-1)
         for row in np.flatnonzero(~ended):
             found[row].append(int(chosen[row]))

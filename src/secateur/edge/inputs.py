@@ -74,10 +74,15 @@ def require_running(shaft_rate_hz: float, fault_orders: FaultOrders | None, samp
         fault line lies above half the sampling rate.
     """
     if not 0.0 <= shaft_rate_hz <= FASTEST_SHAFT_HZ:
-        rpm = f"; {shaft_rate_hz:g} rpm are {shaft_rate_hz / 60:.6g}" if shaft_rate_hz > 0 else ""
+        meant = ""
+        if 0 < shaft_rate_hz < math.inf:
+            meant = (
+                f" A shaft does not turn {60 * shaft_rate_hz:g} times a minute; if rpm were meant, "
+                f"{shaft_rate_hz:g} rpm are {shaft_rate_hz / 60:.6g} turns a second."
+            )
         raise DataError(
-            f"shaft_rate_hz={shaft_rate_hz:g}; give turns a second, from 0 (unknown) to {FASTEST_SHAFT_HZ:g}"
-            f"{rpm if math.isfinite(shaft_rate_hz) else ''}."
+            f"shaft_rate_hz={shaft_rate_hz:g}; give turns a second, from 0 (unknown) to {FASTEST_SHAFT_HZ:g}."
+            f"{meant}"
         )
     if fault_orders is None:
         return
