@@ -15,6 +15,7 @@ from secateur.core.errors import ConfigError
 from secateur.signals.bearings.bearing import Bearing
 from secateur.signals.bearings.estimate import RULES, estimated_geometry
 from secateur.signals.bearings.names import compact, element_count_in, geometry_in, match
+from secateur.signals.findings import Finding, warning
 from secateur.signals.kinematics import BearingGeometry, FaultOrders
 
 _FOLDER = Path(__file__).parent
@@ -67,6 +68,24 @@ def known_bearing(name: str) -> FaultOrders:
         If the bearing is not in the catalogue.
     """
     return find_bearing(name).orders
+
+
+def orders_by_name(subject: str, name: str) -> tuple[FaultOrders | None, tuple[Finding, ...]]:
+    """Return the fault orders of a bearing that a data set names, or a finding that quotes the name.
+
+    Parameters
+    ----------
+    subject : str
+        The recording.
+    name : str
+        Empty if none is named.
+    """
+    if not name:
+        return None, ()
+    try:
+        return known_bearing(name), ()
+    except ConfigError as fault:
+        return None, (warning("unknown_bearing", subject, str(fault)),)
 
 
 def known_bearings() -> tuple[Bearing, ...]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from secateur.core.documents import require_regular_file
-from secateur.core.errors import ConfigError, DataError
-from secateur.signals.bearings.catalogue import known_bearing
+from secateur.core.errors import DataError
+from secateur.signals.bearings.catalogue import orders_by_name
 from secateur.signals.findings import Finding, warning
-from secateur.signals.kinematics import FaultOrders
+from secateur.signals.positions import clock_position
 from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import Recording
 from secateur.signals.sources.npz import NpzSource, npz_scalars
@@ -98,7 +98,8 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
     channels = tuple(row["channels"].split("|"))
     bearing = (row.get("bearing") or "").strip()
     try:
-        orders, findings = _orders(row["recording_id"], bearing)
+        orders, findings = orders_by_name(row["recording_id"], bearing)
+        position, unclear = clock_position(row["recording_id"], row.get("outer_race_position"))
         rate = Statement(value=_required_number(row, "sampling_rate_hz"), said_by="the index")
         recording = Recording(
             recording_id=row["recording_id"],
@@ -113,10 +114,10 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
             load=_number(row, "load_hp"),
             fault_size_mil=_number(row, "fault_diameter_mil"),
             severity=row.get("severity") or None,
-            position=row.get("outer_race_position") or None,
+            position=position,
             fault_orders=orders,
             bearing=bearing,
-            findings=findings,
+            findings=(*findings, *unclear),
             specimens_documented=row["dataset"].lower() not in GROUPS_ARE_RECORDINGS,
             path=path,
             sha256=row["sha256"] or None,
@@ -146,12 +147,3 @@ def _required_number(row: dict[str, str], column: str) -> float:
         return float(row[column])
     except ValueError:
         raise DataError(f"column {column}: '{row[column]}' is not a number; write it without unit.") from None
-
-
-def _orders(recording_id: str, bearing: str) -> tuple[FaultOrders | None, tuple[Finding, ...]]:
-    if not bearing:
-        return None, ()
-    try:
-        return known_bearing(bearing), ()
-    except ConfigError as fault:
-        return None, (warning("unknown_bearing", recording_id, str(fault)),)

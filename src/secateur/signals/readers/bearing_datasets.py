@@ -12,6 +12,8 @@ from pyarrow.parquet import read_table
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
+from secateur.signals.bearings.catalogue import orders_by_name
+from secateur.signals.findings import note
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import FaultLocation, Recording
@@ -101,6 +103,13 @@ def _recording(
     fault = str(first["fault_type"])
     bearing_id, units = _word(first, "bearing_id"), {_word(row, "unit") for row in rows}
     recording_id = f"{first['dataset']}_{name}" + ("" if alone else f"_{rate_hz:g}Hz")
+    bearing = _word(first, "bearing_model") or ""
+    orders, findings = _orders(first), ()
+    if orders is None:
+        orders, findings = orders_by_name(recording_id, bearing)
+    if fault not in _FAULTS and fault not in _SAID:
+        no_label = f"fault type '{fault}' is none of {', '.join(_FAULTS)}; the recording has no label."
+        findings = (*findings, note("fault_type", recording_id, no_label))
     # no path: a file holds many recordings
     return Recording(
         recording_id=recording_id,
@@ -115,8 +124,9 @@ def _recording(
         load=_number(first, "load"),
         fault_size_mil=None if fault == "normal" else _mil(first),
         severity=None if fault == "normal" else _word(first, "fault_severity"),
-        fault_orders=_orders(first),
-        bearing=_word(first, "bearing_model") or "",
+        fault_orders=orders,
+        bearing=bearing,
+        findings=findings,
         specimens_documented=bearing_id is not None,
         subset=_word(first, "operating_condition") or "",
         notes=f"fault: {fault} ({_word(first, 'native_label') or 'no label of its own'})",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secateur.core.errors import ConfigError, DataError
+from secateur.signals.positions import clock_position
 from secateur.signals.readers.description import (
     Description,
     RecordingEntry,
@@ -80,6 +81,7 @@ def _recording(
     recording_id = path.relative_to(folder).with_suffix("").as_posix()
     speed_rpm = _speed_rpm(description, entry, opened, where)
     bearing = entry.bearing if entry.bearing is not None else description.bearing
+    position, findings = clock_position(recording_id, entry.position)
     return Recording(
         recording_id=recording_id,
         source=opened.source,
@@ -93,10 +95,11 @@ def _recording(
         load=entry.load,
         fault_size_mil=entry.fault_size_mil,
         severity=entry.severity,
-        position=entry.position,
+        position=position,
         fault_orders=orders_of(bearing),
         bearing=in_words(bearing),
         specimens_documented=entry.group is not None,
+        findings=findings,
         path=path,
         subset=entry.subset,
         notes=entry.notes,
