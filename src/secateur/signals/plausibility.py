@@ -11,14 +11,15 @@ from secateur.signals.kinematics import FaultOrders
 LEAST_FILL, MOST_FILL = 0.3, 1.02
 """Share of the pitch circle that the rolling elements cover: cages leave gaps, but not two thirds."""
 MOST_ELEMENTS = 300
-LEAST_RATIO, MOST_RATIO = 0.005, 0.55
-"""Rolling element over pitch diameter, from slewing rings to the thickest rollers."""
+MOST_RATIO = 0.55
+"""Rolling element over pitch diameter; more than the thickest rollers."""
 COUNT_DOUBTFUL, COUNT_WRONG = 0.06, 0.25
 TOLERABLE = 0.025
 """Share by which estimated lines may be off without a warning; rolling elements slip by 1 to 2 %."""
 SPIN_HALVED = (0.45, 0.57)
-SPIN_RANGE = (0.57, 1.03)
-"""Twice the ball spin frequency over that of a bearing of contact angle 0: its cosine, 1 to 55 degrees."""
+SPIN_HIGHEST = 1.03
+"""Twice the ball spin frequency over what the races tell at contact angle 0: the angle's cosine."""
+LARGEST_ANGLE_DEG, LARGEST_THRUST_ANGLE_DEG = 46.0, 63.0
 FTF_DOUBTFUL = 0.03
 LEAST_RATE_HZ, LOW_RATE_HZ = 250.0, 1000.0
 HIGH_RATE_HZ, MOST_RATE_HZ = 500_000.0, 10_000_000.0
@@ -54,7 +55,9 @@ def bearing_findings(subject: str, orders: FaultOrders) -> Iterator[Finding]:
             "6205: 3.585), not Hz: divide by the shaft rate.",
         )
         return
-    if ratio < LEAST_RATIO or fill < LEAST_FILL:
+    # the races see the diameter times the cosine of the contact angle, which the ball spin tells
+    cosine = min(1.0, orders.bsf2 * ratio / (1.0 - ratio**2))
+    if fill / cosine < LEAST_FILL:
         yield error(
             "elements_too_small",
             subject,
@@ -98,9 +101,6 @@ def _count_findings(subject: str, orders: FaultOrders, total: float) -> Iterator
 def _spin_findings(subject: str, orders: FaultOrders, ratio: float) -> Iterator[Finding]:
     at_zero_angle = (1.0 - ratio**2) / ratio
     share = orders.bsf2 / at_zero_angle
-    low, high = SPIN_RANGE
-    if low <= share <= high:
-        return
     angle = math.degrees(math.acos(min(share, 1.0)))
     if SPIN_HALVED[0] <= share < SPIN_HALVED[1]:
         yield error(
@@ -110,14 +110,21 @@ def _spin_findings(subject: str, orders: FaultOrders, ratio: float) -> Iterator[
             f"ball spin frequency, as a ball knocks on both races in each turn: give {2 * orders.bsf2:.4g}. "
             f"(Or the contact angle is {angle:.0f} degrees, which only thrust bearings have.)",
         )
-        return
-    yield error(
-        "spin",
-        subject,
-        f"bsf2 {orders.bsf2:.4g} does not go with the races, which tell {low * at_zero_angle:.3g} to "
-        f"{at_zero_angle:.4g} (contact angles of 55 to 0 degrees). Correct it, or leave it out to have it "
-        "computed.",
-    )
+    elif share > SPIN_HIGHEST:
+        yield error(
+            "spin",
+            subject,
+            f"bsf2 {orders.bsf2:.4g} is more than the races allow ({at_zero_angle:.4g}). Correct it, or "
+            "leave it out to have it computed.",
+        )
+    elif angle > LARGEST_ANGLE_DEG:
+        grave = error if angle > LARGEST_THRUST_ANGLE_DEG else warning
+        yield grave(
+            "contact_angle",
+            subject,
+            f"bsf2 {orders.bsf2:.4g} beside {at_zero_angle:.4g} from the races means a contact angle of "
+            f"{angle:.0f} degrees; bearings of shafts have 0 to 45. Correct the angle, or bsf2.",
+        )
 
 
 def _cage_findings(subject: str, orders: FaultOrders, total: float) -> Iterator[Finding]:
