@@ -131,8 +131,8 @@ class Limits(Part):
     warning_score: Positive = 6.0
     alarm_score: Positive = 10.0
     least_ratio: Annotated[float, Field(ge=1)] = 1.5
-    raise_after: Annotated[int, Field(ge=1)] = 4
-    raise_window: Annotated[int, Field(ge=1, le=1024)] = 6
+    raise_after: Annotated[int, Field(ge=1)] = 2
+    raise_window: Annotated[int, Field(ge=1, le=1024)] = 3
     clear_after: Annotated[int, Field(ge=1)] = 20
     hysteresis: Annotated[float, Field(gt=0, le=1)] = 0.7
     reopen_within_s: Annotated[float, Field(ge=0)] = 3600.0

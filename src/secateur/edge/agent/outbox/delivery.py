@@ -36,6 +36,8 @@ class Delivery(threading.Thread):
         Whether the last attempt succeeded.
     trouble : str
         What the last failed attempt said.
+    longest_pause_s : float
+        Between attempts, each twice as long as the one before.
     """
 
     def __init__(self, outbox: Outbox, sink: Sink, *, replay_per_s: float) -> None:
@@ -47,6 +49,7 @@ class Delivery(threading.Thread):
         self.sent = 0
         self.available = True
         self.trouble = ""
+        self.longest_pause_s = LONGEST_PAUSE_S
 
     def run(self) -> None:
         """Deliver until :meth:`stop`."""
@@ -126,4 +129,4 @@ class Delivery(threading.Thread):
         if self.available or reason != self.trouble:
             log.warning("sink %s is not available: %s", self.sink.name, reason)
         self.available, self.trouble = False, reason
-        self._pause_s = min(max(2 * self._pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+        self._pause_s = min(max(2 * self._pause_s, SHORTEST_PAUSE_S), self.longest_pause_s)

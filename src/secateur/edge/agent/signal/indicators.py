@@ -9,6 +9,9 @@ from secateur.signals.envelope import fault_line_levels
 from secateur.signals.kinematics import FaultOrders
 
 FAULTS = ("bpfo", "bpfi", "bsf2", "ftf")
+SHAPES = ("peak", "kurtosis", "crest_factor")
+"""Shape of the waveform: impacts show here first, but knocks from elsewhere too, so these alone only warn."""
+
 HARMONICS = 3
 LEAST_LINES = 3
 """A rate must lie so many spectral lines above zero to be told from its surroundings."""

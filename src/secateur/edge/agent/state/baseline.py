@@ -18,8 +18,8 @@ from secateur.edge.agent.signal.indicators import is_level
 MOST_VALUES = 4096
 """Values kept of an indicator while a band is learned; beyond, every second one goes."""
 
-LEAST_SPREAD_LEVEL = 0.05
-"""In natural logarithms: five percent."""
+LEAST_SPREAD_LEVEL = 0.1
+"""In natural logarithms: ten percent. A score of 10 is then at least 2.7 times the median."""
 
 LEAST_SPREAD_LINE_DB = 1.0
 _MAD_TO_SIGMA = 1.4826

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from secateur.edge.agent.config.machines import Limits
+from secateur.edge.agent.signal.indicators import SHAPES
 
 
 class Level(IntEnum):
@@ -55,8 +56,10 @@ class Judgement:
 class Levels:
     """The level of each indicator of one sensor.
 
-    A level is raised when ``raise_after`` of the last ``raise_window`` bursts ask for it, and left when
-    ``clear_after`` bursts in a row lie below ``hysteresis`` times what raised it.
+    The shape of the waveform (peak, kurtosis, crest factor) raises a warning at most, unless an absolute
+    limit says more; an alarm takes energy, fault lines or a diagnosis. A level is raised when ``raise_after``
+    of the last ``raise_window`` bursts ask for it, and left when ``clear_after`` bursts in a row lie below
+    ``hysteresis`` times what raised it.
 
     Parameters
     ----------
@@ -125,6 +128,7 @@ class Levels:
         asked, calm = Level.NORMAL, True
         if score is not None:
             asked = _level_of(score, limits.warning_score, limits.alarm_score)
+            asked = min(asked, Level.WARNING) if name in SHAPES else asked
             calm = score < limits.hysteresis * limits.warning_score
         absolute = limits.absolute.get(name)
         if absolute is not None and value is not None:
