@@ -50,7 +50,7 @@ def config_of(folder: Path, port: int) -> dict[str, Any]:
 
 
 def run(folder: Path, port: int, pipe: Connection) -> None:
-    """Take commands until told to stop: ("burst", number), ("clock", seconds), ("full",), ("free",), ("stop",)."""
+    """Take commands: ("burst", number), ("clock", seconds), ("full",), ("free",), ("stop",)."""
     logging.disable(logging.CRITICAL)
     _note_what_is_synced(folder)
     agent = Agent(parse_config(config_of(folder, port), folder / "agent.yaml"))
@@ -106,7 +106,7 @@ def _limit_files(most: int) -> None:
 
 
 def _note_what_is_synced(folder: Path) -> None:
-    """After each commit, note how long the log is: all before that has been synced, what follows has not."""
+    """After each commit, note how long the log is: all before that has been synced."""
     handle = os.open(folder / SYNCED_FILE, os.O_RDWR | os.O_CREAT)
     original = databases.Database.transaction
 

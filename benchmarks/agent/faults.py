@@ -1,8 +1,8 @@
 """A fault matrix: seeded runs of the agent under kills, torn writes, a full disk, and a broker in trouble.
 
-Each run feeds bursts of three sensors, sends again what was not acknowledged (as a source would), and compares
-what a consumer behind a real broker has seen: nothing acknowledged may be lost, nothing may come twice unmarked,
-and the order of each sensor must hold. ``python benchmarks/agent/faults.py --runs 200 --out DIR``
+Each run feeds bursts of three sensors, sends again what was not acknowledged (as a source would), and
+compares what a consumer behind a real broker has seen: nothing acknowledged may be lost, nothing may come
+twice unmarked, and the order of each sensor must hold. ``benchmarks/agent/faults.py --runs 200 --out DIR``
 """
 
 from __future__ import annotations

@@ -1,0 +1,257 @@
+"""Messages of others: what is right is read, and whatever else comes ends in one clear error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from secateur.core.errors import DataError, SecateurError
+from secateur.edge.agent.config.connections import FolderSource as FolderSettings
+from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.sources.assembly import MOST_OPEN, Assembler
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.folder import FolderSource
+from secateur.edge.agent.sources.payloads import HEADER_BYTES, Piece, from_json, from_raw, to_json, to_raw
+from secateur.edge.agent.sources.recording import open_recording
+from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
+from secateur.edge.agent.sparkplug.host import Host
+
+SAID = {
+    "number": 7,
+    "measured_unix_s": 1.5,
+    "sampling_rate_hz": 12_000.0,
+    "speed_rpm": 1797.0,
+    "unit": "g",
+    "part": 1,
+    "parts": 3,
+}
+
+
+def _same(first: Piece, second: Piece) -> None:
+    np.testing.assert_allclose(first.samples, second.samples, atol=5e-4)
+    for name in SAID:
+        assert getattr(first, name) == getattr(second, name), name
+
+
+def test_round_trips() -> None:
+    piece = Piece(samples=np.linspace(-1, 1, 50, dtype=np.float32), **SAID)
+    _same(from_json(to_json(piece)), piece)
+    _same(from_raw(to_raw(piece)), piece)
+    _same(from_raw(to_raw(piece, scale=1e-3)), piece)
+    assert len(to_raw(piece)) == HEADER_BYTES + 200
+    bare = Piece(samples=np.ones(3, dtype=np.float32))
+    for again in (from_json(to_json(bare)), from_raw(to_raw(bare))):
+        assert (again.number, again.measured_unix_s, again.unit, again.speed_rpm) == (None,) * 4
+
+
+def test_missing_samples_are_not_a_number() -> None:
+    assert np.isnan(from_json(b'{"samples": [1, null, 3]}').samples[1])
+
+
+WRONG = [
+    b"",
+    b"[]",
+    b'{"samples": [1, "x"]}',
+    b'{"samples": [1], "sampling_rate_hz": -1}',
+    b'{"samples": [1], "sampling_rate_hz": NaN}',
+    b'{"samples": [1], "other": 1}',
+    b'{"samples": [1], "part": 2, "parts": 2, "number": 1}',
+    b'{"samples": [1], "part": 0, "parts": 2}',
+    b'{"samples": [1], "key": "../x"}',
+    b"[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("content", WRONG)
+def test_wrong_json(content: bytes) -> None:
+    with pytest.raises(DataError):
+        from_json(content)
+
+
+@pytest.mark.parametrize("cut", [0, 4, HEADER_BYTES - 1, HEADER_BYTES + 1])
+def test_raw_cut_short(cut: int) -> None:
+    with pytest.raises(DataError):
+        from_raw(to_raw(Piece(samples=np.ones(8, dtype=np.float32)))[:cut])
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text('a1/#\\"é', max_size=6) | st.integers(-(2**70), 2**70),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text('a1/#\\"é', max_size=6), inner, max_size=4)
+    ),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(["samples", "number", "key", "part", "parts", "unit", "speed_rpm", "measured_unix_s"])
+BODIES = (
+    st.binary(max_size=200)
+    | st.binary(max_size=80).map(lambda tail: b"SVB1" + tail)
+    | st.dictionaries(KEYS, JSON_VALUES, max_size=6).map(lambda value: json.dumps(value).encode())
+)
+
+
+# a loaded machine draws slowly; that is no verdict
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@given(BODIES)
+def test_no_message_does_harm(content: bytes) -> None:
+    assembler = Assembler(incomplete_after_s=10.0)
+    for parse in (from_json, from_raw):
+        try:
+            piece = parse(content)
+            assembler.add("m", "s", piece)
+        except SecateurError as error:
+            assert len(str(error)) < 500
+    try:
+        Host().take("NBIRTH", "node", decode(content))
+    except SecateurError as error:
+        assert "Sparkplug" in str(error)
+
+
+PIECES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40)
+
+
+@settings(deadline=None)
+@given(PIECES)
+def test_assembly_is_whole_or_not_at_all(messages: list[tuple[int, int]]) -> None:
+    assembler, seen = Assembler(incomplete_after_s=1e9), {}
+    for number, part in messages:
+        samples = np.full(2, 10 * number + part, dtype=np.float32)
+        burst = assembler.add("m", "s", Piece(samples=samples, number=number, part=part, parts=4))
+        parts = seen.setdefault(number, set())
+        parts.add(part)
+        assert (burst is not None) == (len(parts) == 4)
+        if burst is not None:
+            assert burst.samples.tolist() == [10.0 * number + p for p in range(4) for _ in range(2)]
+            del seen[number]
+
+
+def test_what_stays_incomplete_is_dropped_and_counted() -> None:
+    now = [0.0]
+    assembler = Assembler(incomplete_after_s=5.0, clock=lambda: now[0])
+    part = Piece(samples=np.ones(2, dtype=np.float32), number=1, part=0, parts=2)
+    assert assembler.add("m", "s", part) is None
+    now[0] = 6.0
+    assert assembler.add("m", "s", Piece(samples=part.samples, number=1, part=1, parts=2)) is None
+    assert assembler.counts["incomplete dropped"] == 1
+    for number in range(2, MOST_OPEN + 10):
+        assembler.add("m", "s", Piece(samples=part.samples, number=number, part=0, parts=2))
+    assert assembler.open == MOST_OPEN
+
+
+def test_parts_that_contradict_drop_the_burst() -> None:
+    assembler = Assembler(incomplete_after_s=5.0)
+    ones = np.ones(2, dtype=np.float32)
+    assembler.add("m", "s", Piece(samples=ones, number=1, part=0, parts=2, unit="g"))
+    with pytest.raises(DataError, match="contradicts"):
+        assembler.add("m", "s", Piece(samples=ones, number=1, part=1, parts=2, unit="mm/s"))
+    assert assembler.open == 0
+
+
+VALUES = st.one_of(
+    st.tuples(st.just(DataType.INT64), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just(DataType.INT8), st.integers(-128, 127)),
+    st.tuples(st.just(DataType.UINT32), st.integers(0, 2**32 - 1)),
+    st.tuples(st.just(DataType.DOUBLE), st.floats(allow_nan=False)),
+    st.tuples(st.just(DataType.FLOAT), st.floats(allow_nan=False, width=32)),
+    st.tuples(st.just(DataType.BOOLEAN), st.booleans()),
+    st.tuples(st.just(DataType.STRING), st.text(max_size=20)),
+    st.tuples(st.just(DataType.BYTES), st.binary(max_size=20)),
+    st.tuples(st.sampled_from(DataType), st.none()),
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(VALUES, max_size=8), st.integers(0, 255), st.booleans())
+def test_sparkplug_round_trip(values: list[tuple[DataType, object]], seq: int, historical: bool) -> None:
+    metrics = tuple(
+        Metric(name=f"m/{n}", alias=n, value=value, datatype=kind, timestamp_ms=n, historical=historical)
+        for n, (kind, value) in enumerate(values)
+    )
+    payload = Payload(metrics=metrics, seq=seq, timestamp_ms=123)
+    assert decode(encode(payload, with_names=True)) == payload
+
+
+def test_known_bytes_of_a_birth() -> None:
+    """Field numbers and wire types as the specification has them, written out by hand."""
+    payload = Payload(
+        metrics=(Metric(name="bdSeq", value=2, datatype=DataType.INT64),), seq=0, timestamp_ms=1
+    )
+    metric = b"\x0a\x05bdSeq" + b"\x20\x04" + b"\x58\x02"
+    assert (
+        encode(payload, with_names=True)
+        == b"\x08\x01" + b"\x12" + bytes([len(metric)]) + metric + b"\x18\x00"
+    )
+
+
+def test_host_asks_for_a_rebirth_after_a_gap() -> None:
+    host = Host()
+    birth = Payload(metrics=(Metric(name="bdSeq", value=1, datatype=DataType.INT64),), seq=0, timestamp_ms=1)
+    assert host.take("NBIRTH", "n", birth)[1] is False
+    data = [Payload(metrics=(), seq=seq, timestamp_ms=1) for seq in range(5)]
+    assert host.take("NDATA", "n", data[1])[1] is False
+    assert host.take("NDATA", "n", data[3])[1] is True
+    assert host.counts["sequence gaps"] == 1
+    assert host.take("NDATA", "n", data[4])[1] is True
+    assert host.take("NBIRTH", "n", birth)[1] is False
+    assert host.is_alive("n")
+
+
+class _Taking:
+    """Takes what is submitted, and says done."""
+
+    def __init__(self) -> None:
+        self.bursts = []
+
+    def __call__(self, submission: Submission) -> None:
+        self.bursts.append(submission.burst)
+        submission.done("of another kind" if submission.burst.number == 13 else None)
+
+
+def test_a_watched_folder(tmp_path: Path) -> None:
+    taking = _Taking()
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s")})
+    settings = FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path), "done": "keep"})
+    source = FolderSource(settings, inlet)
+    place = tmp_path / "m" / "s"
+    place.mkdir(parents=True)
+    (tmp_path / "x" / "s").mkdir(parents=True)
+    samples = np.arange(5, dtype=np.int16)
+    np.save(place / "1.npy", samples)
+    (place / "2.json").write_bytes(b'{"samples": [1, 2], "number": 3}')
+    (place / "3.raw").write_bytes(to_raw(Piece(samples=samples.astype(np.float32))))
+    (place / "4.json").write_bytes(b'{"samples": [1], "number": 13}')
+    (place / "5.npy").write_bytes(b"\x93NUMPY nonsense")
+    np.save(place / "6.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (place / ".7.npy").write_bytes(b"being written")
+    (place / "8.npy").symlink_to("/etc/hostname")
+    (tmp_path / "x" / "s" / "1.json").write_bytes(b'{"samples": [1]}')
+    assert source.look() == 3
+    assert [burst.samples.tolist() for burst in taking.bursts[:2]] == [[0, 1, 2, 3, 4], [1, 2]]
+    assert sorted(path.name for path in (place / "done").iterdir()) == ["1.npy", "2.json", "3.raw"]
+    assert sorted(path.name for path in (place / "refused").iterdir()) == ["4.json", "5.npy", "6.npy"]
+    assert source.counts == {"bursts": 3, "refused": 3}
+    assert source.look() == 0
+
+
+def test_bursts_of_a_recording_reach_over_no_seam(tmp_path: Path) -> None:
+    values = np.arange(30, dtype=np.int16)
+    np.savez(
+        tmp_path / "r.npz",
+        H=values,
+        scale_H=0.5,
+        sampling_rate_hz=10.0,
+        burst_length=10,
+        burst_time_s=np.array([0.0, 20.0, 40.0]),
+    )
+    recording = open_recording(tmp_path / "r.npz")
+    bursts = list(recording.cut(4, 10.0))
+    assert [start for start, _ in bursts] == [0.0, 0.4, 20.0, 20.4, 40.0, 40.4]
+    assert bursts[3][1].tolist() == [7.0, 7.5, 8.0, 8.5]
+    for name, content in (("a.npz", b"PK"), ("a.wav", b"RIFF"), ("a.npy", b""), ("a.txt", b"1")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError):
+            open_recording(tmp_path / name)
