@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-from pyarrow.parquet import read_table
-
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import orders_by_name
@@ -17,6 +14,7 @@ from secateur.signals.findings import note
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import FaultLocation, Recording
+from secateur.signals.sources.extras import required
 from secateur.signals.sources.quantities import VIBRATION
 from secateur.signals.sources.signal_store import Place, StoredSignals
 
@@ -61,9 +59,10 @@ def load_built_set(folder: Path) -> list[Recording]:
     """
     path = folder / METADATA
     require_regular_file(path)
+    parquet = required("pyarrow.parquet", f"{folder} is a set of Parquet files")
     try:
-        table = read_table(path, use_threads=False)
-    except (pyarrow.ArrowException, OSError) as error:
+        table = parquet.read_table(path, use_threads=False)
+    except (OSError, ValueError, RuntimeError) as error:  # what Arrow's errors are derived from
         raise DataError(f"{path} cannot be read ({one_line(error)}); build the set again.") from None
     # builds before version 0.2 of the package have other names
     former = {"condition": "fault_type", "rpm": "speed_rpm", "severity": "fault_severity"}

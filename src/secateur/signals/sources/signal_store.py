@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-from pyarrow.parquet import ParquetFile
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.decoded import PIECES
+from secateur.signals.sources.extras import required
 from secateur.signals.sources.orientation import checked_range, require_real
 
 
@@ -73,12 +72,13 @@ class StoredSignals:
 
 def _decode(place: Place) -> np.ndarray:
     """Unpack the row group of a signal and copy its own samples out of it."""
+    parquet = required("pyarrow.parquet", f"{place.path} is a Parquet file")
     try:
-        with ParquetFile(place.path) as file:
+        with parquet.ParquetFile(place.path) as file:
             table = file.read_row_group(place.row_group, columns=["signal_id", "signal"], use_threads=False)
         name = table.column("signal_id")[place.row].as_py()
         samples = table.column("signal")[place.row].values.to_numpy(zero_copy_only=False)
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError, AttributeError) as error:
         raise DataError(
             f"{place.path}, row group {place.row_group}, cannot be read ({one_line(error)}); build the set "
             "again."
