@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from secateur.blockwise import least_squares
-from secateur.blockwise.least_squares import Size, choose_ridge, fit_bytes, pull
+from secateur.blockwise.least_squares import Affine, Size, choose_ridge, fit_bytes, pull
 
 OUTPUTS = 7
 
@@ -20,18 +20,25 @@ def drawn(tokens: int, inputs: int) -> tuple[Tensor, Tensor]:
     return x, x[:, :OUTPUTS] - x[:, 1 : OUTPUTS + 1] + noise + 2
 
 
+def present_map(inputs: int, outputs: int, *, has_bias: bool) -> Affine:
+    draw = torch.Generator().manual_seed(9)
+    weight = torch.randn(outputs, inputs, generator=draw, dtype=torch.float64)
+    return Affine(weight=weight, bias=weight[:, 0] if has_bias else None)
+
+
 def chosen(x: Tensor, r: Tensor, ridges, *, has_bias=False, gram=torch.float64):
-    """Every fourth token is held out; rows come eleven at a time."""
+    """Every fourth token is held out; rows come eleven at a time. ``r`` is what the present map leaves."""
     held_out = torch.arange(len(x)) % 4 == 3
+    present = present_map(x.shape[1], r.shape[1], has_bias=has_bias)
+    wanted = r.double() + x.double() @ present.weight.T + (present.bias if has_bias else 0)
 
     def rows(of_held_out):
         part = held_out == of_held_out
-        return zip(x[part].split(11), r[part].split(11), strict=True)
+        return zip(x[part].split(11), wanted[part].split(11), strict=True)
 
-    size = Size(
-        fitted=int((~held_out).sum()), held_out=int(held_out.sum()), inputs=x.shape[1], outputs=r.shape[1]
-    )
-    return choose_ridge(rows, size, ridges=ridges, has_bias=has_bias, gram=gram), held_out
+    count = int(held_out.sum())
+    size = Size(fitted=len(x) - count, held_out=count, inputs=x.shape[1], outputs=r.shape[1])
+    return choose_ridge(rows, size, present=present, ridges=ridges, gram=gram), held_out
 
 
 def expected(x: Tensor, r: Tensor, ridge: float, *, has_bias: bool) -> tuple[Tensor, Tensor]:

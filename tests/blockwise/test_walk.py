@@ -97,3 +97,15 @@ def test_where_activations_wait_changes_nothing(specimen, tmp_path):
     assert torch.equal(stream, on_disk)
     assert records == theirs
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.name)
+def test_attention_is_computed_once_for_both_projections(specimen):
+    """It runs on every dense batch and on every cut one; again only to see what it returns."""
+    model = specimen.build()
+    cut, counted = half_cut(model), []
+    for layer in bind(cut).layers:
+        layer.projection("q").module.register_forward_hook(lambda *_: counted.append(1))
+    walked(model, cut, InMemory(), Refit(target="stream"))
+    again = 6 if specimen.name == "opt_post" else 1
+    assert len(counted) == 3 * (3 + again)

@@ -262,6 +262,6 @@ def test_layouts_shrink_with_the_memory(glm: Path):
     assert chosen[1].needed_bytes <= 3400 * 2**20
     many = replace(work, samples=400)
     assert memory.choose_layout(many, 5 * GIBIBYTE).gram == "float64"
-    assert memory.choose_layout(many, 3 * GIBIBYTE).gram == "float32"
+    assert memory.choose_layout(many, 7 * GIBIBYTE // 2).gram == "float32"
     with pytest.raises(ConfigError, match=r"re-fitting a block needs about"):
         memory.choose_layout(many, GIBIBYTE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from secateur.blockwise.samples import Samples
 from secateur.core.errors import DataError
 from secateur.models.binding import BoundLayer, BoundProjection
+from secateur.models.block_inputs import BlockCall
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 Output = Literal["attention_output", "ffn_output"]
@@ -154,7 +155,11 @@ def require_finite(layer: BoundLayer, stream: Tensor) -> None:
 
 @torch.no_grad()
 def inputs_of(
-    layer: BoundLayer, samples: Samples, name: str, module: nn.Module
+    layer: BoundLayer,
+    samples: Samples,
+    name: str,
+    module: nn.Module,
+    attended: Callable[[int], Tensor] | None = None,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Run a block as far as one of its projections; yield batch, stream in front and the projection's input.
 
@@ -166,9 +171,14 @@ def inputs_of(
         Of the stream.
     module : nn.Module
         Any projection of the block.
+    attended : callable, optional
+        Gives the output of the attention's output projection for a batch, (B, T, hidden), where it is known
+        already: then attention is not computed again, if the block lets it be answered for.
     """
+    answer = None
     for batch in samples.batches:
         stream = samples.activations.get(f"{name}.{layer.index}", batch)
+        known = None if attended is None else attended(batch)
         seen: list[Tensor] = []
 
         def catch(_module: nn.Module, arguments: tuple[Tensor, ...], seen: list[Tensor] = seen) -> None:
@@ -177,12 +187,67 @@ def inputs_of(
 
         handle = module.register_forward_pre_hook(catch)
         try:
-            with suppress(_ReachedError):
-                samples.calls[batch][layer.index].run(layer.module, stream)
+            if known is not None and batch == 0:
+                answer = _answer_of(layer, samples.calls[batch][layer.index], stream, known)
+            else:
+                with suppress(_ReachedError), _answering(layer, answer, known):
+                    samples.calls[batch][layer.index].run(layer.module, stream)
         finally:
             handle.remove()
         # some families fold samples and tokens into one axis in front of their FFN
         yield batch, stream, seen[0].reshape(*stream.shape[:-1], -1)
+
+
+Answer = Callable[[Tensor], Any]
+"""Makes what an attention returns of the output of its output projection."""
+
+
+def _attention(layer: BoundLayer) -> nn.Module:
+    """Return the smallest module of a block that holds all projections of its attention."""
+    paths = [projection.path.split(".") for projection in layer.projections_of("group")]
+    shared = [names[0] for names in zip(*paths, strict=False) if len(set(names)) == 1]
+    return layer.module.get_submodule(".".join(shared))
+
+
+def _answer_of(layer: BoundLayer, call: BlockCall, stream: Tensor, known: Tensor) -> Answer | None:
+    """Run a block as usual, and see how its attention returns what is known; None if it returns more."""
+    returned: list[Any] = []
+    attention = _attention(layer)
+    if attention is layer.module:
+        with suppress(_ReachedError):
+            call.run(layer.module, stream)
+        return None
+    handle = attention.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
+    try:
+        with suppress(_ReachedError):
+            call.run(layer.module, stream)
+    finally:
+        handle.remove()
+    if not returned:
+        return None
+    first, *others = returned[0] if isinstance(returned[0], tuple) else returned
+    everywhere = torch.ones(known.shape[:2], dtype=torch.bool)
+    if any(other is not None for other in others) or first.shape != known.shape:
+        return None
+    if not _same(first, known, everywhere):
+        return None
+    if isinstance(returned[0], tuple):
+        return lambda output: (output, *others)
+    return lambda output: output
+
+
+@contextmanager
+def _answering(layer: BoundLayer, answer: Answer | None, known: Tensor | None) -> Iterator[None]:
+    """Let the attention of a block return what is known in place of computing it."""
+    if answer is None:
+        yield
+        return
+    attention = _attention(layer)
+    attention.forward = lambda *_, **__: answer(known)
+    try:
+        yield
+    finally:
+        del attention.forward
 
 
 @contextmanager

@@ -28,15 +28,29 @@ STRIPE = 1024
 PANEL = 256
 """Inputs whose products are taken at once."""
 
-JUDGED = 2048
+JUDGED = 1024
 """Held-out tokens by which a ridge is chosen, at most; they are spread evenly."""
 
 QUIET = 1e-3
 """What counts at least as the variance of an input, relative to the mean variance."""
 
 Rows = Callable[[bool], Iterable[tuple[Tensor, Tensor]]]
-"""Gives the tokens that are held out, or the others, again at each call: inputs (tokens, inputs) and
-residuals (tokens, outputs)."""
+"""Gives the tokens that are held out, or the others, again at each call: inputs (tokens, inputs) and what is
+wanted of them (tokens, outputs)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Affine:
+    """The present map: ``weight`` (outputs, inputs), and ``bias`` (outputs,) or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def residuals(self, x: Tensor, wanted: Tensor) -> Tensor:
+        """Return what is wanted beside what is there, (tokens, outputs), float64 but for wide inputs."""
+        dtype = torch.float32 if x.shape[-1] > WIDE else torch.float64
+        left = wanted.to(dtype) - x.to(dtype) @ self.weight.T.to(dtype)
+        return left if self.bias is None else left - self.bias.to(dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,40 +146,37 @@ def choose_ridge(
     rows: Rows,
     size: Size,
     *,
+    present: Affine,
     ridges: Sequence[float],
-    has_bias: bool,
     gram: torch.dtype = torch.float64,
 ) -> Chosen:
     """Choose the ridge by held-out tokens, then solve on all tokens.
 
-    A solution minimises ``sum |r - D x - d|^2 + tokens * ridge * sum_j pull_j |D_j|^2`` over the columns
-    ``D_j`` of the change, with :func:`pull` of the inputs' variances (their mean squares where there is no
-    bias).
+    With r the residuals of the present map, a solution minimises ``sum |r - D x - d|^2 + tokens * ridge *
+    sum_j pull_j |D_j|^2`` over the columns ``D_j`` of the change, with :func:`pull` of the inputs' variances
+    (their mean squares where there is no bias).
 
     Parameters
     ----------
     rows : callable
         See :data:`Rows`.
     size : Size
+    present : Affine
+        Without a bias, ``d`` is 0.
     ridges : sequence of float
         Strengths to choose from.
-    has_bias : bool
-        Without one, ``d`` is 0.
     gram : torch.dtype
         Of the Gram matrix where there are at least as many tokens as inputs.
     """
-    system = (_Dual if size.is_dual else _Primal)(rows, size, has_bias=has_bias, gram=gram)
+    system = (_Dual if size.is_dual else _Primal)(rows, size, present, gram)
     every = -(-size.held_out // JUDGED)
-
-    def judged() -> Iterable[tuple[Tensor, Tensor]]:
-        return ((x[::every], r[::every]) for x, r in rows(True))
-
-    tokens = max(sum(len(x) for x, _ in judged()), 1)
-    before = sum(float(r.double().square().sum()) for _, r in judged())
+    judged = [(x[::every], present.residuals(x[::every], wanted[::every])) for x, wanted in rows(True)]
+    tokens = max(sum(len(x) for x, _ in judged), 1)
+    before = sum(float(r.double().square().sum()) for _, r in judged)
     best, least = None, before
     for ridge in ridges:
         solution = system.solve(ridge)
-        left = float("inf") if solution is None else solution.squared_residual(judged())
+        left = float("inf") if solution is None else solution.squared_residual(judged)
         if left < least:
             best, least = ridge, left
     solution = None
@@ -180,7 +191,8 @@ def choose_ridge(
 def fit_bytes(size: Size, gram: torch.dtype) -> int:
     """Return the memory that :func:`choose_ridge` and its result take at most."""
     tokens = size.fitted + size.held_out
-    stripes = 8 * STRIPE * (2 * max(size.inputs, tokens if size.is_dual else 0) + 3 * size.outputs)
+    judged = 4 * min(size.held_out, JUDGED) * (size.inputs + size.outputs)
+    stripes = judged + 8 * STRIPE * (2 * max(size.inputs, tokens if size.is_dual else 0) + 3 * size.outputs)
     if size.is_dual:
         product = size.product.itemsize
         held = tokens * (size.inputs * product + size.outputs * (8 + 8 + product))
@@ -191,12 +203,12 @@ def fit_bytes(size: Size, gram: torch.dtype) -> int:
 class _Primal:
     """The normal equations: one symmetric matrix, gathered in its lower triangle."""
 
-    def __init__(self, rows: Rows, size: Size, *, has_bias: bool, gram: torch.dtype) -> None:
-        self.size, self.rows, self.has_bias = size, rows, has_bias
+    def __init__(self, rows: Rows, size: Size, present: Affine, gram: torch.dtype) -> None:
+        self.size, self.rows, self.present = size, rows, present
         self.squares = torch.zeros(size.inputs, size.inputs, dtype=gram)
         self.crosses = torch.zeros(size.inputs, size.outputs, dtype=gram)
         self.sum_x = torch.zeros(size.inputs, dtype=torch.float64)
-        self.sum_r = torch.zeros(size.outputs, dtype=torch.float64)
+        self.sum_wanted = torch.zeros(size.outputs, dtype=torch.float64)
         self.tokens = 0
         self._add(held_out=False)
 
@@ -204,35 +216,41 @@ class _Primal:
         self._add(held_out=True)
 
     def _add(self, *, held_out: bool) -> None:
-        for x, r in self.rows(held_out):
+        for x, wanted in self.rows(held_out):
             self.tokens += len(x)
             self.sum_x += x.sum(dim=0, dtype=torch.float64)
-            self.sum_r += r.sum(dim=0, dtype=torch.float64)
-            x, r = x.to(self.size.product), r.to(self.size.product)
+            self.sum_wanted += wanted.sum(dim=0, dtype=torch.float64)
+            x, wanted = x.to(self.size.product), wanted.to(self.size.product)
             with torch.autocast("cpu", enabled=False):
                 for begin in range(0, self.size.inputs, PANEL):
                     some = x[:, begin : begin + PANEL].T
                     self.squares[begin : begin + PANEL, : begin + PANEL] += some @ x[:, : begin + PANEL]
-                    self.crosses[begin : begin + PANEL] += some @ r
+                    self.crosses[begin : begin + PANEL] += some @ wanted
 
     def solve(self, ridge: float) -> Solution | None:
-        mean_x, mean_r = self.sum_x / self.tokens, self.sum_r / self.tokens
         diagonal = self.squares.diagonal().clone()
         _mirror(self.squares)
-        right = self.crosses
-        if self.has_bias:
+        has_bias, weight = self.present.bias is not None, self.present.weight.T.to(self.squares)
+        # of residuals, from what is wanted and from what is there
+        right = torch.addmm(self.crosses, self.squares, weight, alpha=-1)
+        mean_x = self.sum_x / self.tokens
+        mean_r = (self.sum_wanted - (self.sum_x.to(weight) @ weight).double()) / self.tokens
+        if has_bias:
             self._shift_centre(mean_x, -self.tokens)
-            right = torch.addr(right, mean_x.to(right), mean_r.to(right), alpha=-self.tokens)
+            right.addr_(mean_x.to(right), mean_r.to(right), alpha=-self.tokens)
+        del weight
         variances = self.squares.diagonal().double() / self.tokens
         self.squares.diagonal().add_((ridge * self.tokens * pull(variances)).to(right))
         solved = _solved(self.squares, right)
         # the factor took the place of diagonal and upper triangle; the lower one still holds the matrix
-        if self.has_bias:
+        if has_bias:
             self._shift_centre(mean_x, self.tokens)
         self.squares.diagonal().copy_(diagonal)
         if solved is None:
             return None
-        shift = mean_r - (solved.T @ mean_x.to(solved)).double() if self.has_bias else 0 * mean_r
+        shift = torch.zeros_like(mean_r)
+        if has_bias:
+            shift = mean_r - (solved.T @ mean_x.to(solved)).double() - self.present.bias.double()
         return Solution(coefficients=solved, basis=None, shift=shift)
 
     def _shift_centre(self, mean: Tensor, tokens: int) -> None:
@@ -243,9 +261,10 @@ class _Primal:
 class _Dual:
     """The system of the tokens, where they are fewer than the inputs."""
 
-    def __init__(self, rows: Rows, size: Size, *, has_bias: bool, gram: torch.dtype) -> None:
+    def __init__(self, rows: Rows, size: Size, present: Affine, gram: torch.dtype) -> None:
         del gram
-        self.size, self.rows, self.has_bias = size, rows, has_bias
+        self.size, self.rows, self.present = size, rows, present
+        self.has_bias = present.bias is not None
         self._gather((False,), size.fitted)
 
     def take_in_held_out(self) -> None:
@@ -257,8 +276,9 @@ class _Dual:
         basis = torch.empty(tokens, size.inputs, dtype=size.product)
         right = torch.empty(tokens, size.outputs, dtype=torch.float64)
         filled = 0
-        for x, r in (pair for part in parts for pair in self.rows(part)):
-            basis[filled : filled + len(x)], right[filled : filled + len(r)] = x, r
+        for x, wanted in (pair for part in parts for pair in self.rows(part)):
+            basis[filled : filled + len(x)] = x
+            right[filled : filled + len(x)] = self.present.residuals(x, wanted)
             filled += len(x)
         assert filled == tokens
         self.mean_x = basis.sum(dim=0, dtype=torch.float64) / tokens

@@ -26,7 +26,7 @@ from secateur.blockwise.block import (
     output_projection,
     require_finite,
 )
-from secateur.blockwise.least_squares import STRIPE, Size, Solution, choose_ridge
+from secateur.blockwise.least_squares import STRIPE, Affine, Size, Solution, choose_ridge
 from secateur.blockwise.samples import Samples, embed, require_enough
 from secateur.blockwise.walk import CUT, DENSE, Taught, pass_cut, pass_dense
 from secateur.core.errors import PlanError
@@ -39,7 +39,7 @@ RIDGES = (0.01, 0.1, 0.3, 1.0, 3.0)
 
 Target = Literal["projection", "stream"]
 
-INPUTS, SCALES, RESIDUALS, FRONT = "inputs", "scales", "residuals", "front"
+INPUTS, SCALES, WANTED, FRONT = "inputs", "scales", "wanted", "front"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +189,7 @@ class Refit:
         """Re-fit a block; see :class:`secateur.blockwise.walk.Visitor`."""
         for name in OUTPUTS:
             self.records.append(_Projection(self, layer, samples, taught, name).refit())
-        for name in (INPUTS, SCALES, RESIDUALS, FRONT):
+        for name in (INPUTS, SCALES, WANTED, FRONT):
             samples.activations.drop(name)
         return taught.branches is not None
 
@@ -198,8 +198,8 @@ class _Projection:
     """One output projection of a cut block and what it is to put out.
 
     A norm behind it is taken as the linear map that it is for tokens of the dense output's length,
-    ``gain * y / scale``. So for wanted additions ``a`` to the stream the change D of the weight W is sought
-    with ``gain * D (x / scale) = a - gain * (W x) / scale``.
+    ``gain * y / scale``. So for wanted additions ``a`` to the stream the weight W is sought with ``(gain * W)
+    (x / scale) = a``.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class _Projection:
     def refit(self) -> ProjectionRefit:
         """Solve, take the new weights if the held-out residual falls, and let the stream go on."""
         wanted_square = self._gather()
-        module, samples = self.projection.module, self.samples
+        samples = self.samples
         found = choose_ridge(
             self._rows,
             Size(
@@ -224,8 +224,8 @@ class _Projection:
                 inputs=self.projection.unit_features,
                 outputs=self.layer.widths.hidden,
             ),
+            present=self._present(),
             ridges=self.settings.ridges,
-            has_bias=module.bias is not None,
             gram=self.settings.gram,
         )
         if found.solution is not None:
@@ -243,26 +243,29 @@ class _Projection:
         )
 
     def _gather(self) -> float:
-        """Put inputs and residuals aside; return the mean square of what held-out tokens ought to add."""
+        """Put inputs and what is wanted aside; return the mean square of the latter on held-out tokens."""
         total, tokens = 0.0, 0
         module = self.projection.module
-        for batch, stream, inputs in inputs_of(self.layer, self.samples, CUT, module):
+        known = self._attended if self.name == "ffn_output" and self.is_added else None
+        for batch, stream, inputs in inputs_of(self.layer, self.samples, CUT, module, known):
             front = self._front(batch) if self.is_added else stream
             output = self.taught.output(self.name, batch)
             wider = torch.float64 if front.dtype in (torch.float32, torch.float64) else torch.float32
             wanted = self.branch.added(output).to(wider)
             if self.repairs:
                 wanted = wanted + self._dense_front(batch).to(wider) - front.to(wider)
-            present = module(inputs).to(wider) * self.branch.gains(output).to(wider)
             if (scale := self.branch.scales(output)) is not None:
                 self.held.put(SCALES, batch, scale.float())
-                present = present / scale.to(wider)
             held_out = self.samples.chosen(batch, held_out=True)
             total += float(wanted[held_out].double().square().sum())
             tokens += int(held_out.sum())
             self.held.put(INPUTS, batch, inputs)
-            self.held.put(RESIDUALS, batch, (wanted - present).float())
+            self.held.put(WANTED, batch, wanted.float())
         return total / max(tokens, 1)
+
+    def _attended(self, batch: int) -> Tensor:
+        """Return what the attention, already re-fitted, puts out for the inputs that are still held."""
+        return self.layer.output("group")(self.held.get(INPUTS, batch))
 
     def _front(self, batch: int) -> Tensor:
         """Return the cut stream to which the projection's output is added."""
@@ -285,12 +288,24 @@ class _Projection:
             inputs = self.held.get(INPUTS, batch)[chosen]
             if self.branch.norm is not None:
                 inputs = inputs / self.held.get(SCALES, batch)[chosen].to(inputs.dtype)
-            yield inputs, self.held.get(RESIDUALS, batch)[chosen]
+            yield inputs, self.held.get(WANTED, batch)[chosen]
+
+    def _gains(self) -> Tensor:
+        return self.branch.gains(self.taught.output(self.name, 0))
+
+    def _present(self) -> Affine:
+        """Return the present map from inputs to what is added to the stream."""
+        gains, module = self._gains(), self.projection.module
+        weight = self.layer.role_weight(self.projection.spec.roles[0])
+        return Affine(
+            weight=weight * gains[:, None].to(weight.dtype) if (gains != 1).any() else weight,
+            bias=None if module.bias is None else module.bias * gains.to(module.bias.dtype),
+        )
 
     def _renew(self, solution: Solution) -> None:
         """Add the change to the weight, some columns at a time."""
         weight = self.layer.role_weight(self.projection.spec.roles[0])
-        gains = self.branch.gains(self.taught.output(self.name, 0)[:1, :1])
+        gains = self._gains()
         # what a gain of nearly nothing hides is left as it is
         seen = gains.abs() > 1e-3 * gains.abs().max()
         back = torch.where(seen, 1 / torch.where(seen, gains, 1.0), 0.0)
