@@ -62,12 +62,15 @@ def test_pictures_are_written_whatever_is_unknown(tmp_path: Path) -> None:
         [
             recording("a", fault_orders=known_bearing("6205")),
             recording("b", 3000, fault_location=None, shaft_speed_rpm=None, dataset="my rig"),
+            recording("c", 3000, dataset="$\\bad{$"),
         ],
         tmp_path / "pictures",
     )
-    assert [path.name for path in paths] == ["d_ball.png", "my_rig_unlabelled.png"]
+    assert {path.name for path in paths} == {"d_ball.png", "my_rig_unlabelled.png", "$\\bad{$_ball.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
-    assert len(list((tmp_path / "pictures").iterdir())) == 2
+    assert sorted(path for path in (tmp_path / "pictures").iterdir() if path.suffix == ".png") == sorted(
+        paths
+    )
 
 
 @pytest.mark.data

@@ -83,7 +83,8 @@ def draw(recording: Recording) -> Figure:
     label = (recording.fault_location or UNLABELLED).replace("_", " ")
     figure.suptitle(
         f"{recording.dataset}: {label}\n{recording.recording_id}, channel {recording.channels[0]}, "
-        f"{rate_hz:g} Hz{speed}"
+        f"{rate_hz:g} Hz{speed}",
+        parse_math=False,  # names are text, whatever signs they hold
     )
     _draw_waveform(waveform, recording, samples)
     _draw_spectrum(spectrum, rate_hz, samples)
@@ -95,7 +96,7 @@ def _draw_waveform(axes: Axes, recording: Recording, samples: np.ndarray) -> Non
     duration_s = WAVEFORM_TURNS / recording.shaft_rate_hz if recording.shaft_rate_hz else 0.2
     shown = samples[: max(2, round(duration_s * recording.sampling_rate_hz))]
     axes.plot(np.arange(len(shown)) / recording.sampling_rate_hz, shown, linewidth=0.6, color="black")
-    axes.set(xlabel="time (s)", ylabel="acceleration (as recorded)")
+    axes.set(xlabel="time (s)", ylabel=f"as recorded ({recording.unit or 'unit unknown'})")
 
 
 def _draw_spectrum(axes: Axes, rate_hz: float, samples: np.ndarray) -> None:
