@@ -73,7 +73,7 @@ def test_check_of_a_nan_exits_with_2(rig: Path, capsys: pytest.CaptureFixture[st
     answer = as_json(capsys)
     assert answer["errors"] == 1
     assert answer["findings"][0]["subject"] == "b1"
-    assert "the first at 123" in answer["findings"][0]["message"]
+    assert "sample 123 (0.010 s) is NaN" in answer["findings"][0]["message"]
 
 
 def test_describe_with_pictures(rig: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,9 @@ def test_values_that_are_not_finite_are_placed(value: float, place: int) -> None
     samples[0, [place, place + 7]] = value
     (finding,) = waveform_findings(samples)
     assert (finding.severity, finding.code, finding.subject) == ("error", "not_finite", "r")
-    assert f"channel DE: 2 samples are NaN or infinite, the first at {place};" in finding.message
+    assert f"channel DE: sample {place} ({place / 12_000:.3f} s) is NaN or infinite, the first of 2;" in (
+        finding.message
+    )
 
 
 def test_nothing_but_nan() -> None:

@@ -108,8 +108,9 @@ def _channel_findings(
         yield error(
             "not_finite",
             name,
-            f"channel {label}: {figures.not_finite} samples are NaN or infinite, the first at "
-            f"{figures.first_not_finite}; cut them out or repair them.",
+            f"channel {label}: sample {figures.first_not_finite} "
+            f"({figures.first_not_finite / recording.sampling_rate_hz:.3f} s) is NaN or infinite, the first "
+            f"of {figures.not_finite}; cut them out or repair them.",
         )
     if figures.high <= figures.low:
         yield error("constant", name, f"channel {label} never changes; the sensor was not connected.")
