@@ -8,7 +8,13 @@ from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource, Recording
 from secateur.signals.segment import Segment
 from secateur.signals.windows import Windows, WindowSpec
-from secateur.training.classical import described, fit_fault_line_regression, fit_forest, forest_features
+from secateur.training.classical import (
+    described,
+    fit_fault_line_regression,
+    fit_forest,
+    forest_features,
+    spread_over_classes,
+)
 from secateur.training.evaluate import evaluate
 
 RATE_HZ, LENGTH, SHAFT_HZ = 12_000.0, 8192, 30.0
@@ -94,3 +100,12 @@ def test_unlabelled_windows_are_refused(train):
     unlabelled = Windows([Segment.whole(train.segments[0].recording, -1)], train.spec, hop=LENGTH)
     with pytest.raises(DataError, match="10 windows have no label"):
         fit_forest(unlabelled, n_classes=3, seed=0)
+
+
+def test_rare_classes_are_kept_whole_and_common_ones_thinned_evenly():
+    labels = np.repeat([0, 1, 2], [1_000, 30, 500])
+    chosen = spread_over_classes(labels, 200)
+    assert np.bincount(labels[chosen]).tolist() == [85, 30, 85]
+    assert len(set(chosen.tolist())) == 200
+    assert np.diff(chosen[labels[chosen] == 0]).max() <= 13
+    assert spread_over_classes(labels, 5_000).tolist() == list(range(1_530))

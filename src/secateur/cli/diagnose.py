@@ -21,7 +21,14 @@ def diagnose(
         ),
     ] = None,
     *,
-    bundle: Annotated[Path, typer.Option(help="Bundle folder or .sct archive.", show_default=False)],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Bundle folder or .sct archive; default: the foundation diagnoser that comes with secateur, "
+            "trained on simulated machines alone.",
+            show_default=False,
+        ),
+    ] = None,
     out: options.Out,
     description: Annotated[
         Path | None,
@@ -57,6 +64,7 @@ def diagnose(
     """Diagnose recordings of any length: a table of windows, a summary and a picture of each."""
     from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
+    from secateur.edge.foundation import SHIPPED
     from secateur.edge.runtime import Runtime
     from secateur.workflow.diagnosis import SUMMARY
     from secateur.workflow.diagnosis import diagnose as diagnose_all
@@ -64,7 +72,7 @@ def diagnose(
 
     known = bearing_options.bearing_from(bearing, balls, ball_mm, pitch_mm, angle, orders)
     with quiet() if as_json else nullcontext(), result_at(out, marker=SUMMARY, overwrite=overwrite):
-        runtime = Runtime(bundle, trusted=public_key or ())
+        runtime = Runtime(bundle or SHIPPED, trusted=public_key or ())
         given = Given(
             sampling_rate_hz=sampling_rate,
             channel=channel,

@@ -10,19 +10,29 @@ from rich.table import Table
 
 from secateur.cli.console import Console
 from secateur.report.device import in_words
-from secateur.report.numbers import count, decimal, duration, percent, size, times
-from secateur.report.sia import sentence
+from secateur.report.numbers import count, decimal, duration, interval, percent, size, times
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
+
+
+def verdict_sentences(verdict: Mapping[str, Any] | None) -> list[str]:
+    """The verdict of a run, one sentence a reason; empty where there is none."""
+    if verdict is None:
+        return []
+    if verdict["fit_for_use"]:
+        return ["fit for use: nothing in the figures of this run speaks against it"]
+    return [f"not fit for use: {reason}" for reason in verdict["reasons"]]
 
 
 def print_run(result: Mapping[str, Any], out: Path) -> None:
     """Show what a run came to: dense beside pruned beside the rivals."""
     console = Console()
+    for sentence in verdict_sentences(result.get("verdict")):
+        console.print(sentence, highlight=False)
     split = result["split"]
     leak = "leaks: the test knows the specimens" if split["leaks"] else "does not leak"
     table = Table(title=f"{result['backbone']} on {split['protocol']} ({leak})")
-    for heading in ("", "parameters", "accuracy", "macro-F1", "false alarms", "ECE"):
+    for heading in ("", "parameters", "accuracy", "95 %", "macro-F1", "false alarms", "ECE"):
         table.add_column(heading, justify="left" if not heading else "right")
     rows = {"dense": result["dense"], "pruned": result["pruned"], **result["baselines"]}
     for name, figures in rows.items():
@@ -30,6 +40,7 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
             name.replace("_", " "),
             count(figures.get("parameters")),
             percent(figures["accuracy"]),
+            interval(figures.get("accuracy_interval")),
             percent(figures["macro_f1"]),
             percent(figures["false_alarm_rate"]),
             decimal(figures["ece"]),

@@ -12,6 +12,7 @@ from torch import nn
 from secateur.bundle.manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
+    AbstentionRecord,
     ChannelRecord,
     GoldenRecord,
     Manifest,
@@ -20,6 +21,7 @@ from secateur.bundle.manifest import (
     Precision,
     ResamplingRecord,
     TensorRecord,
+    VerdictRecord,
 )
 from secateur.bundle.session import INPUTS, Session
 from secateur.core.errors import ExportError
@@ -72,6 +74,8 @@ def write_bundle(
     quantise: Quantisation | None = None,
     tolerance: Tolerance | None = None,
     channel: ChannelRecord | None = None,
+    abstention: AbstentionRecord | None = None,
+    verdict: VerdictRecord | None = None,
 ) -> BundleInfo:
     """Export a diagnoser, prove its parity on real windows, and write the bundle.
 
@@ -105,6 +109,10 @@ def write_bundle(
         Default: that of the precision in ``secateur.export.parity.TOLERANCES``.
     channel : ChannelRecord, optional
         What the model was trained on.
+    abstention : AbstentionRecord, optional
+        When an answer means "cannot say".
+    verdict : VerdictRecord, optional
+        Whether the model is fit for use.
 
     Returns
     -------
@@ -143,6 +151,8 @@ def write_bundle(
             precision=precision,
             quantisation=written.quantisation,
             channel=channel,
+            abstention=abstention,
+            verdict=verdict,
             parity=parity,
             metrics=metrics(written.session) if callable(metrics) else metrics,
             lineage=lineage_record(lineage, plan),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 MISSING = "–"
@@ -11,6 +11,11 @@ MISSING = "–"
 def percent(share: float | None, digits: int = 1) -> str:
     """Write a share of one as per cent: 0.984 -> '98.4 %'."""
     return MISSING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """Write a 95 % interval of a share: (0.971, 0.99) -> '97.1 to 99.0 %'."""
+    return MISSING if not ends else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
 
 
 def axis_percent(share: float) -> str:

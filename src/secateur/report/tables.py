@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from secateur.report.numbers import (
     MISSING,
     count,
     decimal,
     duration,
+    interval,
     percent,
     points,
     ranges,
@@ -20,16 +21,22 @@ from secateur.report.numbers import (
     words,
 )
 
+CLEARLY_WORSE = 0.005
+"""A share that is worse by more than half a point is marked."""
+
+MOST_FALSE_ALARMS = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One quantity of the dense and of the pruned model."""
+    """One quantity of the dense and of the pruned model, and whether it became clearly worse."""
 
     name: str
     dense: str
     pruned: str
     change: str = ""
     meaning: str = ""
+    worse: bool = False
 
 
 def _get(values: Mapping[str, Any] | None, *keys: str) -> Any:
@@ -47,10 +54,11 @@ def headline(result: Mapping[str, Any]) -> list[Comparison]:
     rows = [
         _row(result, "parameters", "parameters", count, _fewer),
         _bytes_row(result),
-        _row(result, "accuracy", "accuracy", percent, points, "share of test windows called rightly"),
-        _row(result, "macro-F1", "macro_f1", percent, points, "mean F1 over the classes"),
-        _row(result, "false alarms", "false_alarm_rate", percent, points, "healthy windows called faulty"),
-        _row(result, "calibration error", "ece", percent, points, "gap between confidence and accuracy"),
+        _share(result, "accuracy", "accuracy", "share of test windows called rightly", better=1),
+        _interval_row(result),
+        _share(result, "macro-F1", "macro_f1", "mean F1 over the classes", better=1),
+        _share(result, "false alarms", "false_alarm_rate", "healthy windows called faulty", better=-1),
+        _share(result, "calibration error", "ece", "gap between confidence and accuracy", better=-1),
     ]
     agreement, kl = _get(result, "fidelity", "agreement"), _get(result, "fidelity", "kl")
     if agreement is not None:
@@ -73,6 +81,29 @@ def _row(
     dense, pruned = _get(result, "dense", key), _get(result, "pruned", key)
     return Comparison(
         name=name, dense=write(dense), pruned=write(pruned), change=change(pruned, dense), meaning=meaning
+    )
+
+
+def _share(
+    result: Mapping[str, Any], name: str, key: str, meaning: str, *, better: Literal[1, -1]
+) -> Comparison:
+    """A share as per cent; ``better`` is the sign of a change for the better."""
+    dense, pruned = _get(result, "dense", key), _get(result, "pruned", key)
+    known = dense is not None and pruned is not None
+    return Comparison(
+        name=name,
+        dense=percent(dense),
+        pruned=percent(pruned),
+        change=points(pruned, dense),
+        meaning=meaning,
+        worse=known and better * (pruned - dense) < -CLEARLY_WORSE,
+    )
+
+
+def _interval_row(result: Mapping[str, Any]) -> Comparison:
+    dense, pruned = (interval(_get(result, side, "accuracy_interval")) for side in ("dense", "pruned"))
+    return Comparison(
+        name="95 % interval", dense=dense, pruned=pruned, meaning="of the accuracy, whole specimens drawn"
     )
 
 
@@ -141,8 +172,10 @@ class RivalRow:
     kind: str
     parameters: str
     accuracy: str
+    interval: str
     macro_f1: str
     false_alarms: str
+    worse: bool
 
 
 def rival_rows(result: Mapping[str, Any]) -> list[RivalRow]:
@@ -154,8 +187,10 @@ def rival_rows(result: Mapping[str, Any]) -> list[RivalRow]:
             kind=name if name in ("dense", "pruned") else "rival",
             parameters=count(figures.get("parameters")),
             accuracy=percent(figures.get("accuracy")),
+            interval=interval(figures.get("accuracy_interval")),
             macro_f1=percent(figures.get("macro_f1")),
             false_alarms=percent(figures.get("false_alarm_rate")),
+            worse=(figures.get("false_alarm_rate") or 0.0) > MOST_FALSE_ALARMS,
         )
         for name, figures in models.items()
         if isinstance(figures, Mapping)
@@ -171,6 +206,7 @@ def recall_rows(result: Mapping[str, Any]) -> list[Comparison]:
             dense=percent(dense.get(name)),
             pruned=percent(pruned.get(name)),
             change=points(pruned.get(name), dense.get(name)),
+            worse=(pruned.get(name) or 0.0) < (dense.get(name) or 0.0) - CLEARLY_WORSE,
         )
         for name in dict.fromkeys([*dense, *pruned])
     ]

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from secateur.signals.windows import Windows
 
 FEATURE_BATCH = 64
+MOST_WINDOWS = 2_000
+"""Windows of a part that are described: more overlap with each other and say little new."""
+
 LEAST_PROBABILITY = 1e-6
 REGULARISATIONS = (0.01, 0.1, 1.0, 10.0)
 
@@ -86,7 +89,7 @@ def described(
     Parameters
     ----------
     windows : Windows
-        Read in batches; only the descriptors are kept.
+        Read in batches; only the descriptors are kept. Of many, :data:`MOST_WINDOWS` are taken.
     describe : callable
     copies : int
         Noisy copies of each window.
@@ -97,7 +100,7 @@ def described(
     Returns
     -------
     (ndarray of float, ndarray of int)
-        Shapes (n * (1 + copies), features) and (n * (1 + copies),).
+        Shapes (n * (1 + copies), features) and (n * (1 + copies),), n windows being described.
 
     Raises
     ------
@@ -110,8 +113,10 @@ def described(
         )
     rate = windows.spec.sampling_rate_hz
     features, labels = [], []
-    n_batches = -(-len(windows) // FEATURE_BATCH)
-    for number, arrays in enumerate(track(windows.batches(FEATURE_BATCH), "describing", n_batches)):
+    chosen = spread_over_classes(windows.labels, MOST_WINDOWS)
+    n_batches = -(-len(chosen) // FEATURE_BATCH)
+    batches = windows.batches(FEATURE_BATCH, chosen)
+    for number, arrays in enumerate(track(batches, "describing", n_batches)):
         rng = generator(seed, "noisy copies", number)
         versions = [arrays]
         for _ in range(copies):
@@ -120,6 +125,31 @@ def described(
         features += [describe(version, rate) for version in versions]
         labels += [arrays["label"]] * len(versions)
     return np.concatenate(features), np.concatenate(labels)
+
+
+def spread_over_classes(labels: np.ndarray, most: int) -> np.ndarray:
+    """Choose windows evenly from each class, the same number of each as far as there are so many.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n,)
+    most : int
+        How many in all, at most.
+
+    Returns
+    -------
+    ndarray of int
+        Numbers of windows, rising; all of them if there are no more than ``most``.
+    """
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    by_class = sorted((np.flatnonzero(labels == label) for label in np.unique(labels)), key=len)
+    chosen, left = [], most
+    for number, rows in enumerate(by_class):
+        count = min(len(rows), left // (len(by_class) - number))
+        chosen.append(rows[np.linspace(0, len(rows) - 1, count).round().astype(int)])
+        left -= count
+    return np.sort(np.concatenate(chosen))
 
 
 def fit_forest(

@@ -32,6 +32,7 @@ from secateur.workflow.steps import (
     train_dense,
 )
 from secateur.workflow.task import Preparation, prepare, split_record
+from secateur.workflow.verdict import verdict_of
 
 RESULT = "result.json"
 REPORT = "report.html"
@@ -108,20 +109,6 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         rename_file(records_path(out / "pruned"), out / "records.jsonl")
     described = checkpoint.describe(out / "pruned")
     judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)
-    bundle = export_bundle(
-        pruned,
-        preparation,
-        folder=out / "bundle",
-        plan=described.plan,
-        name=f"{settings.backbone} pruned {judged['ratio']:.1f}x",
-        seed=task.seed,
-        values=judged["pruned"],
-    )
-    device = {}
-    if cut.device is not None:
-        device = check_on_device(
-            out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
-        )
     rivals: dict[str, Any] = {}
     if settings.rivals:
         dense_steps = checkpoint.describe(out / "dense").metadata["fit"]["steps"]
@@ -133,8 +120,31 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
             dense_steps=dense_steps,
             folder=out / RIVALS,
         )
+    known = {
+        **judged,
+        "baselines": rivals,
+        "split": split_record(preparation.split),
+        "validation_macro_f1": checkpoint.describe(out / "dense").metadata["fit"]["validation_macro_f1"],
+    }
+    verdict = verdict_of(known)
+    bundle = export_bundle(
+        pruned,
+        preparation,
+        folder=out / "bundle",
+        plan=described.plan,
+        name=f"{settings.backbone} pruned {judged['ratio']:.1f}x",
+        seed=task.seed,
+        values=judged["pruned"],
+        verdict=verdict,
+    )
+    device = {}
+    if cut.device is not None:
+        device = check_on_device(
+            out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
+        )
     result = _result(preparation, settings, judged, bundle, described, rivals, out)
     result |= {"criterion": cut.cascade.search.criterion, "sia": check, "device": device}
+    result |= {"verdict": verdict.model_dump(mode="json"), "abstention": _abstention(bundle)}
     write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
     write_json(out / RESULT, result)
     write_report(out)
@@ -173,6 +183,11 @@ def compare(
             "ratio": dense_figures.parameters / pruned_figures.parameters,
         }
     )
+
+
+def _abstention(bundle: BundleInfo) -> dict[str, Any] | None:
+    record = bundle.manifest.abstention
+    return None if record is None else record.model_dump(mode="json")
 
 
 def _result(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from secateur.bundle.manifest import MANIFEST_FILE, ChannelRecord, MetricsRecord, Precision
+from secateur.bundle.manifest import MANIFEST_FILE, ChannelRecord, MetricsRecord, Precision, VerdictRecord
 from secateur.bundle.session import Session
 from secateur.core.errors import ConfigError
 from secateur.core.files import require_replaceable
@@ -25,9 +25,11 @@ from secateur.export.gguf_export import GgufInfo
 from secateur.export.quantise import Quantisation, Scheme
 from secateur.models import checkpoint
 from secateur.models.diagnoser import Diagnoser
+from secateur.signals.simulator.machine_collection import DATASET as MACHINES
 from secateur.signals.windows import Windows
 from secateur.structure.plan import PruningPlan
-from secateur.training.evaluate import evaluate
+from secateur.training.abstention import SetOn, fit_abstention
+from secateur.training.evaluate import evaluate, predict
 from secateur.workflow.export_request import ExportRequest
 from secateur.workflow.export_text import (
     CAUSAL_PRECISIONS,
@@ -36,7 +38,8 @@ from secateur.workflow.export_text import (
     export_gguf_folder,
 )
 from secateur.workflow.steps import load_for_task
-from secateur.workflow.task import Preparation
+from secateur.workflow.task import Preparation, split_record
+from secateur.workflow.verdict import verdict_of
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
 PARITY_WINDOWS: Mapping[Precision, int] = {"float32": 32, "bfloat16": 200, "int8": 200, "int4": 200}
@@ -57,6 +60,7 @@ def export_bundle(
     format: Format = "onnx",
     precision: Precision = "float32",
     scheme: Scheme | None = None,
+    verdict: VerdictRecord | None = None,
 ) -> BundleInfo:
     """Write a bundle, its parity proved and its figures measured on test windows.
 
@@ -78,6 +82,9 @@ def export_bundle(
     precision : {"float32", "bfloat16", "int8", "int4"}
     scheme : {"dynamic", "static", "weights"}, optional
         Of the quantisation; default: see ``secateur.export.formats.SCHEMES_OF``.
+
+    verdict : VerdictRecord, optional
+        Of the run; default: what the model's own figures say.
 
     Returns
     -------
@@ -119,6 +126,12 @@ def export_bundle(
             checkpoint_values={figure: values[figure] for figure in FIGURES},
         )
 
+    held_out = preparation.validation
+    abstention = fit_abstention(
+        predict(model, held_out), held_out.labels, held_out.group_ids, set_on=_set_on(preparation)
+    )
+    if verdict is None:
+        verdict = verdict_of({"pruned": values, "split": split_record(split)})
     origin = provenance(seed=seed)
     console.print(f"exporting to {format}")
     return write_bundle(
@@ -132,6 +145,8 @@ def export_bundle(
         precision=precision,
         quantise=quantisation,
         channel=ChannelRecord(name=preparation.train.channel_name, unit=preparation.train.unit),
+        abstention=abstention,
+        verdict=verdict,
         lineage={
             "seed": seed,
             "command": origin["command"],
@@ -186,6 +201,14 @@ def export_diagnoser(request: ExportRequest, *, format: Format = "onnx") -> Bund
         precision=_PRECISIONS[request.precision],
         scheme=request.quantise,
     )
+
+
+def _set_on(preparation: Preparation) -> SetOn:
+    """Say what the validation windows prove."""
+    if set(preparation.train.group_ids) & set(preparation.validation.group_ids):
+        return "windows of the training specimens"
+    machines = all(segment.recording.dataset == MACHINES for segment in preparation.split.validation)
+    return "held-out machines" if machines else "held-out specimens"
 
 
 Exported = BundleInfo | CausalBundleInfo | GgufInfo

@@ -57,6 +57,7 @@ def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> d
             "caveat": results[0]["split"]["caveat"],
             "folds": [result["split"] for result in results],
         },
+        "verdict": _verdict(results),
         "seed": settings.task.seed,
         "backbone": settings.backbone,
         "method": settings.cut.method,
@@ -65,6 +66,16 @@ def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> d
         "versions": origin["versions"],
         "provenance": origin,
     }
+
+
+def _verdict(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Fit for use if every fold is; each reason names its fold."""
+    reasons = [
+        f"{result['split']['protocol']}: {reason}"
+        for result in results
+        for reason in result["verdict"]["reasons"]
+    ]
+    return {"fit_for_use": not reasons, "reasons": reasons}
 
 
 def average(values: Sequence[Any]) -> Any:

@@ -1,0 +1,120 @@
+"""The verdict of a run: fit for use or not, and what speaks against it in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from secateur.bundle.manifest import VerdictRecord
+
+LARGEST_GAP = 0.10
+"""Validation accuracy may lie this far above that of the test."""
+
+MOST_FALSE_ALARMS = 0.05
+NEAR_CHANCE = 0.10
+"""Accuracy must lie this far above that of always saying the commonest class."""
+
+ONE_CLASS_SHARE = 0.97
+"""A model that calls this share of the windows alike always says the same."""
+
+
+def verdict_of(result: Mapping[str, Any]) -> VerdictRecord:
+    """Judge a run by its own figures, on its test windows.
+
+    Parameters
+    ----------
+    result : mapping
+        Content of ``result.json``, or what is known of it: ``pruned`` (evaluation of the model to be used),
+        and, where there are, ``baselines``, ``split`` with its groups, ``validation_macro_f1``.
+
+    Returns
+    -------
+    VerdictRecord
+        Fit for use if nothing speaks against it.
+    """
+    model = result["pruned"]
+    reasons = [
+        *_behind_a_baseline(model, result.get("baselines") or {}),
+        *_near_chance(model),
+        *_always_says_one(model),
+        *_false_alarms(model),
+        *_validation_above_test(result),
+        *_specimens(result),
+    ]
+    return VerdictRecord(fit_for_use=not reasons, reasons=tuple(reasons))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _behind_a_baseline(model: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Name the best baseline if it is better by more than the interval of the model's accuracy."""
+    named = {name: figures["accuracy"] for name, figures in baselines.items() if name != "scratch"}
+    if not named:
+        return []
+    best = max(named, key=lambda name: named[name])
+    highest = model["accuracy_interval"][1]
+    if named[best] <= max(highest, model["accuracy"] + 0.01):
+        return []
+    return [
+        f"a baseline is better: {best.replace('_', ' ')} has {_percent(named[best])} right, the model "
+        f"{_percent(model['accuracy'])} (at most {_percent(highest)} within its interval)"
+    ]
+
+
+def _near_chance(model: Mapping[str, Any]) -> list[str]:
+    rows = [sum(row) for row in model["confusion"]]
+    present = [count for count in rows if count]
+    if len(present) < 2:
+        return []
+    chance = max(present) / sum(present)
+    if model["accuracy"] >= min(chance + NEAR_CHANCE, (1.0 + chance) / 2):
+        return []
+    return [
+        f"the model is near chance: {_percent(model['accuracy'])} right, always saying the commonest class "
+        f"{_percent(chance)}"
+    ]
+
+
+def _always_says_one(model: Mapping[str, Any]) -> list[str]:
+    confusion = model["confusion"]
+    if sum(1 for row in confusion if sum(row)) < 2:
+        return []
+    called = [sum(column) for column in zip(*confusion, strict=True)]
+    share = max(called) / sum(called)
+    if share < ONE_CLASS_SHARE:
+        return []
+    name = list(model["per_class_recall"])[called.index(max(called))].replace("_", " ")
+    return [f"the model says {name} to {_percent(share)} of all windows"]
+
+
+def _false_alarms(model: Mapping[str, Any]) -> list[str]:
+    rate = model["false_alarm_rate"]
+    if rate is None or rate <= MOST_FALSE_ALARMS:
+        return []
+    return [
+        f"false alarms: {_percent(rate)} of the healthy windows are called faulty, at most "
+        f"{_percent(MOST_FALSE_ALARMS)} are allowed"
+    ]
+
+
+def _validation_above_test(result: Mapping[str, Any]) -> list[str]:
+    validation, test = result.get("validation_macro_f1"), result["pruned"]["macro_f1"]
+    if validation is None or validation - test <= LARGEST_GAP:
+        return []
+    return [
+        f"validation lies far above test: macro-F1 {_percent(validation)} and {_percent(test)}; what was "
+        "learnt does not carry over to other specimens"
+    ]
+
+
+def _specimens(result: Mapping[str, Any]) -> list[str]:
+    """Say what the test cannot prove: it knows its specimens, or is of one specimen a class only."""
+    split = result.get("split") or {}
+    if split.get("leaks"):
+        return ["the test holds specimens that the model was trained on, so it proves nothing about others"]
+    groups = (split.get("groups") or {}).get("test") or []
+    if len(groups) == 1:
+        return [f"the test is of one specimen only ({groups[0]})"]
+    return []
