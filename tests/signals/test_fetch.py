@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from secateur.core.errors import ConfigError, TransportError
+from secateur.core.locks import LOCK_SUFFIX, acquire, hidden_stem
 from secateur.core.progress import quiet
 from secateur.signals import fetch as fetch_module
 from secateur.signals.catalogue import public_data_set, public_data_sets
@@ -210,6 +212,17 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None
     (tmp_path / "out").write_text("a file, not a folder")
     with pytest.raises(TransportError, match="cannot be written"):
         fetch("rig", tmp_path / "out", catalogue=catalogue(tmp_path, server, ["a.mat"]))
+
+
+def test_two_fetches_into_one_folder_do_not_meet(server: Server, tmp_path: Path) -> None:
+    book, out = catalogue(tmp_path, server, ["a.mat"]), tmp_path / "out"
+    other = acquire(out.parent / f"{hidden_stem(out.name)}{LOCK_SUFFIX}")
+    with pytest.raises(ConfigError, match="out"):
+        fetch("rig", out, catalogue=book)
+    assert server.asked == []
+    os.close(other)
+    assert fetch("rig", out, catalogue=book).downloaded == ("a.mat",)
+    assert left_in(tmp_path) == ["catalogue.yaml", "out/a.mat"]
 
 
 def test_zip_files_are_unpacked(server: Server, tmp_path: Path) -> None:

@@ -181,6 +181,10 @@ def test_an_index_that_is_no_table(tmp_path: Path) -> None:
         (head + b"\xff\xfe\n", "not a CSV file in UTF-8"),
         (head + b'"' + b"x" * 200_000 + b'"\n', "not a CSV file in UTF-8"),
         (head + b"a,d,a.npz,DE,12000,,g,\n", "the index says 12000 Hz and the file's '.*' 48000 Hz"),
+        (
+            head.replace(b"sha256", b"sha256,n_samples") + b"a,d,a.npz,DE,48000,,g,,601\n",
+            "holds 600 samples and the index says 601",
+        ),
     ):
         (tmp_path / "recordings.csv").write_bytes(content)
         with pytest.raises(DataError, match=said):

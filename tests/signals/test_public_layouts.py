@@ -57,7 +57,7 @@ def test_paderborn(tmp_path: Path) -> None:
 def test_ims_snapshots_have_no_ending(tmp_path: Path) -> None:
     for test, columns in (("1st_test", 8), ("2nd_test", 4)):
         (tmp_path / test).mkdir()
-        values = RNG.standard_normal((200, columns)).round(3)
+        values = RNG.standard_normal((20_480, columns)).round(3)
         np.savetxt(tmp_path / test / "2003.10.22.12.06.24", values, delimiter="\t", fmt="%.3f")
     first, second = load_recordings(tmp_path)
     assert first.channels[:3] == ("bearing1_x", "bearing1_y", "bearing2_x")
@@ -67,6 +67,11 @@ def test_ims_snapshots_have_no_ending(tmp_path: Path) -> None:
     assert second.fault_orders.bpfo == pytest.approx(7.0921, abs=1e-3)
     (alone,) = load_recordings(tmp_path / "2nd_test" / "2003.10.22.12.06.24")
     assert alone.group_id == "ims_2nd_test"
+    np.savetxt(tmp_path / "2nd_test" / "2003.10.22.12.16.24", values[:9000], delimiter="\t", fmt="%.3f")
+    with pytest.raises(DataError, match="has 9000 rows and 4 columns; an IMS snapshot has 20480 rows"):
+        load_recordings(tmp_path)
+    np.savetxt(tmp_path / "2024.01.01.00.00.00", values[:9000], delimiter="\t", fmt="%.3f")
+    assert known_layout(tmp_path / "2024.01.01.00.00.00") is None
 
 
 def built_set(folder: Path, **more: list) -> dict[str, np.ndarray]:

@@ -137,7 +137,14 @@ def test_channels_by_name_and_number():
     pair = recording(np.stack([noise(2_000, 1), noise(2_000, 2)]))
     by_name = Windows([Segment.whole(pair, 0)], SPEC, hop=1024, channel="c1")
     by_number = Windows([Segment.whole(pair, 0)], SPEC, hop=1024, channel=1)
-    assert np.array_equal(by_name[0].waveform, by_number[0].waveform)
+    by_number_in_words = Windows([Segment.whole(pair, 0)], SPEC, hop=1024, channel="1")
+    for windows in (by_number, by_number_in_words):
+        assert np.array_equal(by_name[0].waveform, windows[0].waveform)
+        assert windows.channel_name == "c1"
+    other = recording(noise(2_000, 3), name="r1", unit="g")
+    assert Windows([Segment.whole(r, 0) for r in (pair, other)], SPEC, hop=1024).channel_name == "c0"
+    assert Windows([Segment.whole(other, 0)], SPEC, hop=1024).unit == "g"
+    assert Windows([Segment.whole(r, 0) for r in (pair, other)], SPEC, hop=1024).unit is None
     with pytest.raises(DataError, match="c0, c1"):
         _ = Windows([Segment.whole(pair, 0)], SPEC, hop=1024, channel="DE")[0]
 

@@ -185,6 +185,10 @@ def _window_facts(manifest: Manifest) -> dict[str, str]:
         "parity": f"{manifest.parity.max_abs_diff:.1e} on {manifest.parity.windows} windows "
         f"(allowed {manifest.parity.tolerance:.0e})",
     }
+    if (channel := manifest.channel) is not None and (channel.name or channel.unit):
+        facts["trained on"] = (
+            f"channel {channel.name or 'of several names'}, {channel.unit or 'unit unknown'}"
+        )
     if manifest.metrics is not None:
         figures = ", ".join(
             f"{name.replace('_', ' ')} {value:.3f}"

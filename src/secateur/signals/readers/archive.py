@@ -14,7 +14,13 @@ from secateur.signals.positions import clock_position
 from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import Recording
 from secateur.signals.sources.npz import NpzSource, npz_scalars
-from secateur.signals.sources.stated import Statement, agreed, rate_among
+from secateur.signals.sources.stated import (
+    SPEED_TOLERANCE,
+    Statement,
+    agreed,
+    rate_among,
+    speed_among,
+)
 
 INDEX_NAME = "recordings.csv"
 
@@ -124,18 +130,35 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
             subset=row.get("subset") or "",
             notes=row.get("notes") or "",
         )
-        agreed([rate, _rate_in(path)], "Hz", path.name)
+        _require_same_facts(recording, row, rate)
     except DataError as error:
         raise DataError(f"{index} line {line} ({row['recording_id']}): {error}") from None
     return recording
 
 
-def _rate_in(path: Path) -> Statement | None:
-    """Return the rate that lies beside the samples; what cannot be read is told later."""
+def _require_same_facts(recording: Recording, row: dict[str, str], rate: Statement) -> None:
+    """Compare the index with the file; a file that is gone or damaged is told when it is read.
+
+    Raises
+    ------
+    DataError
+        If rate, speed or length differ.
+    """
+    path = recording.path
     try:
-        return rate_among(npz_scalars(path))
+        scalars, n_samples = npz_scalars(path), recording.n_samples
     except DataError:
-        return None
+        return
+    agreed([rate, rate_among(scalars)], "Hz", path.name)
+    said = None
+    if recording.shaft_speed_rpm is not None:
+        said = Statement(value=recording.shaft_speed_rpm, said_by="the index", tolerance=SPEED_TOLERANCE)
+    agreed([said, speed_among(scalars)], "rpm", path.name)
+    listed = _number(row, "n_samples")
+    if listed is not None and listed != n_samples:
+        raise DataError(
+            f"{path.name} holds {n_samples} samples and the index says {listed:g}; fetch it again."
+        )
 
 
 def _number(row: dict[str, str], column: str) -> float | None:

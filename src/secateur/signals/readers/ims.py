@@ -13,6 +13,7 @@ from secateur.signals.sources.delimited import DelimitedSource
 SAMPLING_RATE_HZ = 20_000.0
 SPEED_RPM = 2000.0
 LOAD_LBF = 6000.0
+ROWS = 20_480
 NAME = re.compile(r"^\d{4}\.\d\d\.\d\d\.\d\d\.\d\d\.\d\d$")
 _CHANNELS = {
     8: tuple(f"bearing{bearing}_{axis}" for bearing in (1, 2, 3, 4) for axis in "xy"),
@@ -25,6 +26,18 @@ def ims_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path] if NAME.match(path.name) else []
     return sorted(file for file in path.rglob("*") if NAME.match(file.name) and file.is_file())
+
+
+def is_ims(path: Path) -> bool:
+    """Say whether there are snapshots, judged by the name and the shape of the first."""
+    first = next(iter(ims_files(path)), None)
+    if first is None:
+        return False
+    try:
+        source = DelimitedSource(first)
+        return source.n_channels in _CHANNELS and source.n_samples == ROWS
+    except DataError:
+        return False
 
 
 def load_ims(folder: Path) -> list[Recording]:
@@ -43,8 +56,11 @@ def load_ims(folder: Path) -> list[Recording]:
     recordings = []
     for path in ims_files(folder):
         source = DelimitedSource(path)
-        if source.n_channels not in _CHANNELS:
-            raise DataError(f"{path} has {source.n_channels} columns; an IMS snapshot has 4 or 8.")
+        if source.n_channels not in _CHANNELS or source.n_samples != ROWS:
+            raise DataError(
+                f"{path} has {source.n_samples} rows and {source.n_channels} columns; an IMS snapshot has "
+                f"{ROWS} rows and 4 or 8 columns. Copy it again, or describe files of your own by a YAML."
+            )
         test = path.parent.name
         recordings.append(
             Recording(

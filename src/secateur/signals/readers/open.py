@@ -13,7 +13,7 @@ from secateur.signals.readers.bearing_datasets import METADATA, SIGNALS, is_buil
 from secateur.signals.readers.cwru import file_number, load_cwru
 from secateur.signals.readers.described import DESCRIPTION_NAMES, load_described
 from secateur.signals.readers.files import files_below
-from secateur.signals.readers.ims import ims_files, load_ims
+from secateur.signals.readers.ims import is_ims, load_ims
 from secateur.signals.readers.jnu import load_jnu
 from secateur.signals.readers.mfpt import load_mfpt
 from secateur.signals.readers.paderborn import load_paderborn
@@ -119,7 +119,7 @@ LAYOUTS = (
     Layout(
         name="ims",
         looks_like="IMS's text files without ending (2003.10.22.12.06.24, ...)",
-        recognises=lambda path: bool(ims_files(path)),
+        recognises=is_ims,
         load=load_ims,
     ),
     Layout(

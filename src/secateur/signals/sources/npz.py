@@ -67,11 +67,16 @@ def npz_scalar(path: Path, name: str) -> float | None:
 
 def npz_scalars(path: Path) -> dict[str, float]:
     """Return every single number of an NPZ file by its name, such as ``sampling_rate_hz``."""
-    found = {}
-    for name, member in _layout_of(path).items():
-        if member.header.dtype.kind in "iuf" and member.header.shape in ((), (1,), (1, 1)):
-            found[name] = float(_decoded(path, member).reshape(-1)[0])
-    return found
+    single = {
+        name: member.header
+        for name, member in _layout_of(path).items()
+        if member.header.dtype.kind in "iuf" and member.header.shape in ((), (1,), (1, 1))
+    }
+    with opened_npz(path) as archive:
+        return {
+            name: float(np.frombuffer(archive.read(f"{name}.npy"), header.dtype, 1, header.header_bytes)[0])
+            for name, header in single.items()
+        }
 
 
 def _layout_of(path: Path) -> dict[str, _Member]:
