@@ -1,0 +1,149 @@
+"""A small plant: a broker, three simulated machines of which one develops a fault, and the agent.
+
+``python examples/demo_plant.py`` needs mosquitto; Ctrl-C ends it. The address of the agent is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from secateur.signals.recording import Recording
+from secateur.signals.simulator.collection import simulated_recordings
+from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, Measurement
+
+RATE_HZ, BURST = 12_000, 8192
+MACHINES = ("pump", "fan", "mill")
+FAULTY = "mill"
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_recordings(folder: Path, minutes: float) -> dict[str, float]:
+    """Write one recording a machine, one with an outer race that slowly breaks; return speeds in rpm."""
+    recordings = simulated_recordings(
+        7,
+        rigs=(replace(DEFAULT_RIGS[0], speeds_rpm=(1797.0, 1730.0)),),
+        physics=DefectPhysics(sizes_mil=(14.0,), snr_db=(6.0,)),
+        measurement=Measurement(duration_s=15.0),
+    )
+    normal = [entry for entry in recordings if entry.fault_location == "normal"]
+    broken = next(entry for entry in recordings if entry.fault_location == "outer_race")
+    samples = int(60 * minutes * RATE_HZ)
+    speeds = {}
+    for number, name in enumerate(MACHINES):
+        source = normal[number % len(normal)] if name != FAULTY else _nearest(normal, broken)
+        wave = np.resize(source.read()[0], samples) * (1.0 + 0.2 * number)
+        if name == FAULTY:
+            growth = np.clip(np.linspace(-1.0, 2.0, samples), 0.0, None) ** 2
+            wave = wave + growth.astype(np.float32) * np.resize(broken.read()[0], samples)
+        np.save(folder / f"{name}.npy", wave.astype(np.float32))
+        speeds[name] = _rpm(broken if name == FAULTY else source)
+    return speeds
+
+
+def _rpm(recording: Recording) -> float:
+    return float(recording.shaft_speed_rpm or 0.0)
+
+
+def _nearest(recordings: list[Recording], wanted: Recording) -> Recording:
+    return min(recordings, key=lambda entry: abs(_rpm(entry) - _rpm(wanted)))
+
+
+def write_config(folder: Path, broker: int, port: int, speeds: dict[str, float], token: str) -> Path:
+    """Write the agent's configuration."""
+    (folder / "token").write_text(token)
+    sensor = {
+        "name": "drive-end",
+        "sampling_rate_hz": RATE_HZ,
+        "burst_samples": BURST,
+        "bearing": "6205",
+        "commissioning": {"bursts": 20},
+    }
+    config = {
+        "name": "demo-plant",
+        "state_folder": "state",
+        "machines": [
+            {"name": name, "speed": {"rpm": rpm}, "sensors": [sensor]} for name, rpm in speeds.items()
+        ],
+        "sources": [
+            {"type": "mqtt", "port": broker, "topic": "plant/{machine}/{sensor}/burst", "payload": "raw"}
+        ],
+        "sinks": [
+            {"type": "mqtt", "port": broker, "topic": "results"},
+            {"type": "csv", "folder": "log"},
+        ],
+        "http": {"port": port, "token": {"file": "token"}},
+        "log_level": "warning",
+    }
+    path = folder / "agent.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    return path
+
+
+def main() -> None:
+    """Start everything, wait, and end everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="length of the recordings at real speed")
+    parser.add_argument("--speed-factor", type=float, default=4.0)
+    parser.add_argument("--port", type=int, default=8765, help="of the agent's HTTP interface")
+    arguments = parser.parse_args()
+    mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if mosquitto is None:
+        sys.exit("the demo needs a broker; run: apt-get install mosquitto")
+    folder = Path(tempfile.mkdtemp(prefix="demo-plant-"))
+    broker, token, running = free_port(), secrets.token_urlsafe(12), []
+    print("writing recordings ...", flush=True)
+    speeds = write_recordings(folder, arguments.minutes)
+    config = write_config(folder, broker, arguments.port, speeds, token)
+    command = [sys.executable, "-m", "secateur"]
+    try:
+        running.append(subprocess.Popen([mosquitto, "-p", str(broker)], stderr=subprocess.DEVNULL))
+        time.sleep(0.5)
+        running.append(subprocess.Popen([*command, "agent", str(config)]))
+        print(f"token for acknowledging alarms: {token}", flush=True)
+        time.sleep(3.0)
+        replays = [
+            subprocess.Popen(
+                [
+                    *(*command, "replay", str(folder / f"{name}.npy"), "--port", str(broker)),
+                    *("--topic", f"plant/{name}/drive-end/burst", "--sampling-rate", str(RATE_HZ)),
+                    *("--burst-samples", str(BURST), "--speed-factor", str(arguments.speed_factor)),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for name in speeds
+        ]
+        running.extend(replays)
+        for replay in replays:
+            replay.wait()
+        print("the recordings are over; the agent goes on until Ctrl-C", flush=True)
+        running[1].wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
