@@ -1,6 +1,6 @@
 """Load: 32 sensors, one burst each a second, through the whole agent to a broker's acknowledgement.
 
-``python benchmarks/agent/load.py --out FILE`` takes indicators alone, with ``--bundle`` also a model; it needs
+``python benchmarks/agent/load.py --out FILE`` takes indicators alone, with ``--bundle`` also a model; needs
 mosquitto. Latency runs from the submission of a whole burst to the broker's acknowledgement of its result.
 Memory is that of the agent's process alone.
 """

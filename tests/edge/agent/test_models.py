@@ -14,17 +14,20 @@ import pytest
 
 from agent_machines import RATE_HZ, machine_settings
 from secateur.bundle.signature import create_key
-from secateur.core.errors import ConfigError, SecateurError
+from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import Models as ModelSettings
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
 from secateur.edge.agent.intake import Submission
-from secateur.edge.agent.models.opinion import Opinion, weigh
+from secateur.edge.agent.models.opinion import Opinion, ask, weigh
 from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.models.store import Choice, Installed, ModelStore
+from secateur.edge.judgement import Judgement
 from secateur.edge.runtime import Diagnosis
+from secateur.edge.windows import REASONS
+from secateur.signals.envelope_rule import RuleCall
 
 
 def _opinion(label: str) -> Opinion:
@@ -150,28 +153,62 @@ def test_a_candidate_that_disagrees_or_fails_stays_in_the_shadow() -> None:
     assert store.chosen.active == B
 
 
-def _found(**probabilities: float) -> Diagnosis:
+def _found(rule: str | None = None, reasons: tuple[str, ...] = (), **probabilities: float) -> Diagnosis:
     label = max(probabilities, key=probabilities.get)
+    judgement = Judgement(
+        answer=None if reasons else label,
+        reasons=reasons,
+        confidence=probabilities[label],
+        rule=RuleCall(label=rule, reason="lines"),
+        no_evidence="the bearing is not known",
+    )
     return Diagnosis(
-        label=label, probabilities=probabilities, windows=1, latency_ms=1.0, model="m", version=A
+        label=label,
+        probabilities=probabilities,
+        windows=1,
+        latency_ms=1.0,
+        model="m",
+        version=A,
+        judgement=judgement,
     )
 
 
 SETTINGS = DiagnosisSettings(least_confidence=0.7, disagreement=0.5)
 
 
-def test_low_confidence_and_disagreement_abstain() -> None:
-    assert weigh(_found(normal=0.8, ball=0.2), None, SETTINGS).label == "normal"
-    low = weigh(_found(normal=0.6, ball=0.4), None, SETTINGS)
+def test_low_confidence_disagreement_and_doubts_abstain() -> None:
+    assert weigh(_found(normal=0.8, ball=0.2), SETTINGS).label == "normal"
+    low = weigh(_found(normal=0.6, ball=0.4), SETTINGS)
     assert (low.label, low.agrees) == (None, None)
-    agreed = weigh(_found(normal=0.05, ball=0.95), "ball", SETTINGS)
+    agreed = weigh(_found(rule="ball", normal=0.05, ball=0.95), SETTINGS)
     assert (agreed.label, agreed.confidence, agreed.agrees) == ("ball", 0.95, True)
-    torn = weigh(_found(normal=0.05, ball=0.95), "outer_race", SETTINGS)
+    torn = weigh(_found(rule="outer_race", normal=0.05, ball=0.95), SETTINGS)
     assert (torn.label, torn.agrees) == (None, False)
     assert torn.confidence == pytest.approx(0.475)
     assert "fault lines say outer_race" in torn.reason
+    unlike = weigh(_found(reasons=("unlike any",), normal=0.99, ball=0.01), SETTINGS)
+    assert (unlike.label, unlike.reason) == (None, "unlike any")
+
+
+class _Broken:
+    """A model whose output is not finite."""
+
+    window_s, version = 0.1, B
+
+    def diagnose(self, *_: object, **__: object) -> Diagnosis:
+        raise DataError(f"the waveform is output not finite: {REASONS['output not finite']}.")
+
+
+def test_output_that_is_not_finite_is_a_failure_of_the_model() -> None:
     with pytest.raises(FloatingPointError):
-        weigh(_found(normal=float("nan"), ball=0.5), None, SETTINGS)
+        ask(
+            _Broken(),  # type: ignore[arg-type]
+            np.ones(4096, dtype=np.float32),
+            sampling_rate_hz=RATE_HZ,
+            shaft_rate_hz=None,
+            fault_orders=None,
+            settings=SETTINGS,
+        )
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Machine, Sensor
 from secateur.edge.agent.models.opinion import NORMAL, Opinion, ask
@@ -20,8 +19,6 @@ from secateur.edge.agent.signal.quality import MeasuredSpeed, Quality, assess
 from secateur.edge.agent.state.baseline import Baseline
 from secateur.edge.agent.state.levels import Judgement, Level, Levels
 from secateur.edge.agent.state.view import SensorView
-from secateur.signals.envelope_rule import envelope_rule
-from secateur.signals.evidence import gather_evidence
 
 RESULT_SCHEMA = "secateur.result/1"
 
@@ -97,7 +94,7 @@ class SensorPath:
         self.last_burst_running_s, self.silent = running_s, False
         indicators: dict[str, float] = {}
         scores: dict[str, float] = {}
-        judgement, opinion, averaged, evidence = None, None, None, None
+        judgement, opinion, averaged = None, None, None
         band = self.baseline.band(quality.speed_rpm)
         if quality.usable:
             samples = burst.samples
@@ -106,8 +103,7 @@ class SensorPath:
             indicators = waveform_indicators(samples, self.sensor.sampling_rate_hz, self._edges_hz)
             if averaged.in_orders and self.orders is not None:
                 indicators |= line_indicators(averaged, self.orders)
-            evidence, lines_say = self._evidence(samples, shaft_rate_hz)
-            opinion = self._opinion(samples, shaft_rate_hz, lines_say)
+            opinion = self._opinion(samples, shaft_rate_hz)
             if self.baseline.is_learned(band):
                 scores = self.baseline.scores(band, indicators, least_ratio=self.sensor.limits.least_ratio)
             elif not self.sensor_is_raised:
@@ -118,7 +114,7 @@ class SensorPath:
                 medians=self.baseline.medians(band) if self.sensor.limits.rise_per_hour else {},
                 running_s=running_s,
             )
-        result = self._result(burst, quality, band, indicators, scores, judgement, opinion, evidence)
+        result = self._result(burst, quality, band, indicators, scores, judgement, opinion)
         result["latency_ms"] = round(1e3 * (time.monotonic() - started_s), 2)
         self.view.show(burst.samples, self.sensor.sampling_rate_hz, averaged, result, running_s)
         return Processed(result=result, judgement=judgement)
@@ -139,27 +135,7 @@ class SensorPath:
         self._last_number = number if number is not None else last
         return assess(burst, self.sensor, self.machine.speed, latest_speed=latest, after_gap=after_gap)
 
-    def _evidence(
-        self, samples: np.ndarray, shaft_rate_hz: float | None
-    ) -> tuple[dict[str, Any] | None, str | None]:
-        """Return the fault lines of a burst beside a diagnosis, and the class that they speak for."""
-        if self.model is None or shaft_rate_hz is None or self.orders is None:
-            return None, None
-        try:
-            found = gather_evidence(
-                samples,
-                sampling_rate_hz=self.sensor.sampling_rate_hz,
-                shaft_rate_hz=shaft_rate_hz,
-                fault_orders=self.orders,
-            )
-        except DataError as error:
-            return {"reason": str(error)}, None
-        call = envelope_rule(found)
-        return found.to_record() | {"rule": call.label, "reason": call.reason}, call.label
-
-    def _opinion(
-        self, samples: np.ndarray, shaft_rate_hz: float | None, lines_say: str | None
-    ) -> Opinion | None:
+    def _opinion(self, samples: np.ndarray, shaft_rate_hz: float | None) -> Opinion | None:
         if self.model is None:
             return None
         return self.model.ask(
@@ -169,7 +145,6 @@ class SensorPath:
                 sampling_rate_hz=self.sensor.sampling_rate_hz,
                 shaft_rate_hz=shaft_rate_hz,
                 fault_orders=self.orders,
-                lines_say=lines_say,
                 settings=self.sensor.diagnosis,
             )
         )
@@ -193,7 +168,6 @@ class SensorPath:
         scores: dict[str, float],
         judgement: Judgement | None,
         opinion: Opinion | None,
-        evidence: dict[str, Any] | None,
     ) -> dict[str, Any]:
         learned = self.baseline.is_learned(band)
         return {
@@ -217,7 +191,7 @@ class SensorPath:
             "indicators": {name: float(f"{value:.6g}") for name, value in indicators.items()},
             "scores": {name: round(value, 3) for name, value in scores.items()},
             "diagnosis": None if opinion is None else opinion.to_json(),
-            "evidence": evidence,
+            "evidence": None if opinion is None else opinion.evidence,
         }
 
     def _level_word(self, judgement: Judgement | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from secateur.core.errors import DataError
 from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
 from secateur.edge.runtime import Diagnosis, Runtime
+from secateur.edge.windows import REASONS
 from secateur.signals.kinematics import FaultOrders
 
 NORMAL = "normal"
@@ -30,7 +31,11 @@ class Opinion:
     probabilities : dict of str to float
         Of every class, as the model gives them; empty if it was not asked.
     agrees : bool or None
-        Whether model and fault lines say the same; None where either says nothing.
+        Whether model and fault lines say the same; None where the lines say nothing.
+    evidence : dict or None
+        Fault lines of this burst, what the envelope rule makes of them, or why there are none.
+    fit_for_use : bool or None
+        Verdict of the run that made the model.
     model, version : str
         Name of the bundle and first digits of its hash.
     latency_ms : float
@@ -44,6 +49,8 @@ class Opinion:
     model: str
     version: str
     latency_ms: float
+    evidence: dict[str, Any] | None = None
+    fit_for_use: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -55,6 +62,7 @@ class Opinion:
             "agrees_with_lines": self.agrees,
             "model": self.model,
             "version": self.version,
+            "fit_for_use": self.fit_for_use,
             "latency_ms": round(self.latency_ms, 2),
         }
 
@@ -66,10 +74,9 @@ def ask(
     sampling_rate_hz: float,
     shaft_rate_hz: float | None,
     fault_orders: FaultOrders | None,
-    lines_say: str | None,
     settings: DiagnosisSettings,
 ) -> Opinion:
-    """Ask a model, and weigh its answer against the fault lines.
+    """Ask a model about a burst.
 
     Parameters
     ----------
@@ -78,9 +85,12 @@ def ask(
     sampling_rate_hz : float
     shaft_rate_hz : float or None
     fault_orders : FaultOrders or None
-    lines_say : str or None
-        The class that the envelope rule names; None where it names none.
     settings : DiagnosisSettings
+
+    Raises
+    ------
+    FloatingPointError
+        If the model gives no finite numbers; it is broken.
     """
     duration_s = len(samples) / sampling_rate_hz
     if duration_s < runtime.window_s * (1 - 1e-9):
@@ -95,40 +105,36 @@ def ask(
             fault_orders=fault_orders,
         )
     except DataError as error:
+        if REASONS["output not finite"] in str(error):
+            raise FloatingPointError(f"model {runtime.version}: {error}") from None
         return _silent(runtime, str(error))
-    return weigh(found, lines_say, settings)
+    return weigh(found, settings)
 
 
-def weigh(found: Diagnosis, lines_say: str | None, settings: DiagnosisSettings) -> Opinion:
-    """Turn a diagnosis into an opinion: disagreement lowers confidence, and low confidence abstains.
-
-    Raises
-    ------
-    FloatingPointError
-        If the probabilities are no numbers; the model is broken.
-    """
-    if not np.isfinite(list(found.probabilities.values())).all():
-        raise FloatingPointError(
-            f"model {found.model} {found.version} gave probabilities that are no numbers"
-        )
-    confidence = found.probabilities[found.label]
+def weigh(found: Diagnosis, settings: DiagnosisSettings) -> Opinion:
+    """Turn a diagnosis into an opinion; it abstains where the bundle's judgement or the settings doubt."""
+    judgement = found.judgement
+    lines_say = None if judgement.rule is None else judgement.rule.label
     agrees = None if lines_say is None else lines_say == found.label
-    if agrees is False:
-        confidence *= settings.disagreement
-    reason = ""
-    if confidence < settings.least_confidence:
-        reason = f"confidence {confidence:.2f} is below {settings.least_confidence:g}"
+    confidence = judgement.confidence * (settings.disagreement if agrees is False else 1.0)
+    reasons = list(judgement.reasons)
+    if not reasons and confidence < settings.least_confidence:
+        reasons.append(f"confidence {confidence:.2f} is below {settings.least_confidence:g}")
         if agrees is False:
-            reason += f": the model says {found.label}, the fault lines say {lines_say}"
+            reasons.append(f"the model says {found.label}, the fault lines say {lines_say}")
+    record = judgement.to_record()
+    evidence = record["evidence"] or {"reason": record["no_evidence"]}
     return Opinion(
-        label=None if reason else found.label,
-        reason=reason,
+        label=None if reasons else found.label,
+        reason="; ".join(reasons),
         confidence=confidence,
         probabilities=found.probabilities,
         agrees=agrees,
         model=found.model,
         version=found.version,
         latency_ms=found.latency_ms,
+        evidence=evidence | {"rule": record["rule"]},
+        fit_for_use=found.fit_for_use,
     )
 
 
