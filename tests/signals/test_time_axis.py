@@ -165,3 +165,15 @@ def test_files_that_are_cut_short_are_named(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(DataError, match=name):
             open_source(path)
+
+
+def test_long_time_axes_show_progress_and_are_read_to_their_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("secateur.signals.sources.time_axis.BLOCK", 1000)
+    assert axis(EVEN).sampling_rate_hz == 12_000
+    assert "reading the times of x.csv, column 'time'" in capsys.readouterr().err
+    for sample in (999, 1000, 1001, N - 1):
+        times = np.where(np.arange(N) >= sample, EVEN + 1, EVEN)
+        with pytest.raises(DataError, match=f"sample {sample} comes 1.0"):
+            axis(times)

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.core.errors import DataError
+from secateur.core.progress import track
 from secateur.signals.sources.quantities import seconds_in, unit_of
 
 PROBE = 4096
 BLOCK = 1 << 18
+FEW_BLOCKS = 4
+"""More take longer than a moment, and progress is shown."""
+
 LEAST_SAMPLES = 8
 RATE_TOLERANCE = 0.005
 """Rates of one recording may be written with three digits."""
@@ -133,7 +137,8 @@ def read_time_axis(name: str, read: Reader, n_samples: int, where: str) -> TimeA
     usual = rounding if exact and rounding else step
     allowed = max(1.5 * usual, 1.05 * float(np.quantile(sizes, 0.99))) if exact else np.inf
     before = 0.0
-    for start in range(0, n_samples, BLOCK):
+    blocks = range(0, n_samples, BLOCK)
+    for start in track(blocks, f"reading the times of {where}") if len(blocks) > FEW_BLOCKS else blocks:
         times = _relative(read(start, min(start + BLOCK, n_samples)), first)
         steps = np.diff(times, prepend=before)
         _require_even(times, steps, start, where=where, step=usual, allowed=allowed, unit_s=unit_s)
