@@ -13,14 +13,15 @@ from two_by_two_cuts import closed_plan, widths_for
 
 from secateur.core.seeds import derive
 from secateur.models.binding import BoundModel, bind
-from secateur.models.calls import Batch
-from secateur.scoring.calibration import frozen, labels_of, logits_of
+from secateur.models.calls import Batch, run
+from secateur.models.frozen import frozen
 from secateur.scoring.gates import unit_inputs
-from secateur.scoring.objective import task_loss
 from secateur.scoring.registered import CRITERIA
 from secateur.scoring.scores import Scores
 from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.surgery.apply import apply
+from secateur.tasks.classification import task_loss
+from secateur.tasks.predictions import predictions
 
 ROUNDS = 5
 CONTEXTS = 4
@@ -91,7 +92,8 @@ def in_contexts(model: nn.Module, batches: Sequence[Batch], widths: Widths, *, s
         )
         with frozen(model), gated(bound, chosen) as gates, torch.enable_grad():
             for batch in batches:
-                task_loss(logits_of(model, batch), labels_of(batch)).backward()
+                found = predictions(model, batch)
+                task_loss(found.logits, found.labels).backward()
         for place, gate in gates.items():
             gained[place] = gained.get(place, 0.0) - gate.grad.double()
 
@@ -189,7 +191,7 @@ class Moments:
         self._tokens: dict[tuple[str, int], int] = {}
         with torch.no_grad(), frozen(model), unit_inputs(self._bound, self._add):
             for batch in batches:
-                logits_of(model, batch)
+                run(model, batch)
 
     def _add(self, kind: str, position: int, z: Tensor) -> None:
         flat = z.flatten(0, -2).double()

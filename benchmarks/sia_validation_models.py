@@ -20,9 +20,9 @@ from secateur.core.seeds import derive, generator
 from secateur.models.calls import Batch
 from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.models.text import encode_passages
-from secateur.training.next_token import logits_of, next_token_loss
-from secateur.training.perplexity import perplexity
-from secateur.training.similarity import embed, embedding_fidelity
+from secateur.tasks.perplexity import perplexity
+from secateur.tasks.similarity import embed, embedding_fidelity
+from secateur.tasks.token_losses import logits_of, next_token_loss
 
 SEED = 0
 PARTS = {"training": (0.0, 0.6), "calibration": (0.6, 0.75), "held out": (0.75, 1.0)}
@@ -184,7 +184,7 @@ def train(
         for _ in range(steps):
             starts = stride * draw.integers((len(data) - CONTEXT) // stride, size=16)
             ids = torch.stack([data[start : start + CONTEXT] for start in starts.tolist()])
-            loss = next_token_loss(logits_of(model, ids), ids)
+            loss = next_token_loss(logits_of(model, ids), ids[:, 1:])
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()

@@ -49,7 +49,7 @@ from secateur.export.onnx import frozen_copy
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
-from secateur.training.perplexity import Perplexity, paired_ratio, perplexity
+from secateur.tasks.perplexity import Perplexity, paired_ratio, perplexity
 from secateur.workflow.export_text import BundledForCausalLM
 
 METHOD = "secateur: surgeon, re-fit on 128 blocks"

@@ -29,13 +29,16 @@ from transformers import LlamaForCausalLM
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, write_json
-from secateur.methods.rounds import Rounds, cut_in_rounds
+from secateur.methods.base import Compression
+from secateur.methods.rounds import Rounds
+from secateur.methods.settings import RoundsSettings, SearchSettings
 from secateur.models.binding import bind
 from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.scoring.allocation import WidthKind
-from secateur.scoring.registered import criterion_of_text
+from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, shape_parameters
-from secateur.training.perplexity import perplexity
+from secateur.tasks.perplexity import perplexity
+from secateur.tasks.token_task import TokenTask
 
 SHARES = (0.1, 0.2, 0.3, 0.5)
 EVALUATION_TOKENS, CONTEXT = 8192, 512
@@ -53,20 +56,19 @@ class Ours:
     refit_blocks: int = 0
     kinds: tuple[WidthKind, ...] = ("channel",)
 
-    def cut(self, model: nn.Module, text: Text, share: float) -> Rounds:
+    def cut(self, model: nn.Module, text: Text, share: float) -> Compression:
         """Return the small model, with its plan."""
         bound = bind(model)
         removed = int(share * block_parameters(bound.spec.family, bound.shape))
         target = shape_parameters(bound.spec.family, bound.shape) - removed
-        return cut_in_rounds(
-            model,
-            text.calibration(self.scoring_blocks),
-            target,
-            criterion=criterion_of_text(self.criterion, self.kinds),
-            n_rounds=self.rounds,
-            kinds=self.kinds,
-            refit_batches=text.calibration(self.refit_blocks),
+        task = TokenTask(
+            train=None,
+            calibration=text.calibration(self.scoring_blocks),
+            fitting=text.calibration(self.refit_blocks),
         )
+        search = SearchSettings(criterion=self.criterion, refit_target="stream")
+        method = Rounds(RoundsSettings(search=search, rounds=self.rounds, kinds=self.kinds))
+        return method.compress(model, task, Budget(max_parameters=target), None)
 
 
 OURS: dict[str, Ours] = {

@@ -32,10 +32,11 @@ from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable, write_json
 from secateur.models import checkpoint
+from secateur.recovery.recover import recover
 from secateur.recovery.settings import Adapter, TextRecoverySettings
-from secateur.recovery.text import recover_text
+from secateur.tasks.perplexity import paired_ratio, perplexity
+from secateur.tasks.token_task import TokenTask
 from secateur.training.loop import FitResult
-from secateur.training.perplexity import paired_ratio, perplexity
 
 METHOD = "secateur: surgeon, KV groups too, on 128 blocks, re-fit on all 265"
 BLOCK_TOKENS, VALIDATION_BLOCKS, FEW_STEPS = 256, 24, 50
@@ -141,7 +142,7 @@ class Study:
     ) -> dict[str, Any]:
         console.print(f"{trial.name}: {name}")
         state = self.work / "states" / _file_name(f"{self.method} {trial.name} {name}")
-        result = recover_text(model, teacher, self.train, self.validation, settings, state)
+        result = recover(model, teacher, TokenTask.of_blocks(self.train, self.validation), settings, state)
         return self._record(trial, name, model, result)
 
     def _record(self, trial: Trial, name: str, model: nn.Module, result: FitResult | None) -> dict[str, Any]:

@@ -28,14 +28,14 @@ from two_by_two_settings import SWITCHED_OFF, TREATED, Cell, Study, TaskChoice, 
 from secateur.core.progress import console
 from secateur.core.records import JsonLines
 from secateur.core.seeds import derive
-from secateur.methods.base import Task
 from secateur.models.binding import bind
-from secateur.recovery.lora import recover
+from secateur.recovery.recover import recover
 from secateur.recovery.settings import RecoverySettings
 from secateur.scoring.matrices import matrix_scores
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apart import ApartPlan, choose_apart, cut_apart
+from secateur.tasks.windows import WindowTask
 from secateur.training.augment import Augmentation
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
@@ -50,7 +50,7 @@ KEY = ("task", "split", "seed", "attention", "ffn", "treatment", "criterion", "r
 @lru_cache(maxsize=1)
 def prepared(
     study: Study, data: Path, choice: TaskChoice, seed: int
-) -> tuple[Preparation, Task, NoisyWindows]:
+) -> tuple[Preparation, WindowTask, NoisyWindows]:
     """Everything that the four backbones of a task and seed share."""
     preparation = prepare_one(
         TaskSettings(
@@ -62,7 +62,7 @@ def prepared(
             test_hop=choice.test_hop,
         )
     )
-    task = Task.from_windows(
+    task = WindowTask.from_windows(
         preparation.train,
         preparation.validation,
         seed=seed,
@@ -151,7 +151,7 @@ def _recover(study: Study, cell: Cell, model: nn.Module, dense: nn.Module, prepa
         precision="fp32",
         seed=derive(cell.seed, "recover"),
     )
-    recover(model, dense, prepared.train, prepared.validation, settings)
+    recover(model, dense, WindowTask(train=prepared.train, validation=prepared.validation), settings)
     model.eval()
 
 

@@ -39,6 +39,8 @@ class RawPatches(nn.Module):
 class PatchClassifier(nn.Module):
     """A ``Diagnoser`` whose front end is :class:`RawPatches`."""
 
+    input_names = ("waveform", "shaft_rate_hz", "fault_orders")
+
     def __init__(self, backbone: dict[str, Any], n_classes: int) -> None:
         super().__init__()
         values = {key: value for key, value in backbone.items() if key != "model_type"}

@@ -24,6 +24,8 @@ def _quiet():
 class PatchDiagnoser(nn.Module):
     """Patches of the window, a transformer, the mean of its tokens, a linear head."""
 
+    input_names = ("waveform", "shaft_rate_hz", "fault_orders")
+
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.patches = nn.Linear(PATCH, 32)

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from secateur.core.progress import quiet
-from secateur.methods.base import Task
 from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
 from secateur.models.front_end.settings import FrontEndSettings
 from secateur.models.presets import preset_config
-from secateur.recovery.lora import RecoverySettings
+from secateur.recovery.settings import RecoverySettings
 from secateur.signals.windows import Windows
+from secateur.tasks.windows import WindowTask
 from secateur.training.augment import NO_AUGMENTATION
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
@@ -67,8 +67,8 @@ def diagnoser(attention: str, n_layers: int = 3) -> Diagnoser:
 
 
 @pytest.fixture(scope="session")
-def task() -> Task:
-    return Task.from_windows(
+def task() -> WindowTask:
+    return WindowTask.from_windows(
         windows_of(16, 1),
         windows_of(8, 2),
         seed=0,

@@ -9,6 +9,7 @@ import pytest
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.methods import cascade as cascade_module
 from secateur.methods.cascade import Cascade
+from secateur.methods.floor import Floors
 from secateur.methods.one_shot import OneShot
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.methods.stage import Workbench
@@ -95,7 +96,7 @@ def test_a_broken_floor_takes_the_last_good_stage(trained, task, monkeypatch):
         return state, record
 
     monkeypatch.setattr(Workbench, "cut_and_recover", failing_at_groups)
-    settings = CascadeSettings(min_accuracy=0.6, search=SearchSettings(max_depths=1))
+    settings = CascadeSettings(floors=Floors(min_accuracy=0.6), search=SearchSettings(max_depths=1))
     result = Cascade(settings).compress(trained["mha"], task, BUDGET, None)
     assert result.stopped_by_floor
     kept, rejected = result.records
@@ -109,7 +110,7 @@ def test_a_broken_floor_takes_the_last_good_stage(trained, task, monkeypatch):
 def test_a_floor_above_the_dense_model_is_refused(trained, task, recovery):
     untrained = trained["mha"].__class__(trained["mha"].config).eval()
     with pytest.raises(ConfigError, match="under the floor"):
-        Cascade(CascadeSettings(min_accuracy=0.99)).compress(untrained, task, BUDGET, recovery)
+        Cascade(CascadeSettings(floors=Floors(min_accuracy=0.99))).compress(untrained, task, BUDGET, recovery)
 
 
 def test_allocation_by_hand(dense, task, recovery):

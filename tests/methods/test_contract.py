@@ -10,7 +10,7 @@ from secateur.core.records import to_jsonable
 from secateur.methods.records import StageRecord
 from secateur.methods.registered import METHODS
 from secateur.models.binding import bind
-from secateur.scoring.calibration import logits_of
+from secateur.models.calls import run
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
@@ -47,7 +47,7 @@ def test_the_budget_is_met_and_the_plan_tells_the_model(halved, dense, task):
     assert result.plan.shape == bind(dense).shape
     assert result.plan.result == bind(result.model).shape
     assert not result.model.training
-    logits = logits_of(result.model, task.probe[0])
+    logits = run(result.model, task.probe[0])
     assert logits.shape == (len(task.probe[0]["label"]), 3)
     assert torch.isfinite(logits).all()
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.core.errors import ConfigError
+from secateur.methods.floor import Floors
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings, split_steps
 
 
@@ -28,7 +29,7 @@ def test_the_default_gives_all_to_the_last_stage():
     [
         (lambda: CascadeSettings(order=("layers", "groups", "groups")), "each of layers, groups, channels"),
         (lambda: CascadeSettings(recovery_shares=(0.5, 0.4, 0.3)), "add up to 1"),
-        (lambda: CascadeSettings(min_accuracy=98.0), "0..1"),
+        (lambda: Floors(min_accuracy=98.0), "0..1"),
         (lambda: SearchSettings(criterion="tailor"), "taylor"),
         (lambda: SearchSettings(max_depths=0), "at least 1"),
         (lambda: HandAllocation(layers=0, heads=1, channels=1), "at least 1"),

@@ -11,8 +11,8 @@ from secateur.models.binding import bind
 from secateur.models.pretrained import open_pretrained
 from secateur.models.text import TokenSource
 from secateur.structure.counting import shape_parameters
-from secateur.training.perplexity import perplexity
-from secateur.training.similarity import embed, pair_similarity, paraphrases
+from secateur.tasks.perplexity import perplexity
+from secateur.tasks.similarity import embed, pair_similarity, paraphrases
 from tiny_tokenizers import TEXT
 
 pytestmark = pytest.mark.slow

@@ -8,10 +8,12 @@ import torch
 
 from secateur.core.errors import ConfigError
 from secateur.models.binding import bind
+from secateur.recovery import recover as recovering
 from secateur.recovery.adapters import projection_names
-from secateur.recovery.lora import RecoverySettings, recover
+from secateur.recovery.settings import RecoverySettings
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
+from secateur.tasks.windows import WindowTask
 from secateur.training.augment import NO_AUGMENTATION
 from secateur.training.batches import forward
 
@@ -26,6 +28,11 @@ SETTINGS = RecoverySettings(
     rank=4,
     alpha=8.0,
 )
+
+
+def recover(model, teacher, train, validation, settings, out=None):
+    task = WindowTask(train=train, validation=validation)
+    return recovering.recover(model, teacher, task, settings, out)
 
 
 @pytest.fixture

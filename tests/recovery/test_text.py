@@ -13,12 +13,13 @@ import torch
 
 from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.models.binding import bind
+from secateur.recovery import recover as recovering
 from secateur.recovery.adapters import projection_names
 from secateur.recovery.settings import TextRecoverySettings
-from secateur.recovery.text import recover_text
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
-from secateur.training.next_token import logits_of, token_nats
+from secateur.tasks.token_losses import logits_of, token_nats
+from secateur.tasks.token_task import TokenTask
 from tiny_language_models import SIZE, tiny_language_model
 
 SETTINGS = TextRecoverySettings(
@@ -32,6 +33,10 @@ SETTINGS = TextRecoverySettings(
     rank=4,
     alpha=8.0,
 )
+
+
+def recover_text(model, teacher, train, validation, settings, out=None):
+    return recovering.recover(model, teacher, TokenTask.of_blocks(train, validation), settings, out)
 
 
 @pytest.fixture
@@ -149,7 +154,7 @@ def test_resumed_recovery_equals_the_uninterrupted_one(dense, cut, tmp_path):
 def test_passes_of_bounded_memory_take_the_same_steps(dense, cut, monkeypatch):
     whole, pieces = copy.deepcopy(cut), copy.deepcopy(cut)
     expected = recover_text(whole, dense, TRAIN, VALIDATION, SETTINGS)
-    monkeypatch.setattr("secateur.training.text_data.LOGIT_BYTES", 4 * 4 * 12 * SIZE)
+    monkeypatch.setattr("secateur.tasks.token_data.LOGIT_BYTES", 4 * 4 * 12 * SIZE)
     most = 0
 
     def watch(module, inputs, values):

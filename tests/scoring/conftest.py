@@ -15,6 +15,8 @@ PATCH = 8
 class TinyClassifier(nn.Module):
     """Patches of a waveform -> backbone -> mean -> classes."""
 
+    input_names = ("waveform", "shaft_rate_hz", "fault_orders")
+
     def __init__(self, backbone: nn.Module, hidden: int, n_classes: int) -> None:
         super().__init__()
         self.embed = nn.Linear(PATCH, hidden)

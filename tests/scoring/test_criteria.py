@@ -9,8 +9,9 @@ import torch
 from secateur.core.errors import ConfigError
 from secateur.scoring.criteria.activation import output_energy
 from secateur.scoring.criteria.taylor import Taylor, dimension_terms, taylor_terms
-from secateur.scoring.objective import task_loss
-from secateur.scoring.registered import CRITERIA, criterion_of_text
+from secateur.scoring.registered import CRITERIA, criterion_for
+from secateur.tasks.classification import task_loss
+from secateur.tasks.next_token import NextToken
 
 
 def score(name, model, bound, batches, seed=0):
@@ -140,9 +141,9 @@ def test_gates_on_dimensions_make_wide_units_dearer_and_leave_channels(model, bo
 
 
 def test_text_is_scored_on_dimensions_where_unlike_units_are_ranked_together():
-    assert criterion_of_text("taylor", ("group", "channel")).gates == "dimension"
-    assert criterion_of_text("taylor", ("channel",)).gates == "unit"
-    assert type(criterion_of_text("surgeon", ("group", "channel"))) is CRITERIA.get("surgeon")
+    assert criterion_for("taylor", NextToken(), ("group", "channel")).gates == "dimension"
+    assert criterion_for("taylor", NextToken(), ("channel",)).gates == "unit"
+    assert type(criterion_for("surgeon", NextToken(), ("group", "channel"))) is CRITERIA.get("surgeon")
 
 
 def test_permuting_channels_permutes_their_scores(model, bound, make_batches):

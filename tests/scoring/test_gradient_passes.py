@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from secateur.models.binding import bind
-from secateur.scoring import precision, token_loss
-from secateur.scoring.calibration import frozen, labels_of, logits_of
+from secateur.models.frozen import frozen
 from secateur.scoring.criteria.surgeon import Surgeon
 from secateur.scoring.criteria.taylor import Taylor
 from secateur.scoring.gates import output_gradients, unit_gradients
 from secateur.scoring.gram import STRIPE, GramSum
-from secateur.scoring.objective import backward_passes, task_loss
+from secateur.scoring.objective import backward_passes
 from secateur.scoring.registered import CRITERIA
+from secateur.tasks import precision
+from secateur.tasks import token_backward as token_loss
+from secateur.tasks.classification import task_loss
+from secateur.tasks.predictions import predictions
 from zoo import ZOO
 
 CAUSAL = [one for one in ZOO if one.inputs == "tokens" and one.model.endswith(("ForCausalLM", "LMHeadModel"))]
@@ -31,7 +34,8 @@ def gradients_at_once(model, batch, gates):
     """What hooks see when the loss of all positions is run backwards in one piece."""
     seen = {}
     with frozen(model), torch.enable_grad(), gates(bind(model), note_in(seen)):
-        task_loss(logits_of(model, batch), labels_of(batch)).backward()
+        found = predictions(model, batch)
+        task_loss(found.logits, found.labels).backward()
     return seen
 
 

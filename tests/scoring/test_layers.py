@@ -10,7 +10,7 @@ from secateur.core.errors import PlanError
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
 from secateur.scoring.layers import layer_removal_losses, rank_layers
-from secateur.scoring.objective import reference_logits, sample_losses
+from secateur.scoring.objective import references_of, sample_losses
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 
@@ -47,7 +47,7 @@ def test_a_layer_that_adds_nothing_costs_nothing(model, bound, make_batches):
 
 def test_ranking_measures_again_after_each_removal(model, bound, make_batches):
     batches = make_batches(6, 3)
-    references = reference_logits(model, batches)
+    references = references_of(model, batches)
     ranking = rank_layers(model, bound, batches, references, n_removed=2)
     singles = [loss_of_cut(model, batches, (p,), references) for p in range(3)]
     assert ranking.order[0] == int(np.argmin(singles))
@@ -72,7 +72,7 @@ def test_the_last_layer_cannot_be_removed(model, bound, make_batches):
 
 def test_kl_to_itself_is_zero_and_to_another_is_positive(model, make_batches):
     batches = make_batches(4, 2)
-    own = reference_logits(model, batches)
+    own = references_of(model, batches)
     plain = sample_losses(model, batches)
     np.testing.assert_allclose(sample_losses(model, batches, own), plain, atol=1e-6)
     other = [logits.flip(-1) for logits in own]

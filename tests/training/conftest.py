@@ -21,6 +21,8 @@ def _quiet():
 class SpectrumNet(nn.Module):
     """Log spectrum, two layers, dropout: learns tones within a few steps."""
 
+    input_names = ("waveform", "shaft_rate_hz", "fault_orders")
+
     def __init__(self, n_classes: int = 3, width: int = 24) -> None:
         super().__init__()
         self.inner = nn.Linear(LENGTH // 2 + 1, width)

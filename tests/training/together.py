@@ -19,9 +19,10 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
 from secateur.core.progress import quiet
-from secateur.recovery.lora import recover
+from secateur.recovery.recover import recover
 from secateur.recovery.settings import RecoverySettings, TextRecoverySettings
-from secateur.recovery.text import recover_text
+from secateur.tasks.token_task import TokenTask
+from secateur.tasks.windows import WindowTask
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
 from tones import tone_windows
@@ -57,6 +58,8 @@ def config(**others: Any) -> LlamaConfig:
 
 class Net(nn.Module):
     """Patches of a window, two blocks with grouped queries, a linear head."""
+
+    input_names = ("waveform", "shaft_rate_hz", "fault_orders")
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,11 +114,15 @@ def main(folder: Path) -> None:
         results["harmed"] = fit(harmed, train, validation, HARMFUL)
 
         recovered = net(0)
-        results["recovery"] = recover(recovered, net(3), train, validation, RECOVERY)
+        results["recovery"] = recover(
+            recovered, net(3), WindowTask(train=train, validation=validation), RECOVERY
+        )
 
         reader = language_model(0)
         blocks = torch.randint(0, 11, (30, 9), generator=torch.Generator().manual_seed(4))
-        results["text"] = recover_text(reader, language_model(5), blocks[:20], blocks[20:], TEXT)
+        results["text"] = recover(
+            reader, language_model(5), TokenTask.of_blocks(blocks[:20], blocks[20:]), TEXT
+        )
 
         resumed = StopAt(net(0), 5)
         try:

@@ -17,7 +17,7 @@ from secateur.models.pretrained import open_pretrained
 from secateur.models.tokenizer_trim import trim_vocabulary
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
-from secateur.training.perplexity import perplexity
+from secateur.tasks.perplexity import perplexity
 from secateur.workflow.judge_text import judge_encoder, judge_language_model
 from tiny_gguf import tiny_llama
 from tiny_tokenizers import TEXT

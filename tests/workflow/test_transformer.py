@@ -122,8 +122,9 @@ def test_rounds_score_again_on_what_is_left(llama, text, tmp_path):
     options = {"calibration": text, "block_fraction": 0.3, "multiple": 1, "calibration_blocks": 4}
     once = prune(llama, tmp_path / "once", **options)
     twice = prune(llama, tmp_path / "twice", rounds=2, **options)
-    assert [entry["number"] for entry in twice["rounds"]] == [1, 2]
-    assert twice["rounds"][0]["parameters"] > twice["rounds"][1]["parameters"]
+    assert [entry["stage"] for entry in twice["stages"]] == ["round 1 of 2", "round 2 of 2"]
+    first, second = (entry["after_refit"]["parameters"] for entry in twice["stages"])
+    assert first > second
     assert twice["pruned"]["parameters"] == once["pruned"]["parameters"]
     plans = [checkpoint.describe(tmp_path / name).plan for name in ("once", "twice")]
     assert plans[0] != plans[1]
@@ -141,14 +142,14 @@ def test_recovery_learns_the_text(llama, text, tmp_path, adapter):
     options = {"calibration": text, "block_fraction": 0.4, "calibration_blocks": 4}
     prune(llama, tmp_path / "cut", **options)
     result = prune(llama, tmp_path / "recovered", recovery_steps=30, recovery_adapter=adapter, **options)
-    assert 0 < result["recovery"]["steps"] <= 30
-    beside = result["recovery_perplexity"]
-    assert list(beside) == ["dense", "cut", "cut, recovered", "dense, trained alike"]
-    assert beside["cut, recovered"]["perplexity"] < beside["cut"]["perplexity"]
-    assert beside["dense, trained alike"]["perplexity"] < beside["dense"]["perplexity"]
-    assert beside["cut, recovered"]["over_control"][0] == pytest.approx(
-        beside["cut, recovered"]["perplexity"] / beside["dense, trained alike"]["perplexity"]
-    )
+    (stage,) = result["stages"]
+    assert 0 < stage["recovery_steps"] <= 30
+    assert stage["after_recovery"]["perplexity"] < stage["after_refit"]["perplexity"]
+    standings = result["standings"]
+    assert list(standings) == ["dense", "cut", "dense, trained alike"]
+    found = {name: standing["figures"]["perplexity"] for name, standing in standings.items()}
+    assert found["dense, trained alike"] < found["dense"]
+    assert standings["cut"]["over_dense"][0] == pytest.approx(found["cut"] / found["dense"])
     before, after = (loss(secateur.load(tmp_path / name), tmp_path / name) for name in ("cut", "recovered"))
     assert after < before
     embeddings = [
@@ -161,8 +162,8 @@ def test_recovery_learns_the_text(llama, text, tmp_path, adapter):
 def test_recovered_models_can_lose_tokens_too(llama, text, tmp_path):
     options = {"calibration": text, "block_fraction": 0.2, "calibration_blocks": 4, "recovery_steps": 2}
     result = prune(llama, tmp_path / "cut", vocabulary=text, recovery_control=False, **options)
-    assert list(result["recovery_perplexity"]) == ["dense", "cut", "cut, recovered"]
-    assert result["recovery_perplexity"]["cut, recovered"]["over_control"] is None
+    assert list(result["standings"]) == ["dense", "cut"]
+    assert result["standings"]["dense"]["over_dense"] is None
     assert result["pruned"]["tokens"] < result["dense"]["tokens"]
     assert loss(secateur.load(tmp_path / "cut"), tmp_path / "cut") > 0
 

@@ -26,8 +26,10 @@ def print_cut(result: Mapping[str, Any]) -> None:
             f"{fitted['adopted']} of {len(fitted['projections'])} output projections re-fitted on "
             f"{fitted['windows']} blocks of text"
         )
-    if result.get("recovery_perplexity"):
-        console.print(recovery_table(result["recovery_perplexity"], result["recovery"]))
+    if result.get("reason"):
+        console.print(result["reason"])
+    if result.get("standings"):
+        console.print(standings_table(result["standings"]))
     for way in result["loads_with"]:
         console.print(f"load with: {way}", highlight=False)
     if result["not_plain_because"]:
@@ -62,17 +64,18 @@ def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: 
     return table
 
 
-def recovery_table(perplexities: Mapping[str, Any], recovery: Mapping[str, Any]) -> Table:
-    """Return the perplexities on text that was not trained on, beside those of the control."""
-    table = Table(title=f"recovery: {recovery['steps']} steps; perplexity on the last tenth of the text")
-    for heading in ("", "perplexity", "over dense", "over the control"):
+def standings_table(standings: Mapping[str, Any]) -> Table:
+    """Return what dense and cut model are worth on data that took no part, beside the control."""
+    table = Table(title="on the part of the data that nothing was fitted to")
+    names = [name for name in standings["dense"]["figures"] if name != "parameters"]
+    for heading in ("", *(name.replace("_", " ") for name in names), "against dense"):
         table.add_column(heading, justify="right" if heading else "left")
-    for name, figures in perplexities.items():
-        ratios = (figures["over_dense"], figures["over_control"])
+    for name, standing in standings.items():
+        beside = standing["over_dense"]
         table.add_row(
             name,
-            decimal(figures["perplexity"], 2),
-            *("-" if ratio is None else decimal(ratio[0]) for ratio in ratios),
+            *(decimal(standing["figures"][figure]) for figure in names),
+            "-" if beside is None else f"{beside[0]:.3f} ({beside[1]:.3f} to {beside[2]:.3f})",
         )
     return table
 

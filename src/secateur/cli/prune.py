@@ -284,8 +284,9 @@ def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
     from secateur.cli.cut_tables import print_cut
     from secateur.core.memory import parse_size
     from secateur.scoring.registered import TEXT_CRITERION
+    from secateur.tasks.reading import CALIBRATION_BLOCKS
     from secateur.workflow.streaming.prune import prune_streaming
-    from secateur.workflow.transformer import CALIBRATION_BLOCKS, TransformerCut, prune_transformer
+    from secateur.workflow.transformer import TransformerCut, prune_transformer
 
     cut = TransformerCut(
         ratio=given["ratio"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from secateur.core.errors import ConfigError
+from secateur.methods.floor import Floors
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.recovery.settings import RecoverySettings
 from secateur.structure.latency import read_latency_table
@@ -102,6 +103,6 @@ def cut_settings(
         method=method,
         ratio=ratio,
         device=device,
-        cascade=CascadeSettings(search=search, min_accuracy=min_accuracy),
+        cascade=CascadeSettings(search=search, floors=Floors(min_accuracy=min_accuracy)),
         recovery=RecoverySettings(max_steps=recovery_steps, batch_size=batch_size),
     )

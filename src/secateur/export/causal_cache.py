@@ -11,7 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from secateur.core.errors import ConfigError, ExportError
 from secateur.models.binding import BoundModel, bind
-from secateur.models.calls import is_causal_lm
+from secateur.tasks.heads import is_causal_lm
 
 CAUSAL_SCOPE = "causal"
 """Path of the language model inside :class:`Cached`."""

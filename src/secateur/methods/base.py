@@ -9,70 +9,11 @@ from typing import Protocol
 from torch import nn
 
 from secateur.core.registry import Registry
-from secateur.core.seeds import derive
 from secateur.methods.records import StageRecord
-from secateur.recovery.lora import RecoverySettings
-from secateur.scoring.calibration import Batch, draw_batches
-from secateur.signals.windows import Windows
+from secateur.recovery.settings import StudentSettings
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
-from secateur.training.augment import Augmentation, augment
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """The diagnosis for which a model is compressed.
-
-    Parameters
-    ----------
-    train, validation : Windows
-        Labelled windows; validation is held out from training groups, never from test groups.
-    calibration : tuple of dict
-        Batches of training windows on which units are scored and projections re-fitted.
-    probe : tuple of dict
-        Batches of validation windows on which candidate depths are compared.
-    seed : int
-        The run's seed.
-    """
-
-    train: Windows
-    validation: Windows
-    calibration: tuple[Batch, ...]
-    probe: tuple[Batch, ...]
-    seed: int
-
-    @classmethod
-    def from_windows(
-        cls,
-        train: Windows,
-        validation: Windows,
-        *,
-        seed: int,
-        augmentation: Augmentation,
-        calibration_samples: int = 256,
-        probe_samples: int = 256,
-        batch_size: int = 32,
-    ) -> Task:
-        """Draw calibration and probe windows, stratified by class.
-
-        Both are varied as training windows are (noise above all): on clean windows a converged model has
-        no loss left, hence no gradient to score by.
-        """
-
-        def drawn(windows: Windows, n: int, name: str) -> tuple[Batch, ...]:
-            batches = draw_batches(windows, n, batch_size=batch_size, seed=derive(seed, name))
-            return tuple(
-                augment(dict(batch), augmentation, derive(seed, name, number))
-                for number, batch in enumerate(batches)
-            )
-
-        return cls(
-            train=train,
-            validation=validation,
-            calibration=drawn(train, calibration_samples, "calibration"),
-            probe=drawn(validation, probe_samples, "probe"),
-            seed=seed,
-        )
+from secateur.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +31,7 @@ class Compression:
     records : tuple of StageRecord
         One for each stage; empty if nothing had to be removed.
     stopped_by_floor : bool
-        Whether the accuracy floor made it go back to an earlier stage, so that the budget is not met.
+        Whether a floor made it go back to an earlier stage, so that the budget is not met.
     reason : str or None
         Why it stopped early.
     """
@@ -104,7 +45,7 @@ class Compression:
 
     @property
     def samples_seen(self) -> int:
-        """Training windows drawn in all stages, with repetition."""
+        """Training samples drawn in all stages, with repetition."""
         return sum(record.samples_seen for record in self.records)
 
 
@@ -121,8 +62,8 @@ class Method(Protocol):
         self,
         model: nn.Module,
         task: Task,
-        budget: Budget,
-        recovery: RecoverySettings | None,
+        budget: Budget | None,
+        recovery: StudentSettings | None,
         out: Path | None = None,
     ) -> Compression:
         """Compress ``model``, which is left as it is.
@@ -133,9 +74,9 @@ class Method(Protocol):
             The dense model.
         task : Task
             Data and seed.
-        budget : Budget
-            Parameters that may remain.
-        recovery : RecoverySettings or None
+        budget : Budget or None
+            What may remain; None only where the settings say it otherwise, as an allocation by hand does.
+        recovery : StudentSettings or None
             Gradient recovery; its ``max_steps`` is the total over all stages. None for none.
         out : Path, optional
             Folder in which finished stages are kept, so that a killed run goes on from the last one.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from secateur.core.progress import track
+from secateur.core.records import to_jsonable
 from secateur.methods.largest import narrowest
 from secateur.scoring.layers import LayerRanking
 from secateur.structure.counting import parameters
@@ -26,7 +29,7 @@ class DepthProbe:
     parameters : int
         Of the candidate, cut to the full target.
     loss : float
-        Mean of cross-entropy and KL(dense || candidate) over the probe windows.
+        Mean of the loss and of the divergence from the dense model over the probe samples.
     excess, excess_error : float
         Mean over windows of its loss less the best candidate's, and the standard error of that mean.
     """
@@ -113,6 +116,7 @@ def choose_depth(
     losses_of: Callable[[PruningPlan], np.ndarray],
     *,
     tolerance: float,
+    remember: Callable[[str, Callable[[], Any]], Any] = lambda _name, find: to_jsonable(find()),
 ) -> DepthChoice:
     """Cut every candidate to the full target, measure it, and take the shallowest that is as good as any.
 
@@ -129,26 +133,36 @@ def choose_depth(
     plan_for : callable
         Gives the full plan of a start.
     losses_of : callable
-        Gives the loss of each probe window of a full plan, shape (windows,).
+        Gives the loss of each probe sample of a full plan, shape (samples,).
     tolerance : float
         Excess loss in nats that counts as none.
+    remember : callable, optional
+        Given a name and how to find something, returns what an earlier try found, or that.
     """
     if len(starts) == 1:
         return DepthChoice(layers=len(starts[0].layers), ranking=ranking, probes=())
-    plans = [plan_for(start) for start in starts]
-    losses = np.stack([losses_of(plan) for plan in track(plans, "probing depths")])
+
+    def probed(start: PruningPlan) -> dict[str, Any]:
+        plan = plan_for(start)
+        return {"parameters": parameters(plan), "losses": losses_of(plan)}
+
+    found = [
+        remember(f"depth-{len(start.layers)}", partial(probed, start))
+        for start in track(starts, "probing depths")
+    ]
+    losses = np.array([entry["losses"] for entry in found])
     excess = losses - losses[losses.mean(axis=1).argmin()]
     n_windows = losses.shape[1]
     errors = excess.std(axis=1, ddof=min(1, n_windows - 1)) / np.sqrt(n_windows)
     probes = tuple(
         DepthProbe(
-            layers=len(plan.layers),
-            parameters=parameters(plan),
+            layers=len(start.layers),
+            parameters=found[number]["parameters"],
             loss=float(losses[number].mean()),
             excess=float(excess[number].mean()),
             excess_error=float(errors[number]),
         )
-        for number, plan in enumerate(plans)
+        for number, start in enumerate(starts)
     )
     chosen = next(probe for probe in probes if probe.excess <= max(probe.excess_error, tolerance))
     return DepthChoice(layers=chosen.layers, ranking=ranking, probes=probes)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-from torch import nn
 
 from secateur.core.records import to_jsonable
-from secateur.methods.base import METHODS, Compression, Task
+from secateur.methods.base import METHODS
 from secateur.methods.cuts import check_hand, hand_counts
 from secateur.methods.depth import DepthChoice, candidate_starts, choose_depth, removable_layers
 from secateur.methods.largest import largest_plan
+from secateur.methods.records import StageRecord
 from secateur.methods.settings import SearchSettings
-from secateur.methods.stage import Workbench
-from secateur.methods.stage_store import StageStore, fingerprint
-from secateur.recovery.lora import RecoverySettings
+from secateur.methods.stage import State, Workbench
+from secateur.methods.stage_store import StageStore
+from secateur.methods.staged import Stage, Staged
 from secateur.scoring.allocation import allocate, keep_best
 from secateur.scoring.layers import LayerRanking
-from secateur.structure.budget import Budget
-from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.target import Target, predicted
+from secateur.structure.target import Target
 
 
 @METHODS.register("one_shot")
-class OneShot:
+class OneShot(Staged):
     """The cascade's units, criterion, search and recovery, without its stages.
 
     Layers are ordered by the loss of removing each alone, and every candidate depth is cut by the same
@@ -39,64 +36,45 @@ class OneShot:
     """
 
     name: ClassVar = "one_shot"
-    keeps_weights: ClassVar = True
 
     def __init__(self, settings: SearchSettings | None = None) -> None:
-        self.settings = settings or SearchSettings()
+        self.search = settings or SearchSettings()
 
-    def compress(
-        self,
-        model: nn.Module,
-        task: Task,
-        budget: Budget | None,
-        recovery: RecoverySettings | None,
-        out: Path | None = None,
-    ) -> Compression:
-        """See :class:`secateur.methods.base.Method`; with a hand allocation the budget may be None."""
-        started = time.perf_counter()
-        bench = Workbench(self.name, model, task, self.settings, recovery)
-        target = bench.target(budget)
-        state = bench.start()
-        if self.settings.hand is None and target.met_by(bench.identity):
-            return Compression(method=self.name, model=state.model, plan=state.plan, records=())
-        labels = (task.train.labels, task.validation.labels)
-        print_of_run = fingerprint(
-            model, labels, settings=self.settings, recovery=recovery, seed=task.seed, **target.fingerprint()
-        )
-        store = StageStore(out, print_of_run)
-        finished = store.read(1, self.name)
-        if finished is None:
-            plan, choice = plan_once(bench, target)
-            finished = bench.cut_and_recover(
-                state,
-                plan,
-                stage=self.name,
-                number=1,
-                steps=bench.total_steps,
-                target_parameters=parameters(plan),
-                decisions=to_jsonable(
-                    {
-                        "depth": choice.layers,
-                        "ranking": choice.ranking,
-                        "probes": choice.probes,
-                        **({"predicted": predicted(target.limits, plan)} if target.limits else {}),
-                    }
-                ),
-                started=started,
-                out=store.recovery_place(1, self.name),
-            )
-            store.write(*finished)
-        state, record = finished
-        return Compression(method=self.name, model=state.model, plan=state.plan, records=(record,))
+    def settings_of_run(self) -> SearchSettings:
+        """See :class:`Staged`."""
+        return self.search
+
+    def stages(self, total_steps: int) -> tuple[Stage, ...]:
+        """See :class:`Staged`."""
+        return (Stage(name=self.name, steps=total_steps),)
+
+    def planner(self, bench: Workbench, target: Target, store: StageStore) -> _Planner:
+        """See :class:`Staged`."""
+        return _Planner(bench, target, store)
 
 
-def plan_once(bench: Workbench, target: Target) -> tuple[PruningPlan, DepthChoice]:
+class _Planner:
+    def __init__(self, bench: Workbench, target: Target, store: StageStore) -> None:
+        self.bench, self.target, self.store = bench, target, store
+
+    def plan(
+        self, state: State, stage: str, records: Sequence[StageRecord]
+    ) -> tuple[PruningPlan, dict[str, Any]]:
+        """Return the only cut."""
+        del state, stage, records
+        plan, choice = plan_once(self.bench, self.target, self.store)
+        return plan, to_jsonable({"depth": choice.layers, "ranking": choice.ranking, "probes": choice.probes})
+
+
+def plan_once(bench: Workbench, target: Target, store: StageStore) -> tuple[PruningPlan, DepthChoice]:
     """Return the full plan that scores of the dense model alone give, and how its depth was chosen."""
     identity, search = bench.identity, bench.search
     scores = bench.score(bench.dense)
-    single = bench.rank_layers(bench.dense, 0)
-    order = tuple(int(layer) for layer in np.argsort(single.single_increases, kind="stable"))
-    ranking = LayerRanking(order=order, losses=single.losses, single_increases=single.single_increases)
+    single = store.remember("ranking", lambda: bench.rank_layers(bench.dense, 0))
+    order = tuple(int(layer) for layer in np.argsort(single["single_increases"], kind="stable"))
+    ranking = LayerRanking(
+        order=order, losses=tuple(single["losses"]), single_increases=tuple(single["single_increases"])
+    )
     if search.hand is not None:
         check_hand(search.hand, identity)
         start = identity.without_layers(order[: len(order) - search.hand.layers])
@@ -110,5 +88,12 @@ def plan_once(bench: Workbench, target: Target) -> tuple[PruningPlan, DepthChoic
 
     removable = order[: removable_layers(identity, target)]
     starts = candidate_starts(identity, removable, target, limit=search.max_depths)
-    choice = choose_depth(ranking, starts, full_plan, bench.probe_losses, tolerance=search.depth_tolerance)
+    choice = choose_depth(
+        ranking,
+        starts,
+        full_plan,
+        bench.probe_losses,
+        tolerance=search.depth_tolerance,
+        remember=store.remember,
+    )
     return full_plan(identity.without_layers(order[: len(order) - choice.layers])), choice

@@ -5,39 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-from torch import nn
-
-from secateur.signals.windows import Windows
 from secateur.structure.plan import PruningPlan
-from secateur.training import metrics
-from secateur.training.evaluate import fidelity, predict
-from secateur.training.processes import agreed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figures:
-    """A model on the clean validation windows.
-
-    Parameters
-    ----------
-    parameters : int
-        Of the whole model as deployed.
-    accuracy, macro_f1 : float
-    loss : float
-        Mean cross-entropy in nats.
-    agreement : float
-        Share of windows on which it calls the class that the dense model calls.
-    kl : float
-        Mean KL(dense || model) in nats.
-    """
-
-    parameters: int
-    accuracy: float
-    macro_f1: float
-    loss: float
-    agreement: float
-    kl: float
+from secateur.tasks.figures import Figures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +28,17 @@ class StageRecord:
     kept : tuple of dict
         What stays after it: dense ``index``, number of ``groups`` and of ``channels`` a layer.
     before, after_cut, after_refit, after_recovery : Figures
-        Validation figures from the stage's start to its end.
+        Validation figures of the task from the stage's start to its end.
     recovery_steps : int
         Steps that were taken.
     samples_seen : int
-        Training windows drawn, with repetition.
+        Training samples drawn, with repetition.
     refit : dict
         What the least-squares re-fit reports; empty if there was none.
     decisions : dict
         How the cut was chosen: layer ranking, probed depths.
     accepted : bool
-        False if the accuracy floor was broken and the stage was undone.
+        False if a floor was broken and the stage was undone.
     seconds : float
         Wall time.
     """
@@ -96,7 +65,7 @@ class StageRecord:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> StageRecord:
         """Read a record back from its JSON form."""
-        figures = {f.name: Figures(**value[f.name]) for f in fields(cls) if f.type == "Figures"}
+        figures = {f.name: Figures.from_json(value[f.name]) for f in fields(cls) if f.type == "Figures"}
         return cls(
             **{
                 **value,
@@ -105,39 +74,6 @@ class StageRecord:
                 "kept": tuple(value["kept"]),
             }
         )
-
-
-class Yardstick:
-    """Measures models on the validation windows, against the dense model's answers there.
-
-    Parameters
-    ----------
-    dense : nn.Module
-        The reference.
-    validation : Windows
-        Labelled windows.
-    """
-
-    def __init__(self, dense: nn.Module, validation: Windows) -> None:
-        self._validation = validation
-        self._labels = np.asarray(validation.labels)
-        self._dense_logits = predict(dense, validation)
-
-    def measure(self, model: nn.Module) -> Figures:
-        """Return the figures of ``model``, the same in all processes that train together."""
-        logits = predict(model, self._validation)
-        counts = metrics.confusion(self._labels, logits.argmax(axis=1), logits.shape[1])
-        likeness = fidelity(self._dense_logits, logits)
-        chosen = metrics.log_softmax(logits)[np.arange(len(logits)), self._labels]
-        figures = Figures(
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            accuracy=metrics.accuracy(counts),
-            macro_f1=metrics.macro_f1(counts),
-            loss=float(-chosen.mean()),
-            agreement=likeness.agreement,
-            kl=likeness.kl,
-        )
-        return agreed(figures)
 
 
 def what_was_cut(former: PruningPlan, plan: PruningPlan) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from secateur.methods import cascade, one_shot, scratch
+from secateur.methods import cascade, one_shot, rounds, scratch
 from secateur.methods.base import METHODS
 
-__all__ = ["METHODS", "cascade", "one_shot", "scratch"]
+__all__ = ["METHODS", "cascade", "one_shot", "rounds", "scratch"]

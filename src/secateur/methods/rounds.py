@@ -1,127 +1,108 @@
-"""Cut, re-fit, score again: a model brought to its size in rounds, without a gradient step on its weights."""
+"""Cut, re-fit, score again: all layers made narrower in rounds, without a gradient step in between."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from torch import nn
-
-from secateur.blockwise.refit import RefitReport, Target, refit
-from secateur.core.errors import PlanError
-from secateur.core.progress import console
+from secateur.methods.base import METHODS
+from secateur.methods.cuts import hand_counts
+from secateur.methods.largest import largest_plan
+from secateur.methods.records import StageRecord
+from secateur.methods.settings import RoundsSettings
+from secateur.methods.stage import State, Workbench
+from secateur.methods.stage_store import StageStore
+from secateur.methods.staged import Stage, Staged
 from secateur.models.binding import bind
-from secateur.models.calls import Batch
-from secateur.scoring.allocation import WidthKind, allocate
-from secateur.scoring.scores import Criterion
+from secateur.scoring.allocation import WidthKind, allocate, keep_best
+from secateur.scoring.equal_widths import FEWEST_CHANNELS, equal_widths
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
-from secateur.surgery.apply import apply
+from secateur.structure.target import Target
 
 
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What one round did.
-
-    Parameters
-    ----------
-    number : int
-        From 1.
-    parameters : int
-        Of the whole model afterwards.
-    refit : RefitReport or None
-    seconds : float
-    """
-
-    number: int
-    parameters: int
-    refit: RefitReport | None
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rounds:
-    """A model cut in rounds.
-
-    Parameters
-    ----------
-    model : nn.Module
-    plan : PruningPlan
-        In indices of the dense model.
-    rounds : tuple of Round
-    """
-
-    model: nn.Module
-    plan: PruningPlan
-    rounds: tuple[Round, ...]
-
-
-def cut_in_rounds(
-    dense: nn.Module,
-    batches: Sequence[Batch],
-    target_parameters: int,
-    *,
-    criterion: Criterion,
-    n_rounds: int = 1,
-    kinds: Sequence[WidthKind] = ("channel",),
-    multiple: int | None = None,
-    refit_batches: Sequence[Batch] | None = None,
-    target: Target = "stream",
-    seed: int = 0,
-) -> Rounds:
-    """Bring a model down to a size in equal steps, each scored on what the last one left.
+@METHODS.register("rounds")
+class Rounds(Staged):
+    """All layers stay and become narrower, in equal steps, each scored on what the last one left.
 
     Scores go stale as units leave: those of the dense model describe a model that is no more. After each cut
-    the output projections are re-fitted to the dense model's outputs in closed form.
+    the output projections are re-fitted to the dense model's outputs in closed form; gradient recovery, if
+    any, follows the last.
 
     Parameters
     ----------
-    dense : nn.Module
-        Left as it is.
-    batches : sequence of dict
-        Calibration samples to score by; empty where the criterion needs none, and then nothing is re-fitted.
-    target_parameters : int
-        Parameters of the whole model that must not be exceeded.
-    criterion : Criterion
-    n_rounds : int
-    kinds : sequence of {"group", "head", "cross_group", "channel"}
-        What may be cut. First-order scores make whole groups and heads look too cheap beside channels, so
-        that only channels are cut unless more is asked for.
-    multiple : int, optional
-        Multiple to which channels are rounded at the end.
-    refit_batches : sequence of dict, optional
-        Calibration samples to re-fit on; default: ``batches``.
-    target : {"stream", "projection"}
-        See :func:`secateur.blockwise.refit.refit`.
-    seed : int
-        Of a criterion that draws.
-
-    Raises
-    ------
-    PlanError
-        If the target cannot be reached, or there is no round.
+    settings : RoundsSettings
     """
-    if n_rounds < 1:
-        raise PlanError(f"{n_rounds} rounds were asked for; give at least 1.")
-    bound = bind(dense)
-    plan = PruningPlan.identity(bound.spec.family, bound.shape)
-    whole = parameters(plan)
-    model, done = deepcopy(dense).eval(), []
-    for number in range(1, n_rounds + 1):
-        started = time.perf_counter()
-        if n_rounds > 1:
-            console.print(f"round {number} of {n_rounds}")
-        scores = criterion.score(model, bind(model), batches, seed=seed)
-        allowed = whole - (whole - target_parameters) * number // n_rounds
-        start = PruningPlan.identity(plan.family, plan.result)
-        relative = allocate(
-            scores, start, allowed, multiple=multiple if number == n_rounds else 1, kinds=kinds
+
+    name: ClassVar = "rounds"
+
+    def __init__(self, settings: RoundsSettings | None = None) -> None:
+        self.settings = settings or RoundsSettings()
+        self.search, self.floors = self.settings.search, self.settings.floors
+
+    def settings_of_run(self) -> RoundsSettings:
+        """See :class:`Staged`."""
+        return self.settings
+
+    def stages(self, total_steps: int) -> tuple[Stage, ...]:
+        """See :class:`Staged`."""
+        count = self.settings.rounds
+        return tuple(
+            Stage(name=f"round {number} of {count}", steps=total_steps if number == count else 0)
+            for number in range(1, count + 1)
         )
-        plan, model = plan.then(relative), apply(model, relative)
-        samples = batches if refit_batches is None else refit_batches
-        report = refit(model, plan, dense, samples, target=target) if samples else None
-        seconds = time.perf_counter() - started
-        done.append(Round(number=number, parameters=parameters(plan), refit=report, seconds=seconds))
-    return Rounds(model=model, plan=plan, rounds=tuple(done))
+
+    def planner(self, bench: Workbench, target: Target, store: StageStore) -> _Planner:
+        """See :class:`Staged`."""
+        del store
+        return _Planner(self.settings, bench, target)
+
+
+class _Planner:
+    def __init__(self, settings: RoundsSettings, bench: Workbench, target: Target) -> None:
+        self.settings, self.bench, self.target = settings, bench, target
+        self.kinds = settings.kinds or kinds_to_cut(
+            settings.search.criterion, bench.identity, target.parameters
+        )
+
+    def plan(
+        self, state: State, stage: str, records: Sequence[StageRecord]
+    ) -> tuple[PruningPlan, dict[str, Any]]:
+        """Return one round's cut."""
+        del stage
+        settings, identity = self.settings, bind(state.model).whole_plan
+        scores = self.bench.score(state.model, self.kinds)
+        if settings.search.hand is not None:
+            counts = hand_counts(settings.search.hand, identity)
+            return keep_best(scores, identity, **counts), {}
+        multiple = settings.search.multiple
+        if settings.uniform:
+            return equal_widths(scores, identity, self.target.parameters, multiple=multiple), {}
+        number, whole = len(records) + 1, parameters(self.bench.identity)
+        if number == settings.rounds:
+            plan = largest_plan(
+                lambda limit: allocate(scores, identity, limit, multiple=multiple, kinds=self.kinds),
+                identity,
+                self.target,
+                kinds=self.kinds,
+            )
+        else:
+            allowed = whole - (whole - self.target.parameters) * number // settings.rounds
+            plan = allocate(scores, identity, allowed, multiple=1, kinds=self.kinds)
+        return plan, {"kinds": self.kinds}
+
+
+def kinds_to_cut(criterion: str, identity: PruningPlan, target_parameters: int) -> tuple[WidthKind, ...]:
+    """Return channels, and groups where they should go too.
+
+    The surgeon weighs both alike, and where query heads share keys a ranking of both leaves a better model.
+    In large cuts groups look cheaper than they are to criteria of first order, and to magnitude always; so
+    these cut them only where fewer than an eighth of the channels would stay otherwise.
+    """
+    if criterion == "surgeon" and identity.shape.shares_keys:
+        return ("group", "channel")
+    plan = identity
+    for layer in identity.layers:
+        fewest = max(1, int(len(layer.channels) * FEWEST_CHANNELS))
+        plan = plan.with_channels(layer.index, layer.channels[:fewest])
+    return ("channel",) if parameters(plan) <= target_parameters else ("group", "channel")

@@ -11,28 +11,30 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.seeds import derive
-from secateur.methods.base import METHODS, Compression, Task
+from secateur.methods.base import METHODS, Compression
 from secateur.methods.one_shot import plan_once
 from secateur.methods.records import StageRecord, what_was_cut
 from secateur.methods.settings import SearchSettings
 from secateur.methods.stage import Workbench
+from secateur.methods.stage_store import StageStore
 from secateur.models.binding import bind
-from secateur.recovery.lora import RecoverySettings
+from secateur.recovery.settings import StudentSettings
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
-from secateur.training.fit import fit
-from secateur.training.settings import FitSettings
+from secateur.tasks.base import Task
+from secateur.training.loop import run_loop
 
 
 @METHODS.register("scratch")
 class Scratch:
-    """A model of the pruned shape with fresh random weights, trained on the labels.
+    """A model of the pruned shape with fresh random weights, trained on the task's data.
 
-    It sees as many training windows as the recovery it stands beside: the recovery's ``max_steps`` times
+    It sees as many training samples as the recovery it stands beside: the recovery's ``max_steps`` times
     its batch size, plus ``extra_steps`` (to grant it what the dense model saw as well). It learns from the
-    labels alone, as a model that has no dense predecessor must.
+    data alone, as a model that has no dense predecessor must; only embeddings, which have nothing else to
+    learn, are learnt from the dense model's.
 
     Parameters
     ----------
@@ -40,8 +42,6 @@ class Scratch:
         How the shape is found when no plan is given.
     plan : PruningPlan, optional
         The shape to train, such as that of a cascade; by default the one-shot plan of the budget.
-    learning_rate : float
-        Peak rate; the recovery's is meant for adapters.
     extra_steps : int
         Steps beside the recovery's.
     """
@@ -54,20 +54,19 @@ class Scratch:
         settings: SearchSettings | None = None,
         *,
         plan: PruningPlan | None = None,
-        learning_rate: float = FitSettings.learning_rate,
         extra_steps: int = 0,
     ) -> None:
         if extra_steps < 0:
             raise ConfigError(f"extra_steps is {extra_steps}; it must not be negative.")
         self.settings = settings or SearchSettings()
-        self.plan, self.learning_rate, self.extra_steps = plan, learning_rate, extra_steps
+        self.plan, self.extra_steps = plan, extra_steps
 
     def compress(
         self,
         model: nn.Module,
         task: Task,
         budget: Budget | None,
-        recovery: RecoverySettings | None,
+        recovery: StudentSettings | None,
         out: Path | None = None,
     ) -> Compression:
         """See :class:`secateur.methods.base.Method`; with a plan the budget may be None.
@@ -81,10 +80,15 @@ class Scratch:
         dense_figures = bench.yardstick.measure(model)
         plan = self.plan
         if plan is None:
-            plan = plan_once(bench, bench.target(budget))[0]
+            plan = plan_once(bench, bench.target(budget), StageStore(None, {}))[0]
         small = apply(fresh(model, seed=task.seed), plan)
         untrained = bench.yardstick.measure(small)
-        result = fit(small, task.train, task.validation, self._fit_settings(recovery, task.seed), out)
+        settings = task.scratch_settings(
+            recovery, extra_steps=self.extra_steps, seed=derive(task.seed, "scratch")
+        )
+        teacher = None if task.objective.learns_alone else model
+        data, loss = task.learning(small, settings, teacher)
+        result = run_loop(small, loss, data, settings, out=out, description="training from scratch")
         record = StageRecord(
             method=self.name,
             stage=self.name,
@@ -103,23 +107,6 @@ class Scratch:
             seconds=time.perf_counter() - started,
         )
         return Compression(method=self.name, model=small, plan=plan, records=(record,))
-
-    def _fit_settings(self, recovery: RecoverySettings, seed: int) -> FitSettings:
-        steps = recovery.max_steps + self.extra_steps
-        return FitSettings(
-            max_steps=steps,
-            batch_size=recovery.batch_size,
-            learning_rate=self.learning_rate,
-            warmup_steps=min(FitSettings.warmup_steps, steps // 4),
-            balance=recovery.balance,
-            precision=recovery.precision,
-            evaluate_every=min(recovery.evaluate_every, steps),
-            patience=recovery.patience,
-            monitor=recovery.monitor,
-            max_validation_windows=recovery.max_validation_windows,
-            augmentation=recovery.augmentation,
-            seed=derive(seed, "scratch"),
-        )
 
 
 def fresh(model: nn.Module, *, seed: int) -> nn.Module:

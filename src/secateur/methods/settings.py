@@ -7,7 +7,11 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from secateur.core.errors import ConfigError
+from secateur.methods.floor import NO_FLOORS, Floors
+from secateur.blockwise.refit import Target as RefitTarget
+from secateur.scoring.allocation import ALL_KINDS, WidthKind
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
+from secateur.training.settings import require_choice
 
 StageName = Literal["layers", "groups", "channels"]
 STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
@@ -57,8 +61,12 @@ class SearchSettings:
         Recovery steps that each candidate gets before it is judged, beside the total. Rankings of
         candidates can flip after recovery.
     ranking_samples : int
-        Calibration windows on which layers are measured and probed candidates re-fitted, which takes
+        Calibration samples on which layers are measured and probed candidates re-fitted, which takes
         many passes.
+    layer_candidates : int, optional
+        See :func:`secateur.scoring.layers.rank_layers`.
+    refit_target : {"projection", "stream"}
+        See :func:`secateur.blockwise.refit.refit`.
     """
 
     criterion: str = DEFAULT_CRITERION
@@ -68,6 +76,8 @@ class SearchSettings:
     depth_tolerance: float = 0.01
     probe_steps: int = 20
     ranking_samples: int = 64
+    layer_candidates: int | None = None
+    refit_target: RefitTarget = "projection"
 
     def __post_init__(self) -> None:
         CRITERIA.get(self.criterion)
@@ -77,9 +87,11 @@ class SearchSettings:
             ("depth_tolerance", 0),
             ("probe_steps", 0),
             ("ranking_samples", 1),
+            ("layer_candidates", 1),
         ):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        require_choice("refit_target", self.refit_target, RefitTarget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +108,14 @@ class CascadeSettings:
         Share of the recovery steps that each stage gets, in the order of the stages; they add up to 1.
         By default the last stage, which sees the final shape, gets all, and the stages before it are
         re-fitted by least squares only: shares for them lost accuracy under noise (docs/decisions.md).
-    min_accuracy : float, optional
-        Validation accuracy (0 to 1) below which a stage is undone and the cascade ends.
+    floors : Floors
+        Below which a stage is undone and the cascade ends.
     """
 
     search: SearchSettings = SearchSettings()
     order: tuple[StageName, ...] = STAGE_NAMES
     recovery_shares: tuple[float, ...] = (0.0, 0.0, 1.0)
-    min_accuracy: float | None = None
+    floors: Floors = NO_FLOORS
 
     def __post_init__(self) -> None:
         if sorted(self.order) != sorted(STAGE_NAMES):
@@ -113,8 +125,41 @@ class CascadeSettings:
             raise ConfigError(
                 f"recovery_shares {shares}; give {len(self.order)} shares of at least 0 that add up to 1."
             )
-        if self.min_accuracy is not None and not 0 <= self.min_accuracy <= 1:
-            raise ConfigError(f"min_accuracy is {self.min_accuracy}; it must lie in 0..1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundsSettings:
+    """How a model is cut in rounds.
+
+    Parameters
+    ----------
+    search : SearchSettings
+        Scoring; all layers stay.
+    rounds : int
+        Of scoring, cutting and re-fitting.
+    kinds : tuple of {"group", "head", "cross_group", "channel"}, optional
+        What may be cut; default: see :func:`secateur.methods.rounds.kinds_to_cut`.
+    uniform : bool
+        Equal widths in all layers, in one round.
+    floors : Floors
+        Below which a round is undone and the method ends.
+    """
+
+    search: SearchSettings = SearchSettings()
+    rounds: int = 1
+    kinds: tuple[WidthKind, ...] | None = None
+    uniform: bool = False
+    floors: Floors = NO_FLOORS
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ConfigError(f"rounds is {self.rounds}; it must be at least 1.")
+        if self.kinds is not None and not (self.kinds and set(self.kinds) <= set(ALL_KINDS)):
+            raise ConfigError(f"units are {self.kinds}; allowed: {', '.join(ALL_KINDS)}.")
+        if self.uniform and self.kinds is not None:
+            raise ConfigError("--uniform chooses the units itself; leave --units out.")
+        if self.uniform and self.rounds > 1:
+            raise ConfigError("--uniform cuts in one round; leave --rounds out.")
 
 
 def split_steps(total: int, shares: tuple[float, ...]) -> tuple[int, ...]:

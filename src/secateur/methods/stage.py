@@ -14,21 +14,28 @@ from torch import nn
 from secateur.blockwise.refit import refit
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
-from secateur.methods.base import Task
-from secateur.methods.records import Figures, StageRecord, Yardstick, what_was_cut
+from secateur.methods.compensation import compensated
+from secateur.methods.records import StageRecord, what_was_cut
 from secateur.methods.settings import SearchSettings
 from secateur.methods.targets import target_of
 from secateur.models.binding import bind
-from secateur.recovery.lora import RecoverySettings, recover
-from secateur.scoring.calibration import Batch
+from secateur.models.calls import Batch, rows
+from secateur.recovery.recover import recover
+from secateur.blockwise.refit import refit
+from secateur.recovery.settings import StudentSettings
+from secateur.scoring.allocation import WidthKind
 from secateur.scoring.layers import LayerRanking, rank_layers
-from secateur.scoring.objective import reference_logits, sample_losses
-from secateur.scoring.registered import CRITERIA
+from secateur.scoring.objective import references_of, sample_losses
+from secateur.scoring.registered import criterion_for
 from secateur.scoring.scores import Scores
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
-from secateur.structure.target import Target
+from secateur.structure.target import Limit, Target
 from secateur.surgery.apply import apply
+from secateur.tasks.base import Task, Yardstick
+from secateur.tasks.figures import Figures
+from secateur.tasks.kinds import require_fit
+from secateur.tasks.objective import Reference
 from secateur.training.loop import FitResult
 from secateur.training.processes import agreed
 
@@ -40,7 +47,7 @@ class State:
     Parameters
     ----------
     model : nn.Module
-        The model now.
+        The model now; not to be changed.
     plan : PruningPlan
         What it keeps of the dense model.
     figures : Figures
@@ -63,7 +70,12 @@ class Workbench:
         Never changed.
     task : Task
     search : SearchSettings
-    recovery : RecoverySettings or None
+    recovery : StudentSettings or None
+
+    Raises
+    ------
+    ConfigError
+        If the model does not fit the task.
     """
 
     def __init__(
@@ -72,15 +84,15 @@ class Workbench:
         dense: nn.Module,
         task: Task,
         search: SearchSettings,
-        recovery: RecoverySettings | None,
+        recovery: StudentSettings | None,
     ) -> None:
+        require_fit(dense, task.objective, task.name)
         self.method, self.dense, self.task = method, dense, task
         self.search, self.recovery = search, recovery
-        bound = bind(dense)
-        self.identity = PruningPlan.identity(bound.spec.family, bound.shape)
-        self.yardstick = Yardstick(dense, task.validation)
-        self.references = reference_logits(dense, task.calibration)
-        self.probe_references = reference_logits(dense, task.probe)
+        self.identity = bind(dense).whole_plan
+        self.yardstick = Yardstick(task, dense)
+        self.limits: tuple[Limit, ...] = ()
+        self._references: dict[str, list[Reference]] = {}
 
     @property
     def total_steps(self) -> int:
@@ -90,8 +102,14 @@ class Workbench:
     @property
     def ranking_batches(self) -> tuple[Batch, ...]:
         """The calibration batches for measurements that take many passes."""
-        size = len(self.task.calibration[0]["label"])
+        size = rows(self.task.calibration[0])
         return self.task.calibration[: -(-self.search.ranking_samples // size)]
+
+    def references(self, name: str, batches: tuple[Batch, ...]) -> list[Reference]:
+        """Return the dense model's answers to some batches, kept under a name."""
+        if name not in self._references:
+            self._references[name] = references_of(self.dense, batches)
+        return self._references[name]
 
     def target(self, budget: Budget | None) -> Target:
         """Return what the finished model may cost: the budget's target, or the size chosen by hand.
@@ -101,30 +119,44 @@ class Workbench:
         PlanError
             If the budget cannot be reached, or the allocation by hand exceeds it.
         """
-        return target_of(self.identity, budget, self.search.hand)
+        target = target_of(self.identity, budget, self.search.hand)
+        self.limits = target.limits
+        return target
 
     def start(self) -> State:
-        """Return the state from which a method starts: a copy of the dense model."""
-        model = deepcopy(self.dense).eval()
-        return State(model=model, plan=self.identity, figures=self.yardstick.measure(model))
+        """Return the state from which a method starts: the dense model."""
+        return State(model=self.dense, plan=self.identity, figures=self.yardstick.measure(self.dense))
+
+    def copy_of_dense(self) -> nn.Module:
+        """Return a copy of the dense model, in evaluation mode."""
+        return deepcopy(self.dense).eval()
 
     def rank_layers(self, model: nn.Module, n_removed: int) -> LayerRanking:
         """Rank layers of a model by the exact loss of their removal, against the dense model's answers."""
         batches = self.ranking_batches
-        references = self.references[: len(batches)]
-        return agreed(rank_layers(model, bind(model), batches, references, n_removed=n_removed))
+        return agreed(
+            rank_layers(
+                model,
+                bind(model),
+                batches,
+                self.references("ranking", batches),
+                n_removed=n_removed,
+                candidates=self.search.layer_candidates,
+            )
+        )
 
-    def score(self, model: nn.Module) -> Scores:
-        """Score the groups and channels of a model by the chosen criterion."""
-        criterion = CRITERIA.get(self.search.criterion)()
+    def score(self, model: nn.Module, kinds: tuple[WidthKind, ...] = ("group", "channel")) -> Scores:
+        """Score the units of a model by the chosen criterion."""
+        criterion = criterion_for(self.search.criterion, self.task.objective, kinds)
         return agreed(criterion.score(model, bind(model), self.task.calibration, seed=self.task.seed))
 
     def probe_losses(self, plan: PruningPlan) -> np.ndarray:
-        """Cut the dense model, re-fit it, give it the probe's recovery, and return its loss a window."""
+        """Cut the dense model, re-fit it, give it the probe's recovery, and return its loss a sample."""
         candidate = apply(self.dense, plan)
         self._refit(candidate, plan, self.ranking_batches)
         self._recover(candidate, self.search.probe_steps, f"probe-{len(plan.layers)}", None)
-        return agreed(sample_losses(candidate, self.task.probe, self.probe_references).numpy())
+        references = self.references("probe", self.task.probe)
+        return agreed(sample_losses(candidate, self.task.probe, references).numpy())
 
     def cut_and_recover(
         self,
@@ -158,18 +190,13 @@ class Workbench:
         """
         plan = state.plan.then(relative)
         model = apply(state.model, relative)
+        if relative.removed_layers and self.task.calibration:
+            batches = self.ranking_batches
+            references = self.references("ranking", batches)
+            found = compensated(state.model, model, relative, batches, references)
+            model, decisions = found.model, {**decisions, "compensation": found.record}
         after_cut = self.yardstick.measure(model)
-        report = {}
-        after_refit = after_cut
-        if not relative.is_identity:
-            refitted = deepcopy(model)
-            report = self._refit(refitted, plan, self.task.calibration)
-            after_refit = self.yardstick.measure(refitted) if report else after_cut
-            # a projection closer to the dense one does not always make better logits
-            if report and after_refit.kl < after_cut.kl:
-                model = refitted
-            elif report:
-                report, after_refit = {**report, "undone": True}, after_cut
+        model, after_refit, report = self._refitted(model, plan, after_cut, relative)
         done = self._recover(model, steps, stage, out)
         after_recovery = self.yardstick.measure(model) if done is not None else after_refit
         record = StageRecord(
@@ -191,10 +218,28 @@ class Workbench:
         )
         return State(model=model, plan=plan, figures=after_recovery), record
 
+    def _refitted(
+        self, model: nn.Module, plan: PruningPlan, after_cut: Figures, relative: PruningPlan
+    ) -> tuple[nn.Module, Figures, dict[str, Any]]:
+        """Re-fit a cut model where that brings it nearer to the dense one.
+
+        A projection closer to the dense one does not always make better logits.
+        """
+        if relative.is_identity:
+            return model, after_cut, {}
+        former = deepcopy(model) if after_cut.kl is not None else None
+        report = self._refit(model, plan, self.task.fitting)
+        if not report:
+            return model, after_cut, {}
+        after_refit = self.yardstick.measure(model)
+        if former is not None and after_refit.kl >= after_cut.kl:
+            return former, after_cut, {**report, "undone": True}
+        return model, after_refit, report
+
     def _refit(self, model: nn.Module, plan: PruningPlan, batches: tuple[Batch, ...]) -> dict[str, Any]:
-        if self.recovery is not None and not self.recovery.refit:
+        if not batches or (self.recovery is not None and not self.recovery.refit):
             return {}
-        return to_jsonable(refit(model, plan, self.dense, batches))
+        return to_jsonable(refit(model, plan, self.dense, batches, target=self.search.refit_target))
 
     def _recover(self, model: nn.Module, steps: int, name: str, out: Path | None) -> FitResult | None:
         if self.recovery is None or steps < 1:
@@ -206,4 +251,4 @@ class Workbench:
             evaluate_every=min(self.recovery.evaluate_every, steps),
             seed=derive(self.task.seed, self.method, name),
         )
-        return recover(model, self.dense, self.task.train, self.task.validation, settings, out)
+        return recover(model, self.dense, self.task, settings, out)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from secateur.core.errors import CheckpointError
 from secateur.core.files import remove_folder
+from secateur.core.progress import console
 from secateur.core.records import read_json, to_jsonable, write_json
 from secateur.methods.records import StageRecord
 from secateur.methods.stage import State
 from secateur.models.checkpoint import load, save
 from secateur.structure.plan_file import plan_from_json, plan_to_json
+from secateur.tasks.base import Task
 from secateur.training.state import digest
 
 RECOVERY = "recovery"
@@ -54,6 +55,26 @@ class StageStore:
         write_json(place / "record.json", entry)
         remove_folder(place / RECOVERY)
 
+    def remember(self, name: str, find: Callable[[], Any]) -> Any:
+        """Return JSON values that took long to find: those of an earlier try, or those found now."""
+        if self.folder is None:
+            return to_jsonable(find())
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            kept = read_json(path, ("fingerprint", "found"))
+            self._require_same(kept["fingerprint"], path)
+            return kept["found"]
+        found = to_jsonable(find())
+        write_json(path, {"fingerprint": self.fingerprint, "found": found})
+        return found
+
+    def _require_same(self, theirs: dict[str, Any], place: Path) -> None:
+        if theirs != self.fingerprint:
+            raise CheckpointError(
+                f"{place} holds a stage of another run (model, data, settings or seed differ); "
+                "give an empty folder, or the settings of that run."
+            )
+
     def read(self, number: int, stage: str) -> tuple[State, StageRecord] | None:
         """Return a finished stage, or None if it has not been finished.
 
@@ -66,22 +87,13 @@ class StageStore:
         if place is None or not (place / "record.json").exists():
             return None
         entry = read_json(place / "record.json", ("fingerprint", "plan", "record"))
-        if entry["fingerprint"] != self.fingerprint:
-            raise CheckpointError(
-                f"{place} holds a stage of another run (model, data, settings or seed differ); "
-                "give an empty folder, or the settings of that run."
-            )
+        self._require_same(entry["fingerprint"], place)
+        console.print(f"stage {number} ({stage}) is taken from {place}")
         record = StageRecord.from_json(entry["record"])
         plan = plan_from_json(entry["plan"])
         return State(model=load(place / "model"), plan=plan, figures=record.after_recovery), record
 
 
-def fingerprint(
-    dense: nn.Module, labels: tuple[np.ndarray, np.ndarray], **settings: object
-) -> dict[str, Any]:
-    """Return what identifies a run: weights, labels of training and validation windows, settings."""
-    return {
-        "dense": digest(dense),
-        "labels": [hashlib.sha256(np.asarray(part, dtype=np.int64).tobytes()).hexdigest() for part in labels],
-        **settings,
-    }
+def fingerprint(dense: nn.Module, task: Task, **settings: object) -> dict[str, Any]:
+    """Return what identifies a run: weights, data, settings."""
+    return {"dense": digest(dense), **task.fingerprint(), **settings}

@@ -14,7 +14,7 @@ from secateur.models.head_inputs import keep_heads_of_inputs
 from secateur.models.unit_numbers import keep_layer_numbers
 from secateur.models.vocabulary import vocabulary_of
 from secateur.structure.closure import LayerWidths, closure, role_features
-from secateur.structure.plan import LayerPlan
+from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.structure.shape import ModelShape
 from secateur.structure.spec import (
     OUTPUT_ROLE,
@@ -281,6 +281,11 @@ class BoundModel:
                 return f"{prefix}.{stack.layers}.{layer - first}".lstrip(".")
             first += size
         raise IndexError(f"layer {layer} of a model of {first} layers")
+
+    @property
+    def whole_plan(self) -> PruningPlan:
+        """The plan that keeps everything."""
+        return PruningPlan.identity(self.spec.family, self.shape)
 
     @property
     def shape(self) -> ModelShape:

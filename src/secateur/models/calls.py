@@ -12,13 +12,7 @@ Batch = Mapping[str, Tensor]
 """Windows (``waveform``, ``shaft_rate_hz``, ``fault_orders``, ``label``) or tokens (``input_ids`` (B, T), and
 ``attention_mask`` where rows are padded)."""
 
-WINDOW_INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
-TOKEN_INPUTS = ("input_ids", "attention_mask")
-
-
-def is_causal_lm(model: nn.Module) -> bool:
-    """Whether a model predicts the next token."""
-    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+TOKEN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def run(model: nn.Module, batch: Batch) -> Any:
@@ -30,10 +24,10 @@ def run(model: nn.Module, batch: Batch) -> Any:
         The logits of a Diagnoser; what a transformers model returns.
     """
     device = next(model.parameters()).device
-    if "waveform" in batch:
-        return model(*(batch[name].to(device) for name in WINDOW_INPUTS))
-    inputs = {name: value.to(device) for name, value in token_inputs(model, batch).items()}
-    if getattr(model.config, "is_decoder", False) or hasattr(model, "generate"):
+    names = getattr(model, "input_names", None)
+    given = token_inputs(model, batch) if names is None else {name: batch[name] for name in names}
+    inputs = {name: value.to(device) for name, value in given.items()}
+    if getattr(getattr(model, "config", None), "is_decoder", False) or hasattr(model, "generate"):
         inputs["use_cache"] = False
     return model(**inputs)
 
@@ -58,7 +52,7 @@ def token_mask(batch: Batch) -> Tensor | None:
     Every sum over tokens (scores, re-fit, losses) goes through this mask.
     """
     mask = batch.get("attention_mask")
-    return None if mask is None or "waveform" in batch else mask.bool()
+    return None if mask is None else mask.bool()
 
 
 def real_tokens(features: Tensor, mask: Tensor | None) -> Tensor:
@@ -80,5 +74,5 @@ def _takes_positions(model: nn.Module) -> bool:
 
 
 def rows(batch: Batch) -> int:
-    """Return the windows, or the blocks of tokens, of a batch."""
-    return len(batch["waveform" if "waveform" in batch else "input_ids"])
+    """Return the samples of a batch."""
+    return len(next(iter(batch.values())))

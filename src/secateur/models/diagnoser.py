@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
@@ -99,6 +99,8 @@ class Diagnoser(nn.Module):
     ----------
     config : DiagnoserConfig
     """
+
+    input_names: ClassVar = ("waveform", "shaft_rate_hz", "fault_orders")
 
     def __init__(self, config: DiagnoserConfig) -> None:
         super().__init__()

@@ -13,7 +13,6 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PreTrainedMo
 from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
 from secateur.core.records import read_json
 from secateur.models import checkpoint
-from secateur.models.calls import is_causal_lm as is_causal_lm
 from secateur.models.empty_model import class_of as class_of
 from secateur.models.empty_model import described, empty_model
 from secateur.models.gguf import converted, gguf_file

@@ -29,6 +29,8 @@ class StudentSettings(LoopSettings):
         Share of the loss that comes from the teacher.
     temperature : float
         Of the distillation.
+    refit : bool
+        Whether a method re-fits the output projections by least squares before the steps.
     """
 
     adapter: Adapter = "lora"
@@ -37,6 +39,7 @@ class StudentSettings(LoopSettings):
     train_rest: bool = True
     distill_weight: float = 0.5
     temperature: float = 2.0
+    refit: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,13 +54,7 @@ class StudentSettings(LoopSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RecoverySettings(StudentSettings, WindowLoopSettings):
-    """Settings of recovery on windows; ``max_steps * batch_size`` is its budget of samples.
-
-    Parameters
-    ----------
-    refit : bool
-        Whether a method re-fits the output projections by least squares before the steps.
-    """
+    """Settings of recovery on windows; ``max_steps * batch_size`` is its budget of samples."""
 
     max_steps: int = 300
     learning_rate: float = 1e-3
@@ -65,7 +62,6 @@ class RecoverySettings(StudentSettings, WindowLoopSettings):
     weight_decay: float = 0.0
     evaluate_every: int = 50
     patience: int = 6
-    refit: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

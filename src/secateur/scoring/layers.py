@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from secateur.core.errors import PlanError
@@ -15,6 +14,7 @@ from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
 from secateur.models.skipping import skipped
 from secateur.scoring.objective import sample_losses
+from secateur.tasks.objective import Reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,20 +40,19 @@ def layer_removal_losses(
     model: nn.Module,
     bound: BoundModel,
     batches: Sequence[Batch],
-    references: Sequence[torch.Tensor] | None = None,
+    references: Sequence[Reference] | None = None,
 ) -> np.ndarray:
     """Exact increase in mean loss when each layer is skipped alone.
 
     Parameters
     ----------
     model : nn.Module
-        The classifier.
     bound : BoundModel
         Its binding.
     batches : sequence of dict
         Calibration batches.
-    references : sequence of Tensor, optional
-        Logits of the dense model; adds KL(dense || model) to the cross-entropy.
+    references : sequence of Reference, optional
+        Of the dense model; adds the divergence from it to the loss.
 
     Returns
     -------
@@ -72,9 +71,10 @@ def rank_layers(
     model: nn.Module,
     bound: BoundModel,
     batches: Sequence[Batch],
-    references: Sequence[torch.Tensor] | None = None,
+    references: Sequence[Reference] | None = None,
     *,
     n_removed: int,
+    candidates: int | None = None,
 ) -> LayerRanking:
     """Remove the least harmful layer, measure the rest again, and so on.
 
@@ -84,6 +84,9 @@ def rank_layers(
         As in :func:`layer_removal_losses`.
     n_removed : int
         How many layers to give up; at least one layer stays.
+    candidates : int, optional
+        Measure again only as many layers, those that cost least when they were measured last. A layer that
+        was costly seldom becomes the cheapest when another has left, and passes of large models take long.
 
     Returns
     -------
@@ -95,19 +98,22 @@ def rank_layers(
     order: list[int] = []
     losses = [float(sample_losses(model, batches, references).mean())]
     single: tuple[float, ...] = ()
-    total = sum(n_layers - gone for gone in range(max(n_removed, 1)))
+    most = n_layers if candidates is None else candidates
+    total = n_layers + sum(min(most, n_layers - gone) for gone in range(1, n_removed))
+    last = dict.fromkeys(range(n_layers), 0.0)
     with progress("measuring layers", total) as bar:
         while not single or len(order) < n_removed:
-            remaining = [position for position in range(n_layers) if position not in order]
-            found = []
-            for position in remaining:
-                found.append(_loss_without(model, bound, batches, references, (*order, position)))
+            remaining = sorted(set(last) - set(order), key=lambda position: (last[position], position))
+            found = {}
+            for position in sorted(remaining[: most if single else n_layers]):
+                found[position] = _loss_without(model, bound, batches, references, (*order, position))
                 bar.advance()
+            last |= found
             if not single:
-                single = tuple(loss - losses[0] for loss in found)
+                single = tuple(found[position] - losses[0] for position in range(n_layers))
             if len(order) < n_removed:
-                best = int(np.argmin(found))
-                order.append(remaining[best])
+                best = min(found, key=found.__getitem__)
+                order.append(best)
                 losses.append(found[best])
     return LayerRanking(order=tuple(order), losses=tuple(losses), single_increases=single)
 
@@ -116,7 +122,7 @@ def _loss_without(
     model: nn.Module,
     bound: BoundModel,
     batches: Sequence[Batch],
-    references: Sequence[torch.Tensor] | None,
+    references: Sequence[Reference] | None,
     positions: Sequence[int],
 ) -> float:
     with skipped(bound, positions):

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
 from secateur.models.calls import Batch, run
-from secateur.scoring.calibration import frozen, labels_of, logits_of
-from secateur.scoring.objective import task_loss
+from secateur.models.frozen import frozen
 from secateur.structure.closure import role_features
 from secateur.structure.spec import OUTPUT_ROLES, Role
+from secateur.tasks.classification import task_loss
+from secateur.tasks.predictions import predictions
 
 MatrixCriterion = Literal["magnitude", "activation", "taylor"]
 MatrixScores = tuple[dict[Role, np.ndarray], ...]
@@ -73,7 +74,8 @@ def matrix_scores(
         for batch in batches:
             if criterion == "taylor":
                 with torch.enable_grad():
-                    task_loss(logits_of(model, batch), labels_of(batch)).backward()
+                    found = predictions(model, batch)
+                    task_loss(found.logits, found.labels).backward()
             else:
                 with torch.no_grad():
                     run(model, batch)

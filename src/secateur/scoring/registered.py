@@ -6,15 +6,19 @@ from collections.abc import Collection
 
 from secateur.scoring.criteria import activation, magnitude, random, surgeon, taylor
 from secateur.scoring.scores import CRITERIA, Criterion, ScoredKind
+from secateur.tasks.objective import Objective
 
 DEFAULT_CRITERION = "taylor"
 TEXT_CRITERION = "surgeon"
 """Of models of text."""
 
 
-def criterion_of_text(name: str, kinds: Collection[ScoredKind]) -> Criterion:
-    """Return a criterion by which units of these kinds of a model of text can be ranked together."""
-    if name == "taylor" and len(kinds) > 1:
+def criterion_for(name: str, objective: Objective, kinds: Collection[ScoredKind]) -> Criterion:
+    """Return a criterion by which units of these kinds of a model can be ranked together.
+
+    In models of text, Taylor's gates on whole groups let the terms of their dimensions cancel.
+    """
+    if name == "taylor" and objective.rounds and len(kinds) > 1:
         return taylor.Taylor(gates="dimension")
     return CRITERIA.get(name)()
 
@@ -24,7 +28,7 @@ __all__ = [
     "DEFAULT_CRITERION",
     "TEXT_CRITERION",
     "activation",
-    "criterion_of_text",
+    "criterion_for",
     "magnitude",
     "random",
     "surgeon",

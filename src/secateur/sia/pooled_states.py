@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError
 from secateur.models.binding import bind
 from secateur.models.calls import Batch, run
-from secateur.scoring.calibration import frozen
+from secateur.models.frozen import frozen
 
 
 @dataclass(frozen=True, kw_only=True)

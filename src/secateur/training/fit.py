@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from secateur.training.batches import Batch, forward
 from secateur.training.class_balance import class_weights
-from secateur.training.loop import FitResult, run_loop
+from secateur.training.loop import FitResult, Objective, run_loop
 from secateur.training.settings import FitSettings
 from secateur.training.window_data import WindowData
 
@@ -49,6 +49,12 @@ def fit(
     CheckpointError
         If the state in ``out`` is damaged or of another run.
     """
+    data = WindowData(train, validation, settings)
+    return run_loop(model, label_loss(train, settings), data, settings, out=out, description="fitting")
+
+
+def label_loss(train: Windows, settings: FitSettings) -> Objective:
+    """Return the cross-entropy with the balance and the smoothing of the settings."""
 
     def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
         logits = forward(model, batch)
@@ -65,5 +71,4 @@ def fit(
         )
         return losses.mean()
 
-    data = WindowData(train, validation, settings)
-    return run_loop(model, cross_entropy, data, settings, out=out, description="fitting")
+    return cross_entropy

@@ -30,8 +30,8 @@ from secateur.models import checkpoint
 from secateur.models.pretrained import open_pretrained
 from secateur.models.text import TokenSource
 from secateur.structure.plan import PruningPlan
-from secateur.training.next_token import require_causal_lm
-from secateur.training.perplexity import Perplexity, perplexity
+from secateur.tasks.heads import require_causal_lm
+from secateur.tasks.perplexity import Perplexity, perplexity
 from secateur.workflow.export_request import ExportRequest
 
 PROMPTS = 4

@@ -17,11 +17,12 @@ from secateur.core.files import sha256_of
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models.binding import bind
-from secateur.models.pretrained import Pretrained, is_causal_lm, open_pretrained
+from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.models.text import TokenSource
 from secateur.structure.counting import shape_parameters
-from secateur.training.perplexity import Perplexity, paired_ratio, perplexity
-from secateur.training.similarity import embed, embedding_fidelity, pair_similarity, paraphrases
+from secateur.tasks.heads import is_causal_lm
+from secateur.tasks.perplexity import Perplexity, paired_ratio, perplexity
+from secateur.tasks.similarity import embed, embedding_fidelity, pair_similarity, paraphrases
 
 CONTEXT = 512
 
@@ -37,7 +38,7 @@ def judge_language_model(
     """Measure a causal language model on a text, alone or beside another.
 
     Windows of ``context`` tokens move on by ``stride``, without a begin token; see
-    :func:`secateur.training.perplexity.perplexity`.
+    :func:`secateur.tasks.perplexity.perplexity`.
 
     Parameters
     ----------

@@ -10,9 +10,9 @@ from secateur.core.files import remove_folder
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import read_json, to_jsonable, write_json
-from secateur.methods.base import Task
 from secateur.models.diagnoser import Diagnoser
 from secateur.report.figures.order_pictures import write_order_pictures
+from secateur.tasks.windows import WindowTask
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
 from secateur.workflow.order_arms import Judge, run_arm
@@ -122,7 +122,7 @@ def _measure_chain(
     folder: Path,
     preparation: Preparation,
     dense: Diagnoser,
-    task: Task,
+    task: WindowTask,
 ) -> None:
     """Measure staleness and information on the stages that the arms left."""
     arms = {name: read_json(folder / f"{name}.json") for name in ORDERS}

@@ -11,7 +11,7 @@ import numpy as np
 
 from secateur.core.errors import PlanError
 from secateur.core.records import read_json, to_jsonable
-from secateur.methods.base import Compression, Task
+from secateur.methods.base import Compression
 from secateur.methods.cascade import Cascade
 from secateur.methods.one_shot import OneShot
 from secateur.methods.stage import Workbench
@@ -20,6 +20,7 @@ from secateur.models.diagnoser import Diagnoser
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
 from secateur.structure.plan_file import plan_from_json
+from secateur.tasks.windows import WindowTask
 from secateur.training import metrics
 from secateur.training.evaluate import fidelity, predict
 from secateur.workflow.order_settings import DENSE_CONTROL, JOINT, ORDERS, OrderSettings
@@ -87,7 +88,7 @@ class Judge:
 def run_arm(
     name: str,
     dense: Diagnoser,
-    task: Task,
+    task: WindowTask,
     settings: OrderSettings,
     judge: Judge,
     stages: Path,
@@ -99,7 +100,7 @@ def run_arm(
     name : str
         One of :data:`secateur.workflow.order_settings.ARMS`.
     dense : Diagnoser
-    task : Task
+    task : WindowTask
     settings : OrderSettings
     judge : Judge
     stages : Path
@@ -132,7 +133,9 @@ def run_arm(
     )
 
 
-def _compress(name: str, dense: Diagnoser, task: Task, settings: OrderSettings, stages: Path) -> Compression:
+def _compress(
+    name: str, dense: Diagnoser, task: WindowTask, settings: OrderSettings, stages: Path
+) -> Compression:
     budget = Budget(ratio=settings.ratio)
     if name == DENSE_CONTROL:
         return _recover_uncut(dense, task, settings, stages)
@@ -140,7 +143,7 @@ def _compress(name: str, dense: Diagnoser, task: Task, settings: OrderSettings, 
     return method.compress(dense, task, budget, settings.recovery, stages)
 
 
-def _recover_uncut(dense: Diagnoser, task: Task, settings: OrderSettings, stages: Path) -> Compression:
+def _recover_uncut(dense: Diagnoser, task: WindowTask, settings: OrderSettings, stages: Path) -> Compression:
     bench = Workbench(DENSE_CONTROL, dense, task, settings.search, settings.recovery)
     state, record = bench.cut_and_recover(
         bench.start(),

@@ -17,12 +17,12 @@ from secateur.methods.settings import STAGE_NAMES
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.models.diagnoser import Diagnoser
-from secateur.scoring.calibration import stratified_indices
 from secateur.sia.information import processing_violations, usable_information
 from secateur.sia.kernels import kernel_dependence, kernel_violations
 from secateur.sia.pooled_states import pooled_states
 from secateur.signals.windows import Windows
 from secateur.structure.plan import PruningPlan
+from secateur.tasks.calibration import stratified_indices
 from secateur.training.batches import as_tensors
 from secateur.training.evaluate import noisy
 from secateur.workflow.order_arms import stage_model

@@ -13,7 +13,6 @@ import torch
 from secateur.core.progress import track
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
-from secateur.methods.base import Task
 from secateur.methods.cuts import KIND_OF
 from secateur.methods.depth import narrowest
 from secateur.methods.settings import STAGE_NAMES, StageName
@@ -23,7 +22,7 @@ from secateur.models.calls import Batch
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.skipping import skipped
 from secateur.scoring.allocation import allocate
-from secateur.scoring.objective import reference_logits, sample_losses
+from secateur.scoring.objective import references_of, sample_losses
 from secateur.scoring.registered import CRITERIA
 from secateur.sia.staleness import (
     GRANULARITIES,
@@ -35,6 +34,7 @@ from secateur.sia.staleness import (
 )
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
+from secateur.tasks.windows import WindowTask
 from secateur.workflow.order_arms import stage_model
 from secateur.workflow.order_settings import ORDERS, OrderSettings
 
@@ -55,17 +55,17 @@ class Scorer:
     ----------
     dense : Diagnoser
         Its answers are what layer losses are measured against.
-    task : Task
+    task : WindowTask
     criterion : str
     """
 
-    def __init__(self, dense: Diagnoser, task: Task, criterion: str) -> None:
+    def __init__(self, dense: Diagnoser, task: WindowTask, criterion: str) -> None:
         self._criterion, self._seed = CRITERIA.get(criterion)(), task.seed
         self._parts = {
             "whole": task.calibration,
             **dict(zip(("first", "second"), calibration_halves(task.calibration), strict=True)),
         }
-        self._references = {name: reference_logits(dense, part) for name, part in self._parts.items()}
+        self._references = {name: references_of(dense, part) for name, part in self._parts.items()}
 
     def score(self, model: Diagnoser, plan: PruningPlan) -> dict[Granularity, Halves]:
         """Score ``model``, which ``plan`` left of the dense one."""
@@ -148,14 +148,14 @@ def _narrowest(identity: PruningPlan, stage: StageName) -> PruningPlan:
 
 
 def measure_staleness(
-    dense: Diagnoser, task: Task, settings: OrderSettings, stages_of: Mapping[str, Path]
+    dense: Diagnoser, task: WindowTask, settings: OrderSettings, stages_of: Mapping[str, Path]
 ) -> list[dict[str, Any]]:
     """Measure all pairs twice: after matched single stages, and after the first stage of a cascade.
 
     Parameters
     ----------
     dense : Diagnoser
-    task : Task
+    task : WindowTask
     settings : OrderSettings
     stages_of : mapping
         Name of an order to the folder of its finished stages. Orders that failed are left out.

@@ -17,9 +17,7 @@ from secateur.core.records import to_jsonable
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
 from secateur.models.diagnoser import Diagnoser
-from secateur.models.pretrained import is_causal_lm
 from secateur.models.text import TokenSource, passage_batches, text_batches
-from secateur.scoring.calibration import draw_batches
 from secateur.scoring.registered import DEFAULT_CRITERION
 from secateur.sia.components import Component, present
 from secateur.sia.measured.gating import has_norm_over_heads
@@ -30,6 +28,8 @@ from secateur.sia.structural import Structure, check_structure
 from secateur.sia.trial import trial_cut
 from secateur.sia.verdict import ModelVerdict, judge
 from secateur.structure.shape import ModelShape
+from secateur.tasks.calibration import draw_batches
+from secateur.tasks.heads import is_causal_lm
 from secateur.workflow.outline import outline_of
 from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation, split_record

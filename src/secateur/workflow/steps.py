@@ -11,9 +11,11 @@ from secateur.core.files import remove_folder, require_replaceable
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
-from secateur.methods.base import Compression, Method, Task
+from secateur.methods.base import Compression, Method
 from secateur.methods.cascade import Cascade
 from secateur.methods.registered import METHODS
+from secateur.methods.rounds import Rounds
+from secateur.methods.settings import RoundsSettings
 from secateur.methods.targets import target_of
 from secateur.models import checkpoint
 from secateur.models.binding import bind
@@ -21,6 +23,7 @@ from secateur.models.diagnoser import Diagnoser
 from secateur.signals.selection import specimen_of
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import predicted
+from secateur.tasks.windows import WindowTask
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings
 from secateur.workflow.backbone import build_dense
@@ -121,9 +124,9 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
     target_of(identity, cut.budget(window_tokens=model.front_end.n_tokens), cut.cascade.search.hand)
 
 
-def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> Task:
+def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> WindowTask:
     """Return the task of a method, its calibration windows varied as training windows are."""
-    return Task.from_windows(
+    return WindowTask.from_windows(
         preparation.train, preparation.validation, seed=seed, augmentation=settings.augmentation
     )
 
@@ -131,7 +134,10 @@ def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSetting
 def method_for(cut: CutSettings) -> Method:
     """Return the method that the settings name, with its settings."""
     chosen = METHODS.get(cut.method)
-    return chosen(cut.cascade) if chosen is Cascade else chosen(cut.cascade.search)
+    if chosen is Cascade:
+        return chosen(cut.cascade)
+    search = cut.cascade.search
+    return chosen(RoundsSettings(search=search) if chosen is Rounds else search)
 
 
 def load_with_task(

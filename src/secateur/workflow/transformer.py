@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,27 +21,13 @@ from secateur.models.checkpoint_files import read_checksums
 from secateur.models.live_tensors import stored_tensors
 from secateur.models.tokenizer_trim import TrimmedVocabulary, trim_vocabulary
 from secateur.structure.counting import block_parameters, flops_per_token, parameters, shape_parameters
-from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.workflow.steps import partial_folder
 from secateur.workflow.transformer_blocks import cut_blocks, tokenizer_of
-from secateur.workflow.transformer_recovery import recover
-from secateur.workflow.transformer_settings import (
-    CALIBRATION_BLOCKS,
-    TransformerCut,
-    block_tokens,
-    target_parameters,
-)
+from secateur.workflow.transformer_settings import TransformerCut
 from secateur.workflow.transformer_source import Source, open_source
 
-__all__ = [
-    "CALIBRATION_BLOCKS",
-    "TransformerCut",
-    "block_tokens",
-    "figures",
-    "prune_transformer",
-    "target_parameters",
-]
+__all__ = ["TransformerCut", "figures", "prune_transformer"]
 
 FLOPS_CONTEXT_TOKENS = 512
 
@@ -89,16 +74,15 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     bound = bind(source.model)
     family, dense = bound.spec.family, bound.shape
     trimmed = _trimmed(source, cut)
-    small, plan, record = source.model, PruningPlan.identity(family, dense), {}
-    if cut.cuts_blocks:
-        target = target_parameters(cut, plan.with_tokens(None if trimmed is None else trimmed.tokens))
-        small, plan, record = cut_blocks(source, target, cut)
-    if cut.recovers:
-        small = deepcopy(small) if small is source.model else small
-        record |= recover(small, source, cut, partial_folder(out) / "recovery")
+    whole = bound.whole_plan
+    small, plan, record = source.model, whole, {}
+    if cut.cuts_blocks or cut.recovers:
+        tokens_cut = whole.with_tokens(None if trimmed is None else trimmed.tokens)
+        made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
+        small, plan, record = made.compression.model, made.compression.plan, made.record
     tokenizer = source.tokenizer
     if trimmed is not None:
-        small = apply(small, PruningPlan.identity(family, plan.result).with_tokens(trimmed.tokens))
+        small = apply(small, bind(small).whole_plan.with_tokens(trimmed.tokens))
         plan, tokenizer = plan.with_tokens(trimmed.tokens), trimmed.tokenizer
     if source.former is not None:
         plan = source.former.then(plan)
@@ -141,8 +125,7 @@ def _trimmed(source: Source, cut: TransformerCut) -> TrimmedVocabulary | None:
 def figures(model: nn.Module) -> dict[str, Any]:
     """Return what a model has and costs; its parameters may be on the meta device."""
     bound = bind(model)
-    family, shape = bound.spec.family, bound.shape
-    plan = PruningPlan.identity(family, shape)
+    family, shape, plan = bound.spec.family, bound.shape, bound.whole_plan
     return {
         "parameters": parameters(plan),
         "block_parameters": block_parameters(family, shape),

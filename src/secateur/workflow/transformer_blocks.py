@@ -1,74 +1,139 @@
-"""The blocks of a ``transformers`` model made smaller: scored, cut, re-fitted."""
+"""A ``transformers`` model made smaller by a method: its task read, its blocks cut, the result judged."""
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from secateur.blockwise.refit import refit
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
-from secateur.methods.rounds import cut_in_rounds
+from secateur.methods.base import Compression
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
-from secateur.models.pretrained import is_causal_lm
-from secateur.models.text import TokenSource, passage_batches, text_batches
-from secateur.scoring.equal_widths import equal_widths
-from secateur.scoring.registered import CRITERIA, criterion_of_text
+from secateur.recovery.recover import recover
+from secateur.recovery.settings import TextRecoverySettings
 from secateur.structure.plan import PruningPlan
-from secateur.surgery.apply import apply
-from secateur.workflow.transformer_settings import TransformerCut, block_tokens, kinds_to_cut
+from secateur.tasks.comparison import Comparison, Standing
+from secateur.tasks.kinds import objective_of
+from secateur.tasks.reading import read_task, require_text_model, task_of_model
+from secateur.tasks.token_task import JUDGED_AT_ONCE, TokenTask
+from secateur.workflow.transformer_settings import TransformerCut, budget_of
 from secateur.workflow.transformer_source import Source
 
-SCORED_AT_ONCE, FITTED_AT_ONCE = 1, 8
-"""Blocks in a batch: gradients hold several times the logits."""
-
-SENTENCES_A_BLOCK = 4
+DENSE, CONTROL = "dense", "dense, trained alike"
 
 
-def cut_blocks(
-    source: Source, target: int, cut: TransformerCut
-) -> tuple[nn.Module, PruningPlan, dict[str, Any]]:
-    """Score, cut and re-fit, in rounds or to equal widths.
+@dataclass(frozen=True, kw_only=True)
+class CutModel:
+    """A model whose blocks were cut.
+
+    Attributes
+    ----------
+    compression : Compression
+    record : dict
+        What to write down: ``stages``, ``refit`` (of the last stage), ``calibration_sha256``; ``standings``
+        of the models on samples that took no part, where any are held out.
+    """
+
+    compression: Compression
+    record: dict[str, Any]
+
+
+def task_of(source: Source, cut: TransformerCut, **other: int) -> TokenTask:
+    """Read the task of a cut from its calibration file; without one, a task without samples.
+
+    Parameters
+    ----------
+    source : Source
+        Its model may be on the meta device.
+    cut : TransformerCut
+    **other
+        Numbers of :class:`secateur.tasks.reading.TextData` in place of those of the cut.
+
+    Raises
+    ------
+    SecateurError
+        See :func:`secateur.tasks.reading.read_task`.
+    """
+    if cut.calibration is None:
+        return TokenTask(name="no data", objective=objective_of(source.model), train=None, seed=cut.seed)
+    require_text_model(source.model)
+    name = cut.task or task_of_model(source.model)
+    return read_task(source.model, tokenizer_of(source, "--calibration"), name, replace(cut.data(), **other))
+
+
+def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, folder: Path | None) -> CutModel:
+    """Cut the blocks by the chosen method, train them if asked, and judge the result.
+
+    Recovery adapts a model to the data as well as it mends it. So, unless the cut says otherwise, a copy of
+    the dense model takes as many steps under the same settings, and both are judged on the last part of the
+    data, to which nothing was fitted.
 
     Parameters
     ----------
     source : Source
         Its model is left as it is.
-    target : int
-        Parameters of the whole model that must not be exceeded.
     cut : TransformerCut
-
-    Returns
-    -------
-    tuple
-        The small model, its plan, and what to record.
+    tokens_cut : PruningPlan
+        The plan that removes nothing but tokens, which the target takes account of.
+    folder : Path or None
+        Where finished stages are kept, so that a stopped cut goes on.
     """
-    scored = calibration_batches(source, cut, cut.calibration_blocks, SCORED_AT_ONCE)
-    fitted = calibration_batches(source, cut, cut.refit_blocks, FITTED_AT_ONCE)
-    console.print(f"scoring by {cut.criterion}")
-    model = source.model
-    if cut.uniform:
-        small, plan, record = _to_equal_widths(model, target, cut, scored, fitted)
-    else:
-        kinds = kinds_to_cut(cut, _whole(model), target)
-        made = cut_in_rounds(
-            model,
-            scored,
-            target,
-            criterion=criterion_of_text(cut.criterion, kinds),
-            n_rounds=cut.rounds,
-            kinds=kinds,
-            multiple=cut.multiple,
-            refit_batches=fitted,
-            target=cut.refit_target,
-            seed=cut.seed,
+    task = task_of(source, cut)
+    cut = replace(cut, task=task.name if cut.calibration else None)
+    console.print(f"{cut.method}: scoring by {cut.criterion}")
+    stages = None if folder is None or not cut.measures else folder / "stages"
+    if cut.cuts_blocks:
+        made = cut.chosen_method.compress(
+            source.model, task, budget_of(cut, tokens_cut), cut.recovery, stages
         )
-        small, plan, record = made.model, made.plan, {"rounds": made.rounds, "refit": made.rounds[-1].refit}
-    digest = None if cut.calibration is None else sha256_of(cut.calibration)
-    return small, plan, {**record, "calibration_sha256": digest}
+    else:
+        made = _trained_whole(source.model, task, cut, stages)
+    record: dict[str, Any] = {
+        "task": task.name,
+        "stages": made.records,
+        "stopped_by_floor": made.stopped_by_floor,
+        "reason": made.reason,
+        "refit": (made.records[-1].refit or None) if made.records else None,
+        "calibration_sha256": None if cut.calibration is None else sha256_of(cut.calibration),
+    }
+    if cut.measures:
+        record["standings"] = _standings(source.model, task, made, cut, folder)
+    return CutModel(compression=made, record=record)
+
+
+def _trained_whole(model: nn.Module, task: TokenTask, cut: TransformerCut, out: Path | None) -> Compression:
+    """Return a copy of the dense model, trained where the vocabulary alone is to be cut."""
+    small, plan = deepcopy(model), bind(model).whole_plan
+    if cut.recovers:
+        recover(small, model, task, cut.recovery, out)
+    return Compression(method=cut.method, model=small.eval(), plan=plan, records=())
+
+
+def _standings(
+    dense: nn.Module, task: TokenTask, made: Compression, cut: TransformerCut, folder: Path | None
+) -> dict[str, Standing]:
+    """Judge dense and cut model, and the control, on samples that took no part."""
+    if task.test is None:
+        raise DataError("no samples are held out for the test; give a longer text or more rows.")
+    comparison = Comparison(task.objective, dense, tuple(task.test.batches(JUDGED_AT_ONCE)))
+    found = {
+        DENSE: Standing(figures=comparison.dense_figures(dense), over_dense=None),
+        "cut": comparison.standing(made.model),
+    }
+    steps = sum(record.recovery_steps for record in made.records)
+    if steps and cut.recovery_control:
+        console.print(f"training the dense model alike, {steps} steps, for comparison")
+        control = deepcopy(dense)
+        alike: TextRecoverySettings = replace(cut.recovery, max_steps=steps, max_minutes=None)
+        recover(control, dense, task, alike, None if folder is None else folder / "control")
+        found[CONTROL] = comparison.standing(control)
+    return found
 
 
 def tokenizer_of(source: Source, option: str) -> Any:
@@ -87,58 +152,10 @@ def tokenizer_of(source: Source, option: str) -> Any:
     return source.tokenizer
 
 
-def _to_equal_widths(
-    model: nn.Module,
-    target: int,
-    cut: TransformerCut,
-    scored: tuple[Batch, ...],
-    fitted: tuple[Batch, ...],
-) -> tuple[nn.Module, PruningPlan, dict[str, Any]]:
-    bound = bind(model)
-    scores = CRITERIA.get(cut.criterion)().score(model, bound, scored, seed=cut.seed)
-    plan = equal_widths(scores, _whole(model), target, multiple=cut.multiple)
-    small = apply(model, plan)
-    fit = refit(small, plan, model, fitted, target=cut.refit_target) if fitted else None
-    return small, plan, {"refit": fit}
-
-
-def _whole(model: nn.Module) -> PruningPlan:
-    bound = bind(model)
-    return PruningPlan.identity(bound.spec.family, bound.shape)
-
-
 def calibration_batches(
     source: Source, cut: TransformerCut, blocks: int, batch_size: int
 ) -> tuple[Batch, ...]:
-    """Return blocks of tokens for models that predict the next one, sentences for others.
-
-    Parameters
-    ----------
-    source : Source
-        Its model may be on the meta device.
-    cut : TransformerCut
-    blocks : int
-        How many; of sentences four times as many.
-    batch_size : int
-
-    Raises
-    ------
-    ConfigError
-        If the model takes no text, or has no tokenizer.
-    """
+    """Return so many blocks of calibration data, with so many samples in a batch."""
     if cut.calibration is None:
         return ()
-    model = source.model
-    if model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
-        taken = "two texts" if model.main_input_name == "input_ids" else model.main_input_name
-        raise ConfigError(
-            f"--calibration is one text, but {type(model).__name__} takes {taken}; cut it without data "
-            "(--criterion magnitude)."
-        )
-    text = TokenSource(path=cut.calibration, tokenizer=tokenizer_of(source, "--calibration"))
-    length = block_tokens(model.config)
-    if is_causal_lm(model) or text.tokenizer.pad_token is None:
-        return text_batches(text, blocks=blocks, length=length, batch_size=batch_size, seed=cut.seed)
-    return passage_batches(
-        text, passages=SENTENCES_A_BLOCK * blocks, length=length, batch_size=batch_size, seed=cut.seed
-    )
+    return task_of(source, cut, blocks=blocks, refit_blocks=blocks, fitted_at_once=batch_size).fitting

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from secateur.blockwise.refit import Target
 from secateur.core.errors import ConfigError, PlanError
-from secateur.recovery.settings import Adapter
+from secateur.core.seeds import derive
+from secateur.methods.base import Method
+from secateur.methods.cascade import Cascade
+from secateur.methods.floor import Floors
+from secateur.methods.one_shot import OneShot
+from secateur.methods.rounds import Rounds
+from secateur.methods.rounds import kinds_to_cut as kinds_of_method
+from secateur.methods.scratch import Scratch
+from secateur.methods.settings import (
+    STAGE_NAMES,
+    CascadeSettings,
+    HandAllocation,
+    RoundsSettings,
+    SearchSettings,
+    StageName,
+)
+from secateur.blockwise.refit import Target
+from secateur.recovery.settings import Adapter, TextRecoverySettings
 from secateur.scoring.allocation import WIDTH_KINDS, WidthKind
-from secateur.scoring.equal_widths import FEWEST_CHANNELS
 from secateur.scoring.registered import CRITERIA, TEXT_CRITERION
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
+from secateur.tasks.reading import (
+    CALIBRATION_BLOCKS,
+    RANKING_SAMPLES,
+    TEXT_TASKS,
+    TextData,
+    TextTaskName,
+)
 from secateur.training.settings import require_choice
 
-CALIBRATION_BLOCKS, BLOCK_TOKENS = 32, 256
-REFIT_BLOCKS_A_SCORED_ONE = 4
 WITHOUT_DATA = ("nothing", "weights")
+HELD_OUT = 0.1
+"""Share of the data that choices are made by, and again that the result is judged by."""
+
+METHODS_OF_TEXT = ("rounds", "cascade", "one_shot", "scratch")
+STEPS_WITHOUT_LIMIT = 100_000
+LEARNING_RATES: Mapping[Adapter, float] = {"lora": 1e-3, "full": 3e-4}
+"""Low-rank updates take larger steps than whole weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +81,21 @@ class TransformerCut:
         Blocks to re-fit on; default: four times as many.
     refit_target : {"stream", "projection"}
         See :func:`secateur.blockwise.refit.refit`.
+    task : {"text", "answers", "labels", "embeddings"}, optional
+        What the calibration file holds; default: what the model's head is for.
+    method : {"rounds", "cascade", "one_shot", "scratch"}
     rounds : int
-        Rounds of scoring, cutting and re-fitting.
+        Rounds of scoring, cutting and re-fitting, by the method "rounds".
+    hand : HandAllocation, optional
+        A shape chosen by hand.
+    floors : Floors
+        Below which a stage is undone.
+    order, recovery_shares
+        See :class:`secateur.methods.settings.CascadeSettings`.
+    max_depths : int
+        Candidate depths that are probed, at most.
     recovery_steps : int
-        Optimiser steps on the calibration text afterwards, at most; causal language models only.
+        Optimiser steps on the training part of the data, at most.
     recovery_minutes : float, optional
         Time for these steps; alone it is the only limit.
     recovery_adapter : {"full", "lora"}
@@ -86,7 +125,14 @@ class TransformerCut:
     calibration_blocks: int = CALIBRATION_BLOCKS
     refit_blocks: int | None = None
     refit_target: Target = "stream"
+    task: TextTaskName | None = None
+    method: str = "rounds"
     rounds: int = 1
+    hand: HandAllocation | None = None
+    floors: Floors = field(default_factory=Floors)
+    order: tuple[StageName, ...] = STAGE_NAMES
+    recovery_shares: tuple[float, ...] = (0.0, 0.0, 1.0)
+    max_depths: int = 3
     recovery_steps: int = 0
     recovery_minutes: float | None = None
     recovery_adapter: Adapter = "full"
@@ -111,20 +157,31 @@ class TransformerCut:
             Budget(ratio=self.ratio)
         if self.max_parameters is not None:
             Budget(max_parameters=self.max_parameters)
-        if self.refit_blocks is None:
-            object.__setattr__(self, "refit_blocks", REFIT_BLOCKS_A_SCORED_ONE * self.calibration_blocks)
-        for name in ("calibration_blocks", "refit_blocks", "rounds"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.method not in METHODS_OF_TEXT:
+            raise ConfigError(f"unknown method '{self.method}'; allowed: {', '.join(METHODS_OF_TEXT)}.")
+        if self.task is not None and self.task not in TEXT_TASKS:
+            raise ConfigError(f"unknown task '{self.task}'; allowed: {', '.join(TEXT_TASKS)}.")
+        if self.calibration is not None:
+            object.__setattr__(self, "refit_blocks", self.data().refit_blocks)
         if self.units is not None and (not self.units or not set(self.units) <= set(WIDTH_KINDS)):
             raise ConfigError(f"units are {self.units}; allowed: 'channel', 'group', or both.")
-        if self.uniform and self.units is not None:
-            raise ConfigError("--uniform chooses the units itself; leave --units out.")
-        if self.uniform and self.rounds > 1:
-            raise ConfigError("--uniform cuts in one round; leave --rounds out.")
-        require_choice("recovery_adapter", self.recovery_adapter, Adapter)
+        _ = self.chosen_method
         if self.recovers and self.calibration is None:
             raise ConfigError("recovery learns from a text; give --calibration FILE.")
+        if self.calibration is None and self.measures:
+            raise ConfigError(
+                f"method '{self.method}' and floors are measured on data; give --calibration FILE."
+            )
+        in_rounds = {"--units": self.units, "--uniform": self.uniform, "--rounds": self.rounds > 1}
+        if self.method != "rounds" and (wrong := [name for name, value in in_rounds.items() if value]):
+            raise ConfigError(f"{', '.join(wrong)}: not for method '{self.method}'; leave out.")
+        if self.floors != Floors() and self.method not in ("rounds", "cascade"):
+            raise ConfigError(
+                f"a floor needs stages to go back to, which '{self.method}' has not; leave it out."
+            )
+        require_choice("recovery_adapter", self.recovery_adapter, Adapter)
+        if self.method == "scratch" and not self.recovers:
+            raise ConfigError("training from scratch needs --recovery-steps or --recovery-minutes.")
         if self.block_fraction is not None and not 0 < self.block_fraction < 1:
             raise PlanError(f"--block-fraction must lie between 0 and 1; got {self.block_fraction}.")
 
@@ -136,8 +193,86 @@ class TransformerCut:
     @property
     def cuts_blocks(self) -> bool:
         """Whether more than the vocabulary is cut."""
-        targets = (self.ratio, self.block_fraction, self.max_parameters)
+        targets = (self.ratio, self.block_fraction, self.max_parameters, self.hand)
         return any(target is not None for target in targets)
+
+    @property
+    def measures(self) -> bool:
+        """Whether choices are made on samples that are held out for it."""
+        return self.recovers or self.method != "rounds" or self.floors != Floors()
+
+    def data(self) -> TextData:
+        """Return what is read of the calibration file."""
+        return TextData(
+            path=self.calibration,
+            blocks=self.calibration_blocks,
+            refit_blocks=self.refit_blocks,
+            held_out=HELD_OUT if self.measures else 0.0,
+            learns=self.recovers,
+            seed=self.seed,
+        )
+
+    @property
+    def search(self) -> SearchSettings:
+        """How units are scored and the depth is chosen.
+
+        Passes of language models take long: no gradient steps before a probe is judged, few samples to rank
+        layers on, and few layers measured again.
+        """
+        return SearchSettings(
+            criterion=self.criterion,
+            multiple=self.multiple,
+            hand=self.hand,
+            max_depths=self.max_depths,
+            probe_steps=0,
+            ranking_samples=RANKING_SAMPLES[self.task or "text"],
+            layer_candidates=6,
+            refit_target=self.refit_target,
+        )
+
+    @property
+    def chosen_method(self) -> Method:
+        """The method with its settings."""
+        if self.method == "cascade":
+            return Cascade(
+                CascadeSettings(
+                    search=self.search,
+                    order=self.order,
+                    recovery_shares=self.recovery_shares,
+                    floors=self.floors,
+                )
+            )
+        if self.method == "rounds":
+            return Rounds(
+                RoundsSettings(
+                    search=self.search,
+                    rounds=self.rounds,
+                    kinds=self.units,
+                    uniform=self.uniform,
+                    floors=self.floors,
+                )
+            )
+        return (OneShot if self.method == "one_shot" else Scratch)(self.search)
+
+    @property
+    def recovery(self) -> TextRecoverySettings | None:
+        """Settings of the gradient steps; None for none."""
+        if not self.recovers:
+            return None
+        return TextRecoverySettings(
+            adapter=self.recovery_adapter,
+            learning_rate=LEARNING_RATES[self.recovery_adapter],
+            max_steps=self.recovery_steps or STEPS_WITHOUT_LIMIT,
+            max_minutes=self.recovery_minutes,
+            seed=derive(self.seed, "recovery"),
+        )
+
+
+def budget_of(cut: TransformerCut, tokens_cut: PruningPlan) -> Budget | None:
+    """Return :func:`target_parameters` as a budget; None where the shape is chosen by hand alone."""
+    if (cut.ratio, cut.block_fraction, cut.max_parameters) == (None, None, None):
+        return None
+    return Budget(max_parameters=target_parameters(cut, tokens_cut))
 
 
 def target_parameters(cut: TransformerCut, tokens_cut: PruningPlan) -> int:
@@ -158,6 +293,8 @@ def target_parameters(cut: TransformerCut, tokens_cut: PruningPlan) -> int:
     dense = shape_parameters(family, shape)
     tokens = dense - parameters(tokens_cut)
     narrowest = PruningPlan.identity(family, shape)
+    if cut.method != "rounds" and len(shape.stack_sizes) == 1:
+        narrowest = narrowest.without_layers(range(1, shape.n_layers))
     for layer in narrowest.layers:
         narrowest = narrowest.with_groups(layer.index, [0]).with_channels(layer.index, [0])
     smallest = parameters(narrowest) - tokens
@@ -176,32 +313,15 @@ def target_parameters(cut: TransformerCut, tokens_cut: PruningPlan) -> int:
         ratio = int(100 * dense / smallest) / 100
         raise PlanError(
             f"{wanted} leaves {remaining:,} of {dense:,} parameters, but with one key/value group and one "
-            f"FFN channel in each layer {smallest:,} stay, {shape.other_parameters - tokens:,} of them "
-            f"outside the blocks. The largest ratio that can be reached is {ratio:.2f} "
+            f"FFN channel in {'each' if len(narrowest.layers) == shape.n_layers else 'one'} layer "
+            f"{smallest:,} stay, {shape.other_parameters - tokens:,} of them outside the blocks. The largest "
+            f"ratio that can be reached is {ratio:.2f} "
             f"(block fraction {fraction:g}); ask for less"
             + (", or cut the vocabulary too (--vocabulary)." if shape.vocabulary and not tokens else ".")
         )
     return remaining + tokens
 
 
-def block_tokens(config: Any) -> int:
-    """Return the tokens of one block of calibration text, at most as many as the model has positions."""
-    return min(BLOCK_TOKENS, getattr(config, "max_position_embeddings", None) or BLOCK_TOKENS)
-
-
 def kinds_to_cut(cut: TransformerCut, identity: PruningPlan, target: int) -> tuple[WidthKind, ...]:
-    """Return the units that were chosen; else channels, and groups where they should go too.
-
-    The surgeon weighs both alike, and where query heads share keys a ranking of both leaves a better model.
-    In large cuts groups look cheaper than they are to criteria of first order, and to magnitude always; so
-    these cut them only where fewer than an eighth of the channels would stay otherwise.
-    """
-    if cut.units is not None:
-        return cut.units
-    if cut.criterion == "surgeon" and identity.shape.shares_keys:
-        return ("group", "channel")
-    plan = identity
-    for layer in identity.layers:
-        fewest = max(1, int(len(layer.channels) * FEWEST_CHANNELS))
-        plan = plan.with_channels(layer.index, layer.channels[:fewest])
-    return ("channel",) if parameters(plan) <= target else ("group", "channel")
+    """Return the units that were chosen; else see :func:`secateur.methods.rounds.kinds_to_cut`."""
+    return cut.units or kinds_of_method(cut.criterion, identity, target)

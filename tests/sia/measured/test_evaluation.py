@@ -6,7 +6,7 @@ import torch
 
 from secateur.core.errors import ConfigError, UnsupportedArchitecture
 from secateur.models.binding import bind
-from secateur.models.calls import WINDOW_INPUTS
+from secateur.models.calls import run
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.presets import build_preset
 from secateur.scoring.objective import sample_losses
@@ -104,7 +104,7 @@ def test_windows_are_read_once_and_cost_what_the_cut_diagnoser_costs(diagnoser, 
     hook = part.register_forward_hook(lambda *_: ran.append(1))
     assert evaluator.figures(gone) == pytest.approx(expected, abs=1e-5)
     assert not ran
-    diagnoser(*(windows[0][name] for name in WINDOW_INPUTS))
+    run(diagnoser, windows[0])
     assert ran
     hook.remove()
 

@@ -11,12 +11,13 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
-from secateur.models.calls import Batch, is_causal_lm, real_tokens, run, token_mask
-from secateur.scoring.calibration import frozen
+from secateur.models.calls import Batch, real_tokens, run, token_mask
+from secateur.models.frozen import frozen
 from secateur.scoring.gates import unit_inputs
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
-from secateur.scoring.token_loss import last_states
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
+from secateur.tasks.heads import is_causal_lm
+from secateur.tasks.token_backward import last_states
 
 SQUARED_AT_ONCE = 1024
 

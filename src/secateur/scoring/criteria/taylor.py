@@ -13,10 +13,11 @@ from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
 from secateur.scoring.gates import unit_gradients
-from secateur.scoring.objective import backward_passes, task_loss
+from secateur.scoring.objective import backward_passes
 from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
-from secateur.scoring.token_loss import SummedLoss
 from secateur.structure.spec import WidthKind
+from secateur.tasks.classification import task_loss
+from secateur.tasks.objective import SummedLoss
 
 
 def taylor_terms(z: torch.Tensor, gradient: torch.Tensor, n_units: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
-from secateur.scoring.calibration import frozen
+from secateur.models.frozen import frozen
 from secateur.sia.measured.gating import removed
 from secateur.sia.measured.judging import SCORE, judge_for
 from secateur.sia.measured.measurement import Objective

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from secateur.core.errors import ConfigError
-from secateur.models.calls import Batch, run
-from secateur.scoring.calibration import labels_of, logits_of
-from secateur.scoring.objective import predicts_tokens
+from secateur.models.calls import Batch, rows
 from secateur.sia.measured.measurement import ScoreName, Task
+from secateur.tasks.embedding import pooled
+from secateur.tasks.kinds import objective_of
+from secateur.tasks.predictions import Predictions, predictions
 
 LOSS, DIVERGENCE, SCORE = range(3)
 """Rows of what a judge returns."""
@@ -57,32 +58,22 @@ class ByLogits:
 
     def remember(self, model: nn.Module, batch: Batch) -> Tensor:
         """See :class:`Judge`."""
-        answer = logits_of(model, batch).to(self._precision).log_softmax(dim=-1)
-        self._dense.append(answer)
-        return self._figures(answer, answer, batch)
+        answer = predictions(model, batch)
+        self._dense.append(answer.logits.to(self._precision).log_softmax(dim=-1))
+        return self._figures(answer, self._dense[-1], batch)
 
     def judge(self, model: nn.Module, number: int, batch: Batch) -> Tensor:
         """See :class:`Judge`."""
-        answer = logits_of(model, batch).to(self._precision).log_softmax(dim=-1)
-        return self._figures(answer, self._dense[number], batch)
+        return self._figures(predictions(model, batch), self._dense[number], batch)
 
-    def _figures(self, answer: Tensor, dense: Tensor, batch: Batch) -> Tensor:
-        labels = labels_of(batch).to(answer.device)
+    def _figures(self, found: Predictions, dense: Tensor, batch: Batch) -> Tensor:
+        answer = found.logits.to(self._precision).log_softmax(dim=-1)
+        labels = found.labels.to(answer.device)
         labels = torch.where(labels < 0, dense.argmax(dim=-1), labels)
         loss = functional.nll_loss(answer, labels, reduction="none")
         distance = functional.kl_div(answer, dense, reduction="none", log_target=True).sum(dim=-1)
         right = (answer.argmax(dim=-1) == labels).to(loss.dtype)
-        return _means_of_samples(torch.stack([loss, distance, right]), batch).double().cpu()
-
-
-def _means_of_samples(figures: Tensor, batch: Batch) -> Tensor:
-    """Average (3, predictions) over the predictions of each sample."""
-    if "waveform" in batch:
-        return figures
-    tokens = batch["input_ids"]
-    figures = figures.unflatten(-1, (len(tokens), -1))
-    mask = batch.get("attention_mask", torch.ones_like(tokens))[:, 1:].to(figures)
-    return (figures * mask).sum(dim=-1) / mask.sum(dim=-1).clamp(min=1)
+        return found.means(torch.stack([loss, distance, right]), rows(batch)).double().cpu()
 
 
 class ByEmbedding:
@@ -101,14 +92,14 @@ class ByEmbedding:
 
     def remember(self, model: nn.Module, batch: Batch) -> Tensor:
         """See :class:`Judge`."""
-        self._dense.append(pooled(model, batch))
+        self._dense.append(pooled(model, batch).double())
         figures = torch.zeros(3, len(self._dense[-1]), dtype=torch.float64)
         figures[LOSS], figures[SCORE] = torch.nan, 1.0
         return figures
 
     def judge(self, model: nn.Module, number: int, batch: Batch) -> Tensor:
         """See :class:`Judge`."""
-        dense, answer = self._dense[number], pooled(model, batch)
+        dense, answer = self._dense[number], pooled(model, batch).double()
         distance = 0.5 * (answer - dense).square().sum(dim=-1) / self._variance
         cosine = functional.cosine_similarity(answer, dense, dim=-1)
         return torch.stack([torch.full_like(cosine, torch.nan), distance, cosine]).cpu()
@@ -116,13 +107,6 @@ class ByEmbedding:
     @property
     def _variance(self) -> Tensor:
         return torch.cat(self._dense).var(dim=0, correction=0).sum()
-
-
-def pooled(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean of the last hidden states over the tokens that are no padding, float64 (B, H)."""
-    states = run(model.base_model, batch).last_hidden_state.double()
-    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states)[..., None]
-    return (states * mask).sum(dim=1) / mask.sum(dim=1)
 
 
 def judge_for(model: nn.Module, batch: Batch) -> Judge:
@@ -133,11 +117,10 @@ def judge_for(model: nn.Module, batch: Batch) -> Judge:
     ConfigError
         If the batch holds neither windows nor tokens.
     """
-    if "waveform" in batch:
-        return ByLogits("classification")
-    if "input_ids" not in batch:
+    if not set(getattr(model, "input_names", ("input_ids",))) <= set(batch):
         raise ConfigError(
             f"a calibration batch holds {', '.join(sorted(batch))}; needed are windows (waveform, "
             "shaft_rate_hz, fault_orders, label) or tokens (input_ids, attention_mask where padded)."
         )
-    return ByLogits("language") if predicts_tokens(model) else ByEmbedding()
+    name = objective_of(model).name
+    return ByEmbedding() if name == "embedding" else ByLogits(name)

@@ -57,7 +57,7 @@ def measure(
         A Diagnoser, a causal language model or an encoder; left as it is. An encoder without a task is judged
         by its embedding alone.
     batches : sequence of dict
-        Calibration batches, a fixed small set: windows (:func:`secateur.scoring.calibration.draw_batches`) or
+        Calibration batches, a fixed small set: windows (:func:`secateur.tasks.calibration.draw_batches`) or
         tokens. For a language model the dense log-probabilities are kept: 4 bytes a token and entry of the
         vocabulary.
     components : sequence of Component

@@ -27,10 +27,11 @@ from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models import checkpoint
-from secateur.models.pretrained import is_causal_lm
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
+from secateur.tasks.heads import is_causal_lm
+from secateur.tasks.reading import SENTENCES_A_BLOCK, block_tokens
 from secateur.workflow.streaming.choice import equal_plan
 from secateur.workflow.streaming.folder import finish, shard_name, write_outside
 from secateur.workflow.streaming.job import Job
@@ -40,8 +41,7 @@ from secateur.workflow.streaming.progress import Progress, resume_or_start
 from secateur.workflow.streaming.source import StreamedModel, open_streamed
 from secateur.workflow.streaming.texts import texts
 from secateur.workflow.transformer import figures
-from secateur.workflow.transformer_blocks import SENTENCES_A_BLOCK
-from secateur.workflow.transformer_settings import TransformerCut, block_tokens, target_parameters
+from secateur.workflow.transformer_settings import TransformerCut, target_parameters
 
 CRITERIA = ("activation", "magnitude")
 """Criteria that need no gradient, and so no more than one block at a time."""
@@ -162,15 +162,13 @@ def _check(source: Path, out: Path, cut: TransformerCut) -> None:
         )
     if cut.vocabulary is not None:
         raise ConfigError("--vocabulary does not go with --max-memory; cut the vocabulary of the result.")
-    if cut.rounds > 1 or cut.recovers:
+    if cut.rounds > 1 or cut.measures or cut.hand is not None:
         raise ConfigError(
-            "rounds and recovery look at the whole model at once; leave --rounds, --recovery-steps and "
-            "--recovery-minutes out, or --max-memory."
+            "methods, floors, rounds and recovery look at the whole model at once; leave --method, floors, "
+            "--rounds and --recovery-... out, or --max-memory."
         )
     if cut.calibration is not None and not cut.calibration.is_file():
         raise DataError(f"{cut.calibration} is not a file; give a text file in UTF-8.")
-    if cut.rounds > 1 or cut.recovers:
-        raise ConfigError("--rounds and recovery need the whole model; leave --max-memory out, or them.")
 
 
 def _settings(model: StreamedModel, cut: TransformerCut) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class PairSimilarity:
 @cache
 def paraphrases() -> tuple[Pair, ...]:
     """Return English paraphrases of our own wording: maintenance, computing, daily life."""
-    text = resources.files("secateur.training").joinpath(PAIRS).read_text("utf-8")
+    text = resources.files("secateur.tasks").joinpath(PAIRS).read_text("utf-8")
     return tuple((one, other) for one, other in json.loads(text))
 
 

@@ -14,7 +14,8 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.progress import progress
 from secateur.core.seeds import generator
 from secateur.models.precision import autocast, resolve_precision
-from secateur.training.next_token import logits_of, require_causal_lm, rows_at_once, token_nats
+from secateur.tasks.heads import require_causal_lm
+from secateur.tasks.token_losses import logits_of, rows_at_once, token_nats
 
 LOGIT_BYTES = 256 << 20
 """Most memory that the logits of one pass may take."""

@@ -1,17 +1,13 @@
-"""Calibration samples and the passes of a model over them."""
+"""Calibration windows, drawn so that all classes are there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
-from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.seeds import generator
-from secateur.models.calls import Batch, run
+from secateur.models.calls import Batch
 from secateur.signals.windows import Windows
 
 
@@ -67,35 +63,3 @@ def draw_batches(windows: Windows, n: int, *, batch_size: int = 32, seed: int) -
         {name: torch.from_numpy(values) for name, values in batch.items()}
         for batch in windows.batches(batch_size, order=indices)
     )
-
-
-def logits_of(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Run ``model`` on one batch and return a row of logits for each prediction, float32 (rows, C).
-
-    A window is one prediction, a block of T tokens is T - 1 of them.
-    """
-    found = run(model, batch)
-    if "waveform" in batch:
-        return found.float()
-    return found.logits[:, :-1].float().flatten(0, 1)
-
-
-def labels_of(batch: Batch) -> torch.Tensor:
-    """Return what each row of :func:`logits_of` ought to say: the class, or the next token."""
-    return batch["label"] if "waveform" in batch else batch["input_ids"][:, 1:].flatten()
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` in evaluation mode without parameter gradients; restore both afterwards."""
-    training = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval()
-    model.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-        for parameter, flag in wanted.items():
-            parameter.requires_grad_(flag)

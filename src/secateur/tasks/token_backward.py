@@ -6,20 +6,18 @@ times that. So the body of the model is run first; then its last states are give
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from secateur.models.calls import Batch, token_inputs, token_mask
-from secateur.scoring.precision import scoring_autocast
-from secateur.scoring.stand_in import forward_as
+from secateur.models.calls import Batch, token_inputs
+from secateur.models.stand_in import forward_as
+from secateur.tasks.objective import SummedLoss
+from secateur.tasks.precision import scoring_autocast
+from secateur.tasks.token_losses import next_tokens
 
 LOGIT_BYTES = 12 * 2**20
 """Of the float32 logits of one part."""
-
-SummedLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def body_of(model: nn.Module) -> nn.Module:
@@ -45,24 +43,23 @@ def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> No
     model : nn.Module
         A causal language model without parameter gradients; what is differentiated are its activations.
     batch : mapping
-        ``input_ids`` (B, T), and ``attention_mask`` where rows are padded.
+        See :func:`secateur.tasks.token_losses.next_tokens`, which says what is to be predicted.
     loss : callable
         ``loss(logits, labels)`` with (N, vocabulary) and (N,), summed over N.
     """
     device = next(model.parameters()).device
-    with scoring_autocast(batch, device):
+    with scoring_autocast(device, rounds=True):
         states = last_states(model, batch)
     leaf = states.detach().requires_grad_(True)
     answer = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=leaf)
-    ids = batch["input_ids"].to(device)
-    present = token_mask(batch)
-    present = torch.ones_like(ids, dtype=torch.bool) if present is None else present.to(device)
-    predicted = present[:, 1:] & present[:, :-1]
+    ids, targets = batch["input_ids"].to(device), next_tokens(batch).to(device)
     with forward_as(body_of(model), lambda *_, **__: answer):
         for places in _parts(model, ids):
-            with scoring_autocast(batch, device):
+            with scoring_autocast(device, rounds=True):
                 logits = model(input_ids=ids, use_cache=False, logits_to_keep=places).logits
-                part = loss(logits[predicted[:, places]].float(), ids[:, places + 1][predicted[:, places]])
+                wanted = targets[:, places].flatten()
+                counted = wanted >= 0
+                part = loss(logits.float().flatten(0, 1)[counted], wanted[counted])
             del logits
             part.backward()
     states.backward(leaf.grad)

@@ -9,30 +9,26 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from secateur.models.calls import Batch
 from secateur.models.precision import autocast, resolve_precision
 
 
-def scoring_autocast(batch: Batch, device: torch.device) -> AbstractContextManager:
+def scoring_autocast(device: torch.device, *, rounds: bool) -> AbstractContextManager:
     """Return the context in which a batch is scored.
 
-    Language models are scored in bfloat16 where the processor multiplies it in hardware; each score is a sum
-    of thousands of terms, so that rounding hardly moves it. Windows are scored as they are: their models are
-    small.
+    Models of text are scored in bfloat16 where the processor multiplies it in hardware; each score is a sum
+    of thousands of terms, so that rounding hardly moves it. Small models are scored as they are.
     """
-    if "waveform" in batch:
-        return nullcontext()
-    return autocast(device, resolve_precision("auto", device))
+    return autocast(device, resolve_precision("auto", device)) if rounds else nullcontext()
 
 
 @contextmanager
-def rounded_weights(model: nn.Module, batch: Batch) -> Iterator[None]:
+def rounded_weights(model: nn.Module, *, rounds: bool) -> Iterator[None]:
     """Round the weights of linear maps once to what :func:`scoring_autocast` rounds them to at every call.
 
     The model has its own weights back afterwards.
     """
     device = next(model.parameters()).device
-    with scoring_autocast(batch, device):
+    with scoring_autocast(device, rounds=rounds):
         rounds = torch.is_autocast_enabled(device.type)
         dtype = torch.get_autocast_dtype(device.type)
     if not rounds:

@@ -9,26 +9,29 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from secateur.core.errors import ConfigError
-from secateur.models.calls import run
-from secateur.models.pretrained import is_causal_lm
+from secateur.models.calls import Batch, run, token_mask
 
 TOKENS_AT_ONCE = 256
+IGNORED = -100
+"""In place of a token that is not to be predicted, as everywhere in ``transformers``."""
 
 
-def require_causal_lm(model: nn.Module) -> None:
-    """Check that a model predicts the next token.
+def next_tokens(batch: Batch) -> Tensor:
+    """Return what each place but the last is to predict; :data:`IGNORED` where there is nothing.
 
-    Raises
-    ------
-    ConfigError
-        If it does not.
+    Parameters
+    ----------
+    batch : mapping
+        ``input_ids`` (B, T); ``attention_mask`` where rows are padded; ``labels`` (B, T) where not all tokens
+        are to be predicted, such as those of a prompt.
+
+    Returns
+    -------
+    Tensor of int64, shape (B, T - 1)
     """
-    if not is_causal_lm(model):
-        raise ConfigError(
-            f"{type(model).__name__} predicts no next token; give a causal language model "
-            "(a transformers class that ends in ForCausalLM or LMHeadModel)."
-        )
+    targets = batch.get("labels", batch["input_ids"])[:, 1:]
+    present = token_mask(batch)
+    return targets if present is None else targets.masked_fill(~(present[:, 1:] & present[:, :-1]), IGNORED)
 
 
 def rows_at_once(model: nn.Module, length: int, *, logit_bytes: int) -> int:
@@ -56,7 +59,7 @@ def token_nats(logits: Tensor, ids: Tensor) -> Tensor:
     Tensor of float32, shape (B, T - 1)
     """
     targets, nats = ids[:, 1:], torch.empty(len(ids), ids.shape[1] - 1, device=logits.device)
-    for row, tokens in _pieces(logits):
+    for row, tokens in counted_pieces(targets):
         nats[row, tokens] = functional.cross_entropy(
             logits[row, tokens].float(), targets[row, tokens], reduction="none"
         )
@@ -65,7 +68,7 @@ def token_nats(logits: Tensor, ids: Tensor) -> Tensor:
 
 def next_token_loss(
     logits: Tensor,
-    ids: Tensor,
+    targets: Tensor,
     taught: Tensor | None = None,
     *,
     weight: float = 0.0,
@@ -80,7 +83,8 @@ def next_token_loss(
     ----------
     logits : Tensor, shape (B, T, vocabulary)
         Of the student.
-    ids : Tensor of int64, shape (B, T)
+    targets : Tensor of int64, shape (B, T - 1)
+        See :func:`next_tokens`.
     taught : Tensor, shape (B, T, vocabulary), optional
         Logits of the teacher; no gradient flows into them.
     weight : float
@@ -93,7 +97,7 @@ def next_token_loss(
     Tensor
         Scalar, float32.
     """
-    return _NextTokenLoss.apply(logits, ids, taught, 0.0 if taught is None else weight, temperature)
+    return _NextTokenLoss.apply(logits, targets, taught, 0.0 if taught is None else weight, temperature)
 
 
 class _NextTokenLoss(torch.autograd.Function):
@@ -101,11 +105,12 @@ class _NextTokenLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, ids: Tensor, taught: Tensor | None, weight: float, temperature: float
+        ctx: Any, logits: Tensor, targets: Tensor, taught: Tensor | None, weight: float, temperature: float
     ) -> Tensor:
-        targets, total = ids[:, 1:], torch.zeros((), device=logits.device)
+        total = torch.zeros((), device=logits.device)
         gradient = torch.zeros_like(logits) if logits.requires_grad else None
-        for row, tokens in _pieces(logits):
+        predicted = max(1, int((targets >= 0).sum()))
+        for row, tokens in counted_pieces(targets):
             student, chosen = logits[row, tokens].float(), targets[row, tokens, None]
             # every line passes once over all of the vocabulary, so nothing is computed twice
             log_p, slope = (student if temperature == 1 else student / temperature).log_softmax(-1), None
@@ -121,9 +126,9 @@ class _NextTokenLoss(torch.autograd.Function):
                 miss = log_p.exp_().scatter_add_(1, chosen, -torch.ones_like(chosen, dtype=log_p.dtype))
                 slope = miss.mul_(1 - weight) if slope is None else slope.add_(miss, alpha=1 - weight)
             if gradient is not None:
-                gradient[row, tokens] = slope.div_(targets.numel())
+                gradient[row, tokens] = slope.div_(predicted)
         ctx.save_for_backward(gradient)
-        return total / targets.numel()
+        return total / predicted
 
     @staticmethod
     @once_differentiable
@@ -132,11 +137,14 @@ class _NextTokenLoss(torch.autograd.Function):
         return gradient * factor.to(gradient.dtype), None, None, None, None
 
 
-def _pieces(logits: Tensor) -> list[tuple[int, slice]]:
+def counted_pieces(targets: Tensor) -> list[tuple[int, Tensor | slice]]:
     """Places that predict a token, in pieces of one row."""
-    blocks, length = logits.shape[0], logits.shape[1] - 1
-    return [
-        (row, slice(start, min(start + TOKENS_AT_ONCE, length)))
-        for row in range(blocks)
-        for start in range(0, length, TOKENS_AT_ONCE)
-    ]
+    pieces: list[tuple[int, Tensor | slice]] = []
+    for row, wanted in enumerate(targets >= 0):
+        places = wanted.nonzero()[:, 0]
+        if len(places) == len(wanted):
+            starts = range(0, len(wanted), TOKENS_AT_ONCE)
+            pieces += [(row, slice(start, min(start + TOKENS_AT_ONCE, len(wanted)))) for start in starts]
+        elif len(places):
+            pieces += [(row, part) for part in places.split(TOKENS_AT_ONCE)]
+    return pieces

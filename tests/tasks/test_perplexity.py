@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.training.perplexity import paired_ratio, perplexity
+from secateur.tasks.perplexity import paired_ratio, perplexity
 
 VOCABULARY = 37
 

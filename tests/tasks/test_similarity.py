@@ -9,7 +9,7 @@ from scipy.stats import mannwhitneyu
 
 import tiny_tokenizers
 from secateur.core.errors import ConfigError, DataError
-from secateur.training.similarity import embed, embedding_fidelity, pair_similarity, paraphrases
+from secateur.tasks.similarity import embed, embedding_fidelity, pair_similarity, paraphrases
 from zoo import ZOO
 
 SENTENCES = ["the class", "an underscore in the name of a module", "a", "return the value of the call"]
@@ -23,7 +23,7 @@ def encoder(name="bert"):
 def test_embeddings_are_masked_means_at_length_one(monkeypatch):
     model, tokenizer = encoder(), tiny_tokenizers.bert()
     model.train()
-    monkeypatch.setattr("secateur.training.similarity.SENTENCES_AT_ONCE", 3)
+    monkeypatch.setattr("secateur.tasks.similarity.SENTENCES_AT_ONCE", 3)
     found = embed(model, tokenizer, SENTENCES)
     assert model.training
     model.eval()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from secateur.core.errors import ConfigError
-from secateur.scoring.calibration import stratified_indices
+from secateur.tasks.calibration import stratified_indices
 
 
 def test_classes_are_even_whatever_their_numbers():

@@ -1,0 +1,105 @@
+"""Judging encoders without a task: how near their embeddings stay to the dense model's."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from secateur.core.errors import ConfigError
+from secateur.core.seeds import derive
+from secateur.models.calls import Batch, rows, run
+from secateur.tasks.figures import EmbeddingFigures
+from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
+from secateur.tasks.precision import scoring_autocast
+
+
+def pooled(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the mean of the last hidden states over the tokens that are no padding, float32 (B, hidden)."""
+    states = run(model.base_model, batch).last_hidden_state.float()
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states)[..., None]
+    return (states * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+class Embedding(Objective):
+    """One less the cosine between a sentence's embedding and the dense model's embedding of it."""
+
+    name: ClassVar = "embedding"
+    rounds: ClassVar = True
+    learns_alone: ClassVar = False
+
+    def backward(
+        self, model: nn.Module, batch: Batch, loss: SummedLoss, *, seed: int, first: int = 0
+    ) -> None:
+        """Run the mean-pooled embeddings, each times a random direction of its own, backwards.
+
+        For a model that predicts nothing. The gradient of this sum with respect to a gate is that of the
+        embedding along the direction; its square, over random directions, is on average the squared change
+        of the embedding that the gate makes to first order (Hutchinson's estimator of the Jacobian's norm).
+        """
+        del loss
+        with scoring_autocast(next(model.parameters()).device, rounds=self.rounds):
+            embeddings = pooled(model, batch)
+            directions = [
+                torch.randn(
+                    embeddings.shape[1],
+                    generator=torch.Generator().manual_seed(derive(seed, "directions", first + row)),
+                )
+                for row in range(len(embeddings))
+            ]
+            found = (embeddings * torch.stack(directions).to(embeddings.device)).sum()
+        found.backward()
+
+    def reference(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return the embeddings."""
+        return pooled(model, batch)
+
+    def tally(self, model: nn.Module, batch: Batch, reference: Tensor | None = None) -> Tally:
+        """See :class:`Objective`; also ``cosine``."""
+        found = pooled(model, batch).double()
+        own = found if reference is None else reference.to(found)
+        cosine = functional.cosine_similarity(found, own, dim=-1).cpu()
+        weight = torch.ones_like(cosine)
+        return {
+            "loss": torch.zeros_like(cosine),
+            "divergence": 1 - cosine,
+            "weight": weight,
+            "cosine": cosine,
+        }
+
+    def figures(self, tally: Tally, *, parameters: int) -> EmbeddingFigures:
+        """See :class:`Objective`."""
+        distance = max(weighted_mean(tally, "divergence"), 0.0)
+        return EmbeddingFigures(
+            parameters=parameters, loss=distance, kl=distance, similarity=weighted_mean(tally, "cosine")
+        )
+
+    def training_loss(
+        self, model: nn.Module, batch: Batch, teacher: nn.Module | None, *, weight: float, temperature: float
+    ) -> Tensor:
+        """Return the mean distance to the teacher's embeddings, whatever the weight and the temperature.
+
+        Raises
+        ------
+        ConfigError
+            If there is no teacher.
+        """
+        del weight, temperature
+        if teacher is None:
+            raise ConfigError(
+                "an encoder without a task learns from the dense model alone; give it as the teacher."
+            )
+        with torch.no_grad():
+            taught = pooled(teacher.to(batch["input_ids"].device), batch)
+        return 1 - functional.cosine_similarity(pooled(model, batch), taught, dim=-1).mean()
+
+    def predictions_in(self, batch: Batch) -> int:
+        """See :class:`Objective`."""
+        return rows(batch)
+
+    def rows_at_once(self, model: nn.Module, length: int, *, logit_bytes: int) -> int:
+        """There are no logits."""
+        del model, length
+        return logit_bytes

@@ -1,0 +1,339 @@
+"""A task on tokens, read from files: running text, sentences, labelled text, prompts with answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.seeds import derive, generator
+from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
+from secateur.tasks.calibration import stratified_indices
+from secateur.tasks.classification import Classification
+from secateur.tasks.embedding import Embedding
+from secateur.tasks.heads import is_causal_lm, is_text_classifier
+from secateur.tasks.kinds import require_fit
+from secateur.tasks.next_token import NextToken
+from secateur.tasks.tables import read_rows
+from secateur.tasks.token_rows import TokenRows
+from secateur.tasks.token_task import TokenTask
+
+TextTaskName = Literal["text", "answers", "labels", "embeddings"]
+TEXT_TASKS: tuple[TextTaskName, ...] = get_args(TextTaskName)
+
+CALIBRATION_BLOCKS, BLOCK_TOKENS = 32, 256
+REFIT_BLOCKS_A_SCORED_ONE = 4
+SCORED_AT_ONCE, FITTED_AT_ONCE = 1, 8
+"""Samples in a batch: gradients hold several times the logits."""
+
+SENTENCES_A_BLOCK = 4
+"""Sentences, labelled texts and answers are shorter than a block of running text."""
+
+RANKING_SAMPLES: Mapping[TextTaskName, int] = {"text": 8, "answers": 32, "labels": 64, "embeddings": 64}
+"""Calibration samples for measurements that take many passes."""
+
+VALIDATION_BLOCKS, PROBE_BLOCKS = 32, 8
+MOST_PASSAGES = 4096
+"""Sentences that an encoder learns from, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextData:
+    """Which file a task reads, and how much of it.
+
+    Parameters
+    ----------
+    path : Path
+        Text in UTF-8; for labels a table of ``text`` and ``label``, for answers of ``prompt`` and ``answer``.
+    blocks : int
+        Blocks of 256 tokens (fewer where the model has fewer positions) to score on; of sentences, labelled
+        texts and answers four times as many.
+    refit_blocks : int, optional
+        To re-fit on; default: four times as many.
+    scored_at_once, fitted_at_once : int
+        Samples in a batch.
+    held_out : float
+        Share of the file held out for validation, and again for the test; 0 for none. Of running text that is
+        its end, of tables a random part.
+    learns : bool
+        Whether there will be gradient steps, for which all of the training part is read.
+    seed : int
+        Of all draws.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of range.
+    """
+
+    path: Path
+    blocks: int = CALIBRATION_BLOCKS
+    refit_blocks: int | None = None
+    scored_at_once: int = SCORED_AT_ONCE
+    fitted_at_once: int = FITTED_AT_ONCE
+    held_out: float = 0.0
+    learns: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.refit_blocks is None:
+            object.__setattr__(self, "refit_blocks", REFIT_BLOCKS_A_SCORED_ONE * self.blocks)
+        for name in ("blocks", "refit_blocks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 <= self.held_out < 0.5:
+            raise ConfigError(f"held_out is {self.held_out}; it must lie between 0 and 0.5.")
+
+
+def block_tokens(config: Any) -> int:
+    """Return the tokens of one block of calibration text, at most as many as the model has positions."""
+    return min(BLOCK_TOKENS, getattr(config, "max_position_embeddings", None) or BLOCK_TOKENS)
+
+
+def task_of_model(model: nn.Module) -> TextTaskName:
+    """Return the task on which a model of tokens is calibrated where none is named."""
+    if is_causal_lm(model):
+        return "text"
+    return "labels" if is_text_classifier(model) else "embeddings"
+
+
+def read_task(model: nn.Module, tokenizer: Any, name: TextTaskName, data: TextData) -> TokenTask:
+    """Read the samples of a task.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A model of tokens; its weights are not looked at.
+    tokenizer : object
+        Of transformers.
+    name : {"text", "answers", "labels", "embeddings"}
+    data : TextData
+
+    Raises
+    ------
+    ConfigError
+        If the model takes no text or its head does not fit the task, the tokenizer is another model's, or the
+        task is unknown.
+    DataError
+        If the file is missing, unreadable, too short, or its labels are none of the model's.
+    """
+    if name not in TEXT_TASKS:
+        raise ConfigError(f"unknown task '{name}'; allowed: {', '.join(TEXT_TASKS)}.")
+    require_text_model(model)
+    if not Path(data.path).is_file():
+        raise DataError(f"{data.path} is not a file; give a file of the task '{name}'.")
+    task = _READERS[name](model, tokenizer, data)
+    require_fit(model, task.objective, name)
+    for batch in (*task.calibration, *task.fitting):
+        require_known_tokens(model, int(batch["input_ids"].max()))
+    return task
+
+
+def require_text_model(model: nn.Module) -> None:
+    """Check that a model takes one sequence of tokens.
+
+    Raises
+    ------
+    ConfigError
+        If not.
+    """
+    if model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
+        taken = "two texts" if model.main_input_name == "input_ids" else model.main_input_name
+        raise ConfigError(
+            f"--calibration is one text, but {type(model).__name__} takes {taken}; cut it without data "
+            "(--criterion magnitude)."
+        )
+
+
+def require_known_tokens(model: nn.Module, highest: int) -> None:
+    """Check that a tokenizer gives no token that the model does not have.
+
+    Raises
+    ------
+    ConfigError
+        If it does.
+    """
+    embedding = model.get_input_embeddings().weight.shape[0]
+    if highest >= embedding:
+        raise ConfigError(
+            f"the tokenizer gives token {highest}, but the embedding of {type(model).__name__} has "
+            f"{embedding} rows; put the model's own tokenizer into its folder."
+        )
+
+
+def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
+    length, ends = block_tokens(model.config), _parts(data)
+
+    def part(name: str) -> TokenSource:
+        return TokenSource(path=data.path, tokenizer=tokenizer, first=ends[name][0], last=ends[name][1])
+
+    def drawn(blocks: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
+        return text_batches(part("train"), blocks=blocks, length=length, batch_size=at_once, seed=data.seed)
+
+    def held(name: str) -> TokenRows | None:
+        if not data.held_out:
+            return None
+        rows = text_blocks(part(name), length=length, blocks=VALIDATION_BLOCKS, seed=derive(data.seed, name))
+        return TokenRows.of_blocks(rows, name)
+
+    validation = held("validation")
+    train = text_blocks(part("train"), length=length) if data.learns else None
+    return TokenTask(
+        name="text",
+        objective=NextToken(),
+        train=None if train is None else TokenRows.of_blocks(train, "training"),
+        validation=validation,
+        test=held("test"),
+        calibration=drawn(data.blocks, data.scored_at_once),
+        fitting=drawn(data.refit_blocks, data.fitted_at_once),
+        probe=_probe(validation),
+        seed=data.seed,
+    )
+
+
+def _parts(data: TextData) -> dict[str, tuple[float, float]]:
+    """Which share of a running text plays which role."""
+    test, validation = 1 - data.held_out, 1 - 2 * data.held_out
+    return {"train": (0.0, validation), "validation": (validation, test), "test": (test, 1.0)}
+
+
+def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
+    length, ends = block_tokens(model.config), _parts(data)
+
+    def part(name: str) -> TokenSource:
+        return TokenSource(path=data.path, tokenizer=tokenizer, first=ends[name][0], last=ends[name][1])
+
+    def drawn(name: str, count: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
+        if tokenizer.pad_token is None:
+            return text_batches(part(name), blocks=count, length=length, batch_size=at_once, seed=data.seed)
+        return passage_batches(
+            part(name),
+            passages=SENTENCES_A_BLOCK * count,
+            length=length,
+            batch_size=at_once,
+            seed=data.seed,
+        )
+
+    def rows(name: str, count: int) -> TokenRows:
+        batches = drawn(name, count, 1)
+        padding = tokenizer.pad_token_id or 0
+        return TokenRows(rows=[batch["input_ids"][0] for batch in batches], padding=padding)
+
+    validation = rows("validation", VALIDATION_BLOCKS) if data.held_out else None
+    return TokenTask(
+        name="embeddings",
+        objective=Embedding(),
+        train=rows("train", MOST_PASSAGES // SENTENCES_A_BLOCK) if data.learns else None,
+        validation=validation,
+        test=rows("test", VALIDATION_BLOCKS) if data.held_out else None,
+        calibration=drawn("train", data.blocks, data.scored_at_once),
+        fitting=drawn("train", data.refit_blocks, data.fitted_at_once),
+        probe=_probe(validation, SENTENCES_A_BLOCK),
+        seed=data.seed,
+    )
+
+
+def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
+    _require_padding(tokenizer)
+    table = read_rows(data.path, ("text", "label"))
+    classes = torch.tensor([_class_of(model, value, data.path) for _, value in table])
+    encoded = tokenizer(
+        [str(text) for text, _ in table], truncation=True, max_length=block_tokens(model.config)
+    )
+    rows = [torch.tensor(ids) for ids in encoded["input_ids"]]
+    whole = TokenRows(rows=rows, classes=classes, padding=tokenizer.pad_token_id)
+    return _of_table("labels", Classification(rounds=True), whole, data)
+
+
+def _class_of(model: nn.Module, value: Any, path: Path) -> int:
+    known: dict[str, int] = {str(name): number for name, number in model.config.label2id.items()}
+    if str(value) in known:
+        return known[str(value)]
+    if str(value).lstrip("-").isdigit() and 0 <= int(value) < model.config.num_labels:
+        return int(value)
+    raise DataError(
+        f"{path} has the label '{value}', which is none of the model's: {', '.join(known)} (or 0 to "
+        f"{model.config.num_labels - 1})."
+    )
+
+
+def _answers(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
+    length = block_tokens(model.config)
+    rows, starts = [], []
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    for prompt, answer in read_rows(data.path, ("prompt", "answer")):
+        before, behind = (
+            tokenizer(str(text), add_special_tokens=False)["input_ids"] for text in (prompt, answer)
+        )
+        kept = [*before, *behind, *end][:length]
+        if len(before) < len(kept) and before:
+            rows.append(torch.tensor(kept))
+            starts.append(len(before))
+    if not rows:
+        raise DataError(
+            f"{data.path} has no answer that begins within the {length} tokens of a block; give shorter "
+            "prompts."
+        )
+    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or [0])[0]
+    whole = TokenRows(rows=rows, answers_from=torch.tensor(starts), padding=padding)
+    return _of_table("answers", NextToken(), whole, data)
+
+
+def _of_table(name: str, objective: Any, whole: TokenRows, data: TextData) -> TokenTask:
+    """Divide the rows of a table at random, and draw calibration rows with all classes among them."""
+    order = generator(data.seed, "rows of a table").permutation(len(whole))
+    held = round(data.held_out * len(whole))
+    if data.held_out and not 0 < held < len(whole) - 2 * held:
+        raise DataError(
+            f"{data.path} has {len(whole)} rows, too few to hold {data.held_out:.0%} of them out twice; give "
+            "more rows."
+        )
+    train = whole.some(order[2 * held :])
+    validation, test = (
+        (whole.some(order[:held]), whole.some(order[held : 2 * held])) if held else (None, None)
+    )
+    classes = np.zeros(len(train), dtype=np.int64) if train.classes is None else train.classes.numpy()
+
+    def drawn(count: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
+        chosen = stratified_indices(classes, SENTENCES_A_BLOCK * count, seed=data.seed)
+        return tuple(train.some(chosen).batches(at_once))
+
+    return TokenTask(
+        name=name,
+        objective=objective,
+        train=train,
+        validation=validation,
+        test=test,
+        calibration=drawn(data.blocks, data.fitted_at_once),
+        fitting=drawn(data.refit_blocks, data.fitted_at_once),
+        probe=_probe(validation, SENTENCES_A_BLOCK),
+        seed=data.seed,
+    )
+
+
+def _probe(validation: TokenRows | None, samples_a_block: int = 1) -> tuple[dict[str, Tensor], ...]:
+    if validation is None:
+        return ()
+    return tuple(validation.first(samples_a_block * PROBE_BLOCKS).batches(FITTED_AT_ONCE))
+
+
+def _require_padding(tokenizer: Any) -> None:
+    if tokenizer.pad_token_id is None:
+        raise ConfigError(
+            f"the tokenizer {type(tokenizer).__name__} has no padding token, so texts of unlike lengths "
+            "cannot stand in one batch; set its pad_token."
+        )
+
+
+_READERS: dict[TextTaskName, Callable[[nn.Module, Any, TextData], TokenTask]] = {
+    "text": _running_text,
+    "answers": _answers,
+    "labels": _labelled,
+    "embeddings": _sentences,
+}

@@ -1,0 +1,127 @@
+"""Diagnosis of windows of vibration, as a task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from secateur.core.seeds import derive
+from secateur.models.calls import Batch
+from secateur.signals.windows import Windows
+from secateur.tasks.base import Learning
+from secateur.tasks.calibration import draw_batches
+from secateur.tasks.classification import Classification
+from secateur.training.augment import Augmentation, augment
+from secateur.training.batches import as_tensors
+from secateur.training.fit import label_loss
+from secateur.training.settings import FitSettings, WindowLoopSettings
+from secateur.training.window_data import WindowData
+
+JUDGED_AT_ONCE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowTask:
+    """The diagnosis for which a model is compressed; see :class:`secateur.tasks.base.Task`.
+
+    Parameters
+    ----------
+    train, validation : Windows
+        Labelled windows; validation is held out from training groups, never from test groups.
+    calibration, probe : tuple of dict
+        Batches of training and of validation windows.
+    seed : int
+    """
+
+    name: ClassVar = "windows"
+    objective: ClassVar = Classification(rounds=False)
+    unit_of_samples: ClassVar = "windows"
+
+    train: Windows
+    validation: Windows
+    calibration: tuple[Batch, ...] = ()
+    probe: tuple[Batch, ...] = ()
+    seed: int = 0
+
+    @classmethod
+    def from_windows(
+        cls,
+        train: Windows,
+        validation: Windows,
+        *,
+        seed: int,
+        augmentation: Augmentation,
+        calibration_samples: int = 256,
+        probe_samples: int = 256,
+        batch_size: int = 32,
+    ) -> WindowTask:
+        """Draw calibration and probe windows, stratified by class.
+
+        Both are varied as training windows are (noise above all): on clean windows a converged model has
+        no loss left, hence no gradient to score by.
+        """
+
+        def drawn(windows: Windows, n: int, name: str) -> tuple[Batch, ...]:
+            batches = draw_batches(windows, n, batch_size=batch_size, seed=derive(seed, name))
+            return tuple(
+                augment(dict(batch), augmentation, derive(seed, name, number))
+                for number, batch in enumerate(batches)
+            )
+
+        return cls(
+            train=train,
+            validation=validation,
+            calibration=drawn(train, calibration_samples, "calibration"),
+            probe=drawn(validation, probe_samples, "probe"),
+            seed=seed,
+        )
+
+    @property
+    def fitting(self) -> tuple[Batch, ...]:
+        """The calibration batches: windows are few."""
+        return self.calibration
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """See :class:`secateur.tasks.base.Task`; the windows are clean."""
+        yield from map(as_tensors, self.validation.batches(JUDGED_AT_ONCE))
+
+    def learning(self, model: nn.Module, settings: WindowLoopSettings, teacher: nn.Module | None) -> Learning:
+        """See :class:`secateur.tasks.base.Task`."""
+        del model
+        data = WindowData(self.train, self.validation, settings)
+        if isinstance(settings, FitSettings):
+            return data, label_loss(self.train, settings)
+        taught = {"weight": settings.distill_weight, "temperature": settings.temperature}
+        return data, lambda learner, batch: self.objective.training_loss(learner, batch, teacher, **taught)
+
+    def scratch_settings(self, recovery: WindowLoopSettings, *, extra_steps: int, seed: int) -> FitSettings:
+        """See :class:`secateur.tasks.base.Task`."""
+        steps = recovery.max_steps + extra_steps
+        return FitSettings(
+            max_steps=steps,
+            batch_size=recovery.batch_size,
+            learning_rate=FitSettings.learning_rate,
+            warmup_steps=min(FitSettings.warmup_steps, steps // 4),
+            balance=recovery.balance,
+            precision=recovery.precision,
+            evaluate_every=min(recovery.evaluate_every, steps),
+            patience=recovery.patience,
+            monitor=recovery.monitor,
+            max_validation_windows=recovery.max_validation_windows,
+            augmentation=recovery.augmentation,
+            seed=seed,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return digests of the labels of training and validation windows."""
+        labels = (self.train.labels, self.validation.labels)
+        return {
+            "labels": [
+                hashlib.sha256(np.asarray(part, dtype=np.int64).tobytes()).hexdigest() for part in labels
+            ]
+        }
