@@ -97,9 +97,7 @@ def test_a_killed_run_goes_on_to_the_same_model(name, where, tmp_path, monkeypat
             patch.setattr(Workbench, "score", dying(Workbench.score, lambda _: True))
         elif where == "cut":
             own = Workbench.cut_and_recover
-            patch.setattr(
-                Workbench, "cut_and_recover", dying(own, lambda options: options["number"] == last)
-            )
+            patch.setattr(Workbench, "cut_and_recover", dying(own, lambda options: options["number"] == last))
         else:
             patch.setattr(Workbench, "_recover", dying(Workbench._recover, lambda _: True))
         with pytest.raises(KeyboardInterrupt):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
+from secateur.blockwise.refit import Target as RefitTarget
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import NO_FLOORS, Floors
-from secateur.blockwise.refit import Target as RefitTarget
 from secateur.scoring.allocation import ALL_KINDS, WidthKind
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
 from secateur.training.settings import require_choice

@@ -21,7 +21,6 @@ from secateur.methods.targets import target_of
 from secateur.models.binding import bind
 from secateur.models.calls import Batch, rows
 from secateur.recovery.recover import recover
-from secateur.blockwise.refit import refit
 from secateur.recovery.settings import StudentSettings
 from secateur.scoring.allocation import WidthKind
 from secateur.scoring.layers import LayerRanking, rank_layers

@@ -25,7 +25,6 @@ from secateur.methods.settings import (
     SearchSettings,
     StageName,
 )
-from secateur.blockwise.refit import Target
 from secateur.recovery.settings import Adapter, TextRecoverySettings
 from secateur.scoring.allocation import WIDTH_KINDS, WidthKind
 from secateur.scoring.registered import CRITERIA, TEXT_CRITERION
