@@ -74,7 +74,10 @@ def compress(data, *options):
         (["--layers", "1", "--heads", "1", "--channels", "65"], "channels"),
         (["--multiple", "0"], "multiple"),
         (["--min-accuracy", "95"], "must lie in 0..1"),
-        (["--min-accuracy", "0.5", "--method", "one_shot"], "--min-accuracy goes with the cascade"),
+        (
+            ["--min-accuracy", "0.5", "--method", "one_shot"],
+            "--min-accuracy goes with methods that have stages",
+        ),
         (["--batch-size", "0"], "Invalid value for '--batch-size'"),
         (["--train-steps", "-5"], "Invalid value for '--train-steps'"),
         (["--channel", "DE"], "DE"),

@@ -9,10 +9,10 @@ import torch
 from secateur.blockwise.refit import refit
 from secateur.models.binding import bind
 from secateur.models.calls import real_tokens, run, token_mask
-from secateur.scoring import precision
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
+from secateur.tasks import precision
 from zoo import VOCABULARY, ZOO
 
 NAMES = ("gpt2", "llama", "gemma3", "opt", "falcon_mha_alibi", "bert", "roberta")

@@ -1,52 +1,128 @@
-"""``secateur compress``: recordings in, a verified small model and a report out."""
+"""``secateur compress``: recordings, or a model and its data, in; a verified small model and a report out."""
 
 from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from secateur.cli import options
 
+RECORDINGS_DEFAULTS: dict[str, Any] = {
+    "split": "fault_size",
+    "backbone": "small-mha",
+    "snr": "-10,-6,-2,2,6,10",
+    "method": "cascade",
+    "train_steps": 600,
+    "recovery_steps": 300,
+    "batch_size": 32,
+    "window_length": 8192,
+    "rivals": True,
+    "seed": 0,
+}
+MODEL_DEFAULTS: dict[str, Any] = {"method": "cascade"}
+
 
 def compress(
-    data: options.Data,
     out: options.Out,
-    split: options.Split = "fault_size",
-    backbone: options.Backbone = "small-mha",
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A trained model: transformers folder, GGUF file or hub name; none for recordings.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or file of recordings, or 'simulated' for the built-in rig.", show_default=False
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="File of the task, with MODEL: text, or a table.", show_default=False)
+    ] = None,
+    task: options.Task = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split protocol: load, load@-6, fault_size:14, fault_size:all, speed, specimen, ...; "
+            "default fault_size; recordings."
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="nano|mini|small|base with -mha or -gqa, or a local GPT-2 or Llama folder; default "
+            "small-mha; recordings."
+        ),
+    ] = None,
     ratio: options.Ratio = None,
+    block_fraction: options.BlockFraction = None,
     latency_ms: options.LatencyMs = None,
     latency_table: options.LatencyTable = None,
     memory_mib: Annotated[
         float | None,
-        typer.Option(help="MiB of the process that runs the exported model (fp32) at its peak, at most."),
+        typer.Option(
+            help="MiB at most: of the process that runs the exported Diagnoser at its peak; for a "
+            "transformers model of its weights."
+        ),
     ] = None,
     runtime_mib: options.RuntimeMib = None,
-    seed: options.Seed = 0,
-    snr: options.Snr = "-10,-6,-2,2,6,10",
-    method: options.Method = "cascade",
+    vocabulary: options.Vocabulary = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
+    snr: Annotated[
+        str | None,
+        typer.Option(
+            help="Signal-to-noise ratios of the curve in dB, separated by commas, '' for none; default "
+            "-10,-6,-2,2,6,10; recordings."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="cascade (default), one_shot, rounds or scratch.")
+    ] = None,
     criterion: Annotated[
         str | None,
         typer.Option(
             help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random; default: "
-            "what the check of the dense model recommends, else taylor."
+            "of recordings what the check of the dense model recommends, else taylor; of text surgeon."
         ),
     ] = None,
     layers: options.Layers = None,
     heads: options.Heads = None,
     channels: options.Channels = None,
     multiple: options.Multiple = None,
+    rounds: options.Rounds = None,
     min_accuracy: options.MinAccuracy = None,
-    train_steps: options.TrainSteps = 600,
-    recovery_steps: options.RecoverySteps = 300,
-    batch_size: options.BatchSize = 32,
+    max_perplexity_ratio: options.MaxPerplexityRatio = None,
+    calibration_blocks: options.CalibrationBlocks = None,
+    train_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Optimiser steps of the dense model, at most; default 600; recordings."),
+    ] = None,
+    recovery_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Recovery steps over all stages, at most; default for recordings 300, else none."
+        ),
+    ] = None,
+    recovery_minutes: options.RecoveryMinutes = None,
+    recovery_adapter: options.RecoveryAdapter = None,
+    recovery_control: options.RecoveryControl = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows a step; default 32; recordings.")
+    ] = None,
     channel: options.Channel = None,
-    window_length: options.WindowLength = 8192,
-    rivals: bool = typer.Option(
-        True, help="Also fit the baselines: forest, fault lines, the shape from scratch."
-    ),
+    window_length: options.OwnWindowLength = None,
+    rivals: Annotated[
+        bool | None,
+        typer.Option(
+            "--rivals/--no-rivals",
+            help="Also fit the baselines: forest, fault lines, the shape from scratch (default); recordings.",
+        ),
+    ] = None,
     measure_sia: Annotated[
         bool,
         typer.Option(
@@ -57,49 +133,88 @@ def compress(
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a dense model, cut it in a cascade, prove it, export it and report.
+    """Cut a model, prove it, export it and report: one trained here on recordings, or one that is given.
 
     How small: a ratio, a latency, a memory, or several of them, all of which then hold. The same command
     goes on where a stopped one ended.
     """
-    from secateur.cli.settings import cut_settings, device_limits, hand_allocation
-    from secateur.cli.tables import print_run
+    given = dict(locals())
+    for name in ("out", "model", "overwrite", "as_json", "measure_sia"):
+        del given[name]
+    from secateur.cli.fitting import require_fitting
+    from secateur.core.errors import ConfigError
     from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
-    from secateur.scoring.registered import DEFAULT_CRITERION
-    from secateur.training.settings import FitSettings
-    from secateur.workflow.compress import compress as carry_out
-    from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings, windows_of
 
-    settings = RunSettings(
-        task=TaskSettings(
-            data=options.absolute(data), split=split, seed=seed, channel=channel, **windows_of(window_length)
-        ),
-        backbone=backbone,
-        fit=FitSettings(max_steps=train_steps, batch_size=batch_size),
-        cut=cut_settings(
-            method=method,
-            ratio=ratio,
-            device=device_limits(
-                latency_ms=latency_ms,
-                latency_table=latency_table,
-                memory_mib=memory_mib,
-                runtime_mib=runtime_mib,
-            ),
-            criterion=criterion or DEFAULT_CRITERION,
-            hand=hand_allocation(layers, heads, channels),
-            multiple=multiple,
-            min_accuracy=min_accuracy,
-            recovery_steps=recovery_steps,
-            batch_size=batch_size,
-        ),
-        snr_curve_db=options.parse_snr(snr),
-        rivals=rivals,
-        sia=SiaSettings(measure=measure_sia, follow=criterion is None),
+    if (model is None) == (data is None):
+        raise ConfigError(
+            "give either a trained MODEL with --calibration FILE, or --data with recordings to train one on."
+        )
+    require_fitting(given, "recordings" if model is None else "model")
+    settings, carry_out, show = (
+        _for_recordings(given, measure_sia) if model is None else _for_model(model, given, measure_sia)
     )
     with quiet() if as_json else nullcontext(), sole_writer(out):
         result = carry_out(settings, out, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        print_run(result, out)
+        show(result, out)
+
+
+def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
+    from secateur.cli.settings import cut_settings, device_limits, hand_allocation
+    from secateur.cli.tables import print_run
+    from secateur.core.errors import ConfigError
+    from secateur.scoring.registered import DEFAULT_CRITERION
+    from secateur.training.settings import FitSettings
+    from secateur.workflow.compress import compress as carry_out
+    from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings, windows_of
+
+    if given["calibration"] is not None:
+        raise ConfigError("--calibration: goes with a trained MODEL; recordings are given as --data.")
+    chosen = RECORDINGS_DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    settings = RunSettings(
+        task=TaskSettings(
+            data=options.absolute(chosen["data"]),
+            split=chosen["split"],
+            seed=chosen["seed"],
+            channel=given["channel"],
+            **windows_of(chosen["window_length"]),
+        ),
+        backbone=chosen["backbone"],
+        fit=FitSettings(max_steps=chosen["train_steps"], batch_size=chosen["batch_size"]),
+        cut=cut_settings(
+            method=chosen["method"],
+            ratio=given["ratio"],
+            device=device_limits(
+                latency_ms=given["latency_ms"],
+                latency_table=given["latency_table"],
+                memory_mib=given["memory_mib"],
+                runtime_mib=given["runtime_mib"],
+            ),
+            criterion=given["criterion"] or DEFAULT_CRITERION,
+            hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
+            multiple=given["multiple"],
+            min_accuracy=given["min_accuracy"],
+            recovery_steps=chosen["recovery_steps"],
+            batch_size=chosen["batch_size"],
+            rounds=given["rounds"],
+        ),
+        snr_curve_db=options.parse_snr(chosen["snr"]),
+        rivals=chosen["rivals"],
+        sia=SiaSettings(measure=measure_sia, follow=given["criterion"] is None),
+    )
+    return settings, carry_out, print_run
+
+
+def _for_model(model: str, given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
+    from secateur.cli.cut_tables import print_model_run
+    from secateur.cli.model_settings import model_cut
+    from secateur.workflow.compress_model import EVALUATIONS, ModelRunSettings, compress_model
+    from secateur.workflow.settings import SiaSettings
+
+    wanted = MODEL_DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    cut = model_cut({**given, **wanted, "precision": None, "units": None, "uniform": None})
+    sia = SiaSettings(measure=measure_sia, follow=False, evaluations=EVALUATIONS)
+    return ModelRunSettings(source=model, cut=cut, sia=sia), compress_model, print_model_run

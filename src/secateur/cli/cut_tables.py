@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from secateur.cli.console import Console
+from secateur.cli.tables import stage_table
 from secateur.report.numbers import count, decimal, duration, percent, size, times
+from secateur.report.sia import sentence
 
 
 def print_cut(result: Mapping[str, Any]) -> None:
@@ -38,6 +41,22 @@ def print_cut(result: Mapping[str, Any]) -> None:
             + ("" if result["settings"]["uniform"] else " (--uniform keeps widths equal)")
         )
     console.print(f"checkpoint: {result['checkpoint']}", soft_wrap=True)
+
+
+def print_model_run(result: Mapping[str, Any], out: Path) -> None:
+    """Show what a run on a trained model came to."""
+    console = Console()
+    console.print(cut_table(result["dense"], result["pruned"], result["model_class"], result["family"]))
+    if result.get("sia"):
+        console.print(f"before cutting: {sentence(result['sia'])}", highlight=False)
+    if result["stages"]:
+        console.print(stage_table(result["stages"]))
+    if result.get("reason"):
+        console.print(result["reason"])
+    console.print(standings_table(result["standings"]))
+    if result["no_bundle_because"]:
+        console.print(f"no bundle: {result['no_bundle_because']}")
+    console.print(f"{times(result['ratio'])} fewer parameters; report: {out / 'report.html'}", soft_wrap=True)
 
 
 def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: str, family: str) -> Table:

@@ -62,6 +62,50 @@ Criterion = Annotated[
     str,
     typer.Option(help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random."),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="What --calibration holds: text, answers (prompt, answer), labels (text, label) or embeddings "
+        "(sentences); default: what the model's head is for."
+    ),
+]
+MaxPerplexityRatio = Annotated[
+    float | None,
+    typer.Option(
+        help="Validation perplexity over the dense model's above which a stage is undone; language models."
+    ),
+]
+BlockFraction = Annotated[
+    float | None,
+    typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
+]
+Vocabulary = Annotated[Path | None, typer.Option(help="Keep the tokens that this text uses; transformers.")]
+CalibrationBlocks = Annotated[
+    int | None,
+    typer.Option(min=1, help="Blocks of 256 tokens of the text, default 32; transformers."),
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option(min=1, help="Rounds of scoring, cutting, re-fitting, default 1; transformers."),
+]
+RecoveryMinutes = Annotated[
+    float | None,
+    typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
+]
+RecoveryAdapter = Annotated[
+    str | None,
+    typer.Option(
+        help="What recovery trains: full (all weights, default) or lora (less memory); language models."
+    ),
+]
+RecoveryControl = Annotated[
+    bool | None,
+    typer.Option(
+        "--recovery-control/--no-recovery-control",
+        help="Train the dense model alike, to tell mending from adaptation to the text (default); "
+        "language models.",
+    ),
+]
 Layers = Annotated[int | None, typer.Option(help="Layers to keep, by hand; with --heads and --channels.")]
 Heads = Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]
 Channels = Annotated[int | None, typer.Option(help="FFN channels to keep in each layer, by hand.")]
@@ -77,6 +121,14 @@ MinAccuracy = Annotated[
 ]
 Snr = Annotated[
     str, typer.Option(help="Signal-to-noise ratios of the curve in dB, separated by commas; '' for none.")
+]
+OwnWindowLength = Annotated[
+    int | None,
+    typer.Option(
+        min=512,
+        help="Samples of a window, at the lowest rate of the recordings and at most 12 kHz; fewer for short "
+        "recordings; default 8192; recordings.",
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write.", show_default=False)]
 Overwrite = Annotated[

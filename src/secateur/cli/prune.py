@@ -16,32 +16,6 @@ DIAGNOSER_DEFAULTS: dict[str, Any] = {
     "recovery_steps": 300,
     "batch_size": 32,
 }
-DIAGNOSER_ONLY = (
-    "data",
-    "split",
-    "method",
-    "layers",
-    "heads",
-    "channels",
-    "min_accuracy",
-    "batch_size",
-    "latency_ms",
-    "latency_table",
-    "runtime_mib",
-)
-TRANSFORMER_ONLY = (
-    "block_fraction",
-    "vocabulary",
-    "units",
-    "uniform",
-    "seed",
-    "calibration_blocks",
-    "max_memory",
-    "rounds",
-    "recovery_minutes",
-    "recovery_adapter",
-    "recovery_control",
-)
 
 
 def prune(
@@ -60,10 +34,7 @@ def prune(
             "is given."
         ),
     ] = None,
-    block_fraction: Annotated[
-        float | None,
-        typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
-    ] = None,
+    block_fraction: options.BlockFraction = None,
     memory_mib: Annotated[
         float | None,
         typer.Option(
@@ -91,9 +62,7 @@ def prune(
         Path | None,
         typer.Option(help="Text to score and re-fit on; for a Diagnoser recordings, as --data."),
     ] = None,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="Keep the tokens that this text uses; transformers.")
-    ] = None,
+    vocabulary: options.Vocabulary = None,
     units: Annotated[
         str | None,
         typer.Option(
@@ -106,38 +75,17 @@ def prune(
         typer.Option("--uniform", help="Equal widths in all layers, for a plain folder; transformers."),
     ] = False,
     multiple: options.Multiple = None,
-    calibration_blocks: Annotated[
-        int | None,
-        typer.Option(min=1, help="Blocks of 256 tokens of the text, default 32; transformers."),
-    ] = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rounds of scoring, cutting, re-fitting, default 1; transformers."),
-    ] = None,
+    calibration_blocks: options.CalibrationBlocks = None,
+    rounds: options.Rounds = None,
     recovery_steps: Annotated[
         int | None,
         typer.Option(
             min=0, help="Recovery steps at most; default for Diagnosers 300, for transformers none."
         ),
     ] = None,
-    recovery_minutes: Annotated[
-        float | None,
-        typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
-    ] = None,
-    recovery_adapter: Annotated[
-        str | None,
-        typer.Option(
-            help="What recovery trains: full (all weights, default) or lora (less memory); language models."
-        ),
-    ] = None,
-    recovery_control: Annotated[
-        bool | None,
-        typer.Option(
-            "--recovery-control/--no-recovery-control",
-            help="Train the dense model alike, to tell mending from adaptation to the text (default); "
-            "language models.",
-        ),
-    ] = None,
+    recovery_minutes: options.RecoveryMinutes = None,
+    recovery_adapter: options.RecoveryAdapter = None,
+    recovery_control: options.RecoveryControl = None,
     max_memory: Annotated[
         str | None,
         typer.Option(
@@ -150,11 +98,18 @@ def prune(
     ] = None,
     data: options.OtherData = None,
     split: options.OtherSplit = None,
-    method: Annotated[str | None, typer.Option(help="cascade (default) or one_shot; Diagnosers.")] = None,
+    task: options.Task = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="cascade, one_shot, rounds or scratch; default for Diagnosers cascade, else rounds."
+        ),
+    ] = None,
     layers: options.Layers = None,
     heads: options.Heads = None,
     channels: options.Channels = None,
     min_accuracy: options.MinAccuracy = None,
+    max_perplexity_ratio: options.MaxPerplexityRatio = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Windows a step, default 32; Diagnosers.")
     ] = None,
@@ -166,6 +121,7 @@ def prune(
     A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
     is cut on a text, or by the magnitude of its weights without any data.
     """
+    from secateur.cli.fitting import require_fitting
     from secateur.cli.model_kind import is_diagnoser
     from secateur.core.errors import ConfigError
     from secateur.core.outputs import result_at
@@ -190,7 +146,9 @@ def prune(
         "layers": layers,
         "heads": heads,
         "channels": channels,
+        "task": task,
         "min_accuracy": min_accuracy,
+        "max_perplexity_ratio": max_perplexity_ratio,
         "recovery_steps": recovery_steps,
         "batch_size": batch_size,
         "latency_ms": latency_ms,
@@ -203,19 +161,10 @@ def prune(
     if out.exists() and Path(model).exists() and out.samefile(model):
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())
-    _refuse_others(given, diagnoser)
+    require_fitting(given, "recordings" if diagnoser else "model")
     with quiet() if as_json else nullcontext(), result_at(out, marker=CHECKSUMS, overwrite=overwrite):
         show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, **common, **given)
     show(as_json)
-
-
-def _refuse_others(given: dict[str, Any], diagnoser: bool) -> None:
-    from secateur.core.errors import ConfigError
-
-    others, kind = (TRANSFORMER_ONLY, "Diagnosers") if diagnoser else (DIAGNOSER_ONLY, "transformers models")
-    wrong = [f"--{name.replace('_', '-')}" for name in others if given[name] is not None]
-    if wrong:
-        raise ConfigError(f"{', '.join(wrong)}: not for {kind}; leave out.")
 
 
 def _prune_diagnoser(
@@ -254,6 +203,7 @@ def _prune_diagnoser(
         min_accuracy=given["min_accuracy"],
         recovery_steps=chosen["recovery_steps"],
         batch_size=chosen["batch_size"],
+        rounds=given["rounds"],
     )
     data = str(calibration) if calibration is not None else given["data"]
     dense, task, preparation = load_for_task(Path(model), data=data, split=given["split"])
@@ -269,43 +219,14 @@ def _prune_diagnoser(
     return show
 
 
-def _weights_within(memory_mib: float | None, precision: str | None) -> int | None:
-    from secateur.core.errors import ConfigError
-    from secateur.structure.memory import parameters_within
-
-    if memory_mib is not None:
-        return parameters_within(memory_mib, precision or "fp32")
-    if precision is not None:
-        raise ConfigError("--precision: goes with --memory-mib; add it, or leave out.")
-    return None
-
-
 def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
     from secateur.cli.cut_tables import print_cut
+    from secateur.cli.model_settings import model_cut
     from secateur.core.memory import parse_size
-    from secateur.scoring.registered import TEXT_CRITERION
-    from secateur.tasks.reading import CALIBRATION_BLOCKS
     from secateur.workflow.streaming.prune import prune_streaming
-    from secateur.workflow.transformer import TransformerCut, prune_transformer
+    from secateur.workflow.transformer import prune_transformer
 
-    cut = TransformerCut(
-        ratio=given["ratio"],
-        block_fraction=given["block_fraction"],
-        max_parameters=_weights_within(given["memory_mib"], given["precision"]),
-        criterion=given["criterion"] or (TEXT_CRITERION if given["max_memory"] is None else "activation"),
-        calibration=given["calibration"],
-        vocabulary=given["vocabulary"],
-        units=given["units"],
-        uniform=bool(given["uniform"]),
-        multiple=given["multiple"],
-        calibration_blocks=given["calibration_blocks"] or CALIBRATION_BLOCKS,
-        rounds=given["rounds"] or 1,
-        recovery_steps=given["recovery_steps"] or 0,
-        recovery_minutes=given["recovery_minutes"],
-        recovery_adapter=given["recovery_adapter"] or "full",
-        recovery_control=given["recovery_control"] is not False,
-        seed=given["seed"] or 0,
-    )
+    cut = model_cut(given)
     if given["max_memory"] is None:
         result = prune_transformer(model, cut, out)
     else:

@@ -86,6 +86,7 @@ def cut_settings(
     min_accuracy: float | None,
     recovery_steps: int,
     batch_size: int,
+    rounds: int | None = None,
 ) -> CutSettings:
     """Gather what the options say about cutting.
 
@@ -95,14 +96,18 @@ def cut_settings(
     if ratio is None and device is None and hand is None:
         ratio = DEFAULT_RATIO
     search = SearchSettings(criterion=criterion, hand=hand, multiple=multiple)
-    if method != "cascade" and min_accuracy is not None:
+    if method not in ("cascade", "rounds") and min_accuracy is not None:
         raise ConfigError(
-            f"--min-accuracy goes with the cascade, which has stages to go back to, not with '{method}'."
+            f"--min-accuracy goes with methods that have stages to go back to, cascade and rounds, not with "
+            f"'{method}'."
         )
+    if method != "rounds" and rounds is not None:
+        raise ConfigError(f"--rounds: not for method '{method}'; leave out, or choose --method rounds.")
     return CutSettings(
         method=method,
         ratio=ratio,
         device=device,
+        rounds=rounds or 1,
         cascade=CascadeSettings(search=search, floors=Floors(min_accuracy=min_accuracy)),
         recovery=RecoverySettings(max_steps=recovery_steps, batch_size=batch_size),
     )

@@ -11,6 +11,7 @@ from rich.table import Table
 from secateur.cli.console import Console
 from secateur.report.device import in_words
 from secateur.report.numbers import count, decimal, duration, interval, percent, size, times
+from secateur.report.stage_figure import stage_figure
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
 
@@ -72,7 +73,8 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
 
 def stage_table(records: Sequence[Mapping[str, Any]]) -> Table:
     """Return the stages of a method as a table, each with the figures that its recovery started from."""
-    table = Table(title="stages, accuracy on validation windows")
+    figure = stage_figure(records)
+    table = Table(title=f"stages, {figure.words} on validation samples")
     for heading in ("stage", "parameters", "before", "cut", "re-fit", "recovered", "steps", "time"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for record in records:
@@ -80,7 +82,7 @@ def stage_table(records: Sequence[Mapping[str, Any]]) -> Table:
             record["stage"] + ("" if record["accepted"] else " (undone)"),
             count(record["after_recovery"]["parameters"]),
             *(
-                percent(record[moment]["accuracy"])
+                figure.write(record[moment][figure.key])
                 for moment in ("before", "after_cut", "after_refit", "after_recovery")
             ),
             str(record["recovery_steps"]),

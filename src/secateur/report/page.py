@@ -41,6 +41,7 @@ from secateur.report.figures.layers import layer_rows
 from secateur.report.figures.path import size_path
 from secateur.report.figures.snr import snr_curve
 from secateur.report.sia import sia_section
+from secateur.report.stage_figure import stage_figure
 
 MOST_EXAMPLES = 12
 SIDES = ("dense", "pruned")
@@ -100,6 +101,9 @@ def render(
         device=[in_words(name, entry) for name, entry in (result.get("device") or {}).items()],
         path=size_path(stages),
         stages=tables.stage_rows(stages),
+        stage_figure=stage_figure(stages).words,
+        standings=tables.standing_rows(result.get("standings")),
+        samples=result.get("samples") or [],
         layers=layer_rows(dict(plan)) if plan else [],
         plan=plan,
         snr=snr_curve({side: (result.get(side) or {}).get("snr_curve") or () for side in SIDES}),

@@ -20,6 +20,7 @@ from secateur.report.numbers import (
     three_digits,
     words,
 )
+from secateur.report.stage_figure import stage_figure
 
 CLEARLY_WORSE = 0.005
 """A share that is worse by more than half a point is marked."""
@@ -134,16 +135,17 @@ class StageRow:
 
 
 def stage_rows(records: Sequence[Mapping[str, Any]]) -> list[StageRow]:
-    """What each stage cut, what that cost and what recovery won back, on validation windows."""
+    """What each stage cut, what that cost and what recovery won back, on validation samples."""
+    figure = stage_figure(records)
     return [
         StageRow(
             name=words(record["stage"]),
             removed=_what_went(record),
             parameters=count(_get(record, "after_recovery", "parameters")),
-            before=percent(_get(record, "before", "accuracy")),
-            cut=percent(_get(record, "after_cut", "accuracy")),
-            refit=percent(_get(record, "after_refit", "accuracy")),
-            recovered=percent(_get(record, "after_recovery", "accuracy")),
+            before=figure.write(_get(record, "before", figure.key)),
+            cut=figure.write(_get(record, "after_cut", figure.key)),
+            refit=figure.write(_get(record, "after_refit", figure.key)),
+            recovered=figure.write(_get(record, "after_recovery", figure.key)),
             agreement=percent(_get(record, "after_recovery", "agreement")),
             samples=count(record.get("samples_seen")),
             seconds=duration(record.get("seconds")),
@@ -151,6 +153,38 @@ def stage_rows(records: Sequence[Mapping[str, Any]]) -> list[StageRow]:
         )
         for record in records
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandingRow:
+    """A model on samples that nothing was fitted to."""
+
+    name: str
+    values: tuple[str, ...]
+    against_dense: str
+
+
+def standing_rows(standings: Mapping[str, Any] | None) -> tuple[tuple[str, ...], list[StandingRow]]:
+    """Return the names of the figures, and a row for each model."""
+    if not standings:
+        return (), []
+    names = tuple(name for name in standings["dense"]["figures"] if name != "parameters")
+    rows = []
+    for name, standing in standings.items():
+        beside = standing["over_dense"]
+        rows.append(
+            StandingRow(
+                name=name,
+                values=(
+                    count(standing["figures"]["parameters"]),
+                    *(decimal(standing["figures"][key]) for key in names),
+                ),
+                against_dense=MISSING
+                if beside is None
+                else f"{decimal(beside[0])} ({decimal(beside[1])} to {decimal(beside[2])})",
+            )
+        )
+    return tuple(words(name) for name in names), rows
 
 
 def _what_went(record: Mapping[str, Any]) -> str:

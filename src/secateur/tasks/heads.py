@@ -22,6 +22,13 @@ def is_diagnoser(model: nn.Module) -> bool:
     return "waveform" in getattr(model, "input_names", ())
 
 
+def chance_of(model: nn.Module) -> float:
+    """Return the accuracy of guessing; 0 for a model that gives no class."""
+    if is_diagnoser(model):
+        return 1 / len(model.config.classes)
+    return 1 / model.config.num_labels if is_text_classifier(model) else 0.0
+
+
 def require_causal_lm(model: nn.Module) -> None:
     """Check that a model predicts the next token.
 

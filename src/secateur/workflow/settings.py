@@ -138,8 +138,10 @@ class CutSettings:
         of the device.
     device : DeviceLimits, optional
         Latency and memory, which hold beside the ratio.
+    rounds : int
+        Of the method of that name.
     cascade : CascadeSettings
-        Search, order, shares and floor; one-shot methods use its search alone.
+        Search, order, shares and floors; other methods use its search and, in rounds, its floors.
     recovery : RecoverySettings
         Gradient recovery.
     """
@@ -147,6 +149,7 @@ class CutSettings:
     method: str = "cascade"
     ratio: float | None = DEFAULT_RATIO
     device: DeviceLimits | None = None
+    rounds: int = 1
     cascade: CascadeSettings = field(default_factory=CascadeSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
 

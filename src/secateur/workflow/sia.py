@@ -16,7 +16,6 @@ from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
-from secateur.models.diagnoser import Diagnoser
 from secateur.models.text import TokenSource, passage_batches, text_batches
 from secateur.scoring.registered import DEFAULT_CRITERION
 from secateur.sia.components import Component, present
@@ -29,7 +28,7 @@ from secateur.sia.trial import trial_cut
 from secateur.sia.verdict import ModelVerdict, judge
 from secateur.structure.shape import ModelShape
 from secateur.tasks.calibration import draw_batches
-from secateur.tasks.heads import is_causal_lm
+from secateur.tasks.heads import chance_of, is_causal_lm
 from secateur.workflow.outline import outline_of
 from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation, split_record
@@ -156,7 +155,7 @@ def check_model(
             shape=bound.shape,
             ratio=ratio,
             default_criterion=DEFAULT_CRITERION,
-            chance=1 / len(model.config.classes) if isinstance(model, Diagnoser) else 0.0,
+            chance=chance_of(model),
             trial=trial,
         )
         return replace(check, measured=measured, verdict=verdict)

@@ -41,7 +41,11 @@ def checked(dense: Diagnoser, preparation: Preparation, settings: RunSettings, p
     """
     if not path.exists():
         write_json(path, _check(dense, preparation, settings))
-    record = read_json(path)
+    return warned(read_json(path))
+
+
+def warned(record: dict[str, Any]) -> dict[str, Any]:
+    """Tell on the console which granularities cannot be trusted; return the record."""
     for entry in record["verdict"]["granularities"]:
         if entry["verdict"] == "unreliable":
             failed = ", ".join(

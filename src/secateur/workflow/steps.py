@@ -137,7 +137,9 @@ def method_for(cut: CutSettings) -> Method:
     if chosen is Cascade:
         return chosen(cut.cascade)
     search = cut.cascade.search
-    return chosen(RoundsSettings(search=search) if chosen is Rounds else search)
+    if chosen is Rounds:
+        return Rounds(RoundsSettings(search=search, rounds=cut.rounds, floors=cut.cascade.floors))
+    return chosen(search)
 
 
 def load_with_task(

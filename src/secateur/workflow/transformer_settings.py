@@ -101,6 +101,8 @@ class TransformerCut:
         Whether all weights are trained, or low-rank updates, which take a fraction of the memory.
     recovery_control : bool
         Whether the dense model is trained alike, for comparison; it takes as long again.
+    judged : bool
+        Whether a part of the data is held out to judge the result by, though nothing is chosen by it.
     seed : int
         Of the random criterion, the choice of calibration blocks and the recovery.
 
@@ -136,6 +138,7 @@ class TransformerCut:
     recovery_minutes: float | None = None
     recovery_adapter: Adapter = "full"
     recovery_control: bool = True
+    judged: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -198,7 +201,7 @@ class TransformerCut:
     @property
     def measures(self) -> bool:
         """Whether choices are made on samples that are held out for it."""
-        return self.recovers or self.method != "rounds" or self.floors != Floors()
+        return self.judged or self.recovers or self.method != "rounds" or self.floors != Floors()
 
     def data(self) -> TextData:
         """Return what is read of the calibration file."""
