@@ -142,6 +142,10 @@ class TransformerCut:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS_OF_TEXT:
+            raise ConfigError(f"unknown method '{self.method}'; allowed: {', '.join(METHODS_OF_TEXT)}.")
+        if self.task is not None and self.task not in TEXT_TASKS:
+            raise ConfigError(f"unknown task '{self.task}'; allowed: {', '.join(TEXT_TASKS)}.")
         needs = CRITERIA.get(self.criterion).needs
         if self.calibration is None and needs not in WITHOUT_DATA and self.cuts_blocks:
             free = [name for name in CRITERIA.names() if CRITERIA.get(name).needs in WITHOUT_DATA]
@@ -159,10 +163,6 @@ class TransformerCut:
             Budget(ratio=self.ratio)
         if self.max_parameters is not None:
             Budget(max_parameters=self.max_parameters)
-        if self.method not in METHODS_OF_TEXT:
-            raise ConfigError(f"unknown method '{self.method}'; allowed: {', '.join(METHODS_OF_TEXT)}.")
-        if self.task is not None and self.task not in TEXT_TASKS:
-            raise ConfigError(f"unknown task '{self.task}'; allowed: {', '.join(TEXT_TASKS)}.")
         if self.calibration is not None:
             object.__setattr__(self, "refit_blocks", self.data().refit_blocks)
         if self.units is not None and (not self.units or not set(self.units) <= set(WIDTH_KINDS)):
