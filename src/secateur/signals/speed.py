@@ -151,6 +151,7 @@ def _strength_of_rates(
 def _power_spectra(samples: np.ndarray, sampling_rate_hz: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the power spectra of waveform and squared envelope, and the step of their lines in Hz."""
     length = min(samples.size, int(SEGMENT_S * sampling_rate_hz))
+    length -= length % 1024 if length > 10_240 else 0  # lengths of large prime factors transform slowly
     taper = np.hanning(length)
     spectrum = np.zeros(length + 1)
     envelope = np.zeros(length + 1)
