@@ -19,7 +19,6 @@ HEADS = {
     "LlamaForSequenceClassification": ("llama", True),
     "GPT2DoubleHeadsModel": ("gpt2", True),
     "BertForPreTraining": ("bert", True),
-    "WhisperForAudioClassification": ("whisper", True),
     "ViTForMaskedImageModeling": ("vit", True),
 }
 

@@ -66,6 +66,26 @@ def test_equals_a_reference_window_by_window(model, context, stride, n):
         assert found.tokens == n - 1
 
 
+@pytest.mark.parametrize(("context", "stride"), [(9, 9), (9, 3), (9, 8), (200, 200)])
+@pytest.mark.parametrize("opening", [(5,), (5, 7)])
+def test_windows_begin_with_what_opens_a_text(model, context, stride, opening):
+    """Every token is predicted once, behind the opening and the tokens of its window."""
+    ids = tokens(41)
+    found = perplexity(model, iter(ids), context=context, stride=stride, opening=opening)
+    room, nats, done, start = context - len(opening), [], 0, 0
+    while done < len(ids):
+        window = ids[start : start + room]
+        whole = torch.tensor([*opening, *window])
+        with torch.no_grad():
+            logits = model(whole[None]).logits[0].double()
+        losses = functional.cross_entropy(logits[:-1], whole[1:], reduction="none")[len(opening) - 1 :]
+        nats += losses[done - start :].tolist()
+        done = start + len(window)
+        start += min(stride, room)
+    assert found.tokens == len(ids) == len(nats)
+    assert found.value == pytest.approx(math.exp(np.mean(nats)), rel=1e-5)
+
+
 def test_uniform_model_has_the_size_of_the_vocabulary(model):
     uniform = LlamaForCausalLM(model.config)
     with torch.no_grad():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import CodeGenConfig, CodeGenForCausalLM
 
 import tiny_tokenizers
 from secateur.core.errors import ConfigError
@@ -69,6 +70,26 @@ def test_a_uniform_model_needs_the_logarithm_of_its_vocabulary(text, tmp_path):
     assert found["bits_per_byte"] == pytest.approx(expected)
     assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert found["against"] is None
+
+
+def test_any_causal_model_is_judged_behind_what_opens_its_texts(text, tmp_path):
+    """A family without a specification, and a tokenizer that begins each text with a token of its own."""
+    tokenizer = tiny_tokenizers.llama()
+    torch.manual_seed(0)
+    model = CodeGenForCausalLM(
+        CodeGenConfig(
+            vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=4, rotary_dim=4, n_positions=64, n_ctx=64,
+            bos_token_id=1, eos_token_id=2,
+        )
+    ).eval()  # fmt: skip
+    found = judge_language_model(saved(tmp_path / "m", model, tokenizer), text, context=32)
+    assert found["opening_tokens"] == [tokenizer.bos_token]
+    assert found["predicted_tokens"] == found["tokens"]
+    tokens = tokenizer(text.read_text(), add_special_tokens=False)["input_ids"]
+    opening = [tokenizer.bos_token_id]
+    expected = perplexity(model, tokens, context=32, opening=opening).value
+    assert found["perplexity"] == pytest.approx(expected)
+    assert found["parameters"] == sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_a_cut_model_stands_beside_the_dense_one(llama, text, tmp_path):

@@ -24,6 +24,7 @@ from secateur.models.checkpoint_diagnoser import Description
 from secateur.models.checkpoint_files import CHECKSUMS, CONFIG, PLAN, TENSORS
 from secateur.models.checkpoint_transformer import load_tokenizer
 from secateur.models.diagnoser import Diagnoser
+from secateur.models.model_card import write_model_card
 from secateur.models.origin import Origin, origin_of, remember_origin
 from secateur.structure.plan import PruningPlan
 
@@ -53,6 +54,7 @@ def save(
     metadata: dict[str, Any] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     carry_tokenizer: bool = True,
+    source: Path | None = None,
 ) -> None:
     """Write a model, read it back, compare, and only then give the folder its name.
 
@@ -75,6 +77,9 @@ def save(
         What goes with a language model.
     carry_tokenizer : bool
         Whether the tokenizer of the checkpoint that the model was loaded from goes along.
+    source : Path, optional
+        Folder of the model that a transformers model was made from, whose licence is carried over. Default:
+        the checkpoint that it was loaded from.
 
     Raises
     ------
@@ -89,7 +94,8 @@ def save(
     folder = Path(folder)
     require_replaceable(folder, CHECKSUMS)
     bound = bind(model)
-    if plan is None and (origin := origin_of(model)) is not None:
+    origin = origin_of(model)
+    if plan is None and origin is not None:
         plan, metadata = origin.plan, origin.metadata if metadata is None else metadata
         if tokenizer is None and carry_tokenizer and origin.has_tokenizer:
             tokenizer = load_tokenizer(origin.folder)
@@ -104,6 +110,7 @@ def save(
         with folder_aside(folder) as aside:
             if isinstance(model, PreTrainedModel):
                 checkpoint_transformer.write(model, aside, tokenizer=tokenizer, **given)
+                write_model_card(aside, source or (origin and origin.folder))
             elif tokenizer is not None:
                 raise ConfigError("a Diagnoser takes windows of vibration; it has no tokenizer to save.")
             elif isinstance(model, Diagnoser):

@@ -204,9 +204,7 @@ def _load(folder: Path, config: Any, inventory: Inventory, dtype: torch.dtype | 
             output_loading_info=True,
         )
     except Exception as error:  # whatever transformers raises on weights of another model
-        raise CheckpointError(
-            f"the weights of {folder} do not fit its configuration: {described(error)}"
-        ) from error
+        raise CheckpointError(f"the model in {folder} could not be loaded: {described(error)}") from error
     lost = set(report["unexpected_keys"]) - set(inventory.harmless)
     if faults := sorted(map(str, (*report["missing_keys"], *report["mismatched_keys"], *lost))):
         raise CheckpointError(

@@ -93,6 +93,19 @@ class TokenSource:
         return sum(map(len, self.pieces()))
 
 
+def opening_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that a tokenizer puts in front of every text; none for many.
+
+    A model that was trained behind a begin token predicts badly without it.
+    """
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    framed = tokenizer("a")["input_ids"]
+    for start in range(len(framed) - len(plain) + 1):
+        if framed[start : start + len(plain)] == plain:
+            return tuple(framed[:start])
+    return ()
+
+
 def text_blocks(
     source: TokenSource, *, length: int, blocks: int | None = None, seed: int = 0
 ) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,7 @@ def perplexity(
     stride: int | None = None,
     batch_size: int = 4,
     precision: str = "fp32",
+    opening: Sequence[int] = (),
 ) -> Perplexity:
     """Measure a causal language model on a stream of tokens.
 
@@ -78,6 +79,9 @@ def perplexity(
         Windows a pass, at most; fewer where their logits would take more than 256 MiB.
     precision : {'fp32', 'bf16', 'auto'}
         Autocast; a comparison needs the same for both models.
+    opening : sequence of int
+        Tokens that open every window and are not predicted themselves, such as a begin token; the first token
+        of the text behind them is then predicted as well.
 
     Returns
     -------
@@ -86,7 +90,8 @@ def perplexity(
     Raises
     ------
     ConfigError
-        If the stride is not between 1 and the context, or the model predicts no next token.
+        If the stride is not between 1 and the context, there is no room behind the opening, or the model
+        predicts no next token.
     DataError
         If there are fewer than two tokens.
 
@@ -96,7 +101,8 @@ def perplexity(
     the sliding context.
     """
     stride = context if stride is None else stride
-    if context < 2 or not 1 <= stride <= context:
+    opening = list(opening)
+    if context < 2 + len(opening) or not 1 <= stride <= context:
         raise ConfigError(
             f"a stride of {stride} tokens with a context of {context}; allowed: 1 to the context."
         )
@@ -109,7 +115,7 @@ def perplexity(
     model.eval()
     try:
         with progress("predicting tokens", None) as bar:
-            for batch in _batches(_windows(tokens, context, stride), size):
+            for batch in _batches(_windows(tokens, context, stride, opening), size):
                 for total, count in _judge(model, batch, precision):
                     nats.append(total)
                     counts.append(count)
@@ -121,8 +127,15 @@ def perplexity(
     return _summary(np.array(nats), np.array(counts))
 
 
-def _windows(tokens: Iterable[int], context: int, stride: int) -> Iterator[tuple[list[int], int]]:
+def _windows(
+    tokens: Iterable[int], context: int, stride: int, opening: list[int]
+) -> Iterator[tuple[list[int], int]]:
     """Yield windows, and how many of the last tokens of each are to be predicted."""
+    if opening:
+        room = context - len(opening)
+        for held, fresh in _opened_windows(tokens, room, min(stride, room)):
+            yield opening + held, fresh
+        return
     held: list[int] = []
     fresh = 0
     first = True
@@ -136,6 +149,20 @@ def _windows(tokens: Iterable[int], context: int, stride: int) -> Iterator[tuple
     left = min(fresh, len(held) - 1)
     if left > 0:
         yield held, left
+
+
+def _opened_windows(tokens: Iterable[int], room: int, stride: int) -> Iterator[tuple[list[int], int]]:
+    """Windows of the text alone, of which every fresh token is predicted, the first one too."""
+    held: list[int] = []
+    fresh = 0
+    for token in tokens:
+        held.append(token)
+        fresh += 1
+        if len(held) == room:
+            yield held, fresh
+            held, fresh = held[stride:], 0
+    if fresh:
+        yield held, fresh
 
 
 def _batches(windows: Iterable[tuple[list[int], int]], size: int) -> Iterator[list[tuple[list[int], int]]]:

@@ -28,7 +28,7 @@ from secateur.export.gguf_export import GgufInfo, export_gguf
 from secateur.export.gguf_file import GgufPrecision, require_gguf
 from secateur.models import checkpoint
 from secateur.models.pretrained import open_pretrained
-from secateur.models.text import TokenSource
+from secateur.models.text import TokenSource, opening_tokens
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.heads import require_causal_lm
 from secateur.tasks.perplexity import Perplexity, perplexity
@@ -127,7 +127,7 @@ def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
         name=opened.name,
         plan=opened.plan,
         tokenizer=opened.tokenizer,
-        metrics=None if tokens is None else _Judge(opened.model, request.text, tokens),
+        metrics=None if tokens is None else _Judge(opened, request.text, tokens),
         lineage=_lineage(),
         precision=CAUSAL_PRECISIONS[request.precision],
         scheme=request.quantise or "weights",
@@ -206,17 +206,17 @@ def _prompts(model: PreTrainedModel, tokens: list[int] | None) -> tuple[int, lis
 class _Judge:
     """Perplexity of checkpoint and bundle on the same windows."""
 
-    def __init__(self, model: PreTrainedModel, text: Path, tokens: list[int]) -> None:
-        self._model, self._text, self._tokens = model, text, tokens
+    def __init__(self, opened: TextModel, text: Path, tokens: list[int]) -> None:
+        self._model, self._text, self._tokens = opened.model, text, tokens
+        self._opening = opening_tokens(opened.tokenizer)
 
     def __call__(self, session: CausalSession) -> TextMetricsRecord:
         context = min(CONTEXT, _positions(self._model) or CONTEXT)
         console.print("judging the checkpoint")
-        dense = perplexity(self._model, self._tokens, context=context)
+        dense = perplexity(self._model, self._tokens, context=context, opening=self._opening)
         console.print("judging the bundle")
-        found: Perplexity = perplexity(
-            BundledForCausalLM(session, self._model.config), self._tokens, context=context
-        )
+        bundled = BundledForCausalLM(session, self._model.config)
+        found: Perplexity = perplexity(bundled, self._tokens, context=context, opening=self._opening)
         return TextMetricsRecord(
             text_sha256=sha256_of(self._text),
             context=context,

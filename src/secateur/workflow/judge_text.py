@@ -16,10 +16,8 @@ from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
-from secateur.models.binding import bind
 from secateur.models.pretrained import Pretrained, open_pretrained
-from secateur.models.text import TokenSource
-from secateur.structure.counting import shape_parameters
+from secateur.models.text import TokenSource, opening_tokens
 from secateur.tasks.heads import is_causal_lm
 from secateur.tasks.perplexity import Perplexity, paired_ratio, perplexity
 from secateur.tasks.similarity import embed, embedding_fidelity, pair_similarity, paraphrases
@@ -37,8 +35,9 @@ def judge_language_model(
 ) -> dict[str, Any]:
     """Measure a causal language model on a text, alone or beside another.
 
-    Windows of ``context`` tokens move on by ``stride``, without a begin token; see
-    :func:`secateur.tasks.perplexity.perplexity`.
+    Windows of ``context`` tokens move on by ``stride``; each begins with what the tokenizer puts in front of
+    every text (a begin token), where it does; see :func:`secateur.tasks.perplexity.perplexity`. The family
+    need not be one that can be cut.
 
     Parameters
     ----------
@@ -170,7 +169,8 @@ def _judge(name: str, text: Path, context: int | None, stride: int | None) -> _J
         raise ConfigError(f"--stride {stride}: give 1 to the context, {context}.")
     reading = _Reading(TokenSource(path=text, tokenizer=opened.tokenizer))
     started = time.perf_counter()
-    found = perplexity(opened.model, reading, context=context, stride=stride)
+    opening = opening_tokens(opened.tokenizer)
+    found = perplexity(opened.model, reading, context=context, stride=stride, opening=opening)
     figures = {
         **_described(name, opened),
         "perplexity": found.value,
@@ -181,6 +181,7 @@ def _judge(name: str, text: Path, context: int | None, stride: int | None) -> _J
         "predicted_tokens": found.tokens,
         "context": context,
         "stride": stride,
+        "opening_tokens": opened.tokenizer.convert_ids_to_tokens(list(opening)),
         "seconds": time.perf_counter() - started,
     }
     return _Judged(figures=figures, perplexity=found, reading=reading)
@@ -210,9 +211,8 @@ def _open(name: str) -> Pretrained:
 
 
 def _described(name: str, opened: Pretrained) -> dict[str, Any]:
-    bound = bind(opened.model)
     return {
         "model": name,
         "model_class": type(opened.model).__name__,
-        "parameters": shape_parameters(bound.spec.family, bound.shape),
+        "parameters": sum(parameter.numel() for parameter in opened.model.parameters()),
     }

@@ -102,7 +102,7 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
         }
     )
     metadata = {**result, "former": source.history} if source.history else result
-    checkpoint.save(small, out, plan=plan, metadata=metadata, tokenizer=tokenizer)
+    checkpoint.save(small, out, plan=plan, metadata=metadata, tokenizer=tokenizer, source=source.folder)
     remove_folder(partial_folder(out))
     described = checkpoint.describe(out)
     weights = sum((out / file).stat().st_size for file in weight_files(read_checksums(out)))

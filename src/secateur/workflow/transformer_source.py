@@ -28,6 +28,8 @@ class Source:
         What an earlier cut kept, where the configuration of the model still is that of its dense one.
     history : dict
         Metadata of the checkpoint that it is; empty for other models.
+    folder : Path
+        Where its files lie.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Source:
     tokenizer: PreTrainedTokenizerBase | None
     former: PruningPlan | None = None
     history: dict[str, Any]
+    folder: Path
 
 
 def open_source(name: str) -> Source:
@@ -55,7 +58,8 @@ def open_source(name: str) -> Source:
             # a plain folder is a dense model of its own: its configuration tells the widths that it has
             former=described.plan if described.form == "own" else None,
             history=described.metadata,
+            folder=folder,
         )
     with no_bars():
         opened = open_pretrained(name)
-    return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, history={})
+    return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, history={}, folder=opened.folder)

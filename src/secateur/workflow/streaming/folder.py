@@ -13,6 +13,7 @@ from secateur.core.records import write_json
 from secateur.models.checkpoint_card import CHECKSUMS, write_card
 from secateur.models.checkpoint_files import write_plan
 from secateur.models.checkpoint_transformer import config_values
+from secateur.models.model_card import write_model_card
 from secateur.models.older_readers import loading_call, write_for_older_readers, write_older_tokenizer
 from secateur.models.shard_writing import TensorBytes, Writable, write_shard
 from secateur.models.shards import INDEX, read_header
@@ -104,6 +105,7 @@ def finish(
     )
     sealed = dict(digests) | {path.relative_to(folder).as_posix(): sha256_of(path) for path in rest}
     write_json(folder / CHECKSUMS, dict(sorted(sealed.items())))
+    write_model_card(folder, model.folder)
 
 
 def _write_index(model: StreamedModel, folder: Path, digests: Mapping[str, str]) -> None:

@@ -37,7 +37,11 @@ def texts(
     if cut.calibration is None:
         return None, None
     source = Source(
-        name=str(model.folder), model=model.model, tokenizer=model.tokenizer, history=model.history
+        name=str(model.folder),
+        model=model.model,
+        tokenizer=model.tokenizer,
+        history=model.history,
+        folder=model.folder,
     )
     console.print("reading and embedding the text")
     at_once = layout.blocks_at_once
