@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from secateur.core.errors import ConfigError
+from secateur.models.chat_words import chat_tokens
 from secateur.models.token_ids import required_tokens
 from secateur.models.tokenizer_closure import closed_tokens
 from secateur.models.tokenizer_description import TokenizerDescription, describe_tokenizer
@@ -49,6 +50,8 @@ def trim_vocabulary(
 ) -> TrimmedVocabulary:
     """Choose the tokens that a text uses and make the tokenizer that goes with them.
 
+    The words of its chat template stay too.
+
     The model is not changed: cut it with ``apply(model, plan.with_tokens(trimmed.tokens))``.
 
     Parameters
@@ -81,7 +84,8 @@ def trim_vocabulary(
     size, _ = vocabulary_of(model)
     if not size:
         raise ConfigError(f"{type(model).__name__} has no vocabulary that can be cut; leave this option out.")
-    tokens = used_tokens(tokenizer, text_path, min_count=min_count, extra={*required_tokens(model), *extra})
+    kept = {*required_tokens(model), *chat_tokens(tokenizer), *extra}
+    tokens = used_tokens(tokenizer, text_path, min_count=min_count, extra=kept)
     if tokens[-1] >= size:
         raise ConfigError(
             f"the tokenizer uses token {tokens[-1]}, but the model has only {size}; they do not belong "
