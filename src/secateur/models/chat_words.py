@@ -20,7 +20,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 
 def chat_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Return the tokens of all words in the chat templates of a tokenizer, and of the roles; none without one.
+    """Return the tokens of all words in the chat templates of a tokenizer, and of the roles; else none.
 
     Parameters
     ----------
