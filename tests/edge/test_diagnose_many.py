@@ -107,6 +107,22 @@ def test_a_velocity_is_not_given_to_a_model_of_accelerations(tmp_path):
         find_subjects([tmp_path / "x.csv"], given)
 
 
+def test_a_file_of_an_archive_brings_what_its_index_says(tmp_path):
+    (tmp_path / "recordings").mkdir()
+    for name in ("a", "b"):
+        np.savez(tmp_path / "recordings" / f"{name}.npz", DE=ACC, FE=OTHER, sampling_rate_hz=RATE)
+    (tmp_path / "recordings.csv").write_text(
+        "recording_id,dataset,file,channels,sampling_rate_hz,fault_type,group_id,sha256,rpm,bearing\n"
+        "first,rig,recordings/a.npz,DE|FE,12000,normal,g,,1490,6205\n"
+    )
+    (indexed,) = find_subjects([tmp_path / "recordings/a.npz"], Given(channel="FE"))
+    assert (indexed.recording.recording_id, indexed.shaft_speed_rpm) == ("first", 1490)
+    assert indexed.fault_orders.bpfo == pytest.approx(3.585, abs=1e-3)
+    (tmp_path / "recordings" / "recordings.csv").write_text("no,index\n1,2\n")
+    (alone,) = find_subjects([tmp_path / "recordings/b.npz"], Given(channel="FE"))
+    assert (alone.recording.recording_id, alone.shaft_speed_rpm) == ("b", None)
+
+
 DESCRIPTION = """
 dataset: plant
 columns: [DE, FE]

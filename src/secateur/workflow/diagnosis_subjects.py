@@ -11,6 +11,7 @@ import numpy as np
 from secateur.bundle.manifest import ChannelRecord
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.readers.archive import archived
 from secateur.signals.readers.described import load_described
 from secateur.signals.readers.open import known_layout, load_recordings
 from secateur.signals.recording import Recording
@@ -124,6 +125,8 @@ def _of_path(path: Path, given: Given) -> list[Subject]:
         raise DataError(f"{path} is missing.")
     if known_layout(path) is not None:
         return [_subject(recording, given) for recording in load_recordings(path)]
+    if (indexed := archived(path)) is not None:
+        return [_subject(indexed, given)]
     if not path.is_dir():
         return [_of_file(path, given, path.stem)]
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())

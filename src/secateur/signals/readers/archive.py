@@ -63,6 +63,34 @@ def load_archive(folder: Path) -> list[Recording]:
         If the index lacks a column or a row cannot be understood.
     """
     index = folder / INDEX_NAME
+    rows, unknown = _rows(index)
+    recordings = [_recording(folder, index, line, row) for line, row in enumerate(rows, start=2)]
+    if unknown:
+        recordings[0] = replace(
+            recordings[0], findings=(*recordings[0].findings, _unknown_columns(index, unknown))
+        )
+    return recordings
+
+
+def archived(path: Path) -> Recording | None:
+    """Return the recording of one file if an index in its folder, or in the folder above, lists it."""
+    path = path.resolve()
+    for folder in path.parents[:2]:
+        index = folder / INDEX_NAME
+        if not index.is_file():
+            continue
+        try:
+            rows, _ = _rows(index)
+        except DataError:  # a file of that name which is no index, perhaps a waveform
+            continue
+        for line, row in enumerate(rows, start=2):
+            if folder / row["file"] == path:
+                return _recording(folder, index, line, row)
+    return None
+
+
+def _rows(index: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the rows of an index, and the names of columns that are not read."""
     require_regular_file(index)
     try:
         with index.open(encoding="utf-8-sig", newline="") as lines:
@@ -81,12 +109,7 @@ def load_archive(folder: Path) -> list[Recording]:
         )
     if not rows:
         raise DataError(f"{index} lists no recordings.")
-    recordings = [_recording(folder, index, line, row) for line, row in enumerate(rows, start=2)]
-    if unknown:
-        recordings[0] = replace(
-            recordings[0], findings=(*recordings[0].findings, _unknown_columns(index, unknown))
-        )
-    return recordings
+    return rows, unknown
 
 
 def _unknown_columns(index: Path, names: list[str]) -> Finding:
