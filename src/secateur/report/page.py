@@ -24,11 +24,11 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
 
+from secateur.core.arrays import DAMAGE
 from secateur.core.errors import CheckpointError
 from secateur.core.files import write_aside
 from secateur.core.records import JsonLines, read_json
@@ -144,7 +144,7 @@ def write_report(folder: Path) -> Path:
     folder = Path(folder)
     plan = folder / "pruned" / "plan.json"
     page = render(
-        read_json(folder / "result.json"),
+        read_json(folder / "result.json", ("dense", "pruned")),
         JsonLines(folder / "records.jsonl").read(),
         _read_examples(folder / "examples.npz"),
         read_json(plan) if plan.exists() else None,
@@ -161,7 +161,7 @@ def _read_examples(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, BadZipFile, EOFError) as error:
+    except DAMAGE as error:
         raise CheckpointError(f"{path} is damaged ({error}); run the command again.") from None
     missing = [name for name in REQUIRED_EXAMPLE_KEYS if name not in arrays]
     if missing:

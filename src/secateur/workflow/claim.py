@@ -11,6 +11,8 @@ from secateur.core.provenance import provenance
 from secateur.core.records import read_json, write_json
 
 RUN = "run.json"
+LONGEST_VALUE = 80
+"""Characters of a setting in a message."""
 
 
 def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = False) -> None:
@@ -57,4 +59,9 @@ def differences(theirs: Any, mine: Any, name: str = "") -> list[str]:
             for key in sorted({*theirs, *mine})
             for difference in differences(theirs.get(key), mine.get(key), f"{name}.{key}".lstrip("."))
         ]
-    return [] if theirs == mine else [f"{name}: {theirs} there, {mine} asked for"]
+    return [] if theirs == mine else [f"{name}: {_short(theirs)} there, {_short(mine)} asked for"]
+
+
+def _short(value: Any) -> str:
+    told = str(value)
+    return told if len(told) <= LONGEST_VALUE else f"{told[:LONGEST_VALUE]}..."
