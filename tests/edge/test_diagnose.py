@@ -141,3 +141,27 @@ def test_what_is_doubtful_is_told(recording, bundle_folder, tmp_path, capsys):
     assert "is estimated" in estimated
     assert run(["diagnose", recording, *map(str, options), "--out", str(tmp_path / "other")]) == 0
     assert "doubtful: channel" in capsys.readouterr().out
+
+
+def test_a_speed_that_the_lines_contradict_is_replaced_and_told(bundle_folder, tmp_path, capsys):
+    time_s = np.arange(120_000) / 12_000
+    lines = sum(np.sin(2 * np.pi * n * 29.53 * time_s) for n in (1, 2, 3, 5))
+    noise = np.random.default_rng(3).standard_normal(time_s.size)
+    np.save(tmp_path / "pump.npy", (noise + 0.2 * lines).astype(np.float32))
+    options = ("--bundle", bundle_folder, "--sampling-rate", 12000, "--bearing", "6205")
+    told = {
+        rpm: diagnosed(
+            capsys, tmp_path / "pump.npy", *options, "--shaft-rpm", rpm, "--out", tmp_path / f"out{rpm}"
+        )[1]
+        for rpm in (1732, 1771.8, 1700)
+    }
+    assert told[1732]["shaft_speed_rpm"] == 1732
+    assert told[1732]["shaft_speed_used_rpm"] == pytest.approx(1771.8, rel=1e-3)
+    assert any(
+        "1732 rpm is stated, but the shaft's lines stand at 177" in doubt for doubt in told[1732]["doubts"]
+    )
+    assert (told[1771.8]["shaft_speed_used_rpm"], told[1771.8]["doubts"]) == (1771.8, [])
+    assert told[1700]["shaft_speed_used_rpm"] == 1700
+    assert any(
+        "the speed is doubtful: the lines point to" in why for why in told[1700]["judgement"]["reasons"]
+    )

@@ -114,6 +114,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
         console.print(f"{number} windows passed over: {name}")
     for doubt in result["doubts"]:
         console.print(f"doubtful: {doubt}", soft_wrap=True, highlight=False)
+    if result["shaft_speed_used_rpm"] != result["shaft_speed_rpm"]:
+        console.print(f"the diagnosis goes by {result['shaft_speed_used_rpm']:.0f} rpm", highlight=False)
     unit = f" in {result['unit']}" if result["unit"] else ""
     console.print(
         (

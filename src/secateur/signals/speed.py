@@ -7,7 +7,7 @@ and in the envelope's; all of them move together when the speed does. Needs nump
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -47,12 +47,15 @@ class RefinedSpeed:
         From 0 to 1; 0.5 is the least that is accepted.
     doubt : str
         Why the rate is not known; empty if it is.
+    points_beyond : bool
+        Whether the lines clearly point to a rate beyond the reach.
     """
 
     nominal_hz: float
     refined_hz: float | None
     confidence: float
     doubt: str = ""
+    points_beyond: bool = False
 
     @property
     def gap(self) -> float | None:
@@ -120,12 +123,11 @@ def refine_shaft_rate(
         return _unknown(nominal_hz, "no rate stands out in the spectrum", confidence)
     rate_hz = best * nominal_hz
     if abs(best - 1.0) > reach:
-        return _unknown(
-            nominal_hz,
-            f"the lines point to {60 * rate_hz:.0f} rpm, {100 * (best - 1):+.1f} % from what is "
-            f"stated (reach {100 * reach:g} %)",
-            confidence,
+        doubt = (
+            f"the lines point to {60 * rate_hz:.0f} rpm, {100 * (best - 1):+.1f} % from what is stated "
+            f"(reach {100 * reach:g} %)"
         )
+        return replace(_unknown(nominal_hz, doubt, confidence), points_beyond=True)
     return RefinedSpeed(nominal_hz=nominal_hz, refined_hz=rate_hz, confidence=confidence)
 
 

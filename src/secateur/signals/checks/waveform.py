@@ -11,7 +11,7 @@ import numpy as np
 from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.recording import Recording
-from secateur.signals.speed import REACH, refine_shaft_rate
+from secateur.signals.speed import REACH, RefinedSpeed, refine_shaft_rate
 
 DEFAULT_WINDOW_S = 8192 / 12_000
 CLIPPED_SHARE = 1e-4
@@ -188,11 +188,32 @@ def check_speed(recording: Recording, channel: int = 0) -> Iterator[Finding]:
     DataError
         If the waveform cannot be read.
     """
-    stated = recording.shaft_rate_hz
-    if stated is None:
-        return
-    samples = recording.read(0, round(SPEED_LOOKED_AT_S * recording.sampling_rate_hz))[channel]
-    yield from speed_against_lines(recording.recording_id, samples, recording.sampling_rate_hz, 60.0 * stated)
+    if recording.shaft_speed_rpm is not None:
+        yield from speed_against_lines(
+            recording.recording_id,
+            _beginning(recording, channel),
+            recording.sampling_rate_hz,
+            recording.shaft_speed_rpm,
+        )
+
+
+def refined_speed(recording: Recording, channel: int = 0) -> RefinedSpeed | None:
+    """Refine the stated speed of a recording from its first 30 s; None if no speed is stated.
+
+    Raises
+    ------
+    DataError
+        If the waveform cannot be read.
+    """
+    if recording.shaft_rate_hz is None:
+        return None
+    return refine_shaft_rate(
+        _beginning(recording, channel), recording.sampling_rate_hz, recording.shaft_rate_hz
+    )
+
+
+def _beginning(recording: Recording, channel: int) -> np.ndarray:
+    return recording.read(0, round(SPEED_LOOKED_AT_S * recording.sampling_rate_hz))[channel]
 
 
 def speed_against_lines(
@@ -217,7 +238,7 @@ def speed_against_lines(
             f"({100 * found.gap:+.1f} %, confidence {found.confidence:.2f}); fault lines are missed by that "
             f"much. Check the tachometer (looked for within {100 * REACH:g} %).",
         )
-    elif found.refined_hz is None and "point to" in found.doubt:
+    elif found.points_beyond:
         yield warning(
             "speed_contradicted",
             subject,
