@@ -57,6 +57,7 @@ class Mute(Exception):
         (ZeroDivisionError("division by zero"), "ZeroDivisionError", "ZeroDivisionError, division by zero."),
         (RecursionError("maximum recursion depth exceeded"), "RecursionError", "maximum recursion depth"),
         (AssertionError(), "AssertionError", "not foreseen: AssertionError."),
+        (Mute(), "Mute", "not foreseen: Mute."),
         (Odd(), "Odd", r"Odd, two lines, \x1b[2J and \x9b\x00."),
         (ValueError("x" * 100_000), "ValueError", "xxx..."),
         (MemoryError(), "OutOfMemory", "not enough memory"),

@@ -120,7 +120,7 @@ def test_where_names_cannot_change_places_a_failure_puts_the_former_back(tmp_pat
     real = Path.rename
 
     def failing(path, to):
-        if to == out and path.parent.name != "former":
+        if to == out and path.parent.name != ".secateur-former":
             raise OSError(errno.EIO, "Input/output error")
         return real(path, to)
 
@@ -223,6 +223,15 @@ def test_only_regular_files_are_replaced(tmp_path):
     for place in (tmp_path / "pipe", tmp_path):
         with pytest.raises(ConfigError, match="give a file"), write_aside(place) as aside:
             aside.write_text("")
+
+
+@pytest.mark.parametrize("name", ["owner", "former", ".secateur-owner2", "a.secateur-lock"])
+def test_any_name_can_be_written(name, tmp_path):
+    for _ in range(2):
+        with folder_aside(tmp_path / name) as aside:
+            write_json(aside / name, 1)
+            write_json(aside / "other", 2)
+    assert {path.name for path in (tmp_path / name).iterdir()} == {name, "other"}
 
 
 def test_long_names_fit(tmp_path):

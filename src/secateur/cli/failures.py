@@ -90,7 +90,7 @@ def _described(error: BaseException) -> Failure:
             )
     if isinstance(error, BrokenPipeError):
         return Failure(kind="BrokenPipe", message="", exit_code=1)
-    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+    if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(_words(error)):
         return Failure(
             kind="OutOfMemory",
             message="there is not enough memory for this; end other programs, or ask for smaller batches, "
@@ -112,15 +112,22 @@ def _reported(error: BaseException) -> str:
 
 
 def _in_one_line(error: BaseException) -> str:
-    told = " ".join(str(error).split()).rstrip(".")
+    told = " ".join(_words(error).split()).rstrip(".")
     return f", {told[:MOST_WORDS]}{'...' if len(told) > MOST_WORDS else ''}" if told else ""
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an error that cannot tell itself
+        return ""
 
 
 def _is_disk_full(error: BaseException) -> bool:
     # libraries that write for us wrap the system's error in their own class and keep only its text
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return isinstance(error, Exception) and "No space left on device" in str(error)
+    return isinstance(error, Exception) and "No space left on device" in _words(error)
 
 
 def _file_trouble(error: OSError) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from secateur.core.locks import LOCK_SUFFIX, acquire, hidden_stem
 
 SUFFIX = ".secateur-aside"
-OWNER, FORMER = "owner", "former"
+OWNER, FORMER = ".secateur-owner", ".secateur-former"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,12 @@ def remove_leftovers(beside: Path) -> None:
     put back if its name is free.
     """
     with suppress(OSError):
-        hidden = [entry for entry in os.scandir(beside) if entry.name.endswith((SUFFIX, LOCK_SUFFIX))]
+        with os.scandir(beside) as entries:
+            hidden = [
+                entry
+                for entry in entries
+                if entry.name.startswith(".") and entry.name.endswith((SUFFIX, LOCK_SUFFIX))
+            ]
         for entry in hidden:
             path = Path(entry.path)
             # gone, held, not ours, or on a file system that knows no locks: leave it
