@@ -130,7 +130,7 @@ class Plant:
         )
         self.process.start()
         other.close()
-        self.until(lambda kind, _: kind == "ready")
+        self.until(lambda kind, _: kind == "ready", within_s=60.0)
 
     def until(self, holds: Callable[[str, Any], bool], within_s: float = 20.0) -> None:
         """Take what the agent says until it says what is waited for."""
@@ -183,11 +183,11 @@ class Plant:
         """Wait until everything has been taken and delivered."""
         self.pipe.send(("free",))
         self.feed([number for number in range(BURSTS) if number not in self.taken])
-        last_s = time.monotonic() + 25.0
+        last_s = time.monotonic() + 60.0
         while len(self.taken) < BURSTS and time.monotonic() < last_s:
             self.listen(0.05)
         self.waiting = None
-        self.until(lambda kind, value: kind == "waiting" and value == 0, within_s=25.0)
+        self.until(lambda kind, value: kind == "waiting" and value == 0, within_s=60.0)
         self.consumer.delay_s = 0.0
         while time.monotonic() < last_s and len({n for _, n, _ in self.consumer.seen}) < BURSTS:
             time.sleep(0.02)

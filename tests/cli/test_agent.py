@@ -1,0 +1,154 @@
+"""The commands of the agent as a user types them: check, run, stop, outbox, commission, replay."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from agent_machines import SAMPLES, machine_settings
+from mosquitto import Mosquitto
+from secateur.cli.app import run
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Path:
+    """A configuration that replays forty bursts into a log, as fast as they are taken."""
+    noise = np.random.default_rng(0).standard_normal(40 * SAMPLES).astype(np.float32)
+    np.save(tmp_path / "healthy.npy", noise)
+    config = {
+        "machines": [machine_settings()],
+        "sources": [
+            {
+                "type": "replay",
+                "file": "healthy.npy",
+                "machine": "pump",
+                "sensor": "drive-end",
+                "speed_factor": 0,
+            }
+        ],
+        "sinks": [{"type": "csv", "folder": "log"}],
+        "http": {"port": 0},
+    }
+    path = tmp_path / "agent.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def _said(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_check(plant: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["agent", str(plant), "--check", "--json"]) == 0
+    assert _said(capsys)["sources"] == ["replay"]
+    plant.write_text("machines: 3")
+    assert run(["agent", str(plant), "--check", "--json"]) == 2
+    assert "machines" in _said(capsys)["error"]
+    assert run(["agent", str(plant.parent / "none.yaml"), "--json"]) == 2
+
+
+def test_commission(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["commission", str(plant), "--sensor", "pump/drive-end", "--json"]
+    assert run([*where, "--recording", str(tmp_path / "healthy.npy")]) == 0
+    found = _said(capsys)
+    assert found["bursts_used"] == 40
+    assert found["bands"]["all speeds"]["medians"]["rms"] == pytest.approx(1.0, rel=0.05)
+    assert run(where) == 0
+    assert _said(capsys)["bands"]["all speeds"]["learned"]
+    assert run([*where, "--forget"]) == 0
+    assert _said(capsys)["bands"] == {}
+    assert run(["commission", str(plant), "--sensor", "pump/none", "--json"]) == 2
+    assert "there are pump/drive-end" in _said(capsys)["error"]
+
+
+def test_outbox(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from secateur.edge.agent.config.file import Outbox as Settings
+    from secateur.edge.agent.outbox.database import Database
+    from secateur.edge.agent.outbox.store import Entry, Outbox
+
+    state = tmp_path / "state"
+    database = Database(state / "agent.sqlite")
+    entries = [
+        Entry(key=f"k{n}", kind="result", machine="m", sensor="s", payload=b'{"n": %d}' % n) for n in range(5)
+    ]
+    Outbox(database, Settings(), ["s"]).append(entries)
+    database.close()
+    assert run(["outbox", "check", str(state), "--json"]) == 0
+    assert _said(capsys) == {"sound": True, "rows": 5, "bad_checksums": 0, "messages": []}
+    assert run(["outbox", "export", str(state), "--out", str(tmp_path / "out.jsonl"), "--json"]) == 0
+    assert _said(capsys)["rows"] == 5
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [line["payload"]["n"] for line in lines] == [0, 1, 2, 3, 4]
+    assert run(["outbox", "repair", str(state), "--json"]) == 0
+    assert _said(capsys)["rows"] == 5
+    assert run(["outbox", "check", str(tmp_path / "nowhere"), "--json"]) == 1
+    assert "missing" in _said(capsys)["error"]
+    content = (state / "agent.sqlite").read_bytes()
+    (state / "agent.sqlite").write_bytes(content[:4096] + os.urandom(len(content) - 4096))
+    assert run(["outbox", "check", str(state), "--json"]) == 1
+    assert not _said(capsys)["sound"]
+
+
+@pytest.fixture
+def running(plant: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "secateur", "agent", str(plant), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_an_agent_runs_reloads_and_stops(running: subprocess.Popen[str], plant: Path, tmp_path: Path) -> None:
+    assert running.stdout is not None
+    assert json.loads(running.stdout.readline())["address"].startswith("http://127.0.0.1:")
+    log = tmp_path / "log"
+    last_s = time.monotonic() + 60
+    while time.monotonic() < last_s:
+        lines = sum(len(path.read_text().splitlines()) - 1 for path in log.glob("*.csv"))
+        if lines == 40:
+            break
+        time.sleep(0.05)
+    assert lines == 40
+    plant.write_text(plant.read_text() + "\nunknown: 1\n")
+    running.send_signal(signal.SIGHUP)
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "former configuration goes on" in line:
+            break
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert all(json.loads(line)["level"] for line in err.splitlines())
+
+
+def test_replay_publishes_whole_bursts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broker = Mosquitto(tmp_path / "broker")
+    np.save(tmp_path / "x.npy", np.arange(1000, dtype=np.int16))
+    try:
+        sent = ["replay", str(tmp_path / "x.npy"), "--topic", "plant/m/s/burst", "--port", str(broker.port)]
+        options = ["--burst-samples", "100", "--speed-factor", "0", "--parts", "3", "--json"]
+        assert run([*sent, "--sampling-rate", "1000", *options]) == 0
+        assert _said(capsys) == {"bursts": 10, "topic": "plant/m/s/burst"}
+        assert run([*sent, *options]) == 2
+        assert "sampling rate" in _said(capsys)["error"]
+        sent[3] = "plant/+/s"
+        assert run([*sent, *options]) == 2
+        assert "wildcards" in _said(capsys)["error"]
+    finally:
+        broker.kill()
