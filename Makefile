@@ -61,6 +61,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 test: lint test-edge
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -22,7 +22,7 @@ from secateur.bundle.manifest import (
     Sha256,
 )
 
-CAUSAL_KIND = "causal-lm"
+CAUSAL_KIND: Literal["causal-lm"] = "causal-lm"
 CAUSAL_VERSIONS = (1,)
 
 DATA_FILE = "model.onnx.data"
@@ -112,7 +112,7 @@ class CausalManifest(Part):
     """
 
     kind: Literal["causal-lm"] = CAUSAL_KIND
-    schema_version: Literal[1] = CAUSAL_VERSIONS[-1]
+    schema_version: Literal[1] = 1
     name: Name
     family: Name
     vocabulary: int = Field(ge=2)

@@ -12,7 +12,6 @@ from secateur.bundle.source import open_source, read_file
 from secateur.core.documents import parse_json
 from secateur.core.errors import CheckpointError, DataError
 
-SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 """Version 1 knew one precision and neither quantisation nor rules for resampling."""
 
@@ -219,7 +218,7 @@ class Manifest(Part):
         Every other file of the bundle by name, the signature aside.
     """
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = 2
     name: Name
     family: Name
     labels: tuple[Name, ...] = Field(min_length=2, max_length=1000)

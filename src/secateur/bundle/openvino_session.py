@@ -137,7 +137,9 @@ def open_openvino(source: BundleSource, manifest: Manifest, threads: int) -> Ope
     ConfigError, ExportError
         As :class:`OpenVinoSession`.
     """
-    model = file_or_content(source, manifest.model_file, limit=manifest.files[manifest.model_file].bytes)
+    model: Path | bytes | Graph = file_or_content(
+        source, manifest.model_file, limit=manifest.files[manifest.model_file].bytes
+    )
     if isinstance(model, bytes):
         beside = str(Path(manifest.model_file).with_suffix(".bin"))
         if beside not in manifest.files:

@@ -154,6 +154,7 @@ def golden_difference(checked: CheckedBundle, session: Session) -> float:
 
 def _read_golden(checked: CheckedBundle) -> Mapping[str, np.ndarray]:
     manifest = checked.manifest
+    assert isinstance(manifest, Manifest), "language models have golden tokens"
     name, count = manifest.golden.file, manifest.golden.windows
     shapes = {
         "waveform": (count, manifest.window_length),

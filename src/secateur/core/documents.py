@@ -123,7 +123,7 @@ def _count_yaml(text: str, place: Path | str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_nodes):
                 raise DataError(f"{place} repeats '{event.anchor}' inside itself; write it out.")
-            total += sizes.get(event.anchor, 1)
+            total += sizes.get(str(event.anchor), 1)
         elif isinstance(event, yaml.ScalarEvent):
             total += 1
         if total > MOST_VALUES:

@@ -200,9 +200,9 @@ def greedy(
         if not np.isfinite(logits[:, -1]).all():
             raise MeasurementError(f"the model gives no finite numbers for token {step} of its answer.")
         chosen = logits[:, -1].argmax(axis=-1)
-        for row in np.flatnonzero(~ended):
-            found[row].append(int(chosen[row]))
-            ended[row] = int(chosen[row]) in end_tokens
+        for unfinished in np.flatnonzero(~ended):
+            found[unfinished].append(int(chosen[unfinished]))
+            ended[unfinished] = int(chosen[unfinished]) in end_tokens
         if ended.all() or step == room - 1:
             break
         logits, cache = session.read(chosen[:, None], cache)

@@ -184,7 +184,8 @@ class Runtime:
     ) -> tuple[np.ndarray, np.ndarray]:
         count = len(windows)
         if not count:
-            return tuple(np.zeros((0, len(self.labels)), dtype=np.float32) for _ in range(2))
+            none = np.zeros((0, len(self.labels)), dtype=np.float32)
+            return none, none.copy()
         orders = np.zeros(4, dtype=np.float32) if fault_orders is None else fault_orders.as_array()
         return self._session.run(
             {

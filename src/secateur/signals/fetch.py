@@ -71,7 +71,9 @@ def fetch(name: str, out: Path, *, catalogue: Path | None = None) -> Fetched:
     """
     data_set = public_data_set(name) if catalogue is None else public_data_set(name, catalogue)
     files = data_set.remote_files()
-    downloaded, present, checksums = [], [], {}
+    downloaded: list[str] = []
+    present: list[str] = []
+    checksums: dict[str, str] = {}
     headers = {"User-Agent": "secateur", "Accept-Encoding": "identity"}  # ranges count encoded bytes
     with (
         sole_writer(out),

@@ -79,7 +79,7 @@ def hold_out_loads(request: Request) -> list[Holdout]:
     """Train on the lower half of the loads, test on the upper half."""
     kept, class_of = fine_classes(one_rate_each(request.recordings))
     _require(kept, "load", "load", "load")
-    loads = sorted({recording.load for recording in faults(kept)})
+    loads = sorted({_load(recording) for recording in faults(kept)})
     if len(loads) < 2:
         raise DataError(
             f"split 'load': {_recorded_at(loads, 'load')}; it needs two or more. Use 'specimen' or "
@@ -90,15 +90,15 @@ def hold_out_loads(request: Request) -> list[Holdout]:
     if len({specimen_of(recording) for recording in healthy}) == 1:
         healthy_train, healthy_test = _ends_of_loads(healthy, "load")
     else:
-        healthy_train = [recording for recording in healthy if recording.load < lowest_of_test]
-        healthy_test = [recording for recording in healthy if recording.load >= lowest_of_test]
+        healthy_train = [recording for recording in healthy if _load(recording) < lowest_of_test]
+        healthy_test = [recording for recording in healthy if _load(recording) >= lowest_of_test]
     damaged = faults(kept)
     return [
         Holdout(
             protocol="load",
             class_of=class_of,
-            train=healthy_train + [recording for recording in damaged if recording.load < lowest_of_test],
-            test=healthy_test + [recording for recording in damaged if recording.load >= lowest_of_test],
+            train=healthy_train + [recording for recording in damaged if _load(recording) < lowest_of_test],
+            test=healthy_test + [recording for recording in damaged if _load(recording) >= lowest_of_test],
             specimens_shared=True,
         )
     ]
@@ -150,7 +150,7 @@ def hold_out_speeds(request: Request) -> list[Holdout]:
     """Hold out every second nominal speed (from the second lowest on), or the one given."""
     recordings = one_rate_each(request.recordings)
     _require(recordings, "speed", "nominal_speed_rpm", "nominal speed")
-    speeds = sorted({recording.nominal_speed_rpm for recording in recordings})
+    speeds = sorted({_nominal(recording) for recording in recordings})
     if len(speeds) < 2:
         raise DataError(
             f"split 'speed': all recordings were made at {_listed(speeds)} rpm; it needs two or more speeds."
@@ -285,7 +285,7 @@ def _lone_specimen(recordings: Sequence[Recording], name: str, group: str) -> st
 
 
 def _ends_of_loads(recordings: Sequence[Recording], protocol: str) -> tuple[list[Recording], list[Recording]]:
-    loads = sorted({recording.load for recording in recordings})
+    loads = sorted({_load(recording) for recording in recordings})
     if len(loads) < 2:
         raise DataError(
             f"split '{protocol}': the normals of one specimen have load {_listed(loads)}; it needs two "
@@ -302,6 +302,16 @@ def _require(recordings: Sequence[Recording], protocol: str, attribute: str, wha
             f"split '{protocol}': the {what} of {len(lacking)} recordings is unknown (first: {lacking[0]}); "
             f"give it for every recording, or use another protocol."
         )
+
+
+def _load(recording: Recording) -> float:
+    assert recording.load is not None, "loads were required"
+    return recording.load
+
+
+def _nominal(recording: Recording) -> float:
+    assert recording.nominal_speed_rpm is not None, "nominal speeds were required"
+    return recording.nominal_speed_rpm
 
 
 def _number(text: str | None, protocol: str, allowed: Sequence[float], default: float | None = None) -> float:

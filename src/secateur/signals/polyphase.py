@@ -78,9 +78,9 @@ def _block_matrix(taps_bytes: bytes, up: int, down: int) -> tuple[np.ndarray, in
 def _gathered(taps: np.ndarray, x: np.ndarray, up: int, down: int, n_outputs: int) -> np.ndarray:
     """As :func:`up_filter_down`, for factors whose block would be too large: each output on its own."""
     per_output = -(-len(taps) // up)
-    by_phase = np.zeros(per_output * up, dtype=np.float32)
-    by_phase[: len(taps)] = taps
-    by_phase = by_phase.reshape(per_output, up).T
+    flat = np.zeros(per_output * up, dtype=np.float32)
+    flat[: len(taps)] = taps
+    by_phase = flat.reshape(per_output, up).T
     lead = per_output - 1
     padded = _padded(x, lead, lead + (n_outputs * down) // up + 1)
     pieces = []

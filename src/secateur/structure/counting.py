@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 from secateur.structure.closure import LayerWidths, norm_length, present_norms
@@ -11,6 +12,7 @@ from secateur.structure.spec import (
     OUTPUT_ROLES,
     QUERY_ROLES,
     ProjectionSpec,
+    Role,
     StackSpec,
     WidthKind,
     load_spec,
@@ -113,6 +115,10 @@ def stack_spec(family: str, shape: ModelShape, layer: int) -> StackSpec:
     return load_spec(family).stacks[shape.stack_of(layer)]
 
 
+_NORMED: Mapping[str, Role] = {"q": "q", "k": "k"}
+"""Norms over all queries or all keys have their size."""
+
+
 def _parameters_of_roles(
     family: str, shape: ModelShape, layer: int, kind: WidthKind, *, queries_only: bool
 ) -> int:
@@ -125,8 +131,9 @@ def _parameters_of_roles(
             biased = role not in OUTPUT_ROLES and role in shape.biased_roles
             total += prod(widths.role_shape(role)[1:]) * (shape.hidden + int(biased))
     for norm in present_norms(stack, shape):
-        if kind == "group" and norm.size in (("q",) if queries_only else ("q", "k")):
-            total += prod(widths.role_shape(norm.size)[1:]) * (2 if norm.bias else 1)
+        normed = _NORMED.get(norm.size)
+        if kind == "group" and normed is not None and (normed == "q" or not queries_only):
+            total += prod(widths.role_shape(normed)[1:]) * (2 if norm.bias else 1)
     return total
 
 

@@ -223,7 +223,7 @@ def _entries(places: np.ndarray, kind: CoupledKind) -> Entries:
     letters = SYMBOLS[kind]
     by_unit = places.reshape(*places.shape[: len(letters)], -1)
     offset = int(by_unit.flat[0])
-    strides = []
+    strides: list[tuple[str, int]] = []
     rebuilt = offset + np.arange(by_unit.shape[-1])
     for axis in reversed(range(len(letters))):
         step = int((by_unit.take(1, axis) - by_unit.take(0, axis)).flat[0]) if by_unit.shape[axis] > 1 else 0
@@ -254,7 +254,8 @@ def _meaning(kind: CoupledKind, widths: LayerWidths) -> str:
 
 def _short_names(stack: StackSpec) -> dict[str, str]:
     """Return the last part of every module's path, or the whole path where that is not unique."""
-    paths = [entry.module for entry in (*stack.projections, *stack.norms)]
+    entries: tuple[ProjectionSpec | NormSpec, ...] = (*stack.projections, *stack.norms)
+    paths = [entry.module for entry in entries]
     last = [path.rpartition(".")[2] for path in paths]
     return {path: name if last.count(name) == 1 else path for path, name in zip(paths, last, strict=True)}
 

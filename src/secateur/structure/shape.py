@@ -138,9 +138,10 @@ class ModelShape:
             raise PlanError(
                 f"a shape has the fields {', '.join(sorted(known))}; got {', '.join(sorted(value))}."
             )
-        return cls(
-            **{name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()}
-        )
+        read: dict[str, Any] = {
+            name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()
+        }
+        return cls(**read)
 
 
 def _check_sharing(what: str, heads: tuple[int, ...], groups: tuple[int, ...]) -> None:

@@ -204,7 +204,11 @@ class StackSpec(_Strict):
 
     @model_validator(mode="after")
     def _roles_are_complete(self) -> StackSpec:
-        parts = {"group": self.attention, "cross_group": self.cross_attention, "channel": self.ffn}
+        parts: dict[WidthKind, AttentionSpec | FfnSpec | None] = {
+            "group": self.attention,
+            "cross_group": self.cross_attention,
+            "channel": self.ffn,
+        }
         for kind, part in parts.items():
             if part is None:
                 continue
@@ -232,7 +236,8 @@ class StackSpec(_Strict):
     @property
     def projections(self) -> tuple[ProjectionSpec, ...]:
         """All weight matrices of a block."""
-        return tuple(matrix for part in (*self.attentions, self.ffn) for matrix in part.projections)
+        parts: tuple[AttentionSpec | FfnSpec, ...] = (*self.attentions, self.ffn)
+        return tuple(matrix for part in parts for matrix in part.projections)
 
     def projections_of(self, kind: UnitKind) -> tuple[ProjectionSpec, ...]:
         """Return the weight matrices of which units of ``kind`` have a part."""

@@ -162,7 +162,7 @@ def _cut_layer(layer: BoundLayer, kept: dict[Role, tuple[int, ...]]) -> None:
         keep_in_projection(projection, apart_features(projection.spec, widths, kept))
     for spec, norm in layer.norms.values():
         if spec.size in ("q", "k"):
-            places = np.arange(len(norm.weight)).reshape(-1, widths.head_dim)
+            places = np.arange(len(norm.get_parameter("weight"))).reshape(-1, widths.head_dim)
             keep_in_norm(norm, places[list(kept[spec.size])].reshape(-1))
     layer.update_attributes()
 

@@ -76,12 +76,14 @@ def removed_slices(bound: BoundModel, plan: PruningPlan) -> Iterator[WeightSlice
 
 def _removed_units(plan: PruningPlan, layer: LayerPlan) -> dict[UnitKind, list[int]]:
     shape, index = plan.shape, layer.index
-    available = {
+    available: dict[UnitKind, tuple[int, tuple[int, ...]]] = {
         "group": (shape.kv_groups_per_layer[index], layer.groups),
         "cross_group": (shape.cross_groups_per_layer[index], layer.cross_groups),
         "channel": (shape.channels_per_layer[index], layer.channels),
     }
-    removed = {kind: sorted(set(range(count)) - set(kept)) for kind, (count, kept) in available.items()}
+    removed: dict[UnitKind, list[int]] = {
+        kind: sorted(set(range(count)) - set(kept)) for kind, (count, kept) in available.items()
+    }
     sharing = shape.heads_per_group(index)
     removed["head"] = [
         group * sharing + head
@@ -97,7 +99,7 @@ def _norms_of_kept_heads(layer: BoundLayer, kept: LayerPlan) -> Iterator[None]:
     patched = []
     for spec, norm in layer.norms.values():
         features = kept_norm_features(spec, layer.widths, kept)
-        if features is not None and len(features) < len(norm.weight):
+        if features is not None and len(features) < len(norm.get_parameter("weight")):
             norm.forward = _NormOfSome(norm, torch.from_numpy(features))
             patched.append(norm)
     try:

@@ -28,12 +28,12 @@ def keep_in_projection(projection: BoundProjection, features: np.ndarray) -> Non
     """Keep these features along the unit axis of a projection, in the order given."""
     if len(features) == projection.unit_features:
         return
-    module = projection.module
-    bias = module.bias
+    weight: Tensor = projection.module.get_parameter("weight")
+    bias: Tensor | None = dict(projection.module.named_parameters(recurse=False)).get("bias")
     if bias is not None and projection.spec.bias_follows_units:
         bias = _selected(bias, 0, features)
     projection.replace(
-        _selected(module.weight, projection.spec.unit_axis, features), None if bias is None else bias.detach()
+        _selected(weight, projection.spec.unit_axis, features), None if bias is None else bias.detach()
     )
 
 
@@ -43,7 +43,7 @@ def keep_in_norm(norm: nn.Module, features: np.ndarray) -> None:
         kept = nn.Parameter(_selected(parameter, 0, features), requires_grad=parameter.requires_grad)
         setattr(norm, name, kept)
     if hasattr(norm, "normalized_shape"):
-        norm.normalized_shape = (len(features),)
+        setattr(norm, "normalized_shape", (len(features),))  # noqa: B010 (a module's own attribute)
 
 
 def _selected(tensor: Tensor, axis: int, features: np.ndarray) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from secateur.core.documents import require_regular_file
 from secateur.core.errors import DataError
@@ -12,7 +13,7 @@ from secateur.signals.bearings.catalogue import orders_by_name
 from secateur.signals.findings import Finding, warning
 from secateur.signals.positions import clock_position
 from secateur.signals.readers.files import require_inside
-from secateur.signals.recording import Recording
+from secateur.signals.recording import FaultLocation, Recording
 from secateur.signals.sources.npz import NpzSource, npz_scalars
 from secateur.signals.sources.stated import (
     SPEED_TOLERANCE,
@@ -137,7 +138,7 @@ def _recording(folder: Path, index: Path, line: int, row: dict[str, str]) -> Rec
             sampling_rate_hz=rate.value,
             group_id=row["group_id"],
             dataset=row["dataset"],
-            fault_location=row["fault_type"] or None,
+            fault_location=cast("FaultLocation | None", row["fault_type"] or None),
             shaft_speed_rpm=_number(row, "rpm"),
             nominal_speed_rpm=_number(row, "rpm_nominal"),
             load=_number(row, "load_hp"),

@@ -10,7 +10,7 @@ from typing import Any
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import orders_by_name
-from secateur.signals.findings import note
+from secateur.signals.findings import Finding, note
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.readers.files import require_inside
 from secateur.signals.recording import FaultLocation, Recording
@@ -103,7 +103,8 @@ def _recording(
     bearing_id, units = _word(first, "bearing_id"), {_word(row, "unit") for row in rows}
     recording_id = f"{first['dataset']}_{name}" + ("" if alone else f"_{rate_hz:g}Hz")
     bearing = _word(first, "bearing_model") or ""
-    orders, findings = _orders(first), ()
+    orders = _orders(first)
+    findings: tuple[Finding, ...] = ()
     if orders is None:
         orders, findings = orders_by_name(recording_id, bearing)
     if fault not in _FAULTS and fault not in _SAID:

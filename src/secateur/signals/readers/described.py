@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.positions import clock_position
@@ -14,7 +15,7 @@ from secateur.signals.readers.description import (
     read_description,
 )
 from secateur.signals.readers.files import require_inside
-from secateur.signals.recording import FAULT_LOCATIONS, Recording
+from secateur.signals.recording import FAULT_LOCATIONS, FaultLocation, Recording
 from secateur.signals.sources.open import OpenedFile, open_source
 from secateur.signals.sources.quantities import UNITS, VIBRATION
 from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
@@ -150,7 +151,7 @@ def _unit(description: Description, entry: RecordingEntry, opened: OpenedFile, w
     return unit or opened.unit
 
 
-def _fault_location(description: Description, entry: RecordingEntry, where: str) -> str | None:
+def _fault_location(description: Description, entry: RecordingEntry, where: str) -> FaultLocation | None:
     if entry.label is None:
         return None
     location = description.labels.get(entry.label, entry.label)
@@ -162,4 +163,4 @@ def _fault_location(description: Description, entry: RecordingEntry, where: str)
             f"{where}: label '{location}'; allowed: {', '.join(FAULT_LOCATIONS)}{own}. "
             "Translate other words with 'labels: {your word: normal}'."
         )
-    return location
+    return cast("FaultLocation", location)

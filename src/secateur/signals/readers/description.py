@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 from secateur.core.documents import read_yaml
 from secateur.core.errors import DataError
@@ -130,12 +133,15 @@ def _require_completed(path: Path) -> None:
         )
 
 
-def _in_words(fault: dict) -> str:
+def _in_words(fault: ErrorDetails) -> str:
     place = ".".join(map(str, fault["loc"])) or "the description"
     if fault["type"] != "extra_forbidden":
         return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
-    models = {"GeometryEntry": GeometryEntry, "MultipliersEntry": MultipliersEntry}
-    tops = {"recordings": RecordingEntry, "text": TextEntry}
+    models: dict[str | int, type[BaseModel]] = {
+        "GeometryEntry": GeometryEntry,
+        "MultipliersEntry": MultipliersEntry,
+    }
+    tops: dict[str | int, type[BaseModel]] = {"recordings": RecordingEntry, "text": TextEntry}
     named = [models[part] for part in fault["loc"] if part in models]
     is_top = len(fault["loc"]) == 1
     model = named[0] if named else Description if is_top else tops.get(fault["loc"][0], Description)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -227,7 +228,7 @@ def _time_axis(stored: StoredColumns, meanings: Sequence[Meaning], n_samples: in
     axes = [
         read_time_axis(
             column.name,
-            lambda start, stop, number=number: stored.raw(number, start, stop),
+            partial(stored.raw, number),
             n_samples,
             f"{stored.path}, column '{column.name}'",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class NpySource:
         require_real(header.dtype, str(self.path))
         if header.n_bytes == 0:
             return channels_first(np.empty(header.shape, header.dtype), self.path)
-        order = "F" if header.fortran_order else "C"
+        order: Literal["F", "C"] = "F" if header.fortran_order else "C"
         stored = np.memmap(self.path, header.dtype, "r", header.header_bytes, header.shape, order)
         return channels_first(stored, self.path)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -228,7 +229,7 @@ class NpzSource:
         name_bytes, extra_bytes = struct.unpack("<HH", local[26:30])
         header = member.header
         offset = member.file_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes + header.header_bytes
-        order = "F" if header.fortran_order else "C"
+        order: Literal["F", "C"] = "F" if header.fortran_order else "C"
         try:
             return np.memmap(self.path, header.dtype, "r", offset=offset, shape=header.shape, order=order)
         except (ValueError, OSError) as error:
