@@ -169,6 +169,7 @@ def _require_same_facts(recording: Recording, row: dict[str, str], rate: Stateme
         If rate, speed or length differ.
     """
     path = recording.path
+    assert path is not None, "recordings of an archive are files"
     try:
         scalars, n_samples = npz_scalars(path), recording.n_samples
     except DataError:
