@@ -197,6 +197,15 @@ def test_quoted_numbers_with_decimal_commas_and_western_headers(tmp_path: Path) 
     np.testing.assert_allclose(opened.source.read(0, N)[0], ACC, atol=1e-6)
 
 
+def test_names_of_sensors_that_hold_other_words_are_signals(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.mat", {"X105_DE_time": ACC, "load_side": OTHER, "motor_temp": 40 + OTHER})
+    with pytest.raises(
+        DataError, match=r"2 columns that may be vibration.*motor_temp: temperature by its name"
+    ):
+        open_source(path)
+    assert open_source(path, ("X105_DE_time",)).channels == ("X105_DE_time",)
+
+
 def test_a_spectrum_is_no_waveform(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", {"frequency": np.arange(N) / 2, "amplitude": np.abs(ACC)})
     with pytest.raises(DataError, match="holds a spectrum: 'frequency' rises"):

@@ -70,7 +70,8 @@ def meaning_of(name: str, values: np.ndarray) -> Meaning:
             return Meaning(kind="constant", in_words="never changes")
         if (np.diff(finite) == 0).mean() > _HELD_SHARE:
             return Meaning(kind="held", in_words="hardly ever changes, as labels or temperatures do")
-    if quantity is not None and quantity not in VIBRATION:
+    # times and counts were told by their values; X105_DE_time is a waveform
+    if quantity not in (None, "time", "counter", *VIBRATION):
         return Meaning(kind="other quantity", in_words=f"{quantity} by its name")
     return Meaning(kind="signal", in_words="may be vibration")
 

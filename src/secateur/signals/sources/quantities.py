@@ -40,49 +40,66 @@ _WORDS: dict[str, Quantity] = {
                     "acceleration"),
     **dict.fromkeys(("velocity",), "velocity"),
     **dict.fromkeys(("displacement",), "displacement"),
-    **dict.fromkeys(("time", "timestamp", "timestamps", "datetime", "date", "zeit", "epoch"), "time"),
-    **dict.fromkeys(("index", "idx", "counter", "count", "sample", "row", "nr", "id"), "counter"),
-    **dict.fromkeys(("label", "labels", "class", "target", "fault", "state", "category"), "label"),
+    **dict.fromkeys(("t", "ts", "time", "timestamp", "datetime", "date", "zeit", "epoch", "elapsed"), "time"),
+    **dict.fromkeys(("index", "idx", "counter"), "counter"),
+    **dict.fromkeys(("label", "labels", "class", "target"), "label"),
     **dict.fromkeys(("temp", "temperature", "temperatur"), "temperature"),
     **dict.fromkeys(("rpm", "speed", "drehzahl", "tacho", "keyphasor", "encoder"), "shaft speed"),
     **dict.fromkeys(("torque", "drehmoment"), "torque"),
-    **dict.fromkeys(("force", "load"), "force"),
+    **dict.fromkeys(("force",), "force"),
     **dict.fromkeys(("pressure", "druck"), "pressure"),
     **dict.fromkeys(("current", "strom"), "current"),
     **dict.fromkeys(("voltage", "spannung"), "voltage"),
     **dict.fromkeys(("humidity",), "humidity"),
-    **dict.fromkeys(("angle", "position", "phase"), "angle"),
-    **dict.fromkeys(("power",), "power"),
+    **dict.fromkeys(("angle",), "angle"),
     **dict.fromkeys(("frequency", "freq", "frequenz"), "frequency"),
 }  # fmt: skip
 
+_CLEAR_UNITS = ("rpm", "degc", "degf", "hz", "khz", "ips")
+"""Units that need no brackets: a single letter behind a name is rather an axis or a bearing."""
+
 _BRACKETED = re.compile(r"[\[(<{]\s*([^\])>}]+?)\s*[\])>}]")
-_PARTS = re.compile(r"[A-Z]?[a-zäöüß²µ°]+|[A-Z]+(?![a-z])|\d+")
+_WORD = re.compile(r"[A-Z]?[a-zäöüß]+|[A-Z]+(?![a-z])")
 
 
 def unit_of(name: str) -> str | None:
-    """Return the unit that a column's name ends with or holds in brackets, in its usual spelling.
+    """Return the unit that a column's name holds, in its usual spelling.
 
-    ``acc [m/s^2]`` gives ``m/s^2``, ``time_ms`` gives ``ms``, ``DE`` gives None.
+    ``acc [m/s^2]`` gives ``m/s^2``; behind a name without brackets a unit counts if the name says the same
+    quantity: ``time_ms`` gives ``ms``, ``acc_g`` gives ``g``, ``bearing_a`` and ``DE`` give None.
     """
     for found in _BRACKETED.findall(name):
         if found.lower() in UNITS:
             return found
-    parts = re.split(r"[_\s.,;:-]+", name.strip())
-    return parts[-1] if len(parts) > 1 and parts[-1].lower() in UNITS else None
+    *before, last = re.split(r"[_\s.,;:-]+", name.strip())
+    quantity = UNITS.get(last.lower())
+    if not before or quantity is None:
+        return None
+    named = _named(" ".join(before))
+    fits = named == quantity or (named in VIBRATION and quantity in VIBRATION)
+    return last if fits or "/" in last or last.lower() in _CLEAR_UNITS else None
 
 
 def quantity_of(name: str) -> Quantity | None:
-    """Return what a column's name says it measures; None if it does not say."""
-    words = [part.lower() for part in _PARTS.findall(_BRACKETED.sub(" ", name))]
-    named = next((_WORDS[word] for word in words if word in _WORDS), None)
-    unit = unit_of(name)
+    """Return what a column's name says it measures; None if it does not say.
+
+    A word of vibration counts anywhere. Of other quantities the first or the last word does: a
+    ``high_speed_bearing`` measures no speed.
+    """
+    # MATLAB's structure.field: the field is the name
+    own = name.rpartition(".")[2] or name
+    named, unit = _named(own), unit_of(own)
     by_unit = UNITS[unit.lower()] if unit else None
     if by_unit in VIBRATION and named in (None, *VIBRATION):
         return by_unit
-    if words == ["t"]:
-        return "time"
     return named or by_unit
+
+
+def _named(name: str) -> Quantity | None:
+    words = [word.lower() for word in _WORD.findall(_BRACKETED.sub(" ", name))]
+    known = [_WORDS[word] for word in words if _WORDS.get(word) in VIBRATION]
+    ends = [_WORDS[word] for word in (*words[:1], *words[-1:]) if word in _WORDS]
+    return next(iter((*known, *ends)), None)
 
 
 def seconds_in(unit: str | None) -> float | None:
