@@ -151,6 +151,11 @@ def number_of(name: str, columns: Sequence[Column], path: Path) -> int:
     raise DataError(f"{path} has no {what} '{name}'; it has: {listed(columns)}.")
 
 
+def chosen_numbers(names: Sequence[str], columns: Sequence[Column], path: Path) -> tuple[int, ...]:
+    """Return the numbers of columns given by name or number; of all columns if none is given."""
+    return tuple(number_of(name, columns, path) for name in names) or tuple(range(len(columns)))
+
+
 def listed(columns: Sequence[Column]) -> str:
     """Return the names of columns for a message, not more than can be read."""
     names = [column.name for column in columns[:MOST_NAMED]]

@@ -14,7 +14,7 @@ import numpy as np
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
-from secateur.signals.sources.choice import MOST_COLUMNS, Column, number_of
+from secateur.signals.sources.choice import MOST_COLUMNS, Column, chosen_numbers
 from secateur.signals.sources.orientation import MOST_CHANNELS, checked_range
 from secateur.signals.sources.text_columns import numbers_of, values_of
 from secateur.signals.sources.text_format import (
@@ -158,10 +158,7 @@ class DelimitedSource:
 
     @cached_property
     def _numbers(self) -> tuple[int, ...]:
-        present = self.present
-        return tuple(number_of(name, present, self.path) for name in self.columns) or tuple(
-            range(len(present))
-        )
+        return chosen_numbers(self.columns, self.present, self.path)
 
     @property
     def channels(self) -> tuple[str, ...]:

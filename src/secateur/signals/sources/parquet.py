@@ -12,7 +12,7 @@ from pyarrow.parquet import ParquetFile
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
-from secateur.signals.sources.choice import Column, number_of
+from secateur.signals.sources.choice import Column, chosen_numbers
 from secateur.signals.sources.decoded import PIECES
 from secateur.signals.sources.orientation import checked_range, require_real
 
@@ -48,10 +48,7 @@ class ParquetSource:
 
     @cached_property
     def _numbers(self) -> tuple[int, ...]:
-        present = self.present
-        return tuple(number_of(name, present, self.path) for name in self.columns) or tuple(
-            range(len(present))
-        )
+        return chosen_numbers(self.columns, self.present, self.path)
 
     @property
     def channels(self) -> tuple[str, ...]:

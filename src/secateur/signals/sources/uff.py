@@ -13,7 +13,7 @@ import numpy as np
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.arrays import require_equal_lengths
-from secateur.signals.sources.choice import Column, number_of
+from secateur.signals.sources.choice import Column, chosen_numbers
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.orientation import checked_range
 
@@ -79,10 +79,7 @@ class UffSource:
 
     @cached_property
     def _numbers(self) -> tuple[int, ...]:
-        present = self.present
-        return tuple(number_of(name, present, self.path) for name in self.columns) or tuple(
-            range(len(present))
-        )
+        return chosen_numbers(self.columns, self.present, self.path)
 
     @property
     def n_channels(self) -> int:
