@@ -33,7 +33,8 @@ def femto() -> str:
         )
     lines += [
         "",
-        "| bearings | alarm before the end | false alarms in the first half | healthy hours | false alarms an hour |",
+        "| bearings | alarm before the end | false alarms in the first half | healthy hours | "
+        "false alarms an hour |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, group in found["summary"].items():
@@ -68,7 +69,7 @@ def backlog() -> str:
     found = json.loads((RESULTS / "backlog.json").read_text())
     return (
         f"{found['rows']:,} results waiting: the first is acknowledged {found['first_acknowledged_s']:.2f} s "
-        f"after the start, then {found['results_per_s']:.0f} a second; {found['memory_mib']:.0f} MiB at the first, "
+        f"after the start, then {found['results_per_s']:.0f} a second; {found['memory_mib']:.0f} MiB then, "
         f"{found['memory_after_replay_mib']:.0f} MiB after the replay."
     )
 

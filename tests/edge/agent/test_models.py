@@ -279,6 +279,17 @@ def test_an_unsigned_bundle_is_refused_where_keys_are_trusted(tmp_path: Path, bu
         store.install(bundle_folder)
 
 
+def test_the_diagnoser_that_comes_with_the_package(tmp_path: Path) -> None:
+    sensor = {"bundle": "foundation", "burst_samples": 16_384}
+    value = {"machines": [machine_settings(**sensor)], "http": {"port": 0}}
+    agent = Agent(parse_config(value, tmp_path / "agent.yaml"))
+    result = agent.paths["pump", "drive-end"].process(_burst(1, 16_384), running_s=0.0).result
+    assert result["diagnosis"]["model"] == "foundation micro"
+    assert set(result["diagnosis"]["probabilities"]) == {"normal", "inner_race", "outer_race", "ball"}
+    assert agent.store.choice("foundation").active == result["diagnosis"]["version"]
+    agent.stop()
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x" * 80])
 def test_names_that_are_no_names(tmp_path: Path, name: str) -> None:
     store = ModelStore(tmp_path / "models")

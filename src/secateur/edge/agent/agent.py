@@ -20,7 +20,7 @@ from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.events import Events
 from secateur.edge.agent.intake import Intake, Submission
 from secateur.edge.agent.models.slot import ModelSlot
-from secateur.edge.agent.models.store import ModelStore
+from secateur.edge.agent.models.store import Choice, ModelStore
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
 from secateur.edge.agent.outbox.delivery import Delivery
 from secateur.edge.agent.outbox.store import Entry, Outbox
@@ -29,10 +29,14 @@ from secateur.edge.agent.sources.base import Inlet, RunningSource
 from secateur.edge.agent.state.alarms import Alarm, AlarmChange, AlarmStore
 from secateur.edge.agent.state.levels import Judgement, Level
 from secateur.edge.agent.state.trends import Trends
+from secateur.edge.foundation import SHIPPED
 
 log = logging.getLogger(__name__)
 
 DATABASE_FILE, TRENDS_FILE, BASELINES, MODELS = "agent.sqlite", "trends.sqlite", "baselines", "models"
+SHIPPED_NAME = "foundation"
+"""By this name sensors ask for the diagnoser that comes with the package."""
+
 ALARM_SCHEMA = "secateur.alarm/1"
 LATENCIES_KEPT = 1000
 _LONGEST_PAUSE_S = 5.0
@@ -86,6 +90,7 @@ class Agent:
         folder = config.state_folder
         for _, sensor in config.places().values():
             if sensor.bundle is not None and sensor.bundle not in self.slots:
+                self._install_shipped(sensor.bundle)
                 self.slots[sensor.bundle] = ModelSlot(sensor.bundle, self.store, config.models)
         self.paths = {
             (machine.name, sensor.name): SensorPath(
@@ -108,6 +113,17 @@ class Agent:
             open_source(settings, self.inlet, config, number)
             for number, settings in enumerate(config.sources)
         ]
+
+    def _install_shipped(self, name: str) -> None:
+        """Install the diagnoser that comes with the package, where a sensor asks for it the first time."""
+        if name != SHIPPED_NAME or self.store.versions(name):
+            return
+        try:
+            installed = self.store.install(SHIPPED, name=name)
+        except SecateurError as error:
+            log.error("the diagnoser that comes with the package is not used: %s", error)
+            return
+        self.store.choose(name, Choice(active=installed.version))
 
     def start(self) -> None:
         """Start the worker, the deliveries and the sources."""

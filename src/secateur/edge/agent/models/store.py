@@ -97,10 +97,16 @@ class ModelStore:
         """Note which versions are used; the note appears whole or not at all."""
         write_json(self._folder(name) / _STATE, choice.model_dump())
 
-    def install(self, bundle: Path) -> Installed:
+    def install(self, bundle: Path, *, name: str | None = None) -> Installed:
         """Check, try and copy a bundle; it is not used by that.
 
         Its signature and checksums are checked, it is loaded, and its golden windows are run on this machine.
+
+        Parameters
+        ----------
+        bundle : Path
+        name : str, optional
+            By which sensors name it; default: that of its manifest, with ``-`` for whatever no name may hold.
 
         Raises
         ------
@@ -108,12 +114,8 @@ class ModelStore:
             If it fails any of that; nothing has changed.
         """
         checked = check_bundle(bundle, trusted=self.trusted)
-        name, version = checked.manifest.name, checked.version
-        if not _NAME.match(name):
-            raise ConfigError(
-                f"the bundle is named '{name[:80]}'; a name here has letters, digits, '.', '_' and '-' only. "
-                "Export it under another name."
-            )
+        version = checked.version
+        name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", checked.manifest.name).strip("-._")[:64]
         folder = self._folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{version}.sct"
