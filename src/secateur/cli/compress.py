@@ -168,6 +168,7 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
     from secateur.core.errors import ConfigError
     from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.training.settings import FitSettings
+    from secateur.workflow.backbone import learning_rate_for, windows_for
     from secateur.workflow.compress import compress as carry_out
     from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings, windows_of
 
@@ -180,10 +181,14 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
             split=chosen["split"],
             seed=chosen["seed"],
             channel=given["channel"],
-            **windows_of(chosen["window_length"]),
+            **windows_of(windows_for(chosen["backbone"], given["window_length"])),
         ),
         backbone=chosen["backbone"],
-        fit=FitSettings(max_steps=chosen["train_steps"], batch_size=chosen["batch_size"]),
+        fit=FitSettings(
+            max_steps=chosen["train_steps"],
+            batch_size=chosen["batch_size"],
+            learning_rate=learning_rate_for(chosen["backbone"]),
+        ),
         cut=cut_settings(
             method=chosen["method"],
             ratio=given["ratio"],

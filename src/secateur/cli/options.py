@@ -12,7 +12,8 @@ from secateur.core.errors import ConfigError
 Data = Annotated[
     str,
     typer.Option(
-        help="Folder or file of recordings, or 'simulated' for the built-in rig.", show_default=False
+        help="Folder or file of recordings, or 'simulated' for the built-in rig, 'machines' for random ones.",
+        show_default=False,
     ),
 ]
 Split = Annotated[
@@ -26,15 +27,19 @@ OtherSplit = Annotated[str | None, typer.Option(help="Split other than that of t
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Channel = Annotated[str | None, typer.Option(help="Channel by name; default: each recording's first.")]
 WindowLength = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=512,
         help="Samples of a window, at the lowest rate of the recordings and at most 12 kHz; fewer for short "
-        "recordings.",
+        "recordings. Default 8192, or what the model to go on from takes.",
     ),
 ]
 Backbone = Annotated[
-    str, typer.Option(help="nano|mini|small|base with -mha or -gqa, or a local GPT-2 or Llama folder.")
+    str,
+    typer.Option(
+        help="nano|micro|mini|small|base with -mha or -gqa; foundation-micro or a Diagnoser's checkpoint, "
+        "to go on from; or a local GPT-2 or Llama folder."
+    ),
 ]
 Ratio = Annotated[
     float | None,
@@ -155,5 +160,5 @@ def parse_snr(text: str) -> tuple[float, ...]:
 
 
 def absolute(data: str) -> str:
-    """Return a data path that holds from any working directory; ``simulated`` stays."""
-    return data if data == "simulated" else str(Path(data).absolute())
+    """Return a data path that holds from any working directory; ``simulated`` and ``machines`` stay."""
+    return data if data in ("simulated", "machines") else str(Path(data).absolute())

@@ -19,7 +19,7 @@ def train(
     train_steps: options.TrainSteps = 600,
     batch_size: options.BatchSize = 32,
     channel: options.Channel = None,
-    window_length: options.WindowLength = 8192,
+    window_length: options.WindowLength = None,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -29,19 +29,26 @@ def train(
     from secateur.core.progress import quiet
     from secateur.models.checkpoint import describe
     from secateur.training.settings import FitSettings
+    from secateur.workflow.backbone import learning_rate_for, windows_for
     from secateur.workflow.settings import TaskSettings, windows_of
     from secateur.workflow.steps import train_dense
     from secateur.workflow.task import prepare_one
 
     task = TaskSettings(
-        data=options.absolute(data), split=split, seed=seed, channel=channel, **windows_of(window_length)
+        data=options.absolute(data),
+        split=split,
+        seed=seed,
+        channel=channel,
+        **windows_of(windows_for(backbone, window_length)),
     )
     with quiet() if as_json else nullcontext(), sole_writer(out):
         train_dense(
             prepare_one(task),
             backbone=backbone,
             task=task,
-            settings=FitSettings(max_steps=train_steps, batch_size=batch_size),
+            settings=FitSettings(
+                max_steps=train_steps, batch_size=batch_size, learning_rate=learning_rate_for(backbone)
+            ),
             folder=out,
             overwrite=overwrite,
         )
