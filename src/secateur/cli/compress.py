@@ -19,7 +19,6 @@ RECORDINGS_DEFAULTS: dict[str, Any] = {
     "train_steps": 600,
     "recovery_steps": 300,
     "batch_size": 32,
-    "window_length": 8192,
     "rivals": True,
     "seed": 0,
 }
