@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from secateur.methods.base import Compression
+    from secateur.workflow.live import Calibration
+    from secateur.workflow.sia import Check
+
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "save"]
+__all__ = ["__version__", "check_independence", "load", "prune", "save", "sia"]
 
 
 def load(folder: str | Path) -> nn.Module:
@@ -75,3 +79,91 @@ def save(model: nn.Module, folder: str | Path, *, tokenizer: PreTrainedTokenizer
         from secateur.models.checkpoint import save as save_checkpoint
 
     save_checkpoint(model, Path(folder), tokenizer=tokenizer)
+
+
+def prune(
+    model: nn.Module,
+    *,
+    calibration: Calibration = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    task: Literal["text", "answers", "labels", "embeddings"] | None = None,
+    **cut: Any,
+) -> Compression:
+    """Cut a ``transformers`` model that is in memory.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left as it is.
+    calibration : path, sequence of str, or sequence of dict of Tensor, optional
+        A file of the task, texts, or batches as the model takes them. Without it units are scored by the
+        magnitude of their weights.
+    tokenizer : transformers.PreTrainedTokenizerBase, optional
+        With which a file or texts are read.
+    task : {"text", "answers", "labels", "embeddings"}, optional
+        What the file holds; default: what the model's head is for.
+    **cut
+        Fields of :class:`secateur.workflow.transformer_settings.TransformerCut`: ``ratio``,
+        ``block_fraction`` or ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch"),
+        ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``, ``seed`` and more.
+
+    Returns
+    -------
+    Compression
+        ``model``, the small one; its ``plan`` and the ``records`` of the stages.
+
+    Raises
+    ------
+    secateur.core.errors.SecateurError
+        If the size cannot be reached, or model, data and settings do not fit each other.
+    """
+    from secateur.core.extras import explained
+
+    with explained("cutting a model"):
+        from secateur.workflow.live import prune_live
+
+    return prune_live(model, calibration=calibration, tokenizer=tokenizer, task=task, **cut)
+
+
+def check_independence(
+    model: nn.Module,
+    *,
+    calibration: Calibration,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    ratio: float | None = 4.0,
+    budget_s: float = 60.0,
+    seed: int = 0,
+) -> Check:
+    """Check whether importance scores can be trusted on a model in memory; ``secateur.sia`` is the same.
+
+    Parameters
+    ----------
+    model, calibration, tokenizer
+        As for :func:`prune`.
+    ratio : float, optional
+        Dense over remaining parameters, for the prediction of the cost.
+    budget_s : float
+        Seconds of measuring, at most.
+    seed : int
+
+    Returns
+    -------
+    Check
+        Its ``structure``, ``measured`` part and ``verdict``.
+
+    Raises
+    ------
+    secateur.core.errors.SecateurError
+        If there is nothing to measure on, or the model's family is not known.
+    """
+    from secateur.core.extras import explained
+
+    with explained("checking a model"):
+        from secateur.workflow.live import sia_live
+
+    return sia_live(
+        model, calibration=calibration, tokenizer=tokenizer, ratio=ratio, budget_s=budget_s, seed=seed
+    )
+
+
+sia = check_independence

@@ -106,7 +106,7 @@ HEAVY_MODULES = (
     "training.fit",
     "scoring.registered",
     "surgery.apply",
-    "recovery.refit",
+    "blockwise.refit",
     "methods.registered",
     "export.bundle",
 )

@@ -10,3 +10,21 @@ Where to begin reading:
 - the order of the stages, another question: ``staleness``, and what layers know of the class, ``information``
   (with ``softmax_probe``) and ``kernels``, both on ``pooled_states``.
 """
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _CallableRoom(ModuleType):
+    """Lets ``secateur.sia(model, ...)`` be called although the room of that name hides the function."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        from secateur import check_independence
+
+        return check_independence(*arguments, **options)
+
+
+sys.modules[__name__].__class__ = _CallableRoom

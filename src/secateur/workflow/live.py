@@ -1,0 +1,118 @@
+"""Cutting and checking models that are in memory: what ``secateur.prune`` and ``secateur.sia`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import nn
+
+from secateur.core.errors import ConfigError
+from secateur.methods.base import Compression
+from secateur.methods.rounds import Rounds
+from secateur.methods.settings import RoundsSettings
+from secateur.models.binding import bind
+from secateur.models.calls import Batch
+from secateur.scoring.registered import TEXT_CRITERION
+from secateur.tasks.kinds import objective_of
+from secateur.tasks.reading import RANKING_SAMPLES, TextTaskName, task_of_model
+from secateur.tasks.token_task import TokenTask
+from secateur.workflow.sia import Check, Effort, check_model
+from secateur.workflow.transformer_blocks import cut_blocks, task_of
+from secateur.workflow.transformer_settings import TransformerCut, budget_of
+from secateur.workflow.transformer_source import Source
+
+Calibration = str | Path | Sequence[str] | Sequence[Batch] | None
+"""A file, texts, batches of tensors as the model takes them, or nothing."""
+
+
+def prune_live(
+    model: nn.Module,
+    *,
+    calibration: Calibration,
+    tokenizer: Any,
+    task: TextTaskName | None,
+    **cut: Any,
+) -> Compression:
+    """See :func:`secateur.prune`."""
+    batches = _batches(calibration)
+    if batches is not None:
+        return _by_batches(model, cut, batches)
+    with _file(calibration) as path:
+        source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
+        settings = TransformerCut(
+            calibration=path, task=task, recovery_control=False, **_with_criterion(path, cut)
+        )
+        return cut_blocks(source, settings, bind(model).whole_plan, None).compression
+
+
+def _with_criterion(path: Path | None, cut: dict[str, Any]) -> dict[str, Any]:
+    """Without data, units are scored by their weights."""
+    return {"criterion": "magnitude", **cut} if path is None else cut
+
+
+def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...]) -> Compression:
+    """Score and re-fit on batches that are there, from which nothing can be held out."""
+    criterion = cut.pop("criterion", TEXT_CRITERION)
+    settings = TransformerCut(criterion="magnitude", **cut)
+    method = Rounds(
+        RoundsSettings(
+            search=replace(settings.search, criterion=criterion),
+            rounds=settings.rounds,
+            kinds=settings.units,
+            uniform=settings.uniform,
+        )
+    )
+    task = TokenTask(
+        name=task_of_model(model),
+        objective=objective_of(model),
+        train=None,
+        calibration=batches,
+        fitting=batches,
+        seed=settings.seed,
+    )
+    return method.compress(model, task, budget_of(settings, bind(model).whole_plan), None)
+
+
+def sia_live(
+    model: nn.Module,
+    *,
+    calibration: Calibration,
+    tokenizer: Any,
+    ratio: float | None,
+    budget_s: float,
+    seed: int,
+) -> Check:
+    """See :func:`secateur.sia`."""
+    batches = _batches(calibration)
+    if batches is None:
+        with _file(calibration) as path:
+            if path is None:
+                raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
+            source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
+            cut = TransformerCut(calibration=path, ratio=ratio or 1.0, seed=seed)
+            task = task_of(source, cut, blocks=RANKING_SAMPLES["text"])
+            batches = task.calibration
+    return check_model(model, batches, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)
+
+
+def _batches(calibration: Calibration) -> tuple[Batch, ...] | None:
+    if calibration is None or isinstance(calibration, str | Path) or not len(calibration):
+        return None
+    return None if isinstance(calibration[0], str) else tuple(calibration)
+
+
+@contextmanager
+def _file(calibration: Calibration) -> Iterator[Path | None]:
+    """Give the file, or one that holds the texts for as long as they are read."""
+    if calibration is None or isinstance(calibration, str | Path):
+        yield None if calibration is None else Path(calibration)
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "texts.txt"
+        path.write_text("\n\n".join(calibration) + "\n", encoding="utf-8")
+        yield path

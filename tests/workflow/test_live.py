@@ -1,0 +1,54 @@
+"""Models in memory: cut and checked by three lines."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import secateur
+from secateur.core.errors import ConfigError
+from secateur.core.progress import quiet
+from secateur.models.binding import bind
+from secateur.training.state import digest
+from token_tasks import CASES
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with quiet():
+        yield
+
+
+def test_a_live_model_is_cut_on_batches_and_left_as_it_is():
+    case = CASES["llama-text"]
+    model, batches = case.model(), tuple(case.rows(16, 1).batches(4))
+    before = digest(model)
+    found = secateur.prune(model, ratio=1.3, calibration=batches)
+    assert digest(model) == before
+    count = sum(parameter.numel() for parameter in found.model.parameters())
+    assert count <= sum(parameter.numel() for parameter in model.parameters()) / 1.3
+    assert found.plan.result == bind(found.model).shape
+    assert found.records[0].refit["adopted"] > 0
+    assert torch.isfinite(found.model(input_ids=batches[0]["input_ids"]).logits).all()
+
+
+def test_without_data_magnitude_decides():
+    found = secateur.prune(CASES["bert-labels"].model(), block_fraction=0.3)
+    assert found.records[0].refit == {}
+
+
+def test_what_needs_held_out_data_is_refused_on_batches():
+    case = CASES["llama-text"]
+    with pytest.raises(ConfigError, match="give --calibration FILE"):
+        secateur.prune(
+            case.model(), ratio=1.3, method="cascade", calibration=tuple(case.rows(16, 1).batches(4))
+        )
+
+
+def test_a_live_model_is_checked():
+    case = CASES["gpt2-text"]
+    batches = tuple(case.rows(8, 1).batches(4))
+    check = secateur.sia(case.model(), calibration=batches, budget_s=0.5, ratio=None)
+    assert {entry.granularity for entry in check.verdict.granularities} >= {"layer", "channel"}
+    with pytest.raises(ConfigError, match="measures on samples"):
+        secateur.sia(case.model(), calibration=None)
