@@ -49,6 +49,6 @@ def test_a_live_model_is_checked():
     case = CASES["gpt2-text"]
     batches = tuple(case.rows(8, 1).batches(4))
     check = secateur.sia(case.model(), calibration=batches, budget_s=0.5, ratio=None)
-    assert {entry.granularity for entry in check.verdict.granularities} >= {"layer", "channel"}
+    assert {entry.granularity for entry in check.verdict.granularities} >= {"layers", "channels"}
     with pytest.raises(ConfigError, match="measures on samples"):
         secateur.sia(case.model(), calibration=None)

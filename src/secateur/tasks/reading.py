@@ -20,12 +20,19 @@ from secateur.tasks.embedding import Embedding
 from secateur.tasks.heads import is_causal_lm, is_text_classifier
 from secateur.tasks.kinds import require_fit
 from secateur.tasks.next_token import NextToken
+from secateur.tasks.objective import Objective
 from secateur.tasks.tables import read_rows
 from secateur.tasks.token_rows import TokenRows
 from secateur.tasks.token_task import TokenTask
 
 TextTaskName = Literal["text", "answers", "labels", "embeddings"]
 TEXT_TASKS: tuple[TextTaskName, ...] = get_args(TextTaskName)
+OBJECTIVES: Mapping[TextTaskName, Objective] = {
+    "text": NextToken(),
+    "answers": NextToken(),
+    "labels": Classification(rounds=True),
+    "embeddings": Embedding(),
+}
 
 CALIBRATION_BLOCKS, BLOCK_TOKENS = 32, 256
 REFIT_BLOCKS_A_SCORED_ONE = 4
@@ -128,8 +135,8 @@ def read_task(model: nn.Module, tokenizer: Any, name: TextTaskName, data: TextDa
     require_text_model(model)
     if not Path(data.path).is_file():
         raise DataError(f"{data.path} is not a file; give a file of the task '{name}'.")
+    require_fit(model, OBJECTIVES[name], name)
     task = _READERS[name](model, tokenizer, data)
-    require_fit(model, task.objective, name)
     for batch in (*task.calibration, *task.fitting):
         require_known_tokens(model, int(batch["input_ids"].max()))
     return task
@@ -186,7 +193,7 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
     train = text_blocks(part("train"), length=length) if data.learns else None
     return TokenTask(
         name="text",
-        objective=NextToken(),
+        objective=OBJECTIVES["text"],
         train=None if train is None else TokenRows.of_blocks(train, "training"),
         validation=validation,
         test=held("test"),
@@ -228,7 +235,7 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
     validation = rows("validation", VALIDATION_BLOCKS) if data.held_out else None
     return TokenTask(
         name="embeddings",
-        objective=Embedding(),
+        objective=OBJECTIVES["embeddings"],
         train=rows("train", MOST_PASSAGES // SENTENCES_A_BLOCK) if data.learns else None,
         validation=validation,
         test=rows("test", VALIDATION_BLOCKS) if data.held_out else None,
@@ -248,7 +255,7 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
     )
     rows = [torch.tensor(ids) for ids in encoded["input_ids"]]
     whole = TokenRows(rows=rows, classes=classes, padding=tokenizer.pad_token_id)
-    return _of_table("labels", Classification(rounds=True), whole, data)
+    return _of_table("labels", whole, data)
 
 
 def _class_of(model: nn.Module, value: Any, path: Path) -> int:
@@ -282,10 +289,10 @@ def _answers(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         )
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or [0])[0]
     whole = TokenRows(rows=rows, answers_from=torch.tensor(starts), padding=padding)
-    return _of_table("answers", NextToken(), whole, data)
+    return _of_table("answers", whole, data)
 
 
-def _of_table(name: str, objective: Any, whole: TokenRows, data: TextData) -> TokenTask:
+def _of_table(name: TextTaskName, whole: TokenRows, data: TextData) -> TokenTask:
     """Divide the rows of a table at random, and draw calibration rows with all classes among them."""
     order = generator(data.seed, "rows of a table").permutation(len(whole))
     held = round(data.held_out * len(whole))
@@ -306,7 +313,7 @@ def _of_table(name: str, objective: Any, whole: TokenRows, data: TextData) -> To
 
     return TokenTask(
         name=name,
-        objective=objective,
+        objective=OBJECTIVES[name],
         train=train,
         validation=validation,
         test=test,
