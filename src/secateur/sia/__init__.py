@@ -22,9 +22,7 @@ class _CallableRoom(ModuleType):
     """Lets ``secateur.sia(model, ...)`` be called although the room of that name hides the function."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        from secateur import check_independence
-
-        return check_independence(*arguments, **options)
+        return sys.modules["secateur"].check_independence(*arguments, **options)
 
 
 sys.modules[__name__].__class__ = _CallableRoom
