@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from secateur.edge.agent.config.file import parse_config, read_config
 from secateur.signals.readers.description import Description
 from secateur.structure.spec import ArchitectureSpec
 
@@ -26,8 +27,17 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "content"), blocks("yaml"))
-def test_descriptions_of_recordings_parse(page, content):
-    assert Description.model_validate(yaml.safe_load(content)).recordings
+def test_descriptions_of_recordings_and_configurations_parse(page, content):
+    value = yaml.safe_load(content)
+    if "machines" in value:
+        assert parse_config(value, ROOT / page).places()
+        return
+    assert Description.model_validate(value).recordings
+
+
+def test_the_configuration_to_start_from_parses():
+    config = read_config(ROOT / "deploy" / "agent.yaml")
+    assert len(config.places()) == 2
 
 
 @pytest.mark.parametrize(("page", "content"), blocks("json"))
