@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.errors import ConfigError, DataError, MeasurementError
 from secateur.tasks.perplexity import paired_ratio, perplexity
 
 VOCABULARY = 37
@@ -84,6 +85,15 @@ def test_windows_begin_with_what_opens_a_text(model, context, stride, opening):
         start += min(stride, room)
     assert found.tokens == len(ids) == len(nats)
     assert found.value == pytest.approx(math.exp(np.mean(nats)), rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 1e6])
+def test_figures_that_are_no_numbers_are_refused(model, factor):
+    broken = deepcopy(model)
+    with torch.no_grad():
+        broken.lm_head.weight.mul_(factor)
+    with pytest.raises(MeasurementError, match="not numbers"):
+        perplexity(broken, tokens(40), context=16)
 
 
 def test_uniform_model_has_the_size_of_the_vocabulary(model):

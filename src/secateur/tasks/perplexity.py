@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.errors import ConfigError, DataError, MeasurementError
 from secateur.core.progress import progress
 from secateur.core.seeds import generator
 from secateur.models.precision import autocast, resolve_precision
@@ -19,6 +19,8 @@ from secateur.tasks.token_losses import logits_of, rows_at_once, token_nats
 
 LOGIT_BYTES = 256 << 20
 """Most memory that the logits of one pass may take."""
+LARGEST_NATS = 500.0
+"""A token in a window; the exponential of more is no floating-point number any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,8 @@ def perplexity(
         predicts no next token.
     DataError
         If there are fewer than two tokens.
+    MeasurementError
+        If a window's probability is not a number, or its perplexity would not be one.
 
     References
     ----------
@@ -187,6 +191,11 @@ def _judge(model: nn.Module, batch: list[tuple[list[int], int]], precision: str)
 
 
 def _summary(nats: np.ndarray, counts: np.ndarray) -> Perplexity:
+    if not (nats < LARGEST_NATS * counts).all():  # NaN is not less
+        raise MeasurementError(
+            "the model gives logits that are not numbers, or so wrong that no number holds the perplexity; "
+            "its weights are damaged, or too large for their type. Load it in float32, or take another copy."
+        )
     draw = generator(0, "perplexity bootstrap")
     picks = draw.integers(0, len(nats), size=(1000, len(nats)))
     means = nats[picks].sum(axis=1) / counts[picks].sum(axis=1)
