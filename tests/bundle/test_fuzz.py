@@ -19,7 +19,7 @@ from secateur.bundle.verify import check_bundle, verify_bundle
 from secateur.core.errors import SecateurError
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -37,7 +37,7 @@ from secateur.export.parity import (
     reference_logits,
 )
 from secateur.export.quantise import Quantisation
-from secateur.export.sealing import Sealed, file_records, layer_records, lineage_record, seal
+from secateur.export.sealing import Sealed, described_as, file_records, layer_records, lineage_record, seal
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 
@@ -142,7 +142,8 @@ def write_bundle(
         # a device is to compute what this very graph computes
         logits = exported_logits(written.session, golden) if written.quantisation else expected[rows]
         np.savez(folder / GOLDEN_FILE, logits=logits, **golden)
-        manifest = Manifest(
+        manifest = described_as(
+            Manifest,
             **_description(model, plan, batch=written.batch),
             name=name,
             files=file_records(folder / file for file in (*written.names, GOLDEN_FILE)),

@@ -41,7 +41,7 @@ from secateur.export.causal_parity import (
 )
 from secateur.export.causal_quantise import CausalScheme, quantise_causal
 from secateur.export.onnx import frozen_copy
-from secateur.export.sealing import Sealed, file_records, layer_records, lineage_record, seal
+from secateur.export.sealing import Sealed, described_as, file_records, layer_records, lineage_record, seal
 from secateur.structure.plan import PruningPlan
 
 
@@ -132,7 +132,8 @@ def write_causal_bundle(
         measured = metrics(session) if metrics else None
         del session
         tokenizer_files = _write_tokenizer(folder, tokenizer)
-        manifest = CausalManifest(
+        manifest = described_as(
+            CausalManifest,
             name=name,
             family=causal.bound.spec.family,
             vocabulary=causal.vocabulary,

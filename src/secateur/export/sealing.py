@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.manifest import MANIFEST_FILE, FileRecord, LayerRecord, LineageRecord, Manifest
 from secateur.bundle.verify import verify_bundle
@@ -42,6 +44,24 @@ class Sealed(Generic[Described]):
     manifest: Described
     n_bytes: int
     float32_graph_bytes: int
+
+
+def described_as(kind: type[Described], **fields: Any) -> Described:
+    """Return a manifest of these fields.
+
+    Raises
+    ------
+    ExportError
+        If a device would refuse it: a name of several lines, a figure that is not finite.
+    """
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ExportError(
+            f"the model cannot be described: {'.'.join(map(str, first['loc'])) or 'the manifest'}: "
+            f"{first['msg']} (given: {str(first['input'])[:80]!r})."
+        ) from None
 
 
 def seal(folder: Path, manifest: Manifest | CausalManifest) -> int:
