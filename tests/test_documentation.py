@@ -76,7 +76,7 @@ def pumps(tmp_path, monkeypatch):
     for entry in description["recordings"]:
         np.savetxt(
             folder / entry["file"],
-            rng.standard_normal(9000),
+            rng.standard_normal(45_000),
             header=description["columns"][0],
             comments="",
             fmt="%.4f",
