@@ -19,6 +19,7 @@ import typer
 
 from secateur import __version__
 from secateur.cli.failures import Failure, describe
+from secateur.cli.help_pages import GroupedCommand
 from secateur.cli.launched import run_together
 from secateur.core.processes import team
 from secateur.core.provenance import running
@@ -54,7 +55,7 @@ def build(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     """Return the application with the named command modules in the order given."""
     app = typer.Typer(
         name="secateur",
-        add_completion=False,
+        rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -62,9 +63,11 @@ def build(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     for name in commands:
         module = import_module(f"secateur.cli.{name}")
         if hasattr(module, "app"):
+            for command in module.app.registered_commands:
+                command.cls = GroupedCommand
             app.add_typer(module.app, name=name)
         else:
-            app.command(name)(getattr(module, name))
+            app.command(name, cls=GroupedCommand)(getattr(module, name))
     return app
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from secateur.cli import options
+from secateur.cli.settings_file import Settings
 
 RECORDINGS_DEFAULTS: dict[str, Any] = {
     "split": "fault_size",
@@ -130,6 +131,7 @@ def compress(
         ),
     ] = True,
     overwrite: options.Overwrite = False,
+    settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Cut a model, prove it, export it and report: one trained here on recordings, or one that is given.

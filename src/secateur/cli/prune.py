@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from secateur.cli import options
+from secateur.cli.settings_file import Settings
 
 DIAGNOSER_DEFAULTS: dict[str, Any] = {
     "method": "cascade",
@@ -114,9 +115,10 @@ def prune(
         int | None, typer.Option(min=1, help="Windows a step, default 32; Diagnosers.")
     ] = None,
     overwrite: options.Overwrite = False,
+    settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Cut a model and save it so that it comes back.
+    """Cut a model and save it so that it can be reloaded.
 
     A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
     is cut on a text, or by the magnitude of its weights without any data.

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 import typer
 
 from secateur.cli import options
+from secateur.cli.settings_file import Settings
 
 
 def train(
@@ -21,6 +22,7 @@ def train(
     channel: options.Channel = None,
     window_length: options.WindowLength = None,
     overwrite: options.Overwrite = False,
+    settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a dense diagnoser and save it as a checkpoint folder."""
