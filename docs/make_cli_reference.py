@@ -82,7 +82,7 @@ def _placeholder(kind: Any) -> str:
 def _default(option: Any) -> str:
     if option.required:
         return "required"
-    if option.is_flag:
+    if option.is_flag and option.default is not None:
         return f"`{option.opts[0]}`" if option.default else "off"
     if option.default is None:
         return "none"

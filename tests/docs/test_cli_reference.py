@@ -51,7 +51,8 @@ def test_every_command_and_option_is_there(maker):
     for command in ("list", "check", "describe", "fetch"):
         assert f"## secateur data {command}\n" in page
     assert "| `--ratio X` | `13.8` |" in page
-    assert "| `--rivals` / `--no-rivals` | `--rivals` |" in page
+    assert "| `--rivals` / `--no-rivals` | none |" in page
+    assert "| `--measure-sia` / `--no-measure-sia` | `--measure-sia` |" in page
     assert "| `--data TEXT` | required |" in page
     assert "| `--train-steps N` | `600` |" in page
     assert "| `PATH` | required |" in page
