@@ -50,6 +50,8 @@ def write(path: Path, columns: dict[str, np.ndarray]) -> Path:
         {"housing": np.repeat(45.0 + np.arange(9) / 10, N // 9)},
         {"label": np.repeat([0, 1, 2], N // 3)},
         {"setpoint": np.full(N, 3.0)},
+        {"time": TIME, "switch": (np.arange(N) > 4000).astype(float)},
+        {"steps": np.floor(np.arange(N) / 2000)},
     ],
     ids=lambda beside: "+".join(beside),
 )

@@ -128,6 +128,8 @@ def bomb(path: Path) -> None:
         ("x.csv", lambda path: path.write_text(",".join(["1.5"] * 200_000) + "\n"), "200000 columns"),
         ("x.csv", lambda path: path.write_bytes(b"1" * (3 << 20)), "a line of more than 1 MiB"),
         ("x.csv", lambda path: path.write_text("acc\n1,5\n2,5\n", encoding="utf-16"), "is UTF-16 text"),
+        ("x.csv", lambda path: path.write_bytes(b"a,b\r1,2\r3,4\r"), "a carriage return alone"),
+        ("x.csv", lambda path: path.write_text(f"a,b\n{'1' * 200_000},2\n"), "field larger than field limit"),
         ("x.csv", lambda path: path.write_bytes(b""), "x.csv"),
         ("x.csv", lambda path: path.write_text("acc\n"), "holds no rows"),
         ("x.csv", lambda path: path.write_text("a,b\n1,2\n3\n4,5\n"), "cannot be read as numbers"),

@@ -170,8 +170,10 @@ def _meanings(stored: StoredColumns) -> list[Meaning]:
         stop = min(PROBE, column.n_samples)
         meaning = meaning_of(column.name, stored.raw(number, 0, stop))
         if meaning.kind in ("constant", "held") and column.n_samples > 2 * PROBE:
+            # a signal that begins late is one; what never changes must not do so in both places
             middle = column.n_samples // 2
-            meaning = meaning_of(column.name, stored.raw(number, middle, middle + PROBE))
+            both = np.concatenate([stored.raw(number, 0, stop), stored.raw(number, middle, middle + PROBE)])
+            meaning = meaning_of(column.name, both)
         found.append(meaning)
     return found
 

@@ -70,7 +70,10 @@ class DelimitedSource:
                 stream.readline(LONGEST_LINE)
             beginning = stream.tell()
             lines, first_row = self._first_lines(stream)
-            dialect = find_dialect(lines, self.text)
+            try:
+                dialect = find_dialect(lines, self.text)
+            except csv.Error as error:
+                raise DataError(f"{self.path} is no table of numbers ({one_line(error)}).") from None
             if dialect.n_columns > MOST_COLUMNS:
                 raise DataError(
                     f"{self.path} has {dialect.n_columns} columns; at most {MOST_COLUMNS} are read. One row "
@@ -118,6 +121,10 @@ class DelimitedSource:
                 if line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in line:
                     raise DataError(f"{self.path} is UTF-16 text, or no text at all; save it as UTF-8.")
             shown = _decoded(line).strip(" \r\n")
+            if "\r" in shown:
+                raise DataError(
+                    f"{self.path} ends its lines with a carriage return alone; save it with usual line ends."
+                )
             if shown.strip():
                 lines.append(shown)
             elif not lines:

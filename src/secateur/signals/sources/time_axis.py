@@ -78,7 +78,8 @@ def is_ramp(values: np.ndarray) -> bool:
         return False
     steps = np.diff(values)
     rise = values[-1] - values[0]
-    if not rise > 0 or (steps < 0).any():
+    # a switch rises too, but seldom
+    if not rise > 0 or (steps < 0).any() or np.count_nonzero(steps) < LEAST_SAMPLES - 1:
         return False
     straight = values[0] + rise * np.arange(len(values)) / (len(values) - 1)
     rounding = np.median(steps[steps > 0])
