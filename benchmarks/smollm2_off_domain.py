@@ -29,13 +29,15 @@ from secateur.core.errors import DataError
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, write_json
-from secateur.methods.rounds import cut_in_rounds
+from secateur.methods.rounds import Rounds
+from secateur.methods.settings import RoundsSettings, SearchSettings
 from secateur.models.binding import bind
 from secateur.models.general_text import mixed_batches
 from secateur.models.text import TokenSource
-from secateur.scoring.registered import criterion_of_text
+from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, shape_parameters
-from secateur.training.perplexity import perplexity
+from secateur.tasks.perplexity import perplexity
+from secateur.tasks.token_task import TokenTask
 
 SHARES = (0.2, 0.5)
 GENERAL_SHARES = (0.0, 0.5)
@@ -119,14 +121,10 @@ def _cell(
             source, blocks=blocks, length=BLOCK_TOKENS, batch_size=at_once, seed=0, share=general
         )
 
-    small = cut_in_rounds(
-        model,
-        drawn(scored, 1),
-        shape_parameters(bound.spec.family, bound.shape) - removed,
-        criterion=criterion_of_text("surgeon", KINDS),
-        kinds=KINDS,
-        refit_batches=drawn(fitted, 8),
-    ).model
+    search = SearchSettings(criterion="surgeon", refit_target="stream")
+    budget = Budget(max_parameters=shape_parameters(bound.spec.family, bound.shape) - removed)
+    task = TokenTask(train=None, calibration=drawn(scored, 1), fitting=drawn(fitted, 8))
+    small = Rounds(RoundsSettings(search=search, kinds=KINDS)).compress(model, task, budget, None).model
     seconds = time.process_time() - started
     return {
         "share": share,

@@ -7,7 +7,7 @@ import torch
 
 from secateur.blockwise.activations import InMemory, OnDisk
 from secateur.blockwise.block import inputs_of
-from secateur.blockwise.refit import Refit
+from secateur.blockwise.refit import Refit, refit
 from secateur.blockwise.samples import embed
 from secateur.blockwise.walk import CUT, DENSE, pass_cut, pass_dense
 from secateur.models.binding import bind
@@ -109,3 +109,13 @@ def test_attention_is_computed_once_for_both_projections(specimen):
     walked(model, cut, InMemory(), Refit(target="stream"))
     again = 6 if specimen.name == "opt_post" else 1
     assert len(counted) == 3 * (3 + again)
+
+
+def test_a_refit_computes_no_logits():
+    model = SPECIMENS[0].build()
+    bound = bind(model)
+    plan = PruningPlan.identity(bound.spec.family, bound.shape).with_channels(0, range(6))
+    cut = apply(model, plan)
+    for either in (model, cut):
+        either.get_output_embeddings().register_forward_pre_hook(lambda *_: pytest.fail("the head was run"))
+    assert refit(cut, plan, model, batches(), target="stream").windows == 18

@@ -118,6 +118,24 @@ def test_calibration_scores_and_refits(llama, text, tmp_path):
     assert plan.result == bind(secateur.load(tmp_path / "cut")).shape
 
 
+def test_a_general_text_takes_its_share_of_the_blocks(llama, text, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text(
+        "".join(f"Chapter {number}: the ship left the harbour at dawn.\n" for number in range(400))
+    )
+    options = {"calibration": text, "block_fraction": 0.3, "calibration_blocks": 4}
+    own = prune(llama, tmp_path / "own", **options)
+    mixed = prune(llama, tmp_path / "mixed", general_share=0.5, general_text=other, **options)
+    assert mixed["settings"]["general_share"] == 0.5
+    assert mixed["refit"]["windows"] == own["refit"]["windows"]
+    first, second = (secateur.load(tmp_path / name).state_dict() for name in ("own", "mixed"))
+    assert any(
+        value.shape != second[name].shape or (value != second[name]).any() for name, value in first.items()
+    )
+    with pytest.raises(ConfigError, match="into running text, not into the task 'embeddings'"):
+        prune(llama, tmp_path / "no", general_share=0.5, task="embeddings", **options)
+
+
 def test_rounds_score_again_on_what_is_left(llama, text, tmp_path):
     options = {"calibration": text, "block_fraction": 0.3, "multiple": 1, "calibration_blocks": 4}
     once = prune(llama, tmp_path / "once", **options)
@@ -255,6 +273,12 @@ def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
         ({"criterion": "magnitude", "ratio": 1.2, "recovery_adapter": "dora"}, ConfigError, "lora, full"),
         ({"criterion": "magnitude", "ratio": 1.2, "uniform": True, "rounds": 2}, ConfigError, "one round"),
         ({"criterion": "magnitude", "ratio": 1.2, "rounds": 0}, ConfigError, "rounds is 0"),
+        ({"criterion": "magnitude", "ratio": 1.2, "general_share": 0.5}, ConfigError, "give --calibration"),
+        (
+            {"criterion": "magnitude", "ratio": 1.2, "general_text": Path("a")},
+            ConfigError,
+            "say how much by --general-share",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options, error, said):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from secateur.blockwise.samples import Samples
 from secateur.core.errors import DataError
 from secateur.models.binding import BoundLayer, BoundProjection
 from secateur.models.block_inputs import BlockCall
+from secateur.models.stand_in import forward_as
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 Output = Literal["attention_output", "ffn_output"]
@@ -236,18 +237,11 @@ def _answer_of(layer: BoundLayer, call: BlockCall, stream: Tensor, known: Tensor
     return lambda output: output
 
 
-@contextmanager
-def _answering(layer: BoundLayer, answer: Answer | None, known: Tensor | None) -> Iterator[None]:
+def _answering(layer: BoundLayer, answer: Answer | None, known: Tensor | None) -> AbstractContextManager:
     """Let the attention of a block return what is known in place of computing it."""
     if answer is None:
-        yield
-        return
-    attention = _attention(layer)
-    attention.forward = lambda *_, **__: answer(known)
-    try:
-        yield
-    finally:
-        del attention.forward
+        return nullcontext()
+    return forward_as(_attention(layer), lambda *_, **__: answer(known))
 
 
 @contextmanager

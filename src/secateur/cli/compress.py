@@ -98,6 +98,8 @@ def compress(
     min_accuracy: options.MinAccuracy = None,
     max_perplexity_ratio: options.MaxPerplexityRatio = None,
     calibration_blocks: options.CalibrationBlocks = None,
+    general_share: options.GeneralShare = None,
+    general_text: options.GeneralText = None,
     train_steps: Annotated[
         int | None,
         typer.Option(min=1, help="Optimiser steps of the dense model, at most; default 600; recordings."),

@@ -35,6 +35,8 @@ ONLY_FOR: Mapping[str, Kind] = {
             "units",
             "uniform",
             "calibration_blocks",
+            "general_share",
+            "general_text",
             "max_memory",
             "recovery_minutes",
             "recovery_adapter",

@@ -43,6 +43,8 @@ def model_cut(given: Mapping[str, Any]) -> TransformerCut:
         uniform=bool(given["uniform"]),
         multiple=given["multiple"],
         calibration_blocks=given["calibration_blocks"] or CALIBRATION_BLOCKS,
+        general_share=given["general_share"] or 0.0,
+        general_text=given["general_text"],
         rounds=given["rounds"] or 1,
         recovery_steps=given["recovery_steps"] or 0,
         recovery_minutes=given["recovery_minutes"],

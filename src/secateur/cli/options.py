@@ -89,6 +89,19 @@ CalibrationBlocks = Annotated[
     int | None,
     typer.Option(min=1, help="Blocks of 256 tokens of the text, default 32; transformers."),
 ]
+GeneralShare = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.95,
+        help="Share of these blocks taken from a general text, so that a cut on one text costs others "
+        "less; default 0; language models.",
+    ),
+]
+GeneralText = Annotated[
+    Path | None,
+    typer.Option(help="General text in place of the one that comes along; with --general-share."),
+]
 Rounds = Annotated[
     int | None,
     typer.Option(min=1, help="Rounds of scoring, cutting, re-fitting, default 1; transformers."),

@@ -77,6 +77,8 @@ def prune(
     ] = False,
     multiple: options.Multiple = None,
     calibration_blocks: options.CalibrationBlocks = None,
+    general_share: options.GeneralShare = None,
+    general_text: options.GeneralText = None,
     rounds: options.Rounds = None,
     recovery_steps: Annotated[
         int | None,
@@ -137,6 +139,8 @@ def prune(
         "uniform": uniform or None,
         "seed": seed,
         "calibration_blocks": calibration_blocks,
+        "general_share": general_share,
+        "general_text": general_text,
         "max_memory": max_memory,
         "rounds": rounds,
         "recovery_minutes": recovery_minutes,

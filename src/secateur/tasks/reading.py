@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import derive, generator
+from secateur.models.general_text import mixed_batches
 from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
 from secateur.tasks.classification import Classification
@@ -63,6 +64,10 @@ class TextData:
         texts and answers four times as many.
     refit_blocks : int, optional
         To re-fit on; default: four times as many.
+    general_share : float
+        Share of these blocks that is taken from a general text, of running text only.
+    general_text : Path, optional
+        In place of the one that ships with the package.
     scored_at_once, fitted_at_once : int
         Samples in a batch.
     held_out : float
@@ -82,6 +87,8 @@ class TextData:
     path: Path
     blocks: int = CALIBRATION_BLOCKS
     refit_blocks: int | None = None
+    general_share: float = 0.0
+    general_text: Path | None = None
     scored_at_once: int = SCORED_AT_ONCE
     fitted_at_once: int = FITTED_AT_ONCE
     held_out: float = 0.0
@@ -136,6 +143,10 @@ def read_task(model: nn.Module, tokenizer: Any, name: TextTaskName, data: TextDa
     if not Path(data.path).is_file():
         raise DataError(f"{data.path} is not a file; give a file of the task '{name}'.")
     require_fit(model, OBJECTIVES[name], name)
+    if data.general_share and name != "text":
+        raise ConfigError(
+            f"general text is mixed into running text, not into the task '{name}'; leave --general-share out."
+        )
     task = _READERS[name](model, tokenizer, data)
     for batch in (*task.calibration, *task.fitting):
         require_known_tokens(model, int(batch["input_ids"].max()))
@@ -181,7 +192,15 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
         return TokenSource(path=data.path, tokenizer=tokenizer, first=ends[name][0], last=ends[name][1])
 
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
-        return text_batches(part("train"), blocks=blocks, length=length, batch_size=at_once, seed=data.seed)
+        return mixed_batches(
+            part("train"),
+            blocks=blocks,
+            length=length,
+            batch_size=at_once,
+            seed=data.seed,
+            share=data.general_share,
+            general=data.general_text,
+        )
 
     def held(name: str) -> TokenRows | None:
         if not data.held_out:

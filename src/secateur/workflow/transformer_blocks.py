@@ -87,6 +87,11 @@ def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, fol
     task = task_of(source, cut)
     cut = replace(cut, task=task.name if cut.calibration else None)
     console.print(f"{cut.method}: scoring by {cut.criterion}")
+    if task.name == "text" and not cut.general_share:
+        console.print(
+            f"calibrated on {cut.calibration} alone: texts of other kinds lose more than texts like it; "
+            "--general-share 0.5 evens that out"
+        )
     stages = None if folder is None or not cut.measures else folder / "stages"
     if cut.cuts_blocks:
         made = cut.chosen_method.compress(

@@ -78,6 +78,11 @@ class TransformerCut:
         Blocks of text to score on, of 256 tokens (fewer where the model has fewer positions).
     refit_blocks : int, optional
         Blocks to re-fit on; default: four times as many.
+    general_share : float
+        Share of both that is taken from a general text; running text only. See
+        :mod:`secateur.models.general_text`.
+    general_text : Path, optional
+        In place of the one that ships with the package.
     refit_target : {"stream", "projection"}
         See :func:`secateur.blockwise.refit.refit`.
     task : {"text", "answers", "labels", "embeddings"}, optional
@@ -125,6 +130,8 @@ class TransformerCut:
     multiple: int | None = None
     calibration_blocks: int = CALIBRATION_BLOCKS
     refit_blocks: int | None = None
+    general_share: float = 0.0
+    general_text: Path | None = None
     refit_target: Target = "stream"
     task: TextTaskName | None = None
     method: str = "rounds"
@@ -146,6 +153,10 @@ class TransformerCut:
             raise ConfigError(f"unknown method '{self.method}'; allowed: {', '.join(METHODS_OF_TEXT)}.")
         if self.task is not None and self.task not in TEXT_TASKS:
             raise ConfigError(f"unknown task '{self.task}'; allowed: {', '.join(TEXT_TASKS)}.")
+        if self.general_share and self.calibration is None:
+            raise ConfigError("--general-share mixes into a calibration text; give --calibration FILE too.")
+        if self.general_text is not None and not self.general_share:
+            raise ConfigError("--general-text is a text to mix in; say how much by --general-share.")
         needs = CRITERIA.get(self.criterion).needs
         if self.calibration is None and needs not in WITHOUT_DATA and self.cuts_blocks:
             free = [name for name in CRITERIA.names() if CRITERIA.get(name).needs in WITHOUT_DATA]
@@ -209,6 +220,8 @@ class TransformerCut:
             path=self.calibration,
             blocks=self.calibration_blocks,
             refit_blocks=self.refit_blocks,
+            general_share=self.general_share,
+            general_text=self.general_text,
             held_out=HELD_OUT if self.measures else 0.0,
             learns=self.recovers,
             seed=self.seed,
