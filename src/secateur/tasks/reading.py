@@ -142,11 +142,11 @@ def read_task(model: nn.Module, tokenizer: Any, name: TextTaskName, data: TextDa
     require_text_model(model)
     if not Path(data.path).is_file():
         raise DataError(f"{data.path} is not a file; give a file of the task '{name}'.")
-    require_fit(model, OBJECTIVES[name], name)
     if data.general_share and name != "text":
         raise ConfigError(
             f"general text is mixed into running text, not into the task '{name}'; leave --general-share out."
         )
+    require_fit(model, OBJECTIVES[name], name)
     task = _READERS[name](model, tokenizer, data)
     for batch in (*task.calibration, *task.fitting):
         require_known_tokens(model, int(batch["input_ids"].max()))
