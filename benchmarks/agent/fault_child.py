@@ -111,11 +111,11 @@ def _note_what_is_synced(folder: Path) -> None:
     original = databases.Database.transaction
 
     @contextlib.contextmanager
-    def transaction(self: databases.Database) -> Iterator[Any]:
+    def transaction(self: databases.Database, *, synced: bool = True) -> Iterator[Any]:
         with self._lock:
-            with original(self) as connection:
+            with original(self, synced=synced) as connection:
                 yield connection
-            if self._depth == 0:
+            if self._depth == 0 and synced:
                 size = Path(f"{self.path}-wal").stat().st_size
                 os.pwrite(handle, size.to_bytes(8, "little"), 0)
 

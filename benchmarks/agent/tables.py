@@ -74,7 +74,25 @@ def backlog() -> str:
     )
 
 
+def slow_machine() -> str:
+    """Return one row for each length of the average."""
+    found = json.loads((RESULTS / "slow_machine.json").read_text())
+    lines = [
+        "| bursts averaged | BPFO line healthy, dB | BPFO line at the end, dB | score healthy, highest | "
+        "score of the fault | raised after, min | false |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for run in found["runs"]:
+        lines.append(
+            f"| {run['averaged_bursts']} | {run['line_db_healthy'][1]:.1f} | "
+            f"{run['line_db_faulty'][1]:.1f} | "
+            f"{run['highest_score_healthy']:.1f} | {run['highest_score_faulty']:.1f} | "
+            f"{run['minutes_of_fault_until_raised']} | {run['false_levels']} |"
+        )
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    for part in (femto, load, backlog):
+    for part in (femto, slow_machine, load, backlog):
         print(part(), end="\n\n")
     print((RESULTS / "faults.md").read_text())

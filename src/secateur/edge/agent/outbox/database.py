@@ -78,8 +78,13 @@ class Database:
             self._repair()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
         """Hold the database for one transaction; one inside another belongs to it.
+
+        Parameters
+        ----------
+        synced : bool
+            False where a power cut may take it back: it is whole or not there, and synced with the next one.
 
         Raises
         ------
@@ -92,6 +97,7 @@ class Database:
             self._depth += 1
             try:
                 if outermost:
+                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
                     self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 if outermost:

@@ -288,8 +288,11 @@ class Outbox:
             )
 
     def acknowledge(self, sink: str, through: int) -> None:
-        """Note that a sink has all entries up to this one; what all sinks have is removed."""
-        with self._database.transaction() as connection:
+        """Note that a sink has all entries up to this one; what all sinks have is removed.
+
+        Not synced: if a power cut takes it back, the entries are sent again, marked.
+        """
+        with self._database.transaction(synced=False) as connection:
             connection.execute(
                 "UPDATE sinks SET acknowledged_through = max(acknowledged_through, ?) WHERE name = ?",
                 (through, sink),
