@@ -218,5 +218,6 @@ def _require_no_adapter(folder: Path) -> None:
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
             f"{folder} holds an adapter ({ADAPTER}), not a model of its own. Merge it into the model that it "
-            "was trained on (peft: model.merge_and_unload()), save that, and give the new folder."
+            "was trained on and give the new folder: secateur.save(secateur.load(folder), new) for one of "
+            "a cut model, model.merge_and_unload() of peft and save_pretrained for others."
         )
