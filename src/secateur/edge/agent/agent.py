@@ -271,6 +271,7 @@ class Agent:
                 if not self.storage_trouble:
                     log.error("results cannot be stored: %s", error)
                 self.storage_trouble = str(error)
+                self.intake.beat_s = time.monotonic()  # it waits, it does not hang
                 if self._stopping.wait(pause_s):
                     raise
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -80,7 +80,7 @@ def acknowledge(call: Call) -> dict[str, Any]:
     """Acknowledge an alarm."""
     form: Acknowledgement = _form(Acknowledgement, call)
     agent: Agent = call.agent
-    if not agent.alarms.events(call.path["alarm"]):
+    if agent.alarms.find(call.path["alarm"]) is None:
         raise NotFound(f"there is no alarm '{call.path['alarm'][:120]}'.")
     return agent.acknowledge(call.path["alarm"], author=form.author, comment=form.comment).to_json()
 

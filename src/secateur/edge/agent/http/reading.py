@@ -13,6 +13,7 @@ from secateur.core.memory import peak_resident_bytes, resident_bytes
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http.endpoint import Call, Endpoint, NotFound, Parameter
 from secateur.edge.agent.pipeline import SensorPath
+from secateur.edge.agent.state.alarms import Alarm
 from secateur.edge.agent.state.levels import Level
 from secateur.edge.agent.state.trends import TIERS
 from secateur.signals.kinematics import FaultOrders
@@ -140,11 +141,11 @@ def alarms(call: Call) -> dict[str, Any]:
 
 def alarm(call: Call) -> dict[str, Any]:
     """Return one alarm with what happened to it."""
-    events = call.agent.alarms.events(call.path["alarm"])
-    for entry in call.agent.alarms.list(most=10_000):
-        if entry.id == call.path["alarm"]:
-            return entry.to_json() | {"events": events}
-    raise NotFound(f"there is no alarm '{call.path['alarm'][:120]}'.")
+    name = call.path["alarm"]
+    found: Alarm | None = call.agent.alarms.find(name)
+    if found is None:
+        raise NotFound(f"there is no alarm '{name[:120]}'.")
+    return found.to_json() | {"events": call.agent.alarms.events(name)}
 
 
 def alarms_csv(call: Call) -> StreamingResponse:

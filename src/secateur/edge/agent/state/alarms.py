@@ -218,6 +218,11 @@ class AlarmStore:
             ).fetchall()
         return [_alarm(row) for row in rows]
 
+    def find(self, alarm_id: str) -> Alarm | None:
+        """Return one alarm; None if there is none of that name."""
+        with self._database.transaction() as connection:
+            return self._one(connection, alarm_id)
+
     def events(self, alarm_id: str) -> list[dict[str, Any]]:
         """Return what happened to an alarm, in order."""
         with self._database.transaction() as connection:
