@@ -1,0 +1,99 @@
+"""A whole run on a trained model: the folder it leaves, going on after a stop, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import tiny_tokenizers
+from secateur.core.errors import ConfigError
+from secateur.core.progress import quiet
+from secateur.methods.stage import Workbench
+from secateur.models import checkpoint
+from secateur.tasks.tables import read_rows
+from secateur.workflow import compress_model as module
+from secateur.workflow.compress_model import ModelRunSettings, compress_model
+from secateur.workflow.settings import SiaSettings
+from secateur.workflow.transformer_settings import TransformerCut
+from token_tasks import BERT, DROPOUT_FREE
+
+LABELS = ("normal", "inner")
+
+
+@pytest.fixture(autouse=True)
+def _quiet():
+    with quiet():
+        yield
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Folder of a tiny classifier of texts, and its table."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = tiny_tokenizers.bert()
+    names = dict(enumerate(LABELS))
+    config = BertConfig(
+        **BERT | DROPOUT_FREE | {"vocab_size": len(tokenizer), "num_labels": 2},
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder / "dense")
+    tokenizer.save_pretrained(folder / "dense")
+    rows = [f"{'assert ' * (n % 20 + 1)}statement,{LABELS[n % 2]}" for n in range(40)]
+    (folder / "table.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    return folder / "dense", folder / "table.csv"
+
+
+def settings_of(classifier, **cut):
+    source, table = classifier
+    options = {"method": "cascade", "ratio": 1.05, "calibration_blocks": 2, "max_depths": 1}
+    return ModelRunSettings(
+        source=str(source),
+        cut=TransformerCut(calibration=table, **options | cut),
+        sia=SiaSettings(measure=False, follow=False),
+    )
+
+
+def test_a_run_leaves_its_folder_and_goes_on_after_a_stop(classifier, tmp_path, monkeypatch):
+    settings, out = settings_of(classifier, recovery_steps=2), tmp_path / "run"
+    own = Workbench.cut_and_recover
+
+    def dying(self, *arguments, **options):
+        if options["number"] == 3:
+            raise KeyboardInterrupt
+        return own(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workbench, "cut_and_recover", dying)
+        with pytest.raises(KeyboardInterrupt):
+            compress_model(settings, out)
+    result = compress_model(settings, out)
+    assert [stage["stage"] for stage in result["stages"]] == ["layers", "groups", "channels"]
+    assert result["task"] == "labels"
+    assert list(result["standings"]) == ["dense", "cut", "dense, trained alike"]
+    assert result["ratio"] >= 1.05
+    assert [sample["says"].keys() for sample in result["samples"]] == [{"dense", "pruned"}] * 3
+    assert "cannot be exported" in result["no_bundle_because"]
+    assert json.loads((out / "dense/reference.json").read_text())["parameters"] > 0
+    assert len((out / "records.jsonl").read_text().splitlines()) == 3
+    page = (out / "report.html").read_text()
+    assert "On data that took no part" in page
+    assert "accuracy on validation samples" in page
+    assert checkpoint.describe(out / "pruned").metadata["task"] == "labels"
+    assert not list(out.glob(".*"))
+    monkeypatch.setattr(module, "prune_transformer", lambda *_: pytest.fail("cut again"))
+    assert compress_model(settings, out) == result
+    with pytest.raises(ConfigError, match=r"other settings \(cut\.seed: 0 there, 1 asked for\)"):
+        compress_model(settings_of(classifier, recovery_steps=2, seed=1), out)
+
+
+def test_what_cannot_be_leaves_nothing(classifier, tmp_path):
+    with pytest.raises(ConfigError, match="a run is judged on data"):
+        ModelRunSettings(source="model", cut=TransformerCut(criterion="magnitude", ratio=1.1))
+    with pytest.raises(ConfigError, match="predicts no next token"):
+        compress_model(settings_of(classifier, task="text"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert len(read_rows(classifier[1], ("text", "label"))) == 40
