@@ -136,4 +136,4 @@ def test_unfinished_stage_records_and_undone_stages(result, records):
     records[2]["accepted"] = False
     records.append({"event": "note"})
     text = " ".join(_parse(render(json.loads(json.dumps(result)), records, None, None)).text)
-    assert "undone: under the accuracy floor" in text
+    assert "undone: a floor was broken" in text
