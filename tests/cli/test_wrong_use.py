@@ -61,7 +61,7 @@ def compress(data, *options):
         (["--split", "load:3"], "takes no argument"),
         (["--split", "fault_size:13"], "the recordings have no such fault size; allowed: 14, 21"),
         (["--split", "load@loud"], "'loud' is not a signal-to-noise ratio"),
-        (["--backbone", "tiny"], "neither a preset (nano-mha, nano-gqa, mini-mha"),
+        (["--backbone", "tiny"], "neither a preset (nano-mha, nano-gqa, micro-mha"),
         (["--criterion", "luck"], "luck"),
         (["--method", "magic"], "magic"),
         (["--ratio", "0.5"], "at least 1"),
