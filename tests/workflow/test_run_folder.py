@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import secateur
+from secateur.bundle.manifest import ChannelRecord, read_manifest
 from secateur.core.records import JsonLines, read_json
 from secateur.models.checkpoint import describe
 from secateur.structure.plan_file import plan_from_json
@@ -176,3 +177,7 @@ def test_nothing_in_the_folder_is_a_pickle(small_run: Path):
     for path in small_run.rglob("*"):
         if path.is_file() and path.suffix != ".npz":
             assert path.read_bytes()[:2] not in (b"\x80\x04", b"\x80\x05", b"PK")
+
+
+def test_the_bundle_names_the_channel_that_was_trained_on(small_run: Path) -> None:
+    assert read_manifest(small_run / "bundle").channel == ChannelRecord(name="0")
