@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import typer.main
 import yaml
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from secateur.cli.app import build, run
+from secateur.core.progress import quiet
 from secateur.signals.protocols import parse_protocol
+from tiny_tokenizers import TEXT, llama
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -103,11 +106,26 @@ def test_python_of_the_readme_runs_on_a_finished_run(pumps, small_run, monkeypat
         link = pumps / folder
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(small_run)
-    program = "\n".join(blocks(ROOT / "README.md", "python"))
-    assert "secateur.load" in program
+    program = "\n".join(block for block in blocks(ROOT / "README.md", "python") if "secateur.load" in block)
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert "outer_race" in answer.stdout
+
+
+def test_python_of_the_readme_cuts_a_live_model(tmp_path, monkeypatch):
+    (program,) = (block for block in blocks(ROOT / "README.md", "python") if "secateur.prune" in block)
+    (tmp_path / "manuals.txt").write_text(TEXT[:60_000], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    tokenizer = llama()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=512, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+    )  # fmt: skip
+    names = {"model": LlamaForCausalLM(config).eval(), "tokenizer": tokenizer}
+    parameters = sum(one.numel() for one in names["model"].parameters())
+    with quiet():
+        exec(compile(program, "README.md", "exec"), names)
+    assert sum(one.numel() for one in names["small"].parameters()) <= parameters / 1.4
 
 
 def test_targets_named_in_the_readme_are_in_the_makefile():

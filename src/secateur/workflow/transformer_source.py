@@ -28,8 +28,8 @@ class Source:
         What an earlier cut kept, where the configuration of the model still is that of its dense one.
     history : dict
         Metadata of the checkpoint that it is; empty for other models.
-    folder : Path
-        Where its files lie.
+    folder : Path or None
+        Where its files lie; None for a model in memory.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Source:
     tokenizer: PreTrainedTokenizerBase | None
     former: PruningPlan | None = None
     history: dict[str, Any]
-    folder: Path
+    folder: Path | None = None
 
 
 def open_source(name: str) -> Source:
