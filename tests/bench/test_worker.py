@@ -58,7 +58,7 @@ def test_a_worker_that_dies_is_told_with_how_and_by_what(bundle_folder):
 
 def test_what_the_model_says_comes_through_with_its_class(tmp_path):
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(CheckpointError, match="not JSON"):
+    with pytest.raises(CheckpointError, match="not valid JSON"):
         Worker(work(tmp_path))
 
 

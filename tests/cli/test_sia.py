@@ -72,8 +72,9 @@ def test_a_measured_check_tells_early_and_writes_its_folder(llama, tmp_path, cap
     assert f"page: {out / 'sia.html'}" in told.out
     record = json.loads((out / "sia.json").read_text())
     assert record["measured"]["n_samples"] == 6
-    # a former check is replaced, anything else is not
-    assert run(["sia", str(llama), "--out", str(out), "--json"]) == 0
+    # the check of another command is replaced if that is asked for, anything else never
+    assert run(["sia", str(llama), "--out", str(out), "--json"]) == 2
+    assert run(["sia", str(llama), "--out", str(out), "--json", "--overwrite"]) == 0
     assert json.loads((out / "sia.json").read_text())["measured"] is None
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("x")

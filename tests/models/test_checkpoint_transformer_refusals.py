@@ -27,7 +27,8 @@ from secateur.structure.plan import PruningPlan
 @pytest.mark.parametrize("form", ["plain", "own"])
 def test_changed_files_are_refused_by_name(form, request):
     _, folder = request.getfixturevalue(form)
-    for path in sorted(folder.iterdir()):
+    # the model card is for people, who may write on in it
+    for path in sorted(set(folder.iterdir()) - {folder / "README.md"}):
         whole = path.read_bytes()
         flipped = bytearray(whole)
         flipped[len(whole) // 2] ^= 1

@@ -15,7 +15,7 @@ from secateur.tasks.objective import Objective, Reference
 from secateur.tasks.token_rows import TokenRows
 from secateur.training.batches import Batch
 from secateur.training.class_balance import BatchSampler
-from secateur.training.processes import Processes
+from secateur.training.processes import Processes, agreed
 from secateur.training.settings import LoopSettings
 
 LOGIT_BYTES = 128 << 20
@@ -108,6 +108,7 @@ class TokenData:
                 tally = self._objective.tally(model, self._validation.take(range(start, stop)), reference)
             names = tuple(sorted(tally))
             found[start] = torch.stack([tally[name] for name in names], dim=1).to(processes.device)
+        names = agreed(names)  # a process may have had no rows
         columns = processes.collected(found, n_rows=len(self._validation)).double().cpu().T
         tally = dict(zip(names, columns, strict=True))
         figures = self._objective.figures(tally, parameters=0)

@@ -61,7 +61,7 @@ def check_on_device(
         entry["verdict"] = _verdict(entry, table if name == "latency" else None)
     for name, entry in found.items():
         if entry["verdict"] == "broken":
-            console.print(f"[bold yellow]warning[/bold yellow]: {in_words(name, entry)}", highlight=False)
+            console.print(f"warning: {in_words(name, entry)}", highlight=False)
     return found
 
 

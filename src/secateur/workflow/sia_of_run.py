@@ -52,7 +52,7 @@ def warned(record: dict[str, Any]) -> dict[str, Any]:
                 check["figure"].replace("_", " ") for check in entry["checks"] if check["outcome"] == "fails"
             )
             console.print(
-                f"[bold yellow]warning[/bold yellow]: importance of {entry['granularity']} is unreliable on "
+                f"warning: importance of {entry['granularity']} is unreliable on "
                 f"this model ({failed}); expect more loss than scores promise. See the report."
             )
     return record
