@@ -60,7 +60,8 @@ def test_every_graph_runs_and_fewer_bits_are_smaller(written):
     assert off["ONNX fp32"] < 1e-5
     assert off["ONNX fp32"] < off["ONNX bf16"] < off["ONNX int8"] < off["ONNX int4"]
     assert size["ONNX fp32"] > size["ONNX bf16"] > size["ONNX int8"] > size["ONNX int4"]
-    assert len({*off.values()}) == len(off)
+    # a block wider than the tiny model's rows rounds as a whole row does, in a larger file
+    assert len({(off[name], size[name]) for name in off}) == len(off)
 
 
 @pytest.mark.slow

@@ -14,11 +14,12 @@ from secateur.workflow.compress import compress
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
-import os, signal, sys
+import os, signal, sys, traceback
 from pathlib import Path
 
 import secateur.training.loop
 from secateur.core.progress import quiet
+from secateur.methods.floor import Floors
 from secateur.methods.settings import CascadeSettings, SearchSettings
 from secateur.methods.stage_store import StageStore
 from secateur.models import checkpoint
@@ -49,9 +50,13 @@ checkpoint.save = watched(checkpoint.save, lambda model, folder: f"saved {folder
 for last in map(str.strip, sys.stdin):
     child = os.fork()
     if not child:
-        with quiet():
-            compress(SETTINGS, Path(sys.argv[1]))
-        os._exit(0)
+        try:
+            with quiet():
+                compress(SETTINGS, Path(sys.argv[1]))
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
     _, status = os.waitpid(child, 0)
     print("ended", os.waitstatus_to_exitcode(status), flush=True)
 """
@@ -72,9 +77,13 @@ def killed_at(small_settings, out):
         def call(event):
             process.stdin.write(f"{event}\n")
             process.stdin.flush()
-            told = list(iter(process.stdout.readline, f"ended {-signal.SIGKILL}\n"))
-            assert all(line and not line.startswith("ended") for line in told), told
-            return [line.rstrip("\n") for line in told]
+            told = []
+            for line in map(str.rstrip, iter(process.stdout.readline, "")):
+                told.append(line)
+                if line.startswith("ended"):
+                    break
+            assert told[-1] == f"ended {-signal.SIGKILL}", told
+            return told[:-1]
 
         yield call
         process.stdin.close()

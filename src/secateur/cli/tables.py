@@ -11,6 +11,7 @@ from rich.table import Table
 from secateur.cli.console import Console
 from secateur.report.device import in_words
 from secateur.report.numbers import count, decimal, duration, interval, percent, size, times
+from secateur.report.sia import sentence
 from secateur.report.stage_figure import stage_figure
 
 FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
@@ -28,8 +29,8 @@ def verdict_sentences(verdict: Mapping[str, Any] | None) -> list[str]:
 def print_run(result: Mapping[str, Any], out: Path) -> None:
     """Show what a run came to: dense beside pruned beside the rivals."""
     console = Console()
-    for sentence in verdict_sentences(result.get("verdict")):
-        console.print(sentence, highlight=False)
+    for reason in verdict_sentences(result.get("verdict")):
+        console.print(reason, highlight=False)
     split = result["split"]
     leak = "leaks: the test knows the specimens" if split["leaks"] else "does not leak"
     table = Table(title=f"{result['backbone']} on {split['protocol']} ({leak})")
