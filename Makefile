@@ -73,7 +73,7 @@ test: lint test-edge
 $(EDGE_INSTALLED): constraints.txt pyproject.toml
 	@echo "installing what a device needs into $(EDGE_VENV)"
 	$(PYTHON) -m venv $(EDGE_VENV)
-	$(EDGE_BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[edge]' pytest hypothesis
+	$(EDGE_BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[edge]' pytest pytest-timeout hypothesis
 	@touch $@
 
 test-edge: $(INSTALLED) $(EDGE_INSTALLED)
