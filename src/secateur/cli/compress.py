@@ -133,6 +133,8 @@ def compress(
         ),
     ] = True,
     overwrite: options.Overwrite = False,
+    device: options.Device = None,
+    track: options.Track = None,
     settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -142,7 +144,7 @@ def compress(
     goes on where a stopped one ended.
     """
     given = dict(locals())
-    for name in ("out", "model", "overwrite", "as_json", "measure_sia"):
+    for name in ("out", "model", "overwrite", "as_json", "measure_sia", "device", "track"):
         del given[name]
     from secateur.cli.fitting import require_fitting
     from secateur.core.errors import ConfigError

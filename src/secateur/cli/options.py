@@ -148,6 +148,41 @@ OwnWindowLength = Annotated[
         "recordings; default 8192; recordings.",
     ),
 ]
+
+
+def _train_there(context: typer.Context, name: str | None) -> str | None:
+    if name is not None:
+        from secateur.training.processes import training_on
+
+        context.with_resource(training_on(name))
+    return name
+
+
+def _track(context: typer.Context, names: str | None) -> str | None:
+    if names is not None:
+        from secateur.training.tracking import tracking
+
+        context.with_resource(tracking([name.strip() for name in names.split(",")]))
+    return names
+
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        callback=_train_there,
+        expose_value=False,
+        help="Where training computes: auto (default: a GPU where there is one), cpu, cuda:1, mps, ...",
+    ),
+]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        callback=_track,
+        expose_value=False,
+        help="Show the curves of training in tensorboard (folder runs), mlflow or wandb; several are "
+        "separated by commas.",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Folder to write.", show_default=False)]
 Overwrite = Annotated[
     bool,

@@ -20,6 +20,8 @@ def pretrain(
     machines: Annotated[
         int, typer.Option(min=64, help="Random machines to train on, each of another kind.")
     ] = 12_288,
+    device: options.Device = None,
+    track: options.Track = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Train a diagnoser on random simulated machines; a stopped run goes on by the same command.

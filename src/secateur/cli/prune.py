@@ -117,6 +117,8 @@ def prune(
         int | None, typer.Option(min=1, help="Windows a step, default 32; Diagnosers.")
     ] = None,
     overwrite: options.Overwrite = False,
+    device: options.Device = None,
+    track: options.Track = None,
     settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:

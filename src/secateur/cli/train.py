@@ -22,6 +22,8 @@ def train(
     channel: options.Channel = None,
     window_length: options.WindowLength = None,
     overwrite: options.Overwrite = False,
+    device: options.Device = None,
+    track: options.Track = None,
     settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:

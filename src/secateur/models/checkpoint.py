@@ -1,4 +1,4 @@
-"""Checkpoints: what is saved comes back, and anything else is refused.
+"""Checkpoints: what is saved can be loaded again, and anything else is refused.
 
 Models of two kinds are kept. A :class:`~secateur.models.diagnoser.Diagnoser` lies in the files that
 :mod:`secateur.models.checkpoint_diagnoser` describes, a ``transformers`` model in those of

@@ -30,7 +30,7 @@ FIGURE_NAMES = {
     "interaction": "interaction of pairs",
     "rank_stability": "rank stability over its ceiling",
     "fidelity": "fidelity to exact removal",
-    "cost_over_lot": "cost over units by lot",
+    "cost_over_lot": "cost over random units",
 }
 OUTCOMES = (
     "holds and fails: the whole interval lies on that side; open: it has the limit in it, or there were too "

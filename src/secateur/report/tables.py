@@ -55,7 +55,7 @@ def headline(result: Mapping[str, Any]) -> list[Comparison]:
     rows = [
         _row(result, "parameters", "parameters", count, _fewer),
         _bytes_row(result),
-        _share(result, "accuracy", "accuracy", "share of test windows called rightly", better=1),
+        _share(result, "accuracy", "accuracy", "share of test windows correctly classified", better=1),
         _interval_row(result),
         _share(result, "macro-F1", "macro_f1", "mean F1 over the classes", better=1),
         _share(result, "false alarms", "false_alarm_rate", "healthy windows called faulty", better=-1),

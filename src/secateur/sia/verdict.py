@@ -5,7 +5,7 @@ the closed units in which it is cut. Where the first is closed, the verdict is `
 ``reliable with closed units``; and ``unreliable`` where scores of the closed units do not serve.
 
 The cost over a lot has the last word (:data:`LAST_WORD`): it asks for the ratio at hand what scores are for,
-whether a choice by score costs less than one by lot. Where that is open or was not measured, the other
+whether a choice by score costs less than a random one. Where that is open or was not measured, the other
 figures stand in for it, which ask whether single removals tell of many. A figure fails only when its whole
 interval lies beyond its limit: what a small sample leaves open is called open, and so is a figure over too
 few random sets of units. Where the removal of a good part of the units costs next to nothing, figures are

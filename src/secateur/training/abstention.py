@@ -31,7 +31,7 @@ def fit_abstention(
     The temperature makes the held-out labels likeliest (Guo, Pleiss, Sun, Weinberger, ICML 2017). On windows
     of specimens that the model was trained on it is never below 1: confidence there is no proof. The least
     confidence is the lowest at which the answers given are right often enough. The least energy is a low
-    quantile of the energies of windows called rightly (Liu, Wang, Owens, Li, NeurIPS 2020).
+    quantile of the energies of windows correctly classified (Liu, Wang, Owens, Li, NeurIPS 2020).
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ def described(
     chosen = spread_over_classes(windows.labels, MOST_WINDOWS)
     n_batches = -(-len(chosen) // FEATURE_BATCH)
     batches = windows.batches(FEATURE_BATCH, chosen)
-    for number, arrays in enumerate(track(batches, "describing", n_batches)):
+    for number, arrays in enumerate(track(batches, "computing the features of the baselines", n_batches)):
         rng = generator(seed, "noisy copies", number)
         versions = [arrays]
         for _ in range(copies):

@@ -37,6 +37,7 @@ from secateur.training.state import (
     trained_tensors,
     write_state,
 )
+from secateur.training.tracking import curves
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Mean loss of the samples of a batch, a scalar tensor, given the model in training mode."""
@@ -324,12 +325,18 @@ def run_loop(
     origin = next(model.parameters()).device
     run = _Run(model, data, settings, out)
     told = nullcontext() if run.processes.rank == 0 else quiet()
-    with torch.random.fork_rng(), told, progress(description, settings.max_steps) as bar:
+    with (
+        torch.random.fork_rng(),
+        told,
+        progress(description, settings.max_steps) as bar,
+        curves(description, to_jsonable(settings)) as tracked,
+    ):
         bar.advance(run.step)
         while not run.is_over and not run.log["finished"]:
             loss = run.advance(objective)
             if run.step % settings.evaluate_every == 0 or run.is_last:
                 run.look()
+                tracked.log(run.log["history"][-1], run.step)
             history = run.log["history"]
             shown = {"validation": history[-1][f"validation_{data.monitor}"]} if history else {}
             bar.advance(1, loss=loss, **shown)

@@ -38,12 +38,12 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.n
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """Share of windows called rightly, from a confusion matrix."""
+    """Share of windows correctly classified, from a confusion matrix."""
     return float(np.trace(counts) / counts.sum())
 
 
 def per_class_recall(counts: np.ndarray) -> np.ndarray:
-    """Share of each class's windows called rightly; NaN for a class that has none. Shape (n_classes,)."""
+    """Share of each class's windows correctly classified; NaN for a class that has none. Shape (n_classes,)."""
     present = counts.sum(axis=1)
     return np.divide(np.diag(counts), present, out=np.full(len(counts), np.nan), where=present > 0)
 

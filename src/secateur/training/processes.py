@@ -7,7 +7,9 @@ summed over the processes, so that all take the step that one process alone woul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import TypeVar
 
@@ -25,19 +27,59 @@ Rows = dict[str, Tensor]
 LONGEST_WAIT = timedelta(hours=2)
 """Until which one process waits for another that scores, exports or evaluates."""
 
+_chosen_device: ContextVar[torch.device | None] = ContextVar("device", default=None)
+
+
+@contextmanager
+def training_on(name: str) -> Iterator[None]:
+    """Let every training inside the block compute on a device that is named.
+
+    Parameters
+    ----------
+    name : str
+        'cpu', 'cuda', 'cuda:1', 'mps', ..., or 'auto': the accelerator where there is one.
+
+    Raises
+    ------
+    ConfigError
+        If PyTorch does not know the device or does not find it here.
+    """
+    token = _chosen_device.set(None if name == "auto" else _found(name))
+    try:
+        yield
+    finally:
+        _chosen_device.reset(token)
+
+
+def _found(name: str) -> torch.device:
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    at_hand = ["cpu"]
+    if here is not None:
+        at_hand += [here.type, *(f"{here.type}:{n}" for n in range(torch.accelerator.device_count()))]
+    if name not in at_hand:
+        raise ConfigError(f"--device: '{name}' is not here; allowed: auto, {', '.join(at_hand)}.")
+    return torch.device(name)
+
 
 class Processes:
     """All processes of a training, seen from this one; a single one where nothing else was launched."""
 
     def __init__(self) -> None:
         waiting = InitProcessGroupKwargs(timeout=LONGEST_WAIT)
+        chosen = _chosen_device.get()
         on_cpu = not torch.accelerator.is_available()
         self._accelerator = Accelerator(mixed_precision="no", cpu=on_cpu, kwargs_handlers=[waiting])
+        if chosen is not None and self.count > 1:
+            raise ConfigError(
+                f"--device {chosen}: {self.count} processes train together, each on the device that its "
+                "launcher gave it; leave the option out."
+            )
+        self._device = chosen or self._accelerator.device
 
     @property
     def device(self) -> torch.device:
         """On which this process computes."""
-        return self._accelerator.device
+        return self._device
 
     @property
     def rank(self) -> int:

@@ -33,7 +33,7 @@ FLOPS_CONTEXT_TOKENS = 512
 
 
 def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, Any]:
-    """Cut a model and save it so that it comes back.
+    """Cut a model and save it so that it can be loaded again.
 
     Parameters
     ----------
