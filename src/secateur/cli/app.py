@@ -142,6 +142,10 @@ def _wrong_usage(error: BaseException) -> Failure | None:
 def _tell(failure: Failure, *, as_json: bool) -> None:
     if not failure.message:
         return
+    if signal.getsignal(signal.SIGTERM) is signal.default_int_handler:  # as main set it
+        # one failure, one message: a launcher that now ends the process must not add a second
+        for polite in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(polite, signal.SIG_IGN)
     if as_json:
         typer.echo(json.dumps({"error": failure.message, "kind": failure.kind}))
     where = "error" if team().writes else f"error in process {team().rank}"

@@ -11,8 +11,8 @@ from pathlib import Path
 from secateur.core.processes import join
 from secateur.core.progress import console
 
-TIME_TO_TELL_S = 3.0
-"""Launchers end all processes as soon as one fails; the first needs this long to say what was wrong."""
+TIME_TO_TELL_S = 30.0
+"""Launchers end all processes as soon as one fails; the first gets this long to say what was wrong."""
 
 
 def run_together(command: Callable[[], int], environment: Mapping[str, str] = os.environ) -> int:

@@ -43,7 +43,7 @@ def accuracy(counts: np.ndarray) -> float:
 
 
 def per_class_recall(counts: np.ndarray) -> np.ndarray:
-    """Share of each class's windows correctly classified; NaN for a class that has none. Shape (n_classes,)."""
+    """Recall of each class; NaN for a class that has no windows. Shape (n_classes,)."""
     present = counts.sum(axis=1)
     return np.divide(np.diag(counts), present, out=np.full(len(counts), np.nan), where=present > 0)
 
