@@ -98,7 +98,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     from secateur.cli.console import Console
 
     console = Console()
-    title = f"{result['file']}, channel {result['channel']}: {_said(result)}"
+    title = f"{result['file']}, channel {result['channel']}: {_in_words(result['judgement']['answer'])}"
     table = Table(title=title)
     table.add_column("class")
     table.add_column("windows", justify="right")
@@ -129,8 +129,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     )
 
 
-def _said(result: dict[str, Any]) -> str:
-    answer = result["judgement"]["answer"]
+def _in_words(answer: str | None) -> str:
     return "cannot say" if answer is None else answer.replace("_", " ")
 
 
@@ -147,7 +146,7 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
             for family, line in judgement["evidence"]["lines"].items()
         ]
         sentences.append(f"lines over noise: {', '.join(lines)}")
-        sentences.append(f"the envelope rule: {judgement['rule']['label'] or 'cannot say'}")
+        sentences.append(f"the envelope rule: {_in_words(judgement['rule']['label'])}")
     if verdict is not None and not verdict["fit_for_use"]:
         sentences += [f"this model is not fit for use: {reason}" for reason in verdict["reasons"]]
     return sentences
@@ -169,7 +168,7 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
         table.add_row(
             entry["recording"],
             entry["channel"],
-            _said(entry) + " (doubtful)" * bool(entry["doubts"]),
+            _in_words(entry["judgement"]["answer"]) + " (doubtful)" * bool(entry["doubts"]),
             str(entry["windows"]),
             f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
         )
