@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +18,22 @@ if TYPE_CHECKING:
 SLOWER = ("SkipLayerNormFusion",)
 """Rewrites of ONNX Runtime that cost time on processors: an addition and a layer norm as one operator take
 about seven times as long as the two (one thread, 64 x 768, release 1.32)."""
+
+_M_MMAP_THRESHOLD = -3
+_OWN_PAGES_FROM_BYTES = 128 * 1024
+
+
+@cache
+def give_large_blocks_back() -> None:
+    """Let glibc return large blocks to the system as soon as they are freed, as it does at first.
+
+    By default it takes the size of what was freed for the size to keep, so that a copy of the weights that
+    ONNX Runtime made while loading stays or goes by chance: the peak of a graph of 340 MB was 400 MiB in
+    three runs of eight and 597 MiB in five. Elsewhere than on glibc nothing is done.
+    """
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES_FROM_BYTES)
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
@@ -53,6 +73,7 @@ def load_graph(model: Path | bytes, *, threads: int) -> onnxruntime.InferenceSes
     with explained("running a bundle"):
         import onnxruntime
 
+    give_large_blocks_back()
     try:
         return onnxruntime.InferenceSession(
             model,
