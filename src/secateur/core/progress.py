@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -24,11 +25,18 @@ def quiet() -> Iterator[None]:
         console.quiet = former
 
 
+TOLD_AFTER_S = 5.0
+"""How long work has run before a log is told how long it will take."""
+WORTH_TELLING_S = 60.0
+
+
 class Advance:
-    """Handle of a running bar."""
+    """Handle of a running bar; where no bar is shown, it says once how long the work will take."""
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
+        self._is_told = not bar.disable
+        self._first: tuple[float, float] | None = None
 
     def advance(self, steps: int = 1, **fields: object) -> None:
         """Move on by ``steps``; keyword values are shown behind the bar ("loss=0.12")."""
@@ -37,6 +45,23 @@ class Advance:
             for name, value in fields.items()
         )
         self._bar.update(self._task, advance=steps, shown=shown)
+        if not self._is_told:
+            self._tell_time_left()
+
+    def _tell_time_left(self) -> None:
+        """Once enough is done to judge by; the first step warms up, or stands for what a former run did."""
+        task, now = self._bar.tasks[self._task], time.monotonic()
+        if self._first is None:
+            self._first = now, task.completed
+        spent, done = now - self._first[0], task.completed - self._first[1]
+        if spent < TOLD_AFTER_S or not done or task.total is None:
+            return
+        self._is_told = True
+        left_s = spent * (task.total - task.completed) / done
+        if left_s >= WORTH_TELLING_S:
+            console.print(
+                f"{task.description}: {task.completed:g} of {task.total:g}, about {left_s / 60:.0f} min to go"
+            )
 
 
 @contextmanager
