@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from secateur.signals.recording import Recording
 from secateur.signals.simulator.collection import simulated_recordings
 from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, Measurement
 
-RATE_HZ, BURST = 12_000, 8192
+RATE_HZ, BURST = 12_000, 16_384
 MACHINES = ("pump", "fan", "mill")
 FAULTY = "mill"
 
@@ -74,6 +75,7 @@ def write_config(folder: Path, broker: int, port: int, speeds: dict[str, float],
         "sampling_rate_hz": RATE_HZ,
         "burst_samples": BURST,
         "bearing": "6205",
+        "bundle": "foundation",
         "commissioning": {"bursts": 20},
     }
     config = {
@@ -97,6 +99,17 @@ def write_config(folder: Path, broker: int, port: int, speeds: dict[str, float],
     return path
 
 
+def wait_for(port: int, agent: subprocess.Popen[bytes]) -> None:
+    """Wait until the agent takes connections."""
+    while agent.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    sys.exit("the agent could not be started")
+
+
 def main() -> None:
     """Start everything, wait, and end everything."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -107,6 +120,7 @@ def main() -> None:
     mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if mosquitto is None:
         sys.exit("the demo needs a broker; run: apt-get install mosquitto")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="demo-plant-"))
     broker, token, running = free_port(), secrets.token_urlsafe(12), []
     print("writing recordings ...", flush=True)
@@ -118,7 +132,7 @@ def main() -> None:
         time.sleep(0.5)
         running.append(subprocess.Popen([*command, "agent", str(config)]))
         print(f"token for acknowledging alarms: {token}", flush=True)
-        time.sleep(3.0)
+        wait_for(arguments.port, running[1])
         replays = [
             subprocess.Popen(
                 [
@@ -127,13 +141,13 @@ def main() -> None:
                     *("--burst-samples", str(BURST), "--speed-factor", str(arguments.speed_factor)),
                 ],
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
             )
             for name in speeds
         ]
         running.extend(replays)
-        for replay in replays:
-            replay.wait()
+        failed = [name for name, replay in zip(speeds, replays, strict=True) if replay.wait()]
+        if failed:
+            sys.exit(f"the recordings of {', '.join(failed)} could not be published")
         print("the recordings are over; the agent goes on until Ctrl-C", flush=True)
         running[1].wait()
     except KeyboardInterrupt:

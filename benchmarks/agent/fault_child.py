@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import resource
+import signal
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -24,7 +26,7 @@ from secateur.edge.agent.sinks import mqtt  # noqa: F401 - loaded before the for
 
 SAMPLES = 256
 SENSORS = ("a", "b", "c")
-SYNCED_FILE = "synced"
+SYNCED_FILE, STACKS_FILE = "synced", "stacks"
 _real_time = time.time
 
 
@@ -52,6 +54,8 @@ def config_of(folder: Path, port: int) -> dict[str, Any]:
 def run(folder: Path, port: int, pipe: Connection) -> None:
     """Take commands: ("burst", number), ("clock", seconds), ("full",), ("free",), ("stop",)."""
     logging.disable(logging.CRITICAL)
+    # a run that hangs is asked where it stands
+    faulthandler.register(signal.SIGUSR1, (folder / STACKS_FILE).open("w"), all_threads=True)
     _note_what_is_synced(folder)
     agent = Agent(parse_config(config_of(folder, port), folder / "agent.yaml"))
     agent.start()

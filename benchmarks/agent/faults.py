@@ -130,7 +130,7 @@ class Plant:
         )
         self.process.start()
         other.close()
-        self.until(lambda kind, _: kind == "ready", within_s=60.0)
+        self.until(lambda kind, _: kind == "ready", within_s=180.0)
 
     def until(self, holds: Callable[[str, Any], bool], within_s: float = 20.0) -> None:
         """Take what the agent says until it says what is waited for."""
@@ -141,7 +141,15 @@ class Plant:
                 self._note(kind, value)
                 if holds(kind, value):
                     return
-        raise TimeoutError("the agent did not answer")
+        raise TimeoutError(f"the agent did not answer; it stands here:\n{self._stacks()}")
+
+    def _stacks(self) -> str:
+        stacks = self.state / fault_child.STACKS_FILE
+        if not stacks.exists():
+            return "before its start"
+        os.kill(self.process.pid, signal.SIGUSR1)
+        time.sleep(0.5)
+        return stacks.read_text()
 
     def _note(self, kind: str, value: Any) -> None:
         if kind == "taken":

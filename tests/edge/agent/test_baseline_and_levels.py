@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from secateur.core.errors import CheckpointError
 from secateur.edge.agent.config.machines import Commissioning, Limits
 from secateur.edge.agent.state.baseline import Baseline
-from secateur.edge.agent.state.levels import Level, Levels
+from secateur.edge.agent.state.levels import Level, Levels, limit_values
 
 
 def _commissioning(**changed: object) -> Commissioning:
@@ -39,6 +39,19 @@ def test_least_ratio_keeps_a_quiet_baseline_quiet() -> None:
     assert baseline.scores("all speeds", {"rms": 1.4})["rms"] > 3
     assert baseline.scores("all speeds", {"rms": 1.4}, least_ratio=1.5)["rms"] == 0.0
     assert baseline.scores("all speeds", {"rms": 1.6}, least_ratio=1.5)["rms"] > 4
+
+
+def test_a_limit_is_the_value_that_has_its_score() -> None:
+    baseline = Baseline(_commissioning(bursts=8))
+    for value in (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.0, 1.0):
+        baseline.learn("all speeds", {"rms": value, "line_bpfo": 3 * value, "kurtosis": 3.0})
+    limits = Limits.model_validate({"absolute": {"peak": {"warning": 2, "alarm": 5}}})
+    found = limit_values(limits, baseline, "all speeds")
+    for word, score in (("warning", limits.warning_score), ("alarm", limits.alarm_score)):
+        values = {name: found[name][word] for name in ("rms", "line_bpfo")}
+        assert baseline.scores("all speeds", values) == pytest.approx(dict.fromkeys(values, score))
+    assert "alarm" not in found["kurtosis"]  # a shape warns at most
+    assert found["peak"] == {"warning": 2, "alarm": 5}
 
 
 def test_operating_bands_are_learned_apart(tmp_path: Path) -> None:

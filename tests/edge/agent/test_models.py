@@ -61,7 +61,7 @@ class _Store:
     def open(self, _: str, version: str) -> Any:
         if version in self.broken:
             raise ConfigError("damaged")
-        manifest = SimpleNamespace(name="m", parameters=1, format="onnx", precision="float32")
+        manifest = SimpleNamespace(name="m", parameters=1, format="onnx", precision="float32", verdict=None)
         signature = SimpleNamespace(state="trusted", key_id="k")
         return SimpleNamespace(
             version=version,
@@ -270,6 +270,36 @@ def test_a_bad_bundle_is_refused_and_changes_nothing(tmp_path: Path, bundle_fold
         with pytest.raises(SecateurError):
             store.install(candidate)
     assert store.names() == []
+
+
+def test_an_unfit_bundle_is_refused_unless_told_otherwise(tmp_path: Path, bundle_folder: Path) -> None:
+    unfit = tmp_path / "unfit"
+    shutil.copytree(bundle_folder, unfit)
+    manifest = json.loads((unfit / "manifest.json").read_text())
+    manifest["verdict"] = {"fit_for_use": False, "reasons": ["below the noise floor"]}
+    (unfit / "manifest.json").write_text(json.dumps(manifest))
+    store = ModelStore(tmp_path / "models")
+    with pytest.raises(ConfigError, match=r"not fit for use: below the noise floor.*models\.accept_unfit"):
+        store.install(unfit)
+    assert store.names() == []
+    lenient = ModelStore(tmp_path / "models", accept_unfit=True)
+    installed = lenient.install(unfit)
+    assert lenient.open(installed.name, installed.version).version == installed.version
+    with pytest.raises(ConfigError, match="no version"):  # what was let in once is asked again at each start
+        store.open_best(installed.name)
+
+
+def test_a_reload_takes_new_settings_of_models(
+    agent_with_bundle: Callable[[], Agent], tmp_path: Path
+) -> None:
+    agent = agent_with_bundle()
+    (name,) = agent.slots
+    create_key(tmp_path / "private.pem", tmp_path / "public.pem")
+    models = agent.config.models.model_copy(update={"trusted_keys": (tmp_path / "public.pem",)})
+    agent.reload(agent.config.model_copy(update={"models": models}))
+    assert agent.slots[name].runtime is None  # its bundle is not signed
+    assert "not signed" in agent.slots[name].trouble
+    agent.stop()
 
 
 def test_an_unsigned_bundle_is_refused_where_keys_are_trusted(tmp_path: Path, bundle_folder: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from agent_machines import machine_settings
 from mosquitto import Mosquitto
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.connections import Broker
 from secateur.edge.agent.config.connections import MqttSink as MqttSinkSettings
 from secateur.edge.agent.config.file import AgentConfig, parse_config
 from secateur.edge.agent.intake import Submission
 from secateur.edge.agent.outbox.store import Record
+from secateur.edge.agent.publish import Replay, publish
 from secateur.edge.agent.sinks.base import SinkUnavailable
 from secateur.edge.agent.sinks.mqtt import MqttSink
 from secateur.edge.agent.sources.payloads import Piece, to_json, to_raw
@@ -366,3 +369,20 @@ def test_a_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="certificate"):
         MqttSink(settings, client_id="x").publish([_record(1)])
+
+
+def test_several_recordings_are_published_at_once(broker: Mosquitto, tmp_path: Path) -> None:
+    np.save(tmp_path / "wave.npy", np.random.default_rng(0).standard_normal(6400).astype(np.float32))
+    replays = [
+        Replay(
+            file=tmp_path / "wave.npy",
+            topic=f"plant/{name}/drive-end/burst",
+            sampling_rate_hz=6400,
+            burst_samples=640,
+            speed_factor=2.0,
+        )
+        for name in ("pump", "fan", "mill")
+    ]
+    where = Broker(host="127.0.0.1", port=broker.port)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda replay: publish(replay, where), replays)) == [10, 10, 10]

@@ -15,7 +15,7 @@ import numpy as np
 
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
-from secateur.edge.agent.config.file import AgentConfig
+from secateur.edge.agent.config.file import AgentConfig, Models
 from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.events import Events
 from secateur.edge.agent.intake import Intake, Submission
@@ -70,14 +70,15 @@ class Agent:
         self.alarms = AlarmStore(self.database)
         self.trends = Trends(folder / TRENDS_FILE)
         self.events = Events()
-        self.store = ModelStore(folder / MODELS, trusted=config.models.trusted_keys)
         self.intake = Intake(self.handle)
         self.storage_trouble = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.twice = 0
         self._stopping = threading.Event()
         self._started = False
+        self.store: ModelStore
         self.slots: dict[str, ModelSlot] = {}
+        self._models: Models | None = None
         self.paths: dict[tuple[str, str], SensorPath] = {}
         self.sources: list[RunningSource] = []
         self.deliveries: list[Delivery] = []
@@ -87,11 +88,16 @@ class Agent:
         log.error("the database was damaged and was put together again; the damaged file is %s", damaged)
 
     def _build(self, config: AgentConfig) -> None:
-        folder = config.state_folder
+        folder, models = config.state_folder, config.models
+        if self._models != models:  # bundles at work are judged anew by what holds now
+            self.store = ModelStore(
+                folder / MODELS, trusted=models.trusted_keys, accept_unfit=models.accept_unfit
+            )
+            self.slots, self._models = {}, models
         for _, sensor in config.places().values():
             if sensor.bundle is not None and sensor.bundle not in self.slots:
                 self._install_shipped(sensor.bundle)
-                self.slots[sensor.bundle] = ModelSlot(sensor.bundle, self.store, config.models)
+                self.slots[sensor.bundle] = ModelSlot(sensor.bundle, self.store, models)
         self.paths = {
             (machine.name, sensor.name): SensorPath(
                 machine,

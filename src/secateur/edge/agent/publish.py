@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -84,7 +85,7 @@ def publish(
     broker: Broker,
     *,
     sent: Callable[[int], None] | None = None,
-    client_id: str = "secateur-replay",
+    client_id: str | None = None,
 ) -> int:
     """Publish a recording and return how many bursts the broker acknowledged.
 
@@ -94,7 +95,8 @@ def publish(
     broker : Broker
     sent : callable, optional
         Told the number of bursts after each.
-    client_id : str
+    client_id : str, optional
+        Default: one of its own, since several recordings may be published at once.
 
     Raises
     ------
@@ -105,7 +107,9 @@ def publish(
     """
     write = to_json if replay.payload == "json" else to_raw
     bursts = bursts_of(replay)
-    session = MqttSession(broker, client_id=client_id, acknowledged_within_s=10.0)
+    session = MqttSession(
+        broker, client_id=client_id or f"secateur-replay-{secrets.token_hex(6)}", acknowledged_within_s=10.0
+    )
     started_s, started_unix_s, count = time.monotonic(), time.time(), 0
     try:
         for end_s, piece in bursts:

@@ -92,6 +92,8 @@ class Models(Part):
     trusted_keys : tuple of Path
         PEM files of public keys; a bundle must be signed by one of them. Without any, none can be installed
         over HTTP.
+    accept_unfit : bool
+        Whether a bundle is used that the run which made it found unfit for use.
     shadow_bursts : int
         So many bursts a new bundle runs beside the active one.
     least_agreement : float
@@ -103,6 +105,7 @@ class Models(Part):
 
     trusted_keys: tuple[Path, ...] = ()
     install_folder: Path | None = None
+    accept_unfit: bool = False
     shadow_bursts: Annotated[int, Field(ge=1)] = 100
     least_agreement: Annotated[float, Field(ge=0, le=1)] = 0.9
     activate: Literal["by_hand", "after_shadow"] = "by_hand"

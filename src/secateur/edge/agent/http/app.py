@@ -15,6 +15,7 @@ from secateur.edge.agent.http import changing, inference, metrics, reading
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json
 from secateur.edge.agent.http.limits import Guard, Refused
 from secateur.edge.agent.http.live import events_route
+from secateur.edge.agent.http.page_files import page_routes
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *reading.ENDPOINTS,
@@ -42,7 +43,7 @@ def create_app(agent: Agent) -> Guard:
     page = Endpoint(path="/openapi.json", handler=_page, summary="This page")
     routes = [endpoint.route(agent) for endpoint in (*ENDPOINTS, page)]
     app = Starlette(
-        routes=[*routes, events_route(agent)],
+        routes=[*routes, events_route(agent), *page_routes()],
         exception_handlers={HTTPException: _told, Refused: _refused, Exception: _failed},
     )
     return Guard(app, agent.config.http)

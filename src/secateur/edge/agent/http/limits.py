@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secateur.edge.agent.config.file import Http
+from secateur.edge.agent.http.page_files import PREFIX
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,7 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN_PATHS = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
+OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready")
 READING_POSTS = ("/infer",)
 SMALL_BODY = 64 << 10
 BURSTS = 10
@@ -101,7 +102,9 @@ class Guard:
         client = scope.get("client")
         self._take_turn(client[0] if client else "")
         path, method = scope["path"], scope["method"]
-        if path in OPEN_PATHS:
+        if path in OPEN_PATHS or path.startswith(PREFIX):
+            if method not in ("GET", "HEAD"):
+                raise Refused(405, "this address does not take that method.")
             return
         given = _bearer(headers.get(b"authorization", b""))
         changes = method not in ("GET", "HEAD") and not path.endswith(READING_POSTS)

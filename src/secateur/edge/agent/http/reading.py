@@ -14,7 +14,7 @@ from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http.endpoint import Call, Endpoint, NotFound, Parameter
 from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.state.alarms import Alarm
-from secateur.edge.agent.state.levels import Level
+from secateur.edge.agent.state.levels import Level, limit_values
 from secateur.edge.agent.state.trends import TIERS
 from secateur.signals.kinematics import FaultOrders
 
@@ -128,7 +128,12 @@ def trend(call: Call) -> dict[str, Any]:
     entries = call.agent.trends.read(path.machine.name, path.sensor.name, tier=tier, most=call.query["most"])
     result = path.view.result
     band = None if result is None else result["bearing"]["band"]
-    return {"tier": tier, "entries": entries, "medians": path.baseline.medians(band) if band else {}}
+    return {
+        "tier": tier,
+        "entries": entries,
+        "medians": path.baseline.medians(band) if band else {},
+        "limits": limit_values(path.sensor.limits, path.baseline, band) if band else {},
+    }
 
 
 def alarms(call: Call) -> dict[str, Any]:

@@ -230,8 +230,10 @@ class ModelSlot:
 
 
 def _described(runtime: Runtime) -> dict[str, Any]:
+    verdict = runtime.manifest.verdict
     return {
         "version": runtime.version,
+        "fit_for_use": None if verdict is None else verdict.fit_for_use,
         "labels": list(runtime.labels),
         "window_s": runtime.window_s,
         "parameters": runtime.manifest.parameters,

@@ -62,10 +62,12 @@ class ModelStore:
     folder : Path
     trusted : sequence of Path
         Public keys; if any is given, every bundle must be signed by one of them, whenever it is loaded.
+    accept_unfit : bool
+        Whether bundles are used that the run which made them found unfit for use.
     """
 
-    def __init__(self, folder: Path, *, trusted: Sequence[Path] = ()) -> None:
-        self.folder, self.trusted = Path(folder), tuple(trusted)
+    def __init__(self, folder: Path, *, trusted: Sequence[Path] = (), accept_unfit: bool = False) -> None:
+        self.folder, self.trusted, self._accept_unfit = Path(folder), tuple(trusted), accept_unfit
 
     def names(self) -> list[str]:
         """Names of all installed bundles."""
@@ -126,12 +128,14 @@ class ModelStore:
                 pack(bundle, aside)
             else:
                 shutil.copyfile(bundle, aside)
-            runtime = Runtime(aside, trusted=self.trusted)
+            runtime = self._loaded(aside)
             if runtime.version != version:
                 raise CheckpointError(f"{bundle} changed while it was installed; try again.")
             aside.replace(target)
         finally:
             shutil.rmtree(aside_folder, ignore_errors=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
         return Installed(name=name, version=version, runtime=runtime)
 
     def open(self, name: str, version: str) -> Runtime:
@@ -142,7 +146,18 @@ class ModelStore:
         SecateurError
             If it is damaged, not there, or does not find its golden windows again.
         """
-        return Runtime(self._file(name, version), trusted=self.trusted)
+        return self._loaded(self._file(name, version))
+
+    def _loaded(self, file: Path) -> Runtime:
+        runtime = Runtime(file, trusted=self.trusted)
+        verdict = runtime.manifest.verdict
+        if verdict is not None and not verdict.fit_for_use and not self._accept_unfit:
+            told = "; ".join(verdict.reasons) or "no reason is given"
+            raise ConfigError(
+                f"version {runtime.version} of {runtime.manifest.name} is not fit for use: {told}. To use it "
+                "all the same, set models.accept_unfit in the configuration."
+            )
+        return runtime
 
     def open_best(self, name: str) -> tuple[Runtime, list[str]]:
         """Load the active version, or where it does not load the latest former one that does.

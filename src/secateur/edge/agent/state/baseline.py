@@ -150,6 +150,18 @@ class Baseline:
             for name, centre in self._learned.bands.get(band, {}).items()
         }
 
+    def values_at(self, band: str, score: float, *, least_ratio: float = 1.0) -> dict[str, float]:
+        """Return the value of each indicator, in its own unit, from which :meth:`scores` gives that score."""
+        found = {}
+        for name, centre in self._learned.bands.get(band, {}).items():
+            distance = score * centre.spread
+            found[name] = (
+                math.exp(centre.median + max(distance, math.log(least_ratio)))
+                if is_level(name)
+                else centre.median + distance
+            )
+        return found
+
     def forget(self) -> None:
         """Start to learn anew, for instance after a repair."""
         self._learned = _Learned(speed_bands_rpm=self._settings.speed_bands_rpm)

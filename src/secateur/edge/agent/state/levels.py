@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from secateur.edge.agent.config.machines import Limits
 from secateur.edge.agent.signal.indicators import SHAPES
+from secateur.edge.agent.state.baseline import Baseline
 
 
 class Level(IntEnum):
@@ -150,6 +151,20 @@ class Levels:
         if entry.level and entry.quiet >= self._limits.clear_after:
             entry.level, entry.quiet = Level.NORMAL, 0
             entry.votes.clear()
+
+
+def limit_values(limits: Limits, baseline: Baseline, band: str) -> dict[str, dict[str, float]]:
+    """Return from which value each indicator counts as raised, by the words of the levels, for people."""
+    found: dict[str, dict[str, float]] = {}
+    for level, score in ((Level.WARNING, limits.warning_score), (Level.ALARM, limits.alarm_score)):
+        for name, value in baseline.values_at(band, score, least_ratio=limits.least_ratio).items():
+            if level is Level.WARNING or name not in SHAPES:
+                found.setdefault(name, {})[level.word] = value
+    for name, absolute in limits.absolute.items():
+        entry = found.setdefault(name, {})
+        for word, value in (("warning", absolute.warning), ("alarm", absolute.alarm)):
+            entry[word] = min(value, entry.get(word, value))
+    return found
 
 
 def _level_of(value: float, warning: float, alarm: float) -> Level:

@@ -1,0 +1,40 @@
+// The agent itself: outbox, sinks, sources, latency and memory.
+
+import { get } from "./api.js";
+import { facts, fill, h, table } from "./dom.js";
+import { badge, duration, mebibytes, moment, number, percent } from "./words.js";
+
+const counts = (values) => Object.entries(values ?? {}).map(([name, value]) => `${name} ${value}`).join(", ") || "–";
+
+export class AgentView {
+  constructor() {
+    this.title = "Agent";
+    this.body = h("div", { class: "cards" });
+    this.element = h("div", {}, h("h1", {}, "Agent"), this.body);
+  }
+
+  async refresh() {
+    const [agent, outbox] = await Promise.all([get("/api/status"), get("/api/outbox")]);
+    const ms = (value) => (value === null ? "–" : `${number(value)} ms`);
+    fill(this.body,
+      h("section", { class: "card" }, h("h2", {}, "Outbox"),
+        outbox.storage_trouble ? h("p", { class: "trouble" }, outbox.storage_trouble) : null,
+        h("p", {}, h("strong", {}, outbox.hours_left === null ? "no results come at present" : `${duration(3600 * outbox.hours_left)} still fit at the present rate`)),
+        h("meter", { min: 0, max: 1, high: 0.8, value: outbox.share, "aria-label": `outbox ${percent(outbox.share)} full` }),
+        facts([["full", percent(outbox.share)], ["waiting", `${outbox.rows} results, ${mebibytes(outbox.bytes)} of ${mebibytes(outbox.most_bytes)}`],
+          ["when full", `drops the ${outbox.drop_policy}`], ["dropped", counts(outbox.dropped)]]),
+        table("Sinks", ["sink", "state", "sent", "waiting"], outbox.sinks.map((sink) => [sink.name,
+          sink.available ? badge("ok") : h("span", {}, badge("defect"), ` ${sink.trouble}`), String(sink.sent), String(sink.waiting)]))),
+      h("section", { class: "card" }, h("h2", {}, "Work"),
+        facts([["ready", agent.ready ? "yes" : "no"], ["latency, median", ms(agent.latency_ms.p50)], ["latency, 99 %", ms(agent.latency_ms.p99)],
+          ["memory", mebibytes(agent.memory_bytes)], ["memory, highest", mebibytes(agent.peak_memory_bytes)], ["bursts", counts(agent.bursts)],
+          ["database repairs", String(agent.database_repairs)]]),
+        h("h3", {}, "Sources"),
+        table("Sources", ["source", "connected", "counts"], agent.sources.map((source) => [source.name,
+          source.connected === undefined ? "–" : source.connected ? "yes" : "no", counts(source.counts)]))),
+      h("section", { class: "card" }, h("h2", {}, "Program"),
+        facts([["name", agent.agent], ["version", agent.version], ["started", moment(agent.started_unix_s)],
+          ["running in all", duration(agent.running_s)]]),
+        h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))));
+  }
+}

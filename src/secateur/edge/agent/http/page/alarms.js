@@ -1,0 +1,78 @@
+// Alarms: what is open, what happened, and who has seen it.
+
+import { download, get, post } from "./api.js";
+import { ask } from "./ask.js";
+import { announce, fill, h } from "./dom.js";
+import { sensorAddress } from "./fleet.js";
+import { badge, moment, plain } from "./words.js";
+
+export class Alarms {
+  /** @param {string|null} machine of which machine; null: of all */
+  constructor(machine = null) {
+    this.title = "Alarms";
+    this.machine = machine;
+    this.threads = new Map();
+    this.openOnly = h("input", { type: "checkbox", id: "open-only", checked: true, onchange: () => this.refresh() });
+    this.list = h("div", { class: "alarms" });
+    this.element = h("div", {}, h("h1", {}, "Alarms"),
+      h("p", { class: "controls" },
+        h("label", { for: "open-only" }, this.openOnly, " only those open or not acknowledged"),
+        h("button", { type: "button", onclick: () => this.save() }, "Export as CSV")),
+      this.list);
+  }
+
+  async refresh() {
+    const query = new URLSearchParams({ open: this.machine === null && this.openOnly.checked, most: 200 });
+    if (this.machine !== null) query.set("machine", this.machine);
+    const { alarms } = await get(`/api/alarms?${query}`);
+    const open = alarms.filter((alarm) => this.threads.has(alarm.id));
+    await Promise.all(open.map(async (alarm) => this.threads.set(alarm.id, (await this.events(alarm.id)))));
+    fill(this.list, alarms.length ? alarms.map((alarm) => this.entry(alarm)) : h("p", {}, "No alarms."));
+  }
+
+  entry(alarm) {
+    const ended = alarm.closed_unix_s === null ? "still there" : `ended ${moment(alarm.closed_unix_s)}`;
+    const events = this.threads.get(alarm.id);
+    return h("article", { class: `alarm level-of-${alarm.open ? alarm.level : "normal"}` },
+      h("h3", {}, badge(alarm.highest), " ",
+        h("a", { href: sensorAddress(alarm.machine, alarm.sensor) }, `${alarm.machine} / ${alarm.sensor}`)),
+      h("p", {}, `since ${moment(alarm.opened_unix_s)}, ${ended}; `, alarm.open ? `now ${alarm.level}` : "closed"),
+      h("p", {}, `raised: ${Object.keys(alarm.causes).map(plain).join(", ") || "–"}`),
+      alarm.acknowledged_by === null ? null
+        : h("p", {}, `seen by ${alarm.acknowledged_by}, ${moment(alarm.acknowledged_unix_s)}${alarm.comment ? `: ${alarm.comment}` : ""}`),
+      h("p", { class: "controls" },
+        alarm.acknowledged_by === null ? h("button", { type: "button", onclick: () => this.acknowledge(alarm.id) }, "Acknowledge") : null,
+        h("button", { type: "button", onclick: () => this.toggle(alarm.id), "aria-expanded": String(events !== undefined) }, "Events")),
+      events === undefined ? null : h("ol", { class: "thread" }, events.map((event) =>
+        h("li", {}, `${moment(event.unix_s)}: ${event.kind}${event.author ? ` by ${event.author}` : ""}${event.text ? `, ${plain(event.text)}` : ""}`))));
+  }
+
+  async events(id) {
+    return (await get(`/api/alarms/${encodeURIComponent(id)}`)).events;
+  }
+
+  async toggle(id) {
+    if (!this.threads.delete(id)) this.threads.set(id, []);
+    await this.refresh();
+  }
+
+  async acknowledge(id) {
+    const done = await ask({
+      title: "Acknowledge the alarm",
+      fields: [
+        { name: "author", label: "Your name", value: localStorage.getItem("author") ?? "", required: true, most: 80 },
+        { name: "comment", label: "Comment", value: "", most: 2000, isLong: true },
+      ],
+      verb: "Acknowledge",
+      act: (form) => post(`/api/alarms/${encodeURIComponent(id)}/acknowledge`, form),
+    });
+    if (done === null) return;
+    localStorage.setItem("author", done.author);
+    announce("The alarm is acknowledged.");
+    await this.refresh();
+  }
+
+  save() {
+    return download("/api/alarms.csv", "alarms.csv");
+  }
+}

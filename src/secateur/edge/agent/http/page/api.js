@@ -1,0 +1,83 @@
+// Requests to the agent, and the events that it sends.
+
+let token = sessionStorage.getItem("token") ?? "";
+
+export const hasToken = () => token !== "";
+
+/** Keep the token until the tab is closed. */
+export function keepToken(text) {
+  token = text.trim();
+  sessionStorage.setItem("token", token);
+}
+
+const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
+
+/** An answer that is no success; its message is the agent's own. */
+export class Refusal extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function answerOf(response) {
+  if (response.ok) return response;
+  let message = `the agent answered ${response.status}.`;
+  try {
+    message = (await response.json()).error ?? message;
+  } catch { /* no JSON: the status says enough */ }
+  throw new Refusal(response.status, message);
+}
+
+/** Path of a sensor in the interface. */
+export const sensorPath = (machine, sensor) =>
+  `/api/machines/${encodeURIComponent(machine)}/sensors/${encodeURIComponent(sensor)}`;
+
+export async function get(path) {
+  return (await answerOf(await fetch(path, { headers: headers() }))).json();
+}
+
+/** Change something: a JSON object, or a file as it is. */
+export async function post(path, body = {}) {
+  const isFile = body instanceof Blob;
+  const type = isFile ? "application/octet-stream" : "application/json";
+  const content = isFile ? body : JSON.stringify(body);
+  const sent = { method: "POST", headers: { ...headers(), "Content-Type": type }, body: content };
+  return (await answerOf(await fetch(path, sent))).json();
+}
+
+/** Save what an address gives as a file; the token goes with it. */
+export async function download(path, name) {
+  const content = await (await answerOf(await fetch(path, { headers: headers() }))).blob();
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(content);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** Follow live events for ever; after a break they are asked for again. EventSource could send no token. */
+export async function follow(onEvent, onLink) {
+  for (;;) {
+    try {
+      const response = await answerOf(await fetch("/api/events", { headers: headers() }));
+      onLink(true, "");
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        const pieces = (rest + value).split("\n\n");
+        rest = pieces.pop();
+        for (const piece of pieces) {
+          const data = piece.split("\n").find((line) => line.startsWith("data: "));
+          if (data) onEvent(JSON.parse(data.slice(6)));
+        }
+      }
+      onLink(false, "the agent ended the connection");
+    } catch (error) {
+      onLink(false, error instanceof Refusal ? error.message : "the agent does not answer");
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+  }
+}

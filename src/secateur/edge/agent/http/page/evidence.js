@@ -1,0 +1,45 @@
+// What the latest burst says: level, sensor, diagnosis, and the fault lines beside it.
+
+import { facts, h, table } from "./dom.js";
+import { badge, diagnosis, duration, FAMILY_NAMES, moment, number, percent, plain } from "./words.js";
+
+function agreement(found) {
+  if (found.agrees_with_lines === null) return "the fault lines say nothing";
+  return found.agrees_with_lines ? "the fault lines agree" : "the fault lines say something else; the confidence is lowered";
+}
+
+function opinion(found) {
+  if (!found) return h("p", {}, "This sensor has no diagnosis by a model.");
+  return h("div", {},
+    h("p", {}, h("strong", {}, diagnosis(found.label)), found.label === null ? `: ${found.reason}` : `, confidence ${percent(found.confidence)}; ${agreement(found)}`),
+    found.fit_for_use === false ? h("p", { class: "trouble" }, "The run that made this model found it unfit for use.") : null,
+    h("ul", { class: "bars" }, Object.entries(found.probabilities).map(([name, share]) =>
+      h("li", {}, h("span", {}, plain(name)), h("meter", { min: 0, max: 1, value: share, "aria-label": `${plain(name)} ${percent(share)}` }), h("span", {}, percent(share))))),
+    h("p", { class: "note" }, `${found.model}, version ${found.version}, ${number(found.latency_ms)} ms`));
+}
+
+function lines(evidence) {
+  if (!evidence) return null;
+  if (!evidence.lines) return h("p", {}, `No fault lines: ${evidence.reason}.`);
+  const rows = Object.entries(evidence.lines).map(([family, line]) => [FAMILY_NAMES[family], `${number(line.rate_hz)} Hz`,
+    `${line.strength_db} dB`, String(line.harmonics), String(line.sidebands)]);
+  return h("div", {}, table("Fault lines of the latest burst", ["line", "at", "over the local median", "harmonics", "sidebands"], rows),
+    evidence.rule ? h("p", {}, `By the lines alone: ${diagnosis(evidence.rule.label)} (${evidence.rule.reason}).`) : null);
+}
+
+/** Everything of the latest result that is said in words. */
+export function latest(sensor) {
+  const { result } = sensor;
+  if (!result) return [h("section", { class: "panel" }, h("p", {}, "No burst has come yet."))];
+  const causes = Object.entries(sensor.causes).map(([name, level]) => `${plain(name)} (${level})`).join(", ");
+  return [
+    h("section", { class: "panel" }, h("h3", {}, "State"),
+      facts([["bearing", badge(sensor.level)], ["raised", causes || "–"], ["sensor", badge(sensor.sensor_state)],
+        ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
+        ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned` : "learned"],
+        ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
+        ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}`],
+        ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["worked on for", `${number(result.latency_ms)} ms`]])),
+    h("section", { class: "panel" }, h("h3", {}, "Diagnosis"), opinion(result.diagnosis), lines(result.evidence)),
+  ];
+}

@@ -1,0 +1,112 @@
+// The page: which view is shown, and when it asks again.
+
+import { AgentView } from "./agent.js";
+import { Alarms } from "./alarms.js";
+import { follow, get, Refusal } from "./api.js";
+import { ask } from "./ask.js";
+import { announce } from "./dom.js";
+import { Fleet, Machine } from "./fleet.js";
+import { Models } from "./models.js";
+import { Sensor } from "./sensor.js";
+import { duration } from "./words.js";
+
+const AT_LEAST_MS = 1000, AT_MOST_MS = 5000;
+const element = (id) => document.getElementById(id);
+let view = null, isBusy = false, wanted = true, lastAskedMs = 0, lastAnsweredMs = Date.now();
+
+function viewOf(hash) {
+  const [kind = "", ...names] = hash.slice(2).split("/").map(decodeURIComponent);
+  if (kind === "alarms") return new Alarms();
+  if (kind === "models") return new Models();
+  if (kind === "agent") return new AgentView();
+  if (kind === "machine" && names.length === 2) return new Sensor(...names);
+  if (kind === "machine" && names.length === 1) return new Machine(names[0], new Alarms(names[0]));
+  return new Fleet();
+}
+
+function show(isFirst = false) {
+  view = viewOf(location.hash);
+  document.title = `${view.title} – secateur agent`;
+  element("content").replaceChildren(view.element);
+  for (const link of document.querySelectorAll("nav a")) {
+    link.toggleAttribute("aria-current", false);
+    if (link.getAttribute("href") === (location.hash || "#/")) link.setAttribute("aria-current", "page");
+  }
+  if (!isFirst) {
+    window.scrollTo(0, 0);
+    element("content").focus({ preventScroll: true });
+    announce(view.title);
+  }
+  refresh();
+}
+
+async function refresh() {
+  if (isBusy) {
+    wanted = true;
+    return;
+  }
+  [isBusy, wanted, lastAskedMs] = [true, false, Date.now()];
+  const asked = view;
+  try {
+    const [alarms] = await Promise.all([get("/api/alarms?open=true&most=200"), asked.refresh()]);
+    countAlarms(alarms.alarms);
+    lastAnsweredMs = Date.now();
+    tell("");
+  } catch (error) {
+    tell(error instanceof Refusal ? error.message
+      : `No connection to the agent for ${duration((Date.now() - lastAnsweredMs) / 1000)}; what is shown is old.`);
+    if (error instanceof Refusal && error.status === 401) askForToken();
+  } finally {
+    isBusy = false;
+    if (asked !== view) refresh();
+  }
+}
+
+function tell(text) {
+  const trouble = element("trouble");
+  if (trouble.textContent !== text) trouble.textContent = text;
+  trouble.hidden = text === "";
+  element("content").classList.toggle("old", text !== "");
+}
+
+function countAlarms(alarms) {
+  const unseen = alarms.filter((alarm) => alarm.acknowledged_unix_s === null).length;
+  element("alarm-count").hidden = unseen === 0;
+  element("alarm-count").textContent = unseen;
+}
+
+let asksForToken = false;
+async function askForToken() {
+  if (asksForToken) return;
+  asksForToken = true;
+  await ask({ title: "Token", text: "It is kept until this tab is closed.", verb: "Use it", withToken: true,
+    act: () => get("/api/fleet") });
+  asksForToken = false;
+  refresh();
+}
+
+function setTheme(theme) {
+  localStorage.setItem("theme", theme);
+  document.documentElement.dataset.theme = theme;
+  element("theme").textContent = `Theme: ${theme}`;
+}
+
+const THEMES = ["auto", "light", "dark"];
+setTheme(THEMES.includes(localStorage.getItem("theme")) ? localStorage.getItem("theme") : "auto");
+element("theme").onclick = () => setTheme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme) + 1) % THEMES.length]);
+element("token").onclick = askForToken;
+element("skip").onclick = () => element("content").focus();
+window.addEventListener("hashchange", () => show());
+setInterval(() => {
+  const sinceMs = Date.now() - lastAskedMs;
+  if (document.visibilityState === "visible" && (sinceMs >= AT_MOST_MS || (wanted && sinceMs >= AT_LEAST_MS))) refresh();
+}, 250);
+show(true);
+get("/api/status").then((found) => { element("brand").textContent = found.agent; }, () => {});
+follow((event) => {
+  wanted = true;
+  if (event.kind === "alarm") announce(`Alarm ${event.event}: ${event.alarm.machine} / ${event.alarm.sensor}, ${event.alarm.level}`);
+}, (isOpen, reason) => {
+  element("link-state").textContent = isOpen ? "live" : `not live: ${reason}`;
+  element("link-state").classList.toggle("lost", !isOpen);
+});

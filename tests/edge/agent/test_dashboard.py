@@ -1,0 +1,146 @@
+"""The dashboard in a real browser: every view, an alarm acknowledged, keyboard, phone, a lost agent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agent_machines import machine_settings
+from chromium import Chromium
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.http.server import Server
+from secateur.edge.agent.intake import Submission
+
+SENSOR = "#/machine/pump/drive-end"
+
+
+@pytest.fixture
+def plant(tmp_path: Path, make_burst: Callable[..., Burst]) -> Iterator[tuple[Agent, Server]]:
+    """An agent whose pump has an outer race that knocks, and a fan of which nothing has come."""
+    (tmp_path / "token").write_text("secret-token")
+    value = {
+        "name": "hall-3",
+        "machines": [machine_settings(), machine_settings() | {"name": "fan", "description": "<b>roof</b>"}],
+        "http": {"port": 0, "token": {"file": "token"}, "requests_per_s": 1000},
+    }
+    agent = Agent(parse_config(value, tmp_path / "agent.yaml"))
+    server = Server(agent)
+    agent.start()
+    server.start()
+    for number in range(40):
+        agent.intake.submit(Submission(burst=make_burst(number, knocks=4.0 if number >= 25 else 0.0)))
+    agent.intake.drain(60.0)
+    yield agent, server
+    agent.stop()
+    server.stop()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    found = Chromium(tmp_path / "profile")
+    found.resize(1280, 900)
+    yield found
+    found.close()
+
+
+def _text(browser: Chromium) -> str:
+    return browser.run("document.querySelector('main').innerText")
+
+
+def _click(browser: Chromium, words: str) -> None:
+    browser.run(f"[...document.querySelectorAll('button')].find((b) => b.textContent === '{words}').click()")
+
+
+@pytest.mark.slow
+def test_a_person_finds_the_fault_and_acknowledges_it(plant: tuple[Agent, Server], browser: Chromium) -> None:
+    agent, server = plant
+    address = f"http://127.0.0.1:{server.port}/"
+    browser.open(address)
+    browser.wait_for("document.querySelectorAll('.card').length === 2")
+    fleet = _text(browser)
+    assert fleet.index("pump") < fleet.index("fan")  # the worst first
+    assert "<b>roof</b>" in fleet  # text, no markup
+    assert "1 alarm, 0 warning, 1 normal" in fleet
+
+    browser.open(address + SENSOR)
+    browser.wait_for("document.querySelectorAll('.plot .curve').length === 4")
+    page = _text(browser)
+    assert "outer race (BPFO)" in page
+    assert browser.run("document.querySelectorAll('.mark-bpfo title').length") >= 5
+    assert browser.run("[...document.querySelectorAll('.level-alarm')].length") == 1
+    assert browser.run("document.querySelector('.waterfall').height") == 40
+
+    # the band is adjusted; one that makes no sense is refused in words
+    browser.run("""{ const [low, high] = document.querySelectorAll('form.controls input');
+        low.value = 2000; high.value = 4000; low.form.requestSubmit(); }""")
+    browser.wait_for("document.body.innerText.includes('latest burst, 2000 to 4000 Hz')")
+    browser.run("""{ const [low, high] = document.querySelectorAll('form.controls input');
+        low.value = 4000; high.value = 2000; low.form.requestSubmit(); }""")
+    browser.wait_for("!document.querySelector('form.controls .trouble').hidden")
+    browser.troubles.clear()  # the browser notes the refusal too
+
+    # the cursor goes by keyboard and is said
+    browser.run("document.querySelector('.plot').focus()")
+    browser.press("ArrowRight")
+    assert browser.run("document.querySelector('.readout').textContent").endswith(" g")
+
+    browser.open(address + "#/alarms")
+    browser.wait_for("document.querySelectorAll('.alarm').length === 1")
+    browser.run(
+        "[...document.querySelectorAll('button')].find((b) => b.textContent === 'Acknowledge').click()"
+    )
+    fields = {"author": "Ada", "comment": "bearing ordered <i>", "token": "secret-token"}
+    browser.run(
+        f"for (const [name, value] of Object.entries({json.dumps(fields)})) "
+        "document.querySelector('dialog form').elements.namedItem(name).value = value"
+    )
+    browser.run("document.querySelector('dialog form').requestSubmit()")
+    browser.wait_for("document.body.innerText.includes('seen by Ada')")
+    (alarm,) = agent.alarms.list()
+    assert (alarm.acknowledged_by, alarm.comment) == ("Ada", "bearing ordered <i>")
+    _click(browser, "Events")
+    browser.wait_for("document.querySelectorAll('.thread li').length >= 2")
+
+    for view, words in (("models", "No sensor names a bundle"), ("agent", "still fit|no results come")):
+        browser.open(f"{address}#/{view}")
+        browser.wait_for(f"/{words}/.test(document.querySelector('main').innerText)")
+    assert browser.troubles == []
+
+
+@pytest.mark.slow
+def test_phone_names_and_a_lost_agent(plant: tuple[Agent, Server], browser: Chromium) -> None:
+    _, server = plant
+    browser.resize(360, 740, dark=True)
+    browser.open(f"http://127.0.0.1:{server.port}/{SENSOR}")
+    browser.wait_for("document.querySelectorAll('.plot .curve').length === 4")
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(17, 22, 27)"
+    # everything that can be used has a name for a screen reader
+    used = ("button", "link", "textbox", "spinbutton", "combobox", "image")
+    for node in browser.call("Accessibility.getFullAXTree")["nodes"]:
+        if node.get("role", {}).get("value") in used:
+            assert node.get("name", {}).get("value"), node
+    server.stop()
+    browser.wait_for("document.getElementById('trouble').innerText.includes('what is shown is old')")
+    assert browser.run("document.querySelector('main').classList.contains('old')")
+
+
+def test_the_page_loads_nothing_from_elsewhere(plant: tuple[Agent, Server]) -> None:
+    _, server = plant
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+        page = client.get("/")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        names = ["icon.svg", "style.css", "main.js", "sensor.js"]
+        texts = {name: client.get(f"/page/{name}").text for name in names}
+        assert all(f"/page/{name}" in page.text for name in names[:3])
+        assert 'from "./plot.js"' in texts["sensor.js"]
+        for name in ("../limits.py", "%2e%2e%2flimits.py", "limits.py", "x"):
+            assert client.get(f"/page/{name}").status_code == 404
+        assert client.post("/page/main.js").status_code == 405
