@@ -1,11 +1,13 @@
-"""A small plant: a broker, three simulated machines of which one develops a fault, and the agent.
+"""A small plant: a broker, three machines of which one develops a fault, the agent and its dashboard.
 
-``python examples/demo_plant.py`` needs mosquitto; Ctrl-C ends it. The address of the agent is printed.
+``python examples/demo_plant.py`` needs mosquitto; Ctrl-C ends it. The address of the dashboard is printed.
+The machines are simulated; with ``--data DIR``, or ``SECATEUR_DATA``, they are those of ``DIR/cwru``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import shutil
 import signal
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from secateur.signals.readers.open import load_recordings
 from secateur.signals.recording import Recording
 from secateur.signals.simulator.collection import simulated_recordings
 from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, Measurement
@@ -36,14 +39,24 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def write_recordings(folder: Path, minutes: float) -> dict[str, float]:
-    """Write one recording a machine, one with an outer race that slowly breaks; return speeds in rpm."""
-    recordings = simulated_recordings(
+def simulated() -> list[Recording]:
+    """Return recordings of the simulated rig."""
+    return simulated_recordings(
         7,
         rigs=(replace(DEFAULT_RIGS[0], speeds_rpm=(1797.0, 1730.0)),),
         physics=DefectPhysics(sizes_mil=(14.0,), snr_db=(6.0,)),
         measurement=Measurement(duration_s=15.0),
     )
+
+
+def real(data: Path) -> list[Recording]:
+    """Return the recordings of a real rig that have the rate of the demo."""
+    found = load_recordings(data / "cwru")
+    return [entry for entry in found if entry.sampling_rate_hz == RATE_HZ and entry.channels[0] == "DE"]
+
+
+def write_recordings(folder: Path, minutes: float, recordings: list[Recording]) -> dict[str, float]:
+    """Write one recording a machine, one with an outer race that slowly breaks; return speeds in rpm."""
     normal = [entry for entry in recordings if entry.fault_location == "normal"]
     broken = next(entry for entry in recordings if entry.fault_location == "outer_race")
     samples = int(60 * minutes * RATE_HZ)
@@ -116,6 +129,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the recordings at real speed")
     parser.add_argument("--speed-factor", type=float, default=4.0)
     parser.add_argument("--port", type=int, default=8765, help="of the agent's HTTP interface")
+    parser.add_argument("--data", type=Path, default=os.environ.get("SECATEUR_DATA"), help="real recordings")
     arguments = parser.parse_args()
     mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if mosquitto is None:
@@ -124,7 +138,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="demo-plant-"))
     broker, token, running = free_port(), secrets.token_urlsafe(12), []
     print("writing recordings ...", flush=True)
-    speeds = write_recordings(folder, arguments.minutes)
+    recordings = simulated() if arguments.data is None else real(arguments.data)
+    speeds = write_recordings(folder, arguments.minutes, recordings)
     config = write_config(folder, broker, arguments.port, speeds, token)
     command = [sys.executable, "-m", "secateur"]
     try:

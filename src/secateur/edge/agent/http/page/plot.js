@@ -5,6 +5,9 @@ import { number } from "./words.js";
 
 const WIDTH = 800, HEIGHT = 220, LEFT = 62, RIGHT = 10, TOP = 16, BOTTOM = 34;
 
+/** Whether the sheet sets larger letters, so that fewer fit. */
+const isNarrow = () => matchMedia("(width < 45rem)").matches;
+
 /** Round places between two ends, about as many as asked for. */
 export function ticks(low, high, count) {
   const raw = (high - low) / count;
@@ -80,7 +83,8 @@ export class LinePlot {
 
   axes() {
     const found = [];
-    for (const x of ticks(this.x0, this.x1, 8)) {
+    const least = ((isNarrow() ? 13 : 7.5) * (this.sayX(this.x1).length + 1)) / (WIDTH - LEFT - RIGHT);
+    for (const x of ticks(this.x0, this.x1, Math.max(1, Math.min(8, Math.floor(1 / least))))) {
       found.push(h("line", { x1: this.px(x), x2: this.px(x), y1: TOP, y2: HEIGHT - BOTTOM, class: "grid" }),
         h("text", { x: this.px(x), y: HEIGHT - BOTTOM + 14, class: "tick", "text-anchor": "middle" }, this.sayX(x)));
     }
@@ -96,7 +100,7 @@ export class LinePlot {
   marks(marks) {
     let last = -Infinity;
     return [...marks].sort((one, other) => one.x - other.x).flatMap((mark) => {
-      const x = this.px(mark.x), named = x - last > 8 * mark.name.length;
+      const x = this.px(mark.x), named = x - last > (isNarrow() ? 12 : 8) * mark.name.length;
       if (named) last = x;
       return [h("line", { x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM, class: `mark mark-${mark.kind}` }, h("title", {}, mark.name)),
         ...(named ? [h("text", { x: x + 3, y: TOP + 8, class: `mark-name mark-${mark.kind}` }, mark.name)] : [])];

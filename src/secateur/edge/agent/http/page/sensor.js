@@ -11,7 +11,7 @@ import { FAMILY_NAMES, number, plain } from "./words.js";
 
 const HARMONICS = 4;
 const scaled = (step, count, first = 0) => Array.from({ length: count }, (_, place) => first + place * step);
-const clock = (unixSeconds) => new Date(1000 * unixSeconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = (unixSeconds) => new Date(1000 * unixSeconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export class Sensor {
   constructor(machine, name) {
