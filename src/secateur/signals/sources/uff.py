@@ -5,36 +5,23 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
-from secateur.signals.sources.arrays import require_equal_lengths
-from secateur.signals.sources.choice import Column, chosen_numbers
+from secateur.signals.sources.channelwise import ChannelwiseSource
+from secateur.signals.sources.choice import Column
 from secateur.signals.sources.extras import required
-from secateur.signals.sources.orientation import checked_range
 
 LARGEST_BYTES = 1 << 30
 _TIME_RESPONSE = 1
 
 
 @dataclass(frozen=True)
-class UffSource:
-    """Time responses of a universal file, named by node and direction (``1 x+``); spectra are passed over.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    columns : tuple of str
-        Names or numbers, one a channel; empty for all.
-    """
-
-    path: Path
-    columns: tuple[str, ...] = ()
+class UffSource(ChannelwiseSource):
+    """Time responses of a universal file, named by node and direction (``1 x+``); spectra are passed over."""
 
     @cached_property
     def _responses(self) -> tuple[dict[str, Any], ...]:
@@ -77,28 +64,7 @@ class UffSource:
         """Unit of the first response, as the file labels it."""
         return str(self._responses[0].get("ordinate_axis_units_lab", "")).strip() or None
 
-    @cached_property
-    def _numbers(self) -> tuple[int, ...]:
-        return chosen_numbers(self.columns, self.present, self.path)
-
-    @property
-    def n_channels(self) -> int:
-        """Number of channels."""
-        return len(self._numbers)
-
-    @cached_property
-    def n_samples(self) -> int:
-        """Samples per channel."""
-        lengths = {self.present[number].name: self.present[number].n_samples for number in self._numbers}
-        return require_equal_lengths(lengths, self.path, "responses")
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return samples ``start`` to ``stop`` as float32 of shape (channels, stop - start)."""
-        return np.stack([self.raw(number, start, stop).astype(np.float32) for number in self._numbers])
-
-    def raw(self, number: int, start: int, stop: int) -> np.ndarray:
-        """Return values ``start`` to ``stop`` of a response."""
-        start, stop = checked_range(start, stop, self.present[number].n_samples, self.path)
+    def _values(self, number: int, start: int, stop: int) -> np.ndarray:
         return np.asarray(self._responses[number]["data"][start:stop])
 
 
