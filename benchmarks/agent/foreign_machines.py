@@ -2,9 +2,9 @@
 
 ``python benchmarks/agent/foreign_machines.py --data DATA --out FILE --bundle NAME=PATH [--bundle NAME=PATH]``
 
-``DATA`` holds ``cwru`` and ``uestc``. Three answers are counted for each window: of the model alone, of the model
-with the judgement that the agent uses (abstention, unlikeness, evidence), and of the plain envelope rule. Signals
-of no bearing at all must be refused.
+``DATA`` holds ``cwru`` and ``uestc``. Three answers are counted for each window: of the model alone, of the
+model with the judgement that the agent uses (abstention, unlikeness, evidence), and of the plain envelope
+rule. Signals of no bearing at all must be refused.
 """
 
 from __future__ import annotations
@@ -87,11 +87,10 @@ def markdown(result: dict) -> str:
     for bundle, found in result["bundles"].items():
         for rig, by in found["rigs"].items():
             for who, f in by.items():
+                share = f"{100 * f['answered']:.1f} %"
                 right = "-" if f["right_of_answered"] is None else f"{100 * f['right_of_answered']:.1f} %"
                 sure = "-" if who == "envelope rule" else f"{100 * f['sure_and_wrong']:.1f} %"
-                lines.append(
-                    f"| {bundle} | {rig} | {who} | {f['windows']} | {100 * f['answered']:.1f} % | {right} | {sure} |"
-                )
+                lines.append(f"| {bundle} | {rig} | {who} | {f['windows']} | {share} | {right} | {sure} |")
     lines.append("")
     for bundle, found in result["bundles"].items():
         kinds = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found["strangers_refused"].items())
