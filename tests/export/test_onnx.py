@@ -9,7 +9,9 @@ from secateur.core.errors import ExportError
 from secateur.export.bundle import write_bundle
 from secateur.export.onnx import export_onnx, frozen_copy
 from secateur.export.parity import reference_logits
-from secateur.models.presets import build_preset
+from secateur.models.diagnoser import Diagnoser
+from secateur.models.front_end.settings import front_end_for
+from secateur.models.presets import preset_config
 
 
 def test_graph_takes_raw_windows_in_any_number(bundle, diagnoser, windows):
@@ -69,10 +71,13 @@ def test_model_that_onnx_cannot_express_is_refused(windows, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["nano-mha", "nano-gqa"])
-def test_diagnoser_with_its_front_end_exports(preset, tmp_path):
+@pytest.mark.parametrize(
+    ("preset", "lines_alone"), [("nano-mha", False), ("nano-gqa", False), ("nano-mha", True)]
+)
+def test_diagnoser_with_its_front_end_exports(preset, lines_alone, tmp_path):
     torch.manual_seed(1)
-    model = build_preset(preset, classes=("normal", "inner_race"), sampling_rate_hz=12000.0)
+    front_end = front_end_for(12000.0, 8192, lines_alone=lines_alone)
+    model = Diagnoser(preset_config(preset, classes=("normal", "inner_race"), front_end=front_end))
     rng = np.random.default_rng(1)
     raw = (5.0 * rng.standard_normal((3, model.config.window_length)) + 2.0).astype(np.float32)
     windows = {
@@ -82,6 +87,8 @@ def test_diagnoser_with_its_front_end_exports(preset, tmp_path):
     }
     info = write_bundle(model, windows, tmp_path / "bundle", name=preset)
     session = OnnxSession(info.folder / "model.onnx")
+    alone = {key: values[:1] for key, values in windows.items()}
+    assert session.run(alone)[0].shape == (1, 2)
     expected = reference_logits(frozen_copy(model), windows)
     np.testing.assert_allclose(session.run(windows)[0], expected, atol=1e-4)
     rescaled = {**windows, "waveform": 0.1 * raw + 3.0}

@@ -12,7 +12,7 @@ from secateur.core.errors import ConfigError
 from secateur.models.front_end.filters import analytic_filters, filtered_power
 from secateur.models.front_end.frames import SpectrogramFrames
 from secateur.models.front_end.lines import BandEnvelopes, LineLevels, impulsiveness
-from secateur.models.front_end.settings import FAMILIES, FrontEndSettings
+from secateur.models.front_end.settings import FAMILIES, FrontEndSettings, front_end_for
 from secateur.models.front_end.tokens import FrontEnd, token_count, unit_rms
 
 RATE_HZ = 12000.0
@@ -127,6 +127,18 @@ def test_an_unknown_speed_or_bearing_hides_the_lines_and_leaves_the_frames():
     assert torch.isfinite(no_speed).all()
 
 
+def test_without_frames_the_lines_alone_are_seen():
+    settings = front_end_for(RATE_HZ, 8192, lines_alone=True)
+    front_end = FrontEnd(settings, 16).eval()
+    waveform, rate = knocking(SHAFT_HZ * 3.5848), torch.tensor([SHAFT_HZ])
+    lines = settings.n_bands + len(FAMILIES)
+    assert front_end(waveform, rate, ORDERS).shape == (1, lines, 16)
+    assert token_count(settings) == front_end.n_tokens == lines
+    without_speed = front_end(waveform, torch.zeros(1), ORDERS)
+    torch.testing.assert_close(without_speed[0], front_end.unknown_embedding)
+    assert front_end.train()(waveform, rate, ORDERS).shape == (1, lines, 16)
+
+
 def test_training_disturbs_the_features_and_evaluation_does_not():
     front_end = build()
     inputs = (knocking(SHAFT_HZ * 3.5848), torch.tensor([SHAFT_HZ]), ORDERS)
@@ -148,6 +160,7 @@ def test_features_stay_in_float32_under_autocast():
     [
         ({"window_length": 256}, "too short"),
         ({"frame_bins": 60}, "divisor"),
+        ({"frames": -1}, "must not be negative"),
         ({"band_shares": (0.5, 1.2)}, "between 0 and 1"),
         ({"envelope_hop": 1}, "spectrum_length"),
     ],

@@ -192,6 +192,13 @@ def test_learning_rate_rises_then_falls_to_nothing():
     assert learning_rate_at(0, FitSettings(max_steps=1, learning_rate=0.5)) == 0.5
 
 
+def test_a_run_shorter_than_its_warm_up_comes_to_rest_too():
+    settings = FitSettings(max_steps=60, warmup_steps=100, learning_rate=1.0)
+    rates = [learning_rate_at(step, settings) for step in range(60)]
+    assert max(rates) == rates[15] == 1.0
+    assert rates[-1] < 0.01
+
+
 def test_vectors_do_not_decay(spectrum_net):
     groups = make_optimizer(spectrum_net, SETTINGS).param_groups
     decaying = {id(p) for group in groups if group["weight_decay"] > 0 for p in group["params"]}

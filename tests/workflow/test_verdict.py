@@ -40,6 +40,13 @@ def test_a_sound_run_is_fit():
     assert verdict.reasons == ()
 
 
+def test_a_class_with_one_training_specimen_is_told_and_does_not_make_unfit():
+    verdict = verdict_of(changed(split__lone_classes=["inner_race"]))
+    assert verdict.fit_for_use
+    assert len(verdict.cautions) == 1
+    assert "one training specimen only of inner race" in verdict.cautions[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -154,10 +154,11 @@ class AbstentionRecord(Part):
 
 
 class VerdictRecord(Part):
-    """Whether the model is fit for use, and what speaks against it in plain words."""
+    """Whether the model is fit for use, what speaks against it, and what could not be shown, in words."""
 
     fit_for_use: bool
     reasons: tuple[str, ...] = Field(default=(), max_length=20)
+    cautions: tuple[str, ...] = Field(default=(), max_length=20)
 
 
 class LineageRecord(Part):

@@ -18,12 +18,13 @@ FIGURES = ("accuracy", "macro_f1", "false_alarm_rate", "ece")
 
 
 def verdict_sentences(verdict: Mapping[str, Any] | None) -> list[str]:
-    """The verdict of a run, one sentence a reason; empty where there is none."""
+    """The verdict of a run, one sentence a reason and a caution; empty where there is none."""
     if verdict is None:
         return []
+    cautions = [f"but note: {caution}" for caution in verdict["cautions"]]
     if verdict["fit_for_use"]:
-        return ["fit for use: nothing in the figures of this run speaks against it"]
-    return [f"not fit for use: {reason}" for reason in verdict["reasons"]]
+        return ["fit for use: nothing in the figures of this run speaks against it", *cautions]
+    return [*(f"not fit for use: {reason}" for reason in verdict["reasons"]), *cautions]
 
 
 def print_run(result: Mapping[str, Any], out: Path) -> None:

@@ -246,7 +246,6 @@ class Workbench:
         settings = replace(
             self.recovery,
             max_steps=steps,
-            warmup_steps=min(self.recovery.warmup_steps, steps // 4),
             evaluate_every=min(self.recovery.evaluate_every, steps),
             seed=derive(self.task.seed, self.method, name),
         )

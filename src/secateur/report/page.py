@@ -102,6 +102,7 @@ def render(
         path=size_path(stages),
         stages=tables.stage_rows(stages),
         stage_figure=stage_figure(stages).words,
+        validated_on=tables.validated_on(result.get("split") or {}),
         standings=tables.standing_rows(result.get("standings")),
         samples=result.get("samples") or [],
         layers=layer_rows(dict(plan)) if plan else [],

@@ -155,6 +155,20 @@ def stage_rows(records: Sequence[Mapping[str, Any]]) -> list[StageRow]:
     ]
 
 
+def validated_on(split: Mapping[str, Any]) -> str:
+    """Say what the validation windows are of."""
+    lone = split.get("lone_classes")
+    if split.get("last_fit"):
+        told = "Measured on validation windows; their specimens chose the number of steps"
+        return f"{told} and then took part in the last fit."
+    if lone is None or split.get("leaks"):
+        return "Measured on validation windows, which lie in training groups."
+    told = "Measured on validation windows of specimens held out of training"
+    if not lone:
+        return f"{told}."
+    return f"{told}, but for {', '.join(map(words, lone))}, of which there is one specimen only."
+
+
 @dataclass(frozen=True, kw_only=True)
 class StandingRow:
     """A model on samples that nothing was fitted to."""

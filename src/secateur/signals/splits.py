@@ -20,10 +20,10 @@ from secateur.signals.selection import (
     ordered_classes,
     specimen_of,
 )
+from secateur.signals.validation import hold_back
 
 __all__ = ["PROTOCOLS", "Protocol", "Segment", "Split", "make_splits", "parse_protocol"]
 
-VALIDATION_SHARE = 0.2
 EVERYTHING = "everything"
 
 
@@ -53,6 +53,10 @@ class Split:
         Noise to be added to the test windows, as signal-to-noise ratio.
     unlabelled : tuple of Segment
         Training material without labels.
+    lone_classes : tuple of str
+        Classes of which one specimen alone is trained on and chosen by.
+    last_fit : bool
+        Whether the held-out specimens are so many of the few that training must end with a fit on all.
     """
 
     protocol: str
@@ -65,6 +69,8 @@ class Split:
     test_snr_db: float | None = None
     unlabelled: tuple[Segment, ...] = ()
     caveat: str = ""
+    lone_classes: tuple[str, ...] = ()
+    last_fit: bool = False
 
     def groups(self) -> dict[str, list[str]]:
         """Return the specimens of each side."""
@@ -84,8 +90,9 @@ def make_splits(
 ) -> list[Split]:
     """Split recordings by a protocol of :data:`PROTOCOLS`.
 
-    A validation part is always taken from the training recordings: the last fifth of each. Recordings
-    without a label become unlabelled training material unless their specimen is in the test.
+    A validation part is always taken from the training side: whole specimens of each class that has two or
+    more (see :mod:`secateur.signals.validation`), else the last fifth of each recording. Recordings without
+    a label become unlabelled training material unless their specimen is in the test.
 
     Parameters
     ----------
@@ -131,7 +138,7 @@ def make_splits(
             seed=seed,
             extra_sizes_in_training=extra_sizes_in_training,
         )
-        splits = [_from_holdout(holdout, recordings) for holdout in holdouts.get(parsed.name)(request)]
+        splits = [_from_holdout(holdout, recordings, seed) for holdout in holdouts.get(parsed.name)(request)]
     return [_with_noise(split, parsed.test_snr_db) for split in splits]
 
 
@@ -188,7 +195,7 @@ def _with_noise(split: Split, snr_db: float | None) -> Split:
     return replace(split, protocol=f"{split.protocol}@{snr_db:g}", test_snr_db=snr_db)
 
 
-def _from_holdout(holdout: Holdout, recordings: Sequence[Recording]) -> Split:
+def _from_holdout(holdout: Holdout, recordings: Sequence[Recording], seed: int) -> Split:
     train_classes = {holdout.class_of[recording.recording_id] for recording in holdout.train}
     test_classes = {holdout.class_of[recording.recording_id] for recording in holdout.test}
     for missing, side in ((test_classes - train_classes, "training"), (train_classes - test_classes, "test")):
@@ -202,12 +209,9 @@ def _from_holdout(holdout: Holdout, recordings: Sequence[Recording]) -> Split:
         raise DataError(
             f"split '{holdout.protocol}': the only class is {', '.join(classes)}; it needs two or more."
         )
-    train, validation = [], []
-    for recording in holdout.train:
-        label = classes.index(holdout.class_of[recording.recording_id])
-        border = recording.n_samples - round(VALIDATION_SHARE * recording.n_samples)
-        train.append(Segment(recording=recording, label=label, start=0, stop=border))
-        validation.append(Segment(recording=recording, label=label, start=border, stop=recording.n_samples))
+    held_back = hold_back(
+        holdout.train, holdout.class_of, classes, seed=seed, known_specimens=holdout.specimens_shared
+    )
     test = [
         Segment.whole(recording, classes.index(holdout.class_of[recording.recording_id]))
         for recording in holdout.test
@@ -218,11 +222,13 @@ def _from_holdout(holdout: Holdout, recordings: Sequence[Recording]) -> Split:
         leaks=bool(leak_reason),
         leak_reason=leak_reason,
         classes=classes,
-        train=tuple(train),
-        validation=tuple(validation),
+        train=held_back.train,
+        validation=held_back.validation,
         test=tuple(test),
         unlabelled=_without_label(recordings, test),
         caveat=caveat,
+        lone_classes=held_back.lone_classes,
+        last_fit=held_back.few_specimens,
     )
 
 
@@ -287,6 +293,8 @@ def _with_few_labels(split: Split, percent: float, seed: int, piece_s: float) ->
         train=kept,
         unlabelled=(*split.unlabelled, *without),
         caveat=f"{split.caveat} {note}".strip(),
+        # the labels of the validation part are not among the few
+        last_fit=False,
     )
 
 

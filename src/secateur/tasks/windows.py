@@ -106,7 +106,6 @@ class WindowTask:
             max_steps=steps,
             batch_size=recovery.batch_size,
             learning_rate=FitSettings.learning_rate,
-            warmup_steps=min(FitSettings.warmup_steps, steps // 4),
             balance=recovery.balance,
             precision=recovery.precision,
             evaluate_every=min(recovery.evaluate_every, steps),

@@ -102,12 +102,12 @@ class FitResult:
 
 
 def learning_rate_at(step: int, settings: LoopSettings, time_used: float = 0.0) -> float:
-    """Rate of step ``step`` (from 0): linear warm-up, then a half cosine to 0 at the end.
+    """Rate of step ``step`` (from 0): linear warm-up, a quarter of the steps at most, then a half cosine.
 
     The end is ``max_steps`` or, where the share ``time_used`` of the time is larger than that of the steps,
     the end of the time.
     """
-    warmup = min(settings.warmup_steps, settings.max_steps - 1)
+    warmup = min(settings.warmup_steps, settings.max_steps // 4)
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
     done = max((step - warmup) / (settings.max_steps - warmup), min(time_used, 1.0))

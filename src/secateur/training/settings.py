@@ -30,7 +30,7 @@ class LoopSettings:
     learning_rate : float
         Peak rate of AdamW, reached after the warm-up and led to 0 by a half cosine.
     warmup_steps : int
-        Steps of linear rise.
+        Steps of linear rise; a short run takes a quarter of its own.
     weight_decay : float
         Decoupled decay of matrices; norms, biases and other vectors have none.
     clip_norm : float

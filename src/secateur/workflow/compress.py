@@ -109,22 +109,22 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         rename_file(records_path(out / "pruned"), out / "records.jsonl")
     described = checkpoint.describe(out / "pruned")
     judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)
+    trained = checkpoint.describe(out / "dense").metadata
     rivals: dict[str, Any] = {}
     if settings.rivals:
-        dense_steps = checkpoint.describe(out / "dense").metadata["fit"]["steps"]
         rivals = judge_rivals(
             dense,
             preparation,
             described.plan,
             settings=settings,
-            dense_steps=dense_steps,
+            dense_steps=trained["fit"]["steps"],
             folder=out / RIVALS,
         )
     known = {
         **judged,
         "baselines": rivals,
         "split": split_record(preparation.split),
-        "validation_macro_f1": checkpoint.describe(out / "dense").metadata["fit"]["validation_macro_f1"],
+        "validation_macro_f1": trained["chosen_by"]["validation_macro_f1"],
     }
     verdict = verdict_of(known)
     bundle = export_bundle(

@@ -205,9 +205,10 @@ def export_diagnoser(request: ExportRequest, *, format: Format = "onnx") -> Bund
 
 def _set_on(preparation: Preparation) -> SetOn:
     """Say what the validation windows prove."""
-    if set(preparation.train.group_ids) & set(preparation.validation.group_ids):
+    split = preparation.split
+    if split.last_fit or set(preparation.train.group_ids) & set(preparation.validation.group_ids):
         return "windows of the training specimens"
-    machines = all(segment.recording.dataset == MACHINES for segment in preparation.split.validation)
+    machines = all(segment.recording.dataset == MACHINES for segment in split.validation)
     return "held-out machines" if machines else "held-out specimens"
 
 

@@ -69,13 +69,17 @@ def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> d
 
 
 def _verdict(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Fit for use if every fold is; each reason names its fold."""
-    reasons = [
-        f"{result['split']['protocol']}: {reason}"
-        for result in results
-        for reason in result["verdict"]["reasons"]
-    ]
-    return {"fit_for_use": not reasons, "reasons": reasons}
+    """Fit for use if every fold is; each sentence names its fold."""
+
+    def told(key: str) -> list[str]:
+        return [
+            f"{result['split']['protocol']}: {sentence}"
+            for result in results
+            for sentence in result["verdict"][key]
+        ]
+
+    reasons = told("reasons")
+    return {"fit_for_use": not reasons, "reasons": reasons, "cautions": told("cautions")}
 
 
 def average(values: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.files import remove_folder, require_replaceable
+from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
@@ -47,6 +48,9 @@ def train_dense(
 ) -> Diagnoser:
     """Train the dense model and save it, or load it if ``folder`` already holds that very model.
 
+    Where the specimens held back for validation are needed for training too, their verdict is kept as the
+    number of steps, and a new model is trained for so many on all specimens.
+
     Parameters
     ----------
     preparation : Preparation
@@ -80,18 +84,28 @@ def train_dense(
                 "folder, repeat its command, or add --overwrite."
             )
     require_replaceable(folder, checkpoint.CHECKSUMS)
+    settings = replace(settings, seed=derive(task.seed, "fit"))
     model = build_dense(backbone, preparation, seed=task.seed)
-    result = fit(
-        model,
-        preparation.train,
-        preparation.validation,
-        replace(settings, seed=derive(task.seed, "fit")),
-        partial,
-    )
+    chosen_by = result = fit(model, preparation.train, preparation.validation, settings, partial)
+    if preparation.everything is not None:
+        console.print(f"last fit: {chosen_by.best_step} steps on all training specimens")
+        model = build_dense(backbone, preparation, seed=task.seed)
+        result = fit(
+            model,
+            preparation.everything,
+            preparation.validation,
+            _last_fit(settings, steps=chosen_by.best_step),
+            partial / "last",
+        )
     model.eval()
-    checkpoint.save(model, folder, metadata=_metadata(preparation, **origin, fit=result))
+    checkpoint.save(model, folder, metadata=_metadata(preparation, **origin, fit=result, chosen_by=chosen_by))
     remove_folder(partial)
     return model
+
+
+def _last_fit(settings: FitSettings, *, steps: int) -> FitSettings:
+    """Stop where held-out specimens said so; the one look, at the end, chooses nothing."""
+    return replace(settings, max_steps=steps, evaluate_every=steps)
 
 
 def _metadata(preparation: Preparation, *, task: Any, **more: Any) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Preparation:
     train, validation, test : Windows
     data_sha256 : str
         Of all recordings of the split.
+    everything : Windows or None
+        Training and validation side together, where the split asks for a last fit on all specimens.
     """
 
     split: Split
@@ -48,6 +50,7 @@ class Preparation:
     validation: Windows
     test: Windows
     data_sha256: str
+    everything: Windows | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -197,13 +200,31 @@ def _windowed(split: Split, settings: TaskSettings) -> Preparation:
     _require_usable(train, validation, test)
     return Preparation(
         split=split,
-        front_end=front_end_for(rate_hz, settings.window_length),
+        front_end=front_end_for(rate_hz, settings.window_length, lines_alone=_lines_alone(split)),
         train=train,
         validation=validation,
         test=test,
         data_sha256=digest_of(
             {segment.recording.recording_id: segment.recording for segment in segments}.values()
         ),
+        everything=Windows((*split.train, *split.validation), spec, settings.train_hop, channel)
+        if split.last_fit
+        else None,
+    )
+
+
+def _lines_alone(split: Split) -> bool:
+    """Whether the model sees lines alone: of a class with one specimen the spectrum tells the specimen.
+
+    Not where that specimen is in the test too, nor where speed or bearing are unknown: then there is
+    nothing but the spectrum.
+    """
+    in_test = {segment.group_id for segment in split.test}
+    lone = {split.classes.index(name) for name in split.lone_classes}
+    confounded = any(segment.label in lone and segment.group_id not in in_test for segment in split.train)
+    return confounded and all(
+        segment.recording.shaft_rate_hz and segment.recording.fault_orders is not None
+        for segment in (*split.train, *split.validation)
     )
 
 
@@ -222,6 +243,8 @@ def split_record(split: Split) -> dict[str, Any]:
         "leak_reason": split.leak_reason,
         "caveat": split.caveat,
         "groups": split.groups(),
+        "lone_classes": list(split.lone_classes),
+        "last_fit": split.last_fit,
     }
 
 

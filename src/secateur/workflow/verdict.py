@@ -30,7 +30,7 @@ def verdict_of(result: Mapping[str, Any]) -> VerdictRecord:
     Returns
     -------
     VerdictRecord
-        Fit for use if nothing speaks against it.
+        Fit for use if nothing speaks against it. Cautions say what the run could not choose by.
     """
     model = result["pruned"]
     reasons = [
@@ -41,7 +41,18 @@ def verdict_of(result: Mapping[str, Any]) -> VerdictRecord:
         *_validation_above_test(result),
         *_specimens(result),
     ]
-    return VerdictRecord(fit_for_use=not reasons, reasons=tuple(reasons))
+    return VerdictRecord(fit_for_use=not reasons, reasons=tuple(reasons), cautions=tuple(_cautions(result)))
+
+
+def _cautions(result: Mapping[str, Any]) -> list[str]:
+    """Name the classes that were learnt from one specimen, the only one there was to choose by too."""
+    lone = [name.replace("_", " ") for name in (result.get("split") or {}).get("lone_classes") or ()]
+    if not lone:
+        return []
+    return [
+        f"one training specimen only of {', '.join(lone)}: when to stop and how deep to cut was chosen on "
+        "recordings of that same specimen; record another one"
+    ]
 
 
 def _percent(share: float) -> str:

@@ -50,7 +50,8 @@ class FrontEndSettings:
         How far a line may lie from its computed rate, as a share of that rate: rolling elements slip
         by 1 to 2 % (Randall and Antoni, MSSP 25, 2011).
     frames, frame_bins : int
-        Spectrogram frames a window, and frequency bins of each.
+        Spectrogram frames a window, and frequency bins of each. Without frames the lines alone decide: a
+        spectrum tells the specimen as well as the fault.
     frame_filter_length : int
         Samples of one short-time Fourier transform behind the frames.
     peak_points, floor_points : int
@@ -94,6 +95,8 @@ class FrontEndSettings:
                 f"a window of {self.window_length} samples is too short for frames of "
                 f"{self.frame_filter_length}; give at least {4 * self.frame_filter_length}."
             )
+        if self.frames < 0:
+            raise ConfigError(f"frames is {self.frames}; it must not be negative.")
         if (self.frame_filter_length // 2) % self.frame_bins:
             raise ConfigError(
                 f"{self.frame_bins} frame bins do not divide the {self.frame_filter_length // 2} "
@@ -145,12 +148,20 @@ class FrontEndSettings:
         return self.sampling_rate_hz / self.window_length
 
 
-def front_end_for(sampling_rate_hz: float, window_length: int) -> FrontEndSettings:
-    """Return the default front end for windows of a length: its spectrum is long enough for them."""
+def front_end_for(
+    sampling_rate_hz: float, window_length: int, *, lines_alone: bool = False
+) -> FrontEndSettings:
+    """Return the default front end for windows of a length: its spectrum is long enough for them.
+
+    With ``lines_alone`` it shows fault lines and no frames.
+    """
     enough = 2 ** (window_length // FrontEndSettings.envelope_hop - 1).bit_length()
     longest = max(FrontEndSettings.spectrum_length, enough)
     return FrontEndSettings(
-        sampling_rate_hz=sampling_rate_hz, window_length=window_length, spectrum_length=longest
+        sampling_rate_hz=sampling_rate_hz,
+        window_length=window_length,
+        spectrum_length=longest,
+        frames=0 if lines_alone else FrontEndSettings.frames,
     )
 
 

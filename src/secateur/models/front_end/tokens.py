@@ -19,8 +19,8 @@ class FrontEnd(nn.Module):
     The line levels (bands x families x harmonics) are shown twice: a *band token* holds all families'
     lines in one demodulation band and that band's impulsiveness, a *family token* holds one family's
     lines in every band. With context there is one more token of speed and geometry. Where the speed or
-    the bearing is unknown (zero), they give way to learned "unknown" tokens and the frames alone carry
-    the decision.
+    the bearing is unknown (zero), they give way to learned "unknown" tokens and the frames, if there are
+    any, alone carry the decision.
 
     Parameters
     ----------
@@ -34,13 +34,15 @@ class FrontEnd(nn.Module):
         self.settings = settings
         self.envelopes = BandEnvelopes(settings)
         self.levels = LineLevels(settings)
-        self.spectrogram = SpectrogramFrames(settings)
+        self.spectrogram = SpectrogramFrames(settings) if settings.frames else None
         bands, families = settings.n_bands, len(settings.families)
         line_tokens = bands + families + settings.context
-        self.frame_projection = nn.Linear(settings.frame_bins, hidden_size)
+        if settings.frames:
+            self.frame_projection = nn.Linear(settings.frame_bins, hidden_size)
         self.band_projection = nn.Linear(families * settings.harmonics + 1, hidden_size)
         self.family_projection = nn.Linear(bands * (settings.harmonics + 1), hidden_size)
-        self.frame_embedding = nn.Parameter(0.02 * torch.randn(hidden_size))
+        if settings.frames:
+            self.frame_embedding = nn.Parameter(0.02 * torch.randn(hidden_size))
         if settings.context:
             self.geometry_projection = nn.Linear(GEOMETRY_FIGURES, hidden_size)
         self.line_embedding = nn.Parameter(0.02 * torch.randn(line_tokens, hidden_size))
@@ -76,12 +78,14 @@ class FrontEnd(nn.Module):
         levels : Tensor, shape (batch, bands, families, harmonics)
         spikes : Tensor, shape (batch, bands)
         frames : Tensor, shape (batch, frames, bins)
+            Empty where there are no frames.
         """
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             waveform = unit_rms(waveform)
             envelopes = self.envelopes(waveform)
             levels = self.levels(envelopes, shaft_rate_hz, fault_orders)
-            return levels, impulsiveness(envelopes), self.spectrogram(waveform)
+            frames = levels.flatten(2)[:, :0] if self.spectrogram is None else self.spectrogram(waveform)
+            return levels, impulsiveness(envelopes), frames
 
     def tokens(
         self, levels: Tensor, spikes: Tensor, frames: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor
@@ -90,7 +94,7 @@ class FrontEnd(nn.Module):
         families = len(self.settings.families)
         if self.training:
             levels, spikes, frames = self._disturb(levels, spikes, frames)
-        known = ((shaft_rate_hz > 0) & (fault_orders > 0).all(-1)).to(frames.dtype)[:, None, None]
+        known = ((shaft_rate_hz > 0) & (fault_orders > 0).all(-1)).to(levels.dtype)[:, None, None]
         by_band = torch.cat([levels.flatten(2), spikes[:, :, None]], -1)
         by_family = torch.cat(
             [levels.transpose(1, 2).flatten(2), spikes[:, None].expand(-1, families, -1)], -1
@@ -101,6 +105,8 @@ class FrontEnd(nn.Module):
             lines.append(self.geometry_projection(figures)[:, None])
         line_tokens = torch.cat(lines, dim=1)
         line_tokens = known * (line_tokens + self.line_embedding) + (1 - known) * self.unknown_embedding
+        if not self.settings.frames:
+            return line_tokens
         frame_tokens = self.frame_projection(frames) + self.frame_embedding
         if self.training and self.settings.frame_dropout > 0:
             shown = torch.rand(len(frames), 1, 1, device=frames.device) >= self.settings.frame_dropout
@@ -113,6 +119,8 @@ class FrontEnd(nn.Module):
         shown = torch.rand(batch, settings.n_bands, device=levels.device) >= settings.band_dropout
         levels = (levels + settings.feature_noise * torch.randn_like(levels)) * shown[:, :, None, None]
         spikes = (spikes + settings.feature_noise * torch.randn_like(spikes)) * shown
+        if not settings.frames:
+            return levels, spikes, frames
         knots = torch.randn(batch, 1, _COLOURING_KNOTS, device=frames.device)
         gain = nn.functional.interpolate(knots, size=settings.frame_bins, mode="linear", align_corners=True)
         frames = frames + settings.feature_noise * torch.randn_like(frames) + settings.frame_colouring * gain
