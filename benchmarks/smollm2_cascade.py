@@ -210,7 +210,7 @@ def _one_cut(bench: Workbench, plan: PruningPlan, place: Path) -> Compression:
         started=time.perf_counter(),
         out=place / "recovery",
     )
-    return Compression(method=bench.method, model=state.model, plan=plan, records=(record,))
+    return Compression.by_plan(method=bench.method, model=state.model, plan=plan, records=(record,))
 
 
 def _blocks(tokens: list[int]) -> torch.Tensor:

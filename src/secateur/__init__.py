@@ -104,13 +104,14 @@ def prune(
         What the file holds; default: what the model's head is for.
     **cut
         Fields of :class:`secateur.workflow.transformer_settings.TransformerCut`: ``ratio``,
-        ``block_fraction`` or ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch"),
-        ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``, ``seed`` and more.
+        ``block_fraction`` or ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch";
+        "magnitude", "int4", "svd"), ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``, ``seed`` and more.
 
     Returns
     -------
     Compression
-        ``model``, the small one; its ``plan`` and the ``records`` of the stages.
+        ``model``, the small one; the ``change`` (a plan, or compact weights), its ``cost`` in the unit of the
+        budget, and the ``records`` of the stages.
 
     Raises
     ------

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from secateur.core.errors import PlanError
+from secateur.core.errors import ConfigError, PlanError
 from secateur.core.records import to_jsonable
 from secateur.methods.records import StageRecord
 from secateur.methods.registered import METHODS
+from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.calls import run
 from secateur.structure.budget import Budget
@@ -21,8 +22,17 @@ def count(model):
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.fixture(params=METHODS.names())
+OF_UNITS = [name for name in METHODS.names() if METHODS.get(name).changes == "units"]
+OF_WEIGHTS = [name for name in METHODS.names() if name not in OF_UNITS]
+
+
+@pytest.fixture(params=OF_UNITS)
 def method(request):
+    return METHODS.get(request.param)()
+
+
+@pytest.fixture(params=OF_WEIGHTS)
+def method_of_weights(request):
     return METHODS.get(request.param)()
 
 
@@ -91,3 +101,43 @@ def test_a_ratio_out_of_reach_names_the_largest(method, dense, task, recovery):
         method.compress(dense, task, Budget(ratio=1000.0), recovery)
     largest = float(str(caught.value).split("reached is ")[1].split(";")[0])
     assert Budget(ratio=largest).reachable_target(bind(dense).spec.family, bind(dense).shape)
+
+
+def test_methods_of_weights_keep_budget_and_shapes(method_of_weights, dense, task, tmp_path):
+    method, before = method_of_weights, digest(dense)
+    result = method.compress(dense, task, Budget(ratio=2.0), None)
+    assert digest(dense) == before
+    assert result.plan.is_identity
+    assert count(result.model) == count(dense)
+    assert result.cost.remaining <= result.cost.dense / 2
+    assert torch.isfinite(run(result.model, task.probe[0])).all()
+    (record,) = result.records
+    assert record.decisions["budget"]["remaining"] == result.cost.remaining
+    assert digest(method.compress(dense, task, Budget(ratio=2.0), None).model) == digest(result.model)
+    checkpoint.save(result.model, tmp_path / "small", plan=result.plan, weights=result.weights)
+    loaded = checkpoint.load(tmp_path / "small")
+    assert digest(loaded) == digest(result.model)
+    with pytest.raises(ConfigError, match="compact form"):
+        METHODS.get("one_shot")().compress(loaded, task, Budget(ratio=2.0), None)
+
+
+def test_methods_of_weights_change_nothing_at_ratio_one(method_of_weights, dense, task):
+    result = method_of_weights.compress(dense, task, Budget(ratio=1.0), None)
+    assert digest(result.model) == digest(dense)
+    assert result.model is not dense
+    assert (result.records, dict(result.weights.weights), result.cost.ratio) == ((), {}, 1.0)
+
+
+def test_methods_of_weights_refuse_what_they_would_ignore(method_of_weights, dense, task, recovery):
+    with pytest.raises(ConfigError, match="leave recovery out"):
+        method_of_weights.compress(dense, task, Budget(ratio=2.0), recovery)
+    with pytest.raises(PlanError, match="goes by a ratio"):
+        method_of_weights.compress(dense, task, None, None)
+
+
+def test_a_ratio_of_weights_out_of_reach_names_the_largest(method_of_weights, dense, task):
+    with pytest.raises(PlanError, match="largest ratio that can be reached is") as caught:
+        method_of_weights.compress(dense, task, Budget(ratio=10000.0), None)
+    largest = float(str(caught.value).split("reached is ")[1].split(";")[0])
+    result = method_of_weights.compress(dense, task, Budget(ratio=largest), None)
+    assert result.cost.ratio >= largest

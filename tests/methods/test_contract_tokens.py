@@ -13,7 +13,9 @@ from secateur.methods.records import StageRecord
 from secateur.methods.registered import METHODS
 from secateur.methods.settings import CascadeSettings, RoundsSettings, SearchSettings
 from secateur.methods.stage import Workbench
+from secateur.models import checkpoint
 from secateur.models.binding import bind
+from secateur.models.origin import origin_of
 from secateur.recovery.settings import TextRecoverySettings
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
@@ -29,8 +31,16 @@ RATIO = 1.6
 
 def made(name: str):
     """Return a method with settings small enough for tests."""
+    chosen = METHODS.get(name)
+    if chosen.changes == "weights":
+        return chosen()
     settings = {"cascade": CascadeSettings(search=SEARCH), "rounds": RoundsSettings(search=SEARCH, rounds=2)}
-    return METHODS.get(name)(settings.get(name, SEARCH))
+    return chosen(settings.get(name, SEARCH))
+
+
+def recovery_after(method):
+    """Return gradient steps for methods that remove units; others are not followed by any."""
+    return RECOVERY if method.changes == "units" else None
 
 
 @pytest.fixture(params=CASES)
@@ -38,21 +48,27 @@ def case(request):
     return CASES[request.param]
 
 
+OF_UNITS = [name for name in METHODS.names() if METHODS.get(name).changes == "units"]
+
+
 @pytest.fixture(params=METHODS.names())
 def method(request):
     return made(request.param)
 
 
+@pytest.fixture(params=OF_UNITS)
+def method_of_units(request):
+    return made(request.param)
+
+
 def test_every_method_keeps_its_promises_on_every_task(method, case):
-    dense, task = case.model(), case.task()
+    dense, task, recovery = case.model(), case.task(), recovery_after(method)
     before = digest(dense)
-    result = method.compress(dense, task, Budget(ratio=RATIO), RECOVERY)
+    result = method.compress(dense, task, Budget(ratio=RATIO), recovery)
     assert digest(dense) == before
-    count = sum(parameter.numel() for parameter in result.model.parameters())
-    assert count == parameters(result.plan) <= sum(p.numel() for p in dense.parameters()) / RATIO
-    assert result.plan.result == bind(result.model).shape
+    assert result.cost.remaining <= result.cost.dense / RATIO
     assert not result.model.training
-    assert result.samples_seen == RECOVERY.max_steps * RECOVERY.batch_size
+    count = sum(parameter.numel() for parameter in result.model.parameters())
     for number, record in enumerate(result.records, start=1):
         assert (record.method, record.number, record.accepted) == (method.name, number, True)
         assert to_jsonable(StageRecord.from_json(to_jsonable(record))) == to_jsonable(record)
@@ -60,15 +76,43 @@ def test_every_method_keeps_its_promises_on_every_task(method, case):
         assert record.after_recovery.headline is not None
     assert result.records[0].before.kl == pytest.approx(0, abs=1e-9)
     assert result.records[-1].after_recovery.parameters == count
-    again = method.compress(dense, task, Budget(ratio=RATIO), RECOVERY)
+    again = method.compress(dense, task, Budget(ratio=RATIO), recovery)
     assert again.plan == result.plan
     assert digest(again.model) == digest(result.model)
+    assert digest(result.model) != before
+
+
+def test_methods_of_units_count_parameters_and_train_as_told(method_of_units, case):
+    dense = case.model()
+    result = method_of_units.compress(dense, case.task(), Budget(ratio=RATIO), RECOVERY)
+    count = sum(parameter.numel() for parameter in result.model.parameters())
+    assert result.cost.unit == "parameters"
+    assert count == parameters(result.plan) == result.cost.remaining
+    assert result.cost.dense == sum(p.numel() for p in dense.parameters())
+    assert result.plan.result == bind(result.model).shape
+    assert result.samples_seen == RECOVERY.max_steps * RECOVERY.batch_size
+
+
+def test_what_was_compressed_is_loaded_as_it_was_saved(method, case, tmp_path):
+    """The change goes along: what the checkpoint tells is what the method did."""
+    result = method.compress(case.model(), case.task(), Budget(ratio=RATIO), recovery_after(method))
+    checkpoint.save(result.model, tmp_path / "small", plan=result.plan, weights=result.weights)
+    loaded = checkpoint.load(tmp_path / "small")
+    assert digest(loaded) == digest(result.model)
+    assert checkpoint.describe(tmp_path / "small").plan == result.plan
+    found = origin_of(loaded).weights
+    assert (found is None) == (result.weights is None)
+    if found is not None:
+        assert found.weights.keys() == result.weights.weights.keys()
+        assert found.kinds == result.weights.kinds
+        found.require_of(result.model)
 
 
 def test_removing_nothing_changes_nothing(method, case):
     dense = case.model()
-    result = method.compress(dense, case.task(), Budget(ratio=1.0), RECOVERY)
+    result = method.compress(dense, case.task(), Budget(ratio=1.0), recovery_after(method))
     assert result.plan.is_identity
+    assert result.cost.ratio == 1.0
     if method.keeps_weights:
         assert digest(result.model) == digest(dense)
         assert result.model is not dense

@@ -18,7 +18,6 @@ RECORDINGS_DEFAULTS: dict[str, Any] = {
     "snr": "-10,-6,-2,2,6,10",
     "method": "cascade",
     "train_steps": 600,
-    "recovery_steps": 300,
     "batch_size": 32,
     "rivals": True,
     "seed": 0,
@@ -80,9 +79,7 @@ def compress(
             "-10,-6,-2,2,6,10; recordings."
         ),
     ] = None,
-    method: Annotated[
-        str | None, typer.Option(help="cascade (default), one_shot, rounds or scratch.")
-    ] = None,
+    method: Annotated[str | None, typer.Option(help=f"{options.METHODS}; default cascade.")] = None,
     criterion: Annotated[
         str | None,
         typer.Option(
@@ -171,7 +168,6 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
     from secateur.cli.settings import cut_settings, device_limits, hand_allocation
     from secateur.cli.tables import print_run
     from secateur.core.errors import ConfigError
-    from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.training.settings import FitSettings
     from secateur.workflow.backbone import learning_rate_for, windows_for
     from secateur.workflow.compress import compress as carry_out
@@ -203,11 +199,11 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
                 memory_mib=given["memory_mib"],
                 runtime_mib=given["runtime_mib"],
             ),
-            criterion=given["criterion"] or DEFAULT_CRITERION,
+            criterion=given["criterion"],
             hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
             multiple=given["multiple"],
             min_accuracy=given["min_accuracy"],
-            recovery_steps=chosen["recovery_steps"],
+            recovery_steps=given["recovery_steps"],
             batch_size=chosen["batch_size"],
             rounds=given["rounds"],
         ),

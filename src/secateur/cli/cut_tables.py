@@ -20,7 +20,8 @@ def print_cut(result: Mapping[str, Any]) -> None:
     console.print(cut_table(result["dense"], result["pruned"], result["model_class"], result["family"]))
     before, after = result["dense"]["block_parameters"], result["pruned"]["block_parameters"]
     console.print(
-        f"{times(result['ratio'])} fewer parameters, {percent(1 - after / before)} of the blocks' "
+        f"{times(result['ratio'])} fewer {result['counted']}, {percent(1 - after / before)} of the blocks' "
+        "parameters "
         f"({duration(result['seconds'])})"
     )
     if result.get("refit"):
@@ -56,7 +57,8 @@ def print_model_run(result: Mapping[str, Any], out: Path) -> None:
     console.print(standings_table(result["standings"]))
     if result["no_bundle_because"]:
         console.print(f"no bundle: {result['no_bundle_because']}")
-    console.print(f"{times(result['ratio'])} fewer parameters; report: {out / 'report.html'}", soft_wrap=True)
+    saved = f"{times(result['ratio'])} fewer {result['counted']}"
+    console.print(f"{saved}; report: {out / 'report.html'}", soft_wrap=True)
 
 
 def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: str, family: str) -> Table:

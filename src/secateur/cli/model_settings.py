@@ -8,7 +8,6 @@ from typing import Any
 from secateur.cli.settings import hand_allocation
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
-from secateur.scoring.registered import TEXT_CRITERION
 from secateur.structure.memory import parameters_within
 from secateur.tasks.reading import CALIBRATION_BLOCKS
 from secateur.workflow.transformer_settings import TransformerCut
@@ -27,12 +26,12 @@ def model_cut(given: Mapping[str, Any]) -> TransformerCut:
     ConfigError, PlanError
         If they contradict each other.
     """
-    streamed = given.get("max_memory") is not None
+    streamed = given.get("max_memory") is not None and given["method"] is None
     return TransformerCut(
         ratio=given["ratio"],
         block_fraction=given["block_fraction"],
         max_parameters=_weights_within(given["memory_mib"], given["precision"]),
-        criterion=given["criterion"] or ("activation" if streamed else TEXT_CRITERION),
+        criterion=given["criterion"] or ("activation" if streamed else None),
         calibration=given["calibration"],
         vocabulary=given["vocabulary"],
         task=given["task"],

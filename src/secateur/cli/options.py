@@ -9,6 +9,9 @@ import typer
 
 from secateur.core.errors import ConfigError
 
+METHODS = "cascade, one_shot, rounds or scratch; without removing units magnitude, int4 or svd"
+"""Registered methods in words; their table is not imported for a help page."""
+
 Data = Annotated[
     str,
     typer.Option(

@@ -14,7 +14,6 @@ from secateur.cli.settings_file import Settings
 
 DIAGNOSER_DEFAULTS: dict[str, Any] = {
     "method": "cascade",
-    "recovery_steps": 300,
     "batch_size": 32,
 }
 
@@ -104,9 +103,7 @@ def prune(
     task: options.Task = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            help="cascade, one_shot, rounds or scratch; default for Diagnosers cascade, else rounds."
-        ),
+        typer.Option(help=f"{options.METHODS}; default for Diagnosers cascade, else rounds."),
     ] = None,
     layers: options.Layers = None,
     heads: options.Heads = None,
@@ -190,7 +187,6 @@ def _prune_diagnoser(
     from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
-    from secateur.scoring.registered import DEFAULT_CRITERION
     from secateur.workflow.steps import load_for_task, prune_and_save
 
     if calibration is not None and given["data"] is not None:
@@ -205,11 +201,11 @@ def _prune_diagnoser(
                 for name in ("latency_ms", "latency_table", "memory_mib", "precision", "runtime_mib")
             }
         ),
-        criterion=criterion or DEFAULT_CRITERION,
+        criterion=criterion,
         hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
         multiple=multiple,
         min_accuracy=given["min_accuracy"],
-        recovery_steps=chosen["recovery_steps"],
+        recovery_steps=given["recovery_steps"],
         batch_size=chosen["batch_size"],
         rounds=given["rounds"],
     )

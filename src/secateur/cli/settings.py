@@ -6,11 +6,16 @@ from pathlib import Path
 
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
+from secateur.methods.registered import METHODS
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.recovery.settings import RecoverySettings
+from secateur.scoring.registered import DEFAULT_CRITERION
 from secateur.structure.latency import read_latency_table
 from secateur.structure.memory import RUNTIME_MIB
 from secateur.workflow.settings import DEFAULT_RATIO, CutSettings, DeviceLimits
+
+RECOVERY_STEPS = 300
+"""Of Diagnosers, unless told otherwise."""
 
 
 def hand_allocation(layers: int | None, heads: int | None, channels: int | None) -> HandAllocation | None:
@@ -80,22 +85,27 @@ def cut_settings(
     method: str,
     ratio: float | None,
     device: DeviceLimits | None = None,
-    criterion: str,
+    criterion: str | None,
     hand: HandAllocation | None,
     multiple: int | None,
     min_accuracy: float | None,
-    recovery_steps: int,
+    recovery_steps: int | None,
     batch_size: int,
     rounds: int | None = None,
 ) -> CutSettings:
     """Gather what the options say about cutting.
 
     All targets that are given must hold. The default ratio is taken where there is no other target and no
-    allocation by hand.
+    allocation by hand; defaults of ratio and recovery are those of methods that remove units.
     """
-    if ratio is None and device is None and hand is None:
+    of_units = METHODS.get(method).changes == "units"
+    if not of_units and criterion is not None:
+        raise ConfigError(f"--criterion: not for method '{method}'; leave out.")
+    if of_units and ratio is None and device is None and hand is None:
         ratio = DEFAULT_RATIO
-    search = SearchSettings(criterion=criterion, hand=hand, multiple=multiple)
+    if recovery_steps is None:
+        recovery_steps = RECOVERY_STEPS if of_units else 0
+    search = SearchSettings(criterion=criterion or DEFAULT_CRITERION, hand=hand, multiple=multiple)
     if method not in ("cascade", "rounds") and min_accuracy is not None:
         raise ConfigError(
             f"--min-accuracy goes with methods that have stages to go back to, cascade and rounds, not with "

@@ -58,8 +58,8 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
             levels = "  ".join(f"{p['snr_db']:g} dB {percent(p['accuracy'])}" for p in points)
             console.print(f"{curve} under noise: {levels}")
     console.print(
-        f"{times(result['ratio'])} fewer parameters; the pruned model agrees with the dense one on "
-        f"{percent(result['fidelity']['agreement'])} of the test windows "
+        f"{times(result['ratio'])} fewer {result.get('counted', 'parameters')}; the pruned model agrees with "
+        f"the dense one on {percent(result['fidelity']['agreement'])} of the test windows "
         f"(KL {decimal(result['fidelity']['kl'])})"
     )
     if "bytes" in result:

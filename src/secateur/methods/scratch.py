@@ -48,6 +48,7 @@ class Scratch:
 
     name: ClassVar = "scratch"
     keeps_weights: ClassVar = False
+    changes: ClassVar = "units"
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Scratch:
             accepted=True,
             seconds=time.perf_counter() - started,
         )
-        return Compression(method=self.name, model=small, plan=plan, records=(record,))
+        return Compression.by_plan(method=self.name, model=small, plan=plan, records=(record,))
 
 
 def fresh(model: nn.Module, *, seed: int) -> nn.Module:

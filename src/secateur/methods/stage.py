@@ -20,6 +20,7 @@ from secateur.methods.settings import SearchSettings
 from secateur.methods.targets import target_of
 from secateur.models.binding import bind
 from secateur.models.calls import Batch, rows
+from secateur.models.origin import require_whole_weights
 from secateur.recovery.recover import recover
 from secateur.recovery.settings import StudentSettings
 from secateur.scoring.allocation import WidthKind
@@ -74,7 +75,7 @@ class Workbench:
     Raises
     ------
     ConfigError
-        If the model does not fit the task.
+        If the model does not fit the task, or its weights are in a compact form that a cut would not keep.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Workbench:
         recovery: StudentSettings | None,
     ) -> None:
         require_fit(dense, task.objective, task.name)
+        require_whole_weights(dense)
         self.method, self.dense, self.task = method, dense, task
         self.search, self.recovery = search, recovery
         self.identity = bind(dense).whole_plan

@@ -54,6 +54,7 @@ class Staged:
 
     name: ClassVar[str]
     keeps_weights: ClassVar = True
+    changes: ClassVar = "units"
     search: SearchSettings
     floors: Floors = NO_FLOORS
 
@@ -106,7 +107,9 @@ class Staged:
                 records.append(replace(record, accepted=False))
                 return self._stopped(bench, former, tuple(records), broken)
             records.append(record)
-        return Compression(method=self.name, model=state.model, plan=state.plan, records=tuple(records))
+        return Compression.by_plan(
+            method=self.name, model=state.model, plan=state.plan, records=tuple(records)
+        )
 
     def _carry_out(
         self,
@@ -140,7 +143,9 @@ class Staged:
         return result
 
     def _whole(self, bench: Workbench) -> Compression:
-        return Compression(method=self.name, model=bench.copy_of_dense(), plan=bench.identity, records=())
+        return Compression.by_plan(
+            method=self.name, model=bench.copy_of_dense(), plan=bench.identity, records=()
+        )
 
     def _stopped(
         self, bench: Workbench, former: State, records: tuple[StageRecord, ...], broken: str
@@ -154,7 +159,7 @@ class Staged:
         )
         console.print(reason)
         model = bench.copy_of_dense() if former.model is bench.dense else former.model
-        return Compression(
+        return Compression.by_plan(
             method=self.name,
             model=model,
             plan=former.plan,

@@ -17,12 +17,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
 from secateur.core.files import folder_aside, require_replaceable
+from secateur.core.progress import console
 from secateur.models import checkpoint_diagnoser, checkpoint_transformer
 from secateur.models.binding import bind
 from secateur.models.checkpoint_card import CARD, TOKENIZER_CONFIG, TransformerDescription
 from secateur.models.checkpoint_diagnoser import Description
 from secateur.models.checkpoint_files import CHECKSUMS, CONFIG, PLAN, TENSORS
 from secateur.models.checkpoint_transformer import load_tokenizer
+from secateur.models.compact.change import WeightChange
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.model_card import write_model_card
 from secateur.models.origin import Origin, origin_of, remember_origin
@@ -51,6 +53,7 @@ def save(
     folder: Path,
     *,
     plan: PruningPlan | None = None,
+    weights: WeightChange | None = None,
     metadata: dict[str, Any] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     carry_tokenizer: bool = True,
@@ -71,6 +74,9 @@ def save(
     plan : PruningPlan, optional
         Plan that leads from the dense model to this one. Default: that of the checkpoint which the model was
         loaded from; without one the model is dense.
+    weights : WeightChange, optional
+        Weights that are stored in a compact form. Default: those of that checkpoint, where they still are
+        what the model holds.
     metadata : dict, optional
         JSON values to keep beside the configuration.
     tokenizer : PreTrainedTokenizerBase, optional
@@ -88,8 +94,9 @@ def save(
     UnsupportedArchitecture
         If the model's family is not known, or its class is not one of ``transformers`` itself.
     CheckpointError
-        If the plan does not lead to the model, the written folder does not give it back (every tensor
-        bit by bit, logits to 1e-6), or the disk does not take it. ``folder`` is then as it was.
+        If the plan or the compact weights do not lead to the model, the written folder does not give it
+        back (every tensor bit by bit, logits to 1e-6), or the disk does not take it. ``folder`` is then as
+        it was.
     """
     folder = Path(folder)
     require_replaceable(folder, CHECKSUMS)
@@ -97,6 +104,7 @@ def save(
     origin = origin_of(model)
     if plan is None and origin is not None:
         plan, metadata = origin.plan, origin.metadata if metadata is None else metadata
+        weights = weights or _still_compact(model, origin)
         if tokenizer is None and carry_tokenizer and origin.has_tokenizer:
             tokenizer = load_tokenizer(origin.folder)
     plan = plan or PruningPlan.identity(bound.spec.family, bound.shape)
@@ -105,7 +113,9 @@ def save(
             f"the plan leads to {plan.result.summary()}, but the model has {bound.shape.summary()}; "
             "give the plan that was applied, told in indices of the dense model."
         )
-    given = {"plan": plan, "metadata": metadata or {}, "final": folder}
+    if weights is not None:
+        weights.require_of(model)
+    given = {"plan": plan, "weights": weights, "metadata": metadata or {}, "final": folder}
     try:
         with folder_aside(folder) as aside:
             if isinstance(model, PreTrainedModel):
@@ -145,10 +155,11 @@ def load(folder: Path) -> Diagnoser | PreTrainedModel:
     """
     folder = Path(folder)
     room = _room(folder)
-    model, described = room.load(folder), room.describe(folder, weights=False)
+    (model, change), described = room.load(folder), room.describe(folder, weights=False)
     origin = Origin(
         folder=folder.resolve(),
         plan=described.plan,
+        weights=change,
         metadata=described.metadata,
         has_tokenizer=(folder / TOKENIZER_CONFIG).is_file(),
     )
@@ -181,6 +192,18 @@ def outline(folder: Path) -> Diagnoser | PreTrainedModel:
     folder = Path(folder)
     room = _room(folder)
     return room.outline(folder, room.describe(folder, weights=False))
+
+
+def _still_compact(model: nn.Module, origin: Origin) -> WeightChange | None:
+    """Return the compact weights of a model's checkpoint; None if it was trained away from them."""
+    if origin.weights is None:
+        return None
+    try:
+        origin.weights.require_of(model)
+    except CheckpointError as error:
+        console.print(f"saved with whole weights: {error}")
+        return None
+    return origin.weights
 
 
 def kind_of(folder: Path) -> Kind | None:

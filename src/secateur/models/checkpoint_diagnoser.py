@@ -23,6 +23,7 @@ from secateur.models.checkpoint_files import (
     seal,
     write_plan,
 )
+from secateur.models.compact.change import CHANGE, WeightChange, read_change
 from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
 from secateur.models.live_tensors import put_tensors, require_values
 from secateur.models.round_trip import require_same
@@ -53,25 +54,35 @@ class Description:
 
 
 def write(
-    model: Diagnoser, folder: Path, *, plan: PruningPlan, metadata: dict[str, Any], final: Path
+    model: Diagnoser,
+    folder: Path,
+    *,
+    plan: PruningPlan,
+    weights: WeightChange | None,
+    metadata: dict[str, Any],
+    final: Path,
 ) -> None:
     """Fill an empty folder, which will be named ``final``, and prove that it gives the model back."""
     content = {"schema_version": SCHEMA_VERSION, "model": model.config.to_json(), "metadata": metadata}
     write_json(folder / CONFIG, content)
     write_plan(folder, plan)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if weights is not None:
+        tensors = weights.encoded(tensors)
+        weights.write(folder)
     save_file(tensors, folder / TENSORS)
-    seal(folder, FILES)
-    require_same(model, load(folder), final)
+    seal(folder, FILES if weights is None else (*FILES, CHANGE))
+    require_same(model, load(folder)[0], final)
 
 
-def load(folder: Path) -> Diagnoser:
-    """Read a Diagnoser; see :func:`secateur.models.checkpoint.load`."""
+def load(folder: Path) -> tuple[Diagnoser, WeightChange | None]:
+    """Read a Diagnoser and its compact weights; see :func:`secateur.models.checkpoint.load`."""
     described = describe(folder)
     model = outline(folder, described)
-    put_tensors(model, read_tensors(folder, [TENSORS]), str(folder / TENSORS))
+    change, tensors = read_change(folder, read_checksums(folder), read_tensors(folder, [TENSORS]))
+    put_tensors(model, tensors, str(folder / TENSORS))
     require_values(model, folder)
-    return model.eval()
+    return model.eval(), change
 
 
 def outline(folder: Path, described: Description) -> Diagnoser:
@@ -89,11 +100,12 @@ def describe(folder: Path, *, weights: bool = True) -> Description:
     """
     require_files(folder, FILES)
     expected = read_checksums(folder)
-    if set(expected) != set(FILES):
+    if set(expected) - {CHANGE} != set(FILES):
         raise CheckpointError(
-            f"{folder / CHECKSUMS} must name {CONFIG}, {PLAN} and {TENSORS}, and nothing else; it is damaged."
+            f"{folder / CHECKSUMS} must name {CONFIG}, {PLAN} and {TENSORS}, and nothing else but {CHANGE}; "
+            "it is damaged."
         )
-    require_checksums(folder, {name: expected[name] for name in FILES if weights or name != TENSORS})
+    require_checksums(folder, {name: expected[name] for name in expected if weights or name != TENSORS})
     content = read_json(folder / CONFIG)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:

@@ -45,6 +45,7 @@ from secateur.models.checkpoint_card import (
     write_card,
 )
 from secateur.models.checkpoint_files import CONFIG, PLAN, read_checksums, read_tensors, write_plan
+from secateur.models.compact.change import WeightChange, read_change
 from secateur.models.live_tensors import computed_buffers, put_tensors, require_values, stored_tensors
 from secateur.models.loading_bars import no_bars
 from secateur.models.older_readers import CODE, loading_call, write_for_older_readers, write_older_tokenizer
@@ -69,6 +70,7 @@ def write(
     folder: Path,
     *,
     plan: PruningPlan,
+    weights: WeightChange | None,
     metadata: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase | None,
     final: Path,
@@ -90,17 +92,24 @@ def write(
         )
     require_fitting_tokenizer(tokenizer, model, final)
     given = {"plan": plan, "metadata": metadata, "tokenizer": tokenizer, "final": final}
+    if weights is not None:
+        reason = f"weights are stored in a compact form ({', '.join(weights.kinds)})"
+        _write_own(model, folder, reason=reason, weights=weights, **given)
+        return
     reason = _write_plain(model, folder, **given)
     if reason is not None:
         shutil.rmtree(folder)
         folder.mkdir()
-        _write_own(model, folder, reason=reason, **given)
+        _write_own(model, folder, reason=reason, weights=None, **given)
 
 
-def load(folder: Path) -> PreTrainedModel:
-    """Read a ``transformers`` model; see :func:`secateur.models.checkpoint.load`."""
+def load(folder: Path) -> tuple[PreTrainedModel, WeightChange | None]:
+    """Read a ``transformers`` model and its compact weights; see :func:`secateur.models.checkpoint.load`."""
     described = describe(folder)
-    model = _load_plain(folder, described) if described.form == "plain" else _load_own(folder, described)
+    if described.form == "plain":
+        model, change = _load_plain(folder, described), None
+    else:
+        model, change = _load_own(folder, described)
     require_values(model, folder)
     found = bind(model).shape
     if found != described.plan.result:
@@ -108,7 +117,7 @@ def load(folder: Path) -> PreTrainedModel:
             f"{folder} was loaded as {found.summary()}, but {PLAN} says {described.plan.result.summary()}; "
             "the configuration or the plan was changed."
         )
-    return model.eval()
+    return model.eval(), change
 
 
 def outline(folder: Path, described: TransformerDescription) -> PreTrainedModel:
@@ -181,12 +190,16 @@ def _write_own(
     folder: Path,
     *,
     reason: str,
+    weights: WeightChange | None,
     plan: PruningPlan,
     metadata: dict[str, Any],
     tokenizer: PreTrainedTokenizerBase | None,
     final: Path,
 ) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in stored_tensors(model).items()}
+    if weights is not None:
+        tensors = weights.encoded(tensors)
+        weights.write(folder)
     split = split_torch_state_dict_into_shards(
         tensors, filename_pattern=WEIGHTS_PATTERN, max_shard_size=SHARD_SIZE
     )
@@ -217,7 +230,7 @@ def _finish(
     """Write what both forms have, then read everything back and compare."""
     write_plan(folder, plan)
     seal_folder(folder)
-    fresh = load(folder)
+    fresh, _ = load(folder)
     fresh.set_attn_implementation(model.config._attn_implementation)
     _in_types_of(fresh, model)
     # a removed layer may have been the last of a type (sliding, full) with tables of its own
@@ -250,13 +263,14 @@ def _load_plain(folder: Path, described: TransformerDescription) -> PreTrainedMo
     return model
 
 
-def _load_own(folder: Path, described: TransformerDescription) -> PreTrainedModel:
-    model = outline(folder, described)
-    files = weight_files(read_checksums(folder))
-    put_tensors(model, read_tensors(folder, files), f"{folder} ({', '.join(files)})")
+def _load_own(folder: Path, described: TransformerDescription) -> tuple[PreTrainedModel, WeightChange | None]:
+    model, sealed = outline(folder, described), read_checksums(folder)
+    files = weight_files(sealed)
+    change, tensors = read_change(folder, sealed, read_tensors(folder, files))
+    put_tensors(model, tensors, f"{folder} ({', '.join(files)})")
     if described.generation_config is not None:
         model.generation_config = GenerationConfig.from_dict(described.generation_config)
-    return model
+    return model, change
 
 
 def _model_class(name: Any, folder: Path) -> type[PreTrainedModel]:

@@ -19,6 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from secateur.core.errors import CheckpointError, ConfigError
+from secateur.models.compact.change import WeightChange
 from secateur.structure.plan import PruningPlan
 
 ATTRIBUTE = "secateur_origin"
@@ -35,12 +36,15 @@ class Origin:
         What was kept of the dense model.
     metadata : dict
         What was given on saving.
+    weights : WeightChange or None
+        Its weights in a compact form.
     has_tokenizer : bool
     """
 
     folder: Path
     plan: PruningPlan
     metadata: dict[str, Any]
+    weights: WeightChange | None
     has_tokenizer: bool
 
 
@@ -55,6 +59,23 @@ def remember_origin(model: nn.Module, origin: Origin) -> None:
 def origin_of(model: nn.Module) -> Origin | None:
     """Return where a model was loaded from; None for one that was not loaded from a checkpoint."""
     return getattr(model, ATTRIBUTE, None)
+
+
+def require_whole_weights(model: nn.Module) -> None:
+    """Check that no weight of a model stands in a compact form, which a cut or training would not keep.
+
+    Raises
+    ------
+    ConfigError
+        Saying what to do first.
+    """
+    origin = origin_of(model)
+    if origin is not None and origin.weights is not None:
+        raise ConfigError(
+            f"the weights in {origin.folder} stand in a compact form ({', '.join(origin.weights.kinds)}), "
+            "which removing units would not keep; cut the dense model first, and bring what is left into "
+            "that form."
+        )
 
 
 def save_into(

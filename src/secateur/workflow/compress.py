@@ -115,7 +115,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         rivals = judge_rivals(
             dense,
             preparation,
-            described.plan,
+            None if cut.changes_weights else described.plan,
             settings=settings,
             dense_steps=trained["fit"]["steps"],
             folder=out / RIVALS,
@@ -132,7 +132,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         preparation,
         folder=out / "bundle",
         plan=described.plan,
-        name=f"{settings.backbone} pruned {judged['ratio']:.1f}x",
+        name=f"{settings.backbone} {cut.method} {described.metadata['cost']['ratio']:.1f}x",
         seed=task.seed,
         values=judged["pruned"],
         verdict=verdict,
@@ -143,7 +143,10 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
             out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
         )
     result = _result(preparation, settings, judged, bundle, described, rivals, out)
-    result |= {"criterion": cut.cascade.search.criterion, "sia": check, "device": device}
+    cost = described.metadata["cost"]
+    result |= {"ratio": cost["ratio"], "counted": cost["unit"]}
+    result |= {"criterion": None if cut.changes_weights else cut.cascade.search.criterion}
+    result |= {"sia": check, "device": device}
     result |= {"verdict": verdict.model_dump(mode="json"), "abstention": _abstention(bundle)}
     write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
     write_json(out / RESULT, result)

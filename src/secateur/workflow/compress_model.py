@@ -13,6 +13,7 @@ from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, read_json, to_jsonable, write_json
 from secateur.core.seeds import derive
+from secateur.methods.weights import WeightMethod
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
@@ -95,7 +96,9 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
     out = Path(out)
     source = open_source(settings.source)
     cut = replace(settings.cut, task=settings.cut.task or task_of_model(source.model), judged=True)
-    budget_of(cut, bind(source.model).whole_plan)
+    budget = budget_of(cut, bind(source.model).whole_plan)
+    if isinstance(method := cut.chosen_method, WeightMethod):
+        method.require_reachable(source.model, budget)
     task = task_of(source, cut)
     claim(out, settings.to_json(), seed=cut.seed, overwrite=overwrite)
     if (out / RESULT).exists():

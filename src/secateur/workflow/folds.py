@@ -38,6 +38,7 @@ def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> d
     return {
         **{key: average([result[key] for result in results]) for key in AVERAGED},
         "classes": results[0]["classes"],
+        "counted": results[0].get("counted", "parameters"),
         "folds": [
             {
                 "protocol": result["split"]["protocol"],

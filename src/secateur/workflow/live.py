@@ -12,9 +12,9 @@ from typing import Any
 from torch import nn
 
 from secateur.core.errors import ConfigError
-from secateur.methods.base import Compression
+from secateur.methods.base import Compression, Method
+from secateur.methods.registered import METHODS
 from secateur.methods.rounds import Rounds
-from secateur.methods.settings import RoundsSettings
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.scoring.registered import TEXT_CRITERION
@@ -52,21 +52,20 @@ def prune_live(
 
 def _with_criterion(path: Path | None, cut: dict[str, Any]) -> dict[str, Any]:
     """Without data, units are scored by their weights."""
-    return {"criterion": "magnitude", **cut} if path is None else cut
+    of_units = METHODS.get(cut.get("method", "rounds")).changes == "units"
+    return {"criterion": "magnitude", **cut} if path is None and of_units else cut
 
 
 def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...]) -> Compression:
     """Score and re-fit on batches that are there, from which nothing can be held out."""
-    criterion = cut.pop("criterion", TEXT_CRITERION)
-    settings = TransformerCut(criterion="magnitude", **cut)
-    method = Rounds(
-        RoundsSettings(
-            search=replace(settings.search, criterion=criterion),
-            rounds=settings.rounds,
-            kinds=settings.units,
-            uniform=settings.uniform,
-        )
-    )
+    criterion = cut.pop("criterion", None)
+    settings = TransformerCut(**_with_criterion(None, cut))
+    if settings.changes_weights:
+        settings = replace(settings, criterion=criterion)
+    method: Method = settings.chosen_method
+    if isinstance(method, Rounds):
+        search = replace(settings.search, criterion=criterion or TEXT_CRITERION)
+        method = Rounds(replace(method.settings, search=search))
     task = TokenTask(
         name=task_of_model(model),
         objective=objective_of(model),

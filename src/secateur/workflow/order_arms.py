@@ -156,7 +156,7 @@ def _recover_uncut(dense: Diagnoser, task: WindowTask, settings: OrderSettings, 
         started=time.perf_counter(),
         out=stages / "recovery",
     )
-    return Compression(method=DENSE_CONTROL, model=state.model, plan=state.plan, records=(record,))
+    return Compression.by_plan(method=DENSE_CONTROL, model=state.model, plan=state.plan, records=(record,))
 
 
 def stage_model(stages: Path, number: int, stage: str) -> tuple[Diagnoser, PruningPlan, dict[str, Any]]:

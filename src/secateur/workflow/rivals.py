@@ -21,7 +21,7 @@ from secateur.workflow.task import Preparation
 def judge_rivals(
     dense: Diagnoser,
     preparation: Preparation,
-    plan: PruningPlan,
+    plan: PruningPlan | None,
     *,
     settings: RunSettings,
     dense_steps: int,
@@ -34,8 +34,8 @@ def judge_rivals(
     dense : Diagnoser
         The dense model, whose initialiser the scratch model uses.
     preparation : Preparation
-    plan : PruningPlan
-        The shape for the model from scratch.
+    plan : PruningPlan or None
+        The shape for the model from scratch; None for none, where the shape is that of the dense model.
     settings : RunSettings
     dense_steps : int
         Steps that the dense model was trained for: the model from scratch is granted them on top of
@@ -45,8 +45,8 @@ def judge_rivals(
     Returns
     -------
     dict
-        ``envelope_rule`` (where it knows the classes), ``random_forest``, ``fault_line_regression`` and
-        ``scratch``: evaluations as JSON values.
+        ``envelope_rule`` (where it knows the classes), ``random_forest``, ``fault_line_regression`` and, with
+        a plan, ``scratch``: evaluations as JSON values.
     """
     seed = settings.task.seed
     classes = preparation.classes
@@ -61,8 +61,9 @@ def judge_rivals(
         "fault_line_regression": lambda: fit_fault_line_regression(
             preparation.train, preparation.validation, n_classes=len(classes), seed=seed
         ),
-        "scratch": scratch,
     }
+    if plan is not None:
+        fitted["scratch"] = scratch
     if knows(classes):
         rule = EnvelopeRule(classes=classes, sampling_rate_hz=preparation.test.spec.sampling_rate_hz)
         fitted = {"envelope_rule": lambda: rule, **fitted}

@@ -154,11 +154,32 @@ class CutSettings:
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
 
     def __post_init__(self) -> None:
-        METHODS.get(self.method)
+        if self.changes_weights:
+            self._require_of_weights()
         if self.ratio is None and self.device is None and self.cascade.search.hand is None:
             raise ConfigError(
                 "neither a ratio, a latency, a memory nor an allocation by hand was given; give one of them."
             )
+
+    @property
+    def changes_weights(self) -> bool:
+        """Whether weights get a compact form, and no unit is removed."""
+        return METHODS.get(self.method).changes == "weights"
+
+    def _require_of_weights(self) -> None:
+        """Refuse what only removing units has a use for."""
+        search = self.cascade.search
+        given = {
+            "--latency-ms, --memory-mib": self.device,
+            "--layers, --heads, --channels": search.hand,
+            "--multiple": search.multiple,
+            "--min-accuracy": self.cascade.floors.min_accuracy,
+            "--recovery-steps": self.recovery.max_steps or None,
+        }
+        if wrong := [name for name, value in given.items() if value is not None]:
+            raise ConfigError(f"{', '.join(wrong)}: not for method '{self.method}'; leave out.")
+        if self.ratio is None:
+            raise ConfigError(f"method '{self.method}' goes by a ratio; give --ratio.")
 
     def budget(self, *, window_tokens: int) -> Budget | None:
         """Return ratio and limits of the device as a budget; None where all is chosen by hand.

@@ -18,11 +18,11 @@ from secateur.methods.registered import METHODS
 from secateur.methods.rounds import Rounds
 from secateur.methods.settings import RoundsSettings
 from secateur.methods.targets import target_of
+from secateur.methods.weights import WeightMethod
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser
 from secateur.signals.selection import specimen_of
-from secateur.structure.plan import PruningPlan
 from secateur.structure.target import predicted
 from secateur.tasks.windows import WindowTask
 from secateur.training.fit import fit
@@ -133,9 +133,11 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
         If it cannot be reached; the message names the largest ratio, the least latency or memory, or the
         counts, that can; or if the latency table is of other models.
     """
-    bound = bind(model)
-    identity = PruningPlan.identity(bound.spec.family, bound.shape)
-    target_of(identity, cut.budget(window_tokens=model.front_end.n_tokens), cut.cascade.search.hand)
+    budget, method = cut.budget(window_tokens=model.front_end.n_tokens), method_for(cut)
+    if isinstance(method, WeightMethod):
+        method.require_reachable(model, budget)
+    else:
+        target_of(bind(model).whole_plan, budget, cut.cascade.search.hand)
 
 
 def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> WindowTask:
@@ -148,6 +150,8 @@ def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSetting
 def method_for(cut: CutSettings) -> Method:
     """Return the method that the settings name, with its settings."""
     chosen = METHODS.get(cut.method)
+    if cut.changes_weights:
+        return chosen()
     if chosen is Cascade:
         return chosen(cut.cascade)
     search = cut.cascade.search
@@ -231,11 +235,13 @@ def prune_and_save(
         compression.model,
         folder,
         plan=compression.plan,
+        weights=compression.weights,
         metadata=_metadata(
             preparation,
             task=task,
             method=cut.method,
             ratio=cut.ratio,
+            cost=compression.cost.to_json(),
             limits=predicted(() if budget is None else budget.limits, compression.plan),
             stopped_by_floor=compression.stopped_by_floor,
             reason=compression.reason,

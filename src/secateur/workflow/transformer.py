@@ -76,10 +76,14 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     trimmed = _trimmed(source, cut)
     whole = bound.whole_plan
     small, plan, record = source.model, whole, {}
+    weights, ratio, counted = source.weights, None, "parameters"
     if cut.cuts_blocks or cut.recovers:
         tokens_cut = whole.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
+        if (change := made.compression.weights) is not None:
+            weights = change if weights is None else weights.then(change)
+            ratio, counted = made.compression.cost.ratio, made.compression.cost.unit
     tokenizer = source.tokenizer
     if trimmed is not None:
         small = apply(small, bind(small).whole_plan.with_tokens(trimmed.tokens))
@@ -95,14 +99,17 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
             "settings": asdict(cut),
             "dense": figures(source.model),
             "pruned": figures(small),
-            "ratio": shape_parameters(family, dense) / parameters(plan),
+            "ratio": ratio or shape_parameters(family, dense) / parameters(plan),
+            "counted": counted,
             **record,
             "seconds": time.perf_counter() - started,
             "provenance": provenance(seed=cut.seed),
         }
     )
     metadata = {**result, "former": source.history} if source.history else result
-    checkpoint.save(small, out, plan=plan, metadata=metadata, tokenizer=tokenizer, source=source.folder)
+    checkpoint.save(
+        small, out, plan=plan, weights=weights, metadata=metadata, tokenizer=tokenizer, source=source.folder
+    )
     remove_folder(partial_folder(out))
     described = checkpoint.describe(out)
     weights = sum((out / file).stat().st_size for file in weight_files(read_checksums(out)))

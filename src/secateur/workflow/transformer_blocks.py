@@ -86,8 +86,9 @@ def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, fol
     """
     task = task_of(source, cut)
     cut = replace(cut, task=task.name if cut.calibration else None)
-    console.print(f"{cut.method}: scoring by {cut.criterion}")
-    if task.name == "text" and not cut.general_share:
+    scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
+    console.print(f"{cut.method}{scored}")
+    if task.name == "text" and not cut.general_share and not cut.changes_weights:
         console.print(
             f"calibrated on {cut.calibration} alone: texts of other kinds lose more than texts like it; "
             "--general-share 0.5 evens that out"
@@ -117,7 +118,7 @@ def _trained_whole(model: nn.Module, task: TokenTask, cut: TransformerCut, out: 
     small, plan = deepcopy(model), bind(model).whole_plan
     if cut.recovers:
         recover(small, model, task, cut.recovery, out)
-    return Compression(method=cut.method, model=small.eval(), plan=plan, records=())
+    return Compression.by_plan(method=cut.method, model=small.eval(), plan=plan, records=())
 
 
 def _standings(

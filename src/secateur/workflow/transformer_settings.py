@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from secateur.blockwise.refit import Target
@@ -14,6 +14,7 @@ from secateur.methods.base import Method
 from secateur.methods.cascade import Cascade
 from secateur.methods.floor import Floors
 from secateur.methods.one_shot import OneShot
+from secateur.methods.registered import METHODS
 from secateur.methods.rounds import Rounds
 from secateur.methods.rounds import kinds_to_cut as kinds_of_method
 from secateur.methods.scratch import Scratch
@@ -44,7 +45,24 @@ WITHOUT_DATA = ("nothing", "weights")
 HELD_OUT = 0.1
 """Share of the data that choices are made by, and again that the result is judged by."""
 
-METHODS_OF_TEXT = ("rounds", "cascade", "one_shot", "scratch")
+NOT_FOR_WEIGHTS = {
+    "block_fraction": "--block-fraction",
+    "max_parameters": "--memory-mib",
+    "criterion": "--criterion",
+    "vocabulary": "--vocabulary",
+    "units": "--units",
+    "uniform": "--uniform",
+    "multiple": "--multiple",
+    "rounds": "--rounds",
+    "hand": "--layers, --heads, --channels",
+    "calibration_blocks": "--calibration-blocks",
+    "general_share": "--general-share",
+    "floors": "--min-accuracy, --max-perplexity-ratio",
+    "recovery_steps": "--recovery-steps",
+    "recovery_minutes": "--recovery-minutes",
+}
+"""What says nothing of methods that change weights and leave every shape."""
+
 STEPS_WITHOUT_LIMIT = 100_000
 LEARNING_RATES: Mapping[Adapter, float] = {"lora": 1e-3, "full": 3e-4}
 """Low-rank updates take larger steps than whole weights."""
@@ -62,10 +80,11 @@ class TransformerCut:
         Share of the parameters of the blocks to remove; in place of a ratio.
     max_parameters : int, optional
         Parameters that may remain; holds beside a ratio or fraction.
-    criterion : str
-        Name of a registered criterion.
+    criterion : str, optional
+        Name of a registered criterion; default for methods that remove units: ``surgeon``.
     calibration : Path, optional
-        Text in UTF-8 by which units are scored and output projections re-fitted.
+        Text in UTF-8 by which units are scored and output projections re-fitted. By methods that change
+        weights the result is judged on it.
     vocabulary : Path, optional
         Text whose tokens are kept, all others removed. Alone it may be the whole cut.
     units : tuple of {"group", "channel"}, optional
@@ -87,7 +106,8 @@ class TransformerCut:
         See :func:`secateur.blockwise.refit.refit`.
     task : {"text", "answers", "labels", "embeddings"}, optional
         What the calibration file holds; default: what the model's head is for.
-    method : {"rounds", "cascade", "one_shot", "scratch"}
+    method : str
+        Name of a registered method.
     rounds : int
         Rounds of scoring, cutting and re-fitting, by the method "rounds".
     hand : HandAllocation, optional
@@ -122,7 +142,7 @@ class TransformerCut:
     ratio: float | None = None
     block_fraction: float | None = None
     max_parameters: int | None = None
-    criterion: str = TEXT_CRITERION
+    criterion: str | None = None
     calibration: Path | None = None
     vocabulary: Path | None = None
     units: tuple[WidthKind, ...] | None = None
@@ -149,16 +169,18 @@ class TransformerCut:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS_OF_TEXT:
-            raise ConfigError(f"unknown method '{self.method}'; allowed: {', '.join(METHODS_OF_TEXT)}.")
+        if METHODS.get(self.method).changes == "weights":
+            self._require_of_weights()
+        elif self.criterion is None:
+            object.__setattr__(self, "criterion", TEXT_CRITERION)
         if self.task is not None and self.task not in TEXT_TASKS:
             raise ConfigError(f"unknown task '{self.task}'; allowed: {', '.join(TEXT_TASKS)}.")
         if self.general_share and self.calibration is None:
             raise ConfigError("--general-share mixes into a calibration text; give --calibration FILE too.")
         if self.general_text is not None and not self.general_share:
             raise ConfigError("--general-text is a text to mix in; say how much by --general-share.")
-        needs = CRITERIA.get(self.criterion).needs
-        if self.calibration is None and needs not in WITHOUT_DATA and self.cuts_blocks:
+        needs = None if self.criterion is None else CRITERIA.get(self.criterion).needs
+        if self.calibration is None and needs not in (None, *WITHOUT_DATA) and self.cuts_blocks:
             free = [name for name in CRITERIA.names() if CRITERIA.get(name).needs in WITHOUT_DATA]
             raise ConfigError(
                 f"criterion '{self.criterion}' looks at {needs} and needs a text; give --calibration FILE, "
@@ -198,6 +220,20 @@ class TransformerCut:
         if self.block_fraction is not None and not 0 < self.block_fraction < 1:
             raise PlanError(f"--block-fraction must lie between 0 and 1; got {self.block_fraction}.")
 
+    def _require_of_weights(self) -> None:
+        """Refuse what only removing units has a use for."""
+        usual = {entry.name: entry.default for entry in fields(self)} | {"floors": Floors()}
+        wrong = [said for name, said in NOT_FOR_WEIGHTS.items() if getattr(self, name) != usual[name]]
+        if wrong:
+            raise ConfigError(f"{', '.join(wrong)}: not for method '{self.method}'; leave out.")
+        if self.ratio is None:
+            raise PlanError(f"method '{self.method}' goes by a ratio; give --ratio.")
+
+    @property
+    def changes_weights(self) -> bool:
+        """Whether weights get a compact form, and no unit is removed."""
+        return METHODS.get(self.method).changes == "weights"
+
     @property
     def recovers(self) -> bool:
         """Whether the cut model is trained."""
@@ -212,6 +248,8 @@ class TransformerCut:
     @property
     def measures(self) -> bool:
         """Whether choices are made on samples that are held out for it."""
+        if self.changes_weights:
+            return self.calibration is not None
         return self.judged or self.recovers or self.method != "rounds" or self.floors != Floors()
 
     def data(self) -> TextData:
@@ -235,7 +273,7 @@ class TransformerCut:
         layers on, and few layers measured again.
         """
         return SearchSettings(
-            criterion=self.criterion,
+            criterion=self.criterion or TEXT_CRITERION,
             multiple=self.multiple,
             hand=self.hand,
             max_depths=self.max_depths,
@@ -248,6 +286,8 @@ class TransformerCut:
     @property
     def chosen_method(self) -> Method:
         """The method with its settings."""
+        if self.changes_weights:
+            return METHODS.get(self.method)()
         if self.method == "cascade":
             return Cascade(
                 CascadeSettings(
@@ -284,7 +324,12 @@ class TransformerCut:
 
 
 def budget_of(cut: TransformerCut, tokens_cut: PruningPlan) -> Budget | None:
-    """Return :func:`target_parameters` as a budget; None where the shape is chosen by hand alone."""
+    """Return :func:`target_parameters` as a budget; None where the shape is chosen by hand alone.
+
+    Methods that change weights count in units of their own; theirs is the ratio.
+    """
+    if cut.changes_weights:
+        return Budget(ratio=cut.ratio)
     if (cut.ratio, cut.block_fraction, cut.max_parameters) == (None, None, None):
         return None
     return Budget(max_parameters=target_parameters(cut, tokens_cut))

@@ -155,6 +155,10 @@ def _check(source: Path, out: Path, cut: TransformerCut) -> None:
     require_replaceable(out, checkpoint.CHECKSUMS)
     if out.exists() and source.exists() and out.resolve() == source.resolve():
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
+    if cut.changes_weights:
+        raise ConfigError(
+            f"method '{cut.method}' takes the whole model into memory; leave --method or --max-memory out."
+        )
     if cut.criterion not in CRITERIA:
         raise ConfigError(
             f"criterion '{cut.criterion}' looks at the whole model at once; within a limit of memory there "
