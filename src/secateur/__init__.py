@@ -105,7 +105,8 @@ def prune(
     **cut
         Fields of :class:`secateur.workflow.transformer_settings.TransformerCut`: ``ratio``,
         ``block_fraction`` or ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch";
-        "magnitude", "int4", "svd"), ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``, ``seed`` and more.
+        "magnitude", "int4", "svd"), ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``,
+        ``seed`` and more.
 
     Returns
     -------

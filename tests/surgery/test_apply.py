@@ -147,6 +147,17 @@ def test_apply_and_mask_leave_the_model_as_it_was(model):
         assert torch.equal(value, before[name])
 
 
+def test_a_cut_model_shares_no_memory_with_the_one_it_was_made_from(model):
+    plan = identity(model).without_layers([1]).with_groups(0, [1]).with_channels(2, [0, 5])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    cut = apply(model, plan)
+    with torch.no_grad():
+        for parameter in cut.parameters():
+            parameter.fill_(7.0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_groups_keep_their_query_heads(model):
     plan = identity(model).with_groups(1, [0, 2])
     dense, cut = bind(model).layers[1], bind(apply(model, plan)).layers[1]

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from secateur.blockwise.block import OUTPUTS, output_projection
 from secateur.blockwise.refit import refit
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
@@ -228,13 +230,14 @@ class Workbench:
         """
         if relative.is_identity:
             return model, after_cut, {}
-        former = deepcopy(model) if after_cut.kl is not None else None
+        former = None if after_cut.kl is None else _outputs(model)
         report = self._refit(model, plan, self.task.fitting)
         if not report:
             return model, after_cut, {}
         after_refit = self.yardstick.measure(model)
         if former is not None and after_refit.kl >= after_cut.kl:
-            return former, after_cut, {**report, "undone": True}
+            _put_back(model, former)
+            return model, after_cut, {**report, "undone": True}
         return model, after_refit, report
 
     def _refit(self, model: nn.Module, plan: PruningPlan, batches: tuple[Batch, ...]) -> dict[str, Any]:
@@ -252,3 +255,22 @@ class Workbench:
             seed=derive(self.task.seed, self.method, name),
         )
         return recover(model, self.dense, self.task, settings, out)
+
+
+def _outputs(model: nn.Module) -> list[dict[str, Tensor]]:
+    """Return copies of what a re-fit changes: the output projections of every block."""
+    return [
+        {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+        for module in _output_projections(model)
+    ]
+
+
+@torch.no_grad()
+def _put_back(model: nn.Module, former: list[dict[str, Tensor]]) -> None:
+    for module, values in zip(_output_projections(model), former, strict=True):
+        for name, value in values.items():
+            module.get_parameter(name).copy_(value)
+
+
+def _output_projections(model: nn.Module) -> list[nn.Module]:
+    return [output_projection(layer, name).module for layer in bind(model).layers for name in OUTPUTS]

@@ -40,15 +40,39 @@ def apply(model: Model, plan: PruningPlan) -> Model:
         If the plan was made for a model of another family or shape.
     """
     require_fit(bind(model), plan)
-    cut = deepcopy(model)
+    cut = copy_for_cut(model)
     bound = bind(cut)
     keep_layers(bound, tuple(layer.index for layer in plan.layers))
     for layer, kept in zip(bound.layers, plan.layers, strict=True):
         keep_widths(layer, kept)
+    _own_what_is_shared(cut, model)
     keep_generation_numbers(getattr(cut, "generation_config", None), plan)
     if plan.tokens is not None:
         keep_tokens(cut, plan.tokens)
     return cut
+
+
+def copy_for_cut(model: Model) -> Model:
+    """Return a copy whose block weights still are those of ``model``: a cut selects from them anyway."""
+    shared = {id(weight): weight for layer in bind(model).layers for weight in layer.module.parameters()}
+    # the memo of deepcopy: what is in it is taken as copied
+    return deepcopy(model, dict(shared))
+
+
+def _own_what_is_shared(cut: nn.Module, model: nn.Module) -> None:
+    """Copy the parameters that a cut left in the memory of the model it was made from; ties stay ties."""
+    theirs = {_memory(parameter) for parameter in model.parameters()}
+    owned: dict[int, nn.Parameter] = {}
+    for module in cut.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and _memory(parameter) in theirs:
+                if id(parameter) not in owned:
+                    owned[id(parameter)] = deepcopy(parameter)
+                module._parameters[name] = owned[id(parameter)]
+
+
+def _memory(parameter: nn.Parameter) -> int:
+    return parameter.untyped_storage().data_ptr()
 
 
 def require_fit(bound: BoundModel, plan: PruningPlan) -> None:
