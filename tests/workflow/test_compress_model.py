@@ -76,7 +76,8 @@ def test_a_run_leaves_its_folder_and_goes_on_after_a_stop(classifier, tmp_path, 
     assert list(result["standings"]) == ["dense", "cut", "dense, trained alike"]
     assert result["ratio"] >= 1.05
     assert [sample["says"].keys() for sample in result["samples"]] == [{"dense", "pruned"}] * 3
-    assert "cannot be exported" in result["no_bundle_because"]
+    assert result["bundle"] == {"path": "bundle"}
+    assert result["no_bundle_because"] is None
     assert json.loads((out / "dense/reference.json").read_text())["parameters"] > 0
     assert len((out / "records.jsonl").read_text().splitlines()) == 3
     page = (out / "report.html").read_text()

@@ -12,7 +12,9 @@ import numpy as np
 from secateur.bundle.causal_golden import golden_token_difference
 from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.causal_session import open_causal_session
-from secateur.bundle.kinds import parse_any_manifest
+from secateur.bundle.encoder_manifest import EncoderManifest
+from secateur.bundle.encoder_session import golden_text_difference, open_encoder_session
+from secateur.bundle.kinds import AnyManifest, parse_any_manifest
 from secateur.bundle.manifest import MANIFEST_FILE, MANIFEST_LIMIT, Manifest
 from secateur.bundle.session import Session, open_session
 from secateur.bundle.signature import SIGNATURE_FILE, SIGNATURE_LIMIT, SignatureCheck, check_signature
@@ -31,14 +33,14 @@ class CheckedBundle:
     ----------
     source : BundleSource
         Its files.
-    manifest : Manifest or CausalManifest
-        Of a Diagnoser, or of a causal language model.
+    manifest : Manifest, CausalManifest or EncoderManifest
+        Of a Diagnoser, a causal language model, or an encoder of texts.
     signature : SignatureCheck
         Who vouches for it.
     """
 
     source: BundleSource
-    manifest: Manifest | CausalManifest
+    manifest: AnyManifest
     signature: SignatureCheck
 
     @property
@@ -54,7 +56,7 @@ class Verification:
 
     Attributes
     ----------
-    manifest : Manifest or CausalManifest
+    manifest : Manifest, CausalManifest or EncoderManifest
         The checked manifest.
     signature : SignatureCheck
         Who vouches for it.
@@ -62,7 +64,7 @@ class Verification:
         Largest difference between expected and computed golden logits.
     """
 
-    manifest: Manifest | CausalManifest
+    manifest: AnyManifest
     signature: SignatureCheck
     golden_max_abs_diff: float
 
@@ -124,6 +126,9 @@ def verify_bundle(bundle: Path, *, trusted: Sequence[Path] = ()) -> Verification
     if isinstance(checked.manifest, CausalManifest):
         given = checked.source, checked.manifest
         worst = golden_token_difference(*given, open_causal_session(*given))
+    elif isinstance(checked.manifest, EncoderManifest):
+        encoder = checked.source, checked.manifest
+        worst = golden_text_difference(*encoder, open_encoder_session(*encoder))
     else:
         worst = golden_difference(checked, open_session(checked.source, checked.manifest))
     return Verification(manifest=checked.manifest, signature=checked.signature, golden_max_abs_diff=worst)

@@ -12,6 +12,7 @@ from secateur.cli import options
 
 if TYPE_CHECKING:
     from secateur.bundle.causal_manifest import CausalManifest
+    from secateur.bundle.encoder_manifest import EncoderManifest
     from secateur.bundle.manifest import Manifest
     from secateur.bundle.verify import CheckedBundle
 
@@ -139,9 +140,11 @@ def _show(checked: CheckedBundle) -> None:
 
 def _facts(checked: CheckedBundle) -> dict[str, Any]:
     from secateur.bundle.causal_manifest import CausalManifest
+    from secateur.bundle.encoder_manifest import EncoderManifest
 
     manifest = checked.manifest
-    of_kind = _text_facts if isinstance(manifest, CausalManifest) else _window_facts
+    kinds = {CausalManifest: _text_facts, EncoderManifest: _encoder_facts}
+    of_kind: Any = kinds.get(type(manifest), _window_facts)
     facts = {
         "model": f"{manifest.name} ({manifest.family}), {manifest.parameters:,} parameters",
         "runs on": f"{manifest.format}, {manifest.precision}",
@@ -173,6 +176,15 @@ def _text_facts(manifest: CausalManifest) -> dict[str, str]:
             f"{metrics.predicted_tokens:,} tokens"
         )
     return facts
+
+
+def _encoder_facts(manifest: EncoderManifest) -> dict[str, str]:
+    parity = manifest.parity
+    return {
+        "text": f"{manifest.vocabulary:,} tokens; {manifest.longest_tokens:,} of a text",
+        "gives": ", ".join(manifest.labels) or f"an embedding of {manifest.width} numbers",
+        "parity": f"{parity.max_abs_diff:.1e} on {parity.texts} texts (allowed {parity.tolerance:.0e})",
+    }
 
 
 def _window_facts(manifest: Manifest) -> dict[str, str]:

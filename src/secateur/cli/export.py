@@ -80,7 +80,8 @@ def export(
     """Export a model for a device, its parity proved.
 
     A Diagnoser becomes a bundle for ONNX Runtime, OpenVINO, ExecuTorch or LiteRT that is judged on test
-    windows. A causal language model becomes an ONNX bundle with a key/value cache, or a GGUF file.
+    windows. A causal language model becomes an ONNX bundle with a key/value cache, or a GGUF file; an
+    encoder or a classifier of texts an ONNX bundle that gives embeddings or classes.
     """
     _check(format, precision, quantise)
     from secateur.bundle.manifest import MANIFEST_FILE

@@ -10,6 +10,7 @@ import typer
 from secateur.core.records import to_jsonable
 from secateur.export.bundle import BundleInfo
 from secateur.export.causal_bundle import CausalBundleInfo
+from secateur.export.encoder_bundle import EncoderBundleInfo
 from secateur.export.gguf_export import GgufInfo
 
 
@@ -25,7 +26,7 @@ def lines(info: Any) -> list[str]:
     raise TypeError(f"{type(info).__name__} is no result of an export")
 
 
-def _of_bundle(info: BundleInfo | CausalBundleInfo) -> dict[str, Any]:
+def _of_bundle(info: BundleInfo | CausalBundleInfo | EncoderBundleInfo) -> dict[str, Any]:
     manifest = info.manifest
     return {
         "bundle": str(info.folder),
@@ -88,6 +89,22 @@ def _(info: CausalBundleInfo) -> list[str]:
             f"checkpoint, {metrics.perplexity:.3f} of the bundle"
         )
     return told
+
+
+@summary.register
+def _(info: EncoderBundleInfo) -> dict[str, Any]:
+    return {**_of_bundle(info), "gives": info.manifest.gives, "labels": list(info.manifest.labels)}
+
+
+@lines.register
+def _(info: EncoderBundleInfo) -> list[str]:
+    parity, manifest = info.manifest.parity, info.manifest
+    given = ", ".join(manifest.labels) or f"an embedding of {manifest.width} numbers"
+    return [
+        f"{info.folder}: {info.n_bytes:,} bytes; outputs differ from the checkpoint's by at most "
+        f"{parity.max_abs_diff:.1e} on {parity.texts} texts (allowed {parity.tolerance:.0e})",
+        f"a text gets: {given}",
+    ]
 
 
 @summary.register

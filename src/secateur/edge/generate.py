@@ -80,7 +80,8 @@ class TextRuntime:
         checked = check_bundle(Path(bundle), trusted=trusted)
         if not isinstance(checked.manifest, CausalManifest):
             raise ConfigError(
-                f"{bundle} holds a Diagnoser, which generates no text; open it with secateur.edge.Runtime."
+                f"{bundle} holds no language model and generates no text; open a Diagnoser with "
+                "secateur.edge.Runtime, an encoder of texts with secateur.edge.texts.TextEncoder."
             )
         self.manifest: CausalManifest = checked.manifest
         self.signature: SignatureCheck = checked.signature

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from secateur.bundle.encoder_manifest import EncoderManifest
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.session import open_session
 from secateur.bundle.signature import SignatureCheck
@@ -126,6 +127,11 @@ class Runtime:
         if threads < 1:
             raise ConfigError(f"{threads} threads; give at least 1.")
         checked = check_bundle(Path(bundle), trusted=trusted)
+        if isinstance(checked.manifest, EncoderManifest):
+            raise ConfigError(
+                f"{bundle} holds an encoder of texts, which diagnoses nothing; open it with "
+                "secateur.edge.texts.TextEncoder."
+            )
         if not isinstance(checked.manifest, Manifest):
             raise ConfigError(
                 f"{bundle} holds a causal language model, which diagnoses nothing; open it with "

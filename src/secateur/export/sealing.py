@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from secateur.bundle.causal_manifest import CausalManifest
+from secateur.bundle.encoder_manifest import EncoderManifest
+from secateur.bundle.kinds import AnyManifest
 from secateur.bundle.manifest import MANIFEST_FILE, FileRecord, LayerRecord, LineageRecord, Manifest
 from secateur.bundle.verify import verify_bundle
 from secateur.core.errors import ExportError
@@ -21,7 +23,7 @@ from secateur.models.binding import BoundLayer
 from secateur.structure.plan import PruningPlan
 from secateur.structure.plan_file import plan_to_json
 
-Described = TypeVar("Described", Manifest, CausalManifest)
+Described = TypeVar("Described", Manifest, CausalManifest, EncoderManifest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +34,7 @@ class Sealed(Generic[Described]):
     ----------
     folder : Path
         The bundle.
-    manifest : Manifest or CausalManifest
-        Its manifest.
+    manifest : Manifest, CausalManifest or EncoderManifest
     n_bytes : int
         Size of the whole bundle.
     float32_graph_bytes : int
@@ -64,14 +65,14 @@ def described_as(kind: type[Described], **fields: Any) -> Described:
         ) from None
 
 
-def seal(folder: Path, manifest: Manifest | CausalManifest) -> int:
+def seal(folder: Path, manifest: AnyManifest) -> int:
     """Write the manifest of a bundle whose other files are there, and check it as a device does.
 
     Parameters
     ----------
     folder : Path
         The bundle, still aside.
-    manifest : Manifest or CausalManifest
+    manifest : Manifest, CausalManifest or EncoderManifest
 
     Returns
     -------

@@ -18,9 +18,15 @@ from secateur.tasks.precision import scoring_autocast
 
 def pooled(model: nn.Module, batch: Batch) -> Tensor:
     """Return the mean of the last hidden states over the tokens that are no padding, float32 (B, hidden)."""
-    states = run(model.base_model, batch).last_hidden_state.float()
-    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states)[..., None]
-    return (states * mask).sum(dim=1) / mask.sum(dim=1)
+    states = run(model.base_model, batch).last_hidden_state
+    return mean_over_tokens(states, batch.get("attention_mask", torch.ones_like(batch["input_ids"])))
+
+
+def mean_over_tokens(states: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of states (B, T, hidden) over the tokens of a mask (B, T), float32 (B, hidden)."""
+    states = states.float()
+    weights = mask.to(states)[..., None]
+    return (states * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 class Embedding(Objective):

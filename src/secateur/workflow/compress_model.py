@@ -134,7 +134,7 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
             "seed": cut.seed,
             "sia": check,
             "samples": _samples(source, task, out / "pruned"),
-            **_bundle(settings, out),
+            **_bundle(cut, out),
             "settings": settings.to_json(),
             "data_sha256": pruned["calibration_sha256"],
             "versions": origin["versions"],
@@ -194,13 +194,14 @@ def _samples(source: Source, task: TokenTask, folder: Path) -> list[dict[str, An
     )
 
 
-def _bundle(settings: ModelRunSettings, out: Path) -> dict[str, Any]:
+def _bundle(cut: TransformerCut, out: Path) -> dict[str, Any]:
     """Export the pruned model; say why where there is no exporter for it."""
     folder = out / "bundle"
+    text = cut.calibration if cut.task in ("text", "answers") else None
     try:
         if not folder.exists():
             export_model(
-                ExportRequest(source=str(out / "pruned"), folder=folder, text=settings.cut.calibration),
+                ExportRequest(source=str(out / "pruned"), folder=folder, text=text),
                 format="onnx",
             )
     except (ExportError, UnsupportedArchitecture, ConfigError) as error:

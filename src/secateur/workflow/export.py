@@ -20,6 +20,7 @@ from secateur.core.seeds import generator
 from secateur.edge.runtime import BATCH_WINDOWS
 from secateur.export.bundle import BundleInfo, write_bundle
 from secateur.export.causal_bundle import CausalBundleInfo
+from secateur.export.encoder_bundle import EncoderBundleInfo
 from secateur.export.formats import Format
 from secateur.export.gguf_export import GgufInfo
 from secateur.export.quantise import Quantisation, Scheme
@@ -34,8 +35,8 @@ from secateur.workflow.export_request import ExportRequest
 from secateur.workflow.export_text import (
     CAUSAL_PRECISIONS,
     GGUF_PRECISIONS,
-    export_causal_bundle,
     export_gguf_folder,
+    export_text_bundle,
 )
 from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation, split_record
@@ -212,16 +213,16 @@ def _set_on(preparation: Preparation) -> SetOn:
     return "held-out machines" if machines else "held-out specimens"
 
 
-Exported = BundleInfo | CausalBundleInfo | GgufInfo
-Kind = Literal["Diagnoser", "causal language model"]
+Exported = BundleInfo | CausalBundleInfo | EncoderBundleInfo | GgufInfo
+Kind = Literal["Diagnoser", "model of texts"]
 
 EXPORTERS: Mapping[tuple[Kind, str], Callable[[ExportRequest], Exported]] = {
     ("Diagnoser", "onnx"): export_diagnoser,
     ("Diagnoser", "openvino"): partial(export_diagnoser, format="openvino"),
     ("Diagnoser", "executorch"): partial(export_diagnoser, format="executorch"),
     ("Diagnoser", "litert"): partial(export_diagnoser, format="litert"),
-    ("causal language model", "onnx"): export_causal_bundle,
-    ("causal language model", "gguf"): export_gguf_folder,
+    ("model of texts", "onnx"): export_text_bundle,
+    ("model of texts", "gguf"): export_gguf_folder,
 }
 """What writes each format of each kind of model."""
 
@@ -230,8 +231,8 @@ PRECISIONS: Mapping[tuple[Kind, str], tuple[str, ...]] = {
     ("Diagnoser", "openvino"): tuple(_PRECISIONS),
     ("Diagnoser", "executorch"): ("fp32", "int8"),
     ("Diagnoser", "litert"): ("fp32", "int8"),
-    ("causal language model", "onnx"): tuple(CAUSAL_PRECISIONS),
-    ("causal language model", "gguf"): tuple(GGUF_PRECISIONS),
+    ("model of texts", "onnx"): tuple(CAUSAL_PRECISIONS),
+    ("model of texts", "gguf"): tuple(GGUF_PRECISIONS),
 }
 
 
@@ -268,4 +269,4 @@ def _kind(request: ExportRequest) -> Kind:
     source, folder = request.source, Path(request.source)
     gone = not folder.exists() and (source.startswith((".", "/")) or source.count("/") > 1)
     is_diagnoser = checkpoint.kind_of(folder) == "diagnoser" or (gone and request.text is None)
-    return "Diagnoser" if is_diagnoser else "causal language model"
+    return "Diagnoser" if is_diagnoser else "model of texts"

@@ -1,4 +1,4 @@
-"""The step from a causal language model to a bundle or a GGUF file, judged on a text."""
+"""The step from a model of texts to a bundle or a GGUF file; language models are judged on a text."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from secateur.core.provenance import provenance
 from secateur.core.seeds import generator
 from secateur.export.causal_bundle import CausalBundleInfo, write_causal_bundle
 from secateur.export.causal_parity import NEW_TOKENS
+from secateur.export.encoder_bundle import EncoderBundleInfo, write_encoder_bundle
 from secateur.export.gguf_export import GgufInfo, export_gguf
 from secateur.export.gguf_file import GgufPrecision, require_gguf
 from secateur.models import checkpoint
 from secateur.models.pretrained import open_pretrained
 from secateur.models.text import TokenSource, opening_tokens
 from secateur.structure.plan import PruningPlan
-from secateur.tasks.heads import require_causal_lm
+from secateur.tasks.heads import is_causal_lm, is_text_classifier, require_causal_lm
 from secateur.tasks.perplexity import Perplexity, perplexity
 from secateur.workflow.export_request import ExportRequest
 
@@ -94,7 +95,51 @@ def open_text_model(source: str) -> TextModel:
     )
 
 
-def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
+def export_text_bundle(request: ExportRequest) -> CausalBundleInfo | EncoderBundleInfo:
+    """Write the ONNX bundle of a model of texts: a language model, or an encoder of texts.
+
+    Raises
+    ------
+    ConfigError
+        If an option is not for such a model, or its head is neither.
+    SecateurError
+        As :func:`export_causal_bundle` and :func:`export_encoder_bundle`.
+    """
+    opened = open_text_model(request.source)
+    if is_causal_lm(opened.model):
+        return export_causal_bundle(request, opened)
+    return export_encoder_bundle(request, opened)
+
+
+def export_encoder_bundle(request: ExportRequest, opened: TextModel) -> EncoderBundleInfo:
+    """Write the bundle of an encoder (mean-pooled embeddings) or a classifier of texts.
+
+    Raises
+    ------
+    ConfigError
+        If an option is not for it, or the model has another head.
+    ExportError
+        As :func:`secateur.export.encoder_bundle.write_encoder_bundle`.
+    """
+    request.require_only(set(), "an encoder of texts")
+    if request.precision != "fp32":
+        raise ConfigError(f"--precision {request.precision}: not for an encoder of texts; choose fp32.")
+    if not is_text_classifier(opened.model) and opened.model.base_model is not opened.model:
+        raise ConfigError(
+            f"{type(opened.model).__name__} is neither a language model, nor a classifier of texts, nor an "
+            "encoder without a head; there is no bundle for it."
+        )
+    return write_encoder_bundle(
+        opened.model,
+        request.folder,
+        name=opened.name,
+        tokenizer=opened.tokenizer,
+        plan=opened.plan,
+        lineage=_lineage(),
+    )
+
+
+def export_causal_bundle(request: ExportRequest, opened: TextModel) -> CausalBundleInfo:
     """Write the ONNX bundle of a causal language model, its parity proved on prompts.
 
     With a text, prompts are taken from it, and the perplexity of checkpoint and bundle is measured on its
@@ -117,7 +162,6 @@ def export_causal_bundle(request: ExportRequest) -> CausalBundleInfo:
         )
     if request.precision in _JUDGED and request.text is None:
         raise ConfigError(f"a language model in {request.precision} is judged on a text; add --text FILE.")
-    opened = open_text_model(request.source)
     tokens = None if request.text is None else _tokens(opened, request.text)
     new_tokens, prompts = _prompts(opened.model, tokens)
     return write_causal_bundle(
