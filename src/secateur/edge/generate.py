@@ -13,6 +13,7 @@ import numpy as np
 from secateur.bundle.causal_golden import golden_token_difference
 from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.causal_session import CausalSession, open_causal_session
+from secateur.bundle.encoder_manifest import EncoderManifest
 from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.verify import check_bundle
 from secateur.core.errors import ConfigError, DataError, MeasurementError
@@ -79,10 +80,10 @@ class TextRuntime:
             raise ConfigError(f"{threads} threads; give at least 1.")
         checked = check_bundle(Path(bundle), trusted=trusted)
         if not isinstance(checked.manifest, CausalManifest):
-            raise ConfigError(
-                f"{bundle} holds no language model and generates no text; open a Diagnoser with "
-                "secateur.edge.Runtime, an encoder of texts with secateur.edge.texts.TextEncoder."
-            )
+            held, runtime = "a Diagnoser", "secateur.edge.Runtime"
+            if isinstance(checked.manifest, EncoderManifest):
+                held, runtime = "an encoder of texts", "secateur.edge.texts.TextEncoder"
+            raise ConfigError(f"{bundle} holds {held}, which generates no text; open it with {runtime}.")
         self.manifest: CausalManifest = checked.manifest
         self.signature: SignatureCheck = checked.signature
         self.version = checked.version

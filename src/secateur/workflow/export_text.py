@@ -126,8 +126,8 @@ def export_encoder_bundle(request: ExportRequest, opened: TextModel) -> EncoderB
         raise ConfigError(f"--precision {request.precision}: not for an encoder of texts; choose fp32.")
     if not is_text_classifier(opened.model) and opened.model.base_model is not opened.model:
         raise ConfigError(
-            f"{type(opened.model).__name__} is neither a language model, nor a classifier of texts, nor an "
-            "encoder without a head; there is no bundle for it."
+            f"{type(opened.model).__name__} predicts no next token, gives no class and is no encoder without "
+            "a head; there is no bundle for it."
         )
     return write_encoder_bundle(
         opened.model,
