@@ -110,6 +110,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
     described = checkpoint.describe(out / "pruned")
     judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)
     trained = checkpoint.describe(out / "dense").metadata
+    cost = described.metadata.get("cost", {"ratio": judged["ratio"], "unit": "parameters"})
     rivals: dict[str, Any] = {}
     if settings.rivals:
         rivals = judge_rivals(
@@ -132,7 +133,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         preparation,
         folder=out / "bundle",
         plan=described.plan,
-        name=f"{settings.backbone} {cut.method} {described.metadata['cost']['ratio']:.1f}x",
+        name=f"{settings.backbone} {cut.method} {cost['ratio']:.1f}x",
         seed=task.seed,
         values=judged["pruned"],
         verdict=verdict,
@@ -143,7 +144,6 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
             out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
         )
     result = _result(preparation, settings, judged, bundle, described, rivals, out)
-    cost = described.metadata["cost"]
     result |= {"ratio": cost["ratio"], "counted": cost["unit"]}
     result |= {"criterion": None if cut.changes_weights else cut.cascade.search.criterion}
     result |= {"sia": check, "device": device}
