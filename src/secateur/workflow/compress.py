@@ -133,7 +133,7 @@ def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -
         preparation,
         folder=out / "bundle",
         plan=described.plan,
-        name=f"{settings.backbone} {cut.method} {cost['ratio']:.1f}x",
+        name=f"{settings.backbone} {cut.method if cut.changes_weights else 'pruned'} {cost['ratio']:.1f}x",
         seed=task.seed,
         values=judged["pruned"],
         verdict=verdict,
