@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import torch
 import tiny_tokenizers
 from secateur.bundle.verify import verify_bundle
 from secateur.cli.app import run
-from secateur.core.errors import CheckpointError, ConfigError, DataError
+from secateur.core.errors import CheckpointError, ConfigError, DataError, ExportError, MissingPackage
 from secateur.core.progress import quiet
+from secateur.edge import texts
 from secateur.edge.texts import TextEncoder
 from secateur.export.encoder_bundle import write_encoder_bundle
 from secateur.models.binding import bind
@@ -110,6 +112,14 @@ def test_damage_and_other_runtimes_are_refused(written, tmp_path):
     (copied / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(CheckpointError, match="padding_token"):
         TextEncoder(copied)
+
+
+def test_a_missing_or_damaged_tokenizer_is_told(monkeypatch, tmp_path):
+    with pytest.raises(ExportError, match="is no tokenizer"):
+        texts._tokenizer(b"{}", tmp_path)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingPackage, match="pip install tokenizers"):
+        texts._tokenizer(b"{}", tmp_path)
 
 
 @pytest.mark.parametrize(

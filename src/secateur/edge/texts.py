@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,7 @@ from secateur.bundle.encoder_session import golden_text_difference, open_encoder
 from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.source import read_file
 from secateur.bundle.verify import check_bundle
-from secateur.core.errors import ConfigError, DataError, ExportError
-from secateur.core.extras import explained
+from secateur.core.errors import ConfigError, DataError, ExportError, MissingPackage
 
 AT_ONCE = 32
 """Texts of a batch; those of a batch are padded to the longest."""
@@ -133,9 +133,15 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[np.ndarray, np.
     return tokens, mask
 
 
-def _tokenizer(content: bytes, place: Path):  # type: ignore[no-untyped-def]
-    with explained("reading texts"):
+def _tokenizer(content: bytes, place: Path) -> Any:
+    try:
         from tokenizers import Tokenizer
+    except ModuleNotFoundError:
+        raise MissingPackage(
+            "reading texts needs the package 'tokenizers', which is not installed; run: pip install "
+            "tokenizers",
+            name="tokenizers",
+        ) from None
     try:
         return Tokenizer.from_str(content.decode("utf-8"))
     except Exception as error:  # tokenizers raises plain exceptions
