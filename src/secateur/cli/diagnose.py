@@ -122,7 +122,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
             f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
             f"{result['sampling_rate_hz']:g} Hz; {result['windows']} windows, {result['duration_s']:.1f} s "
             f"of recording in {result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
-            f"picture: {out / 'timeline.svg'}"
+            f"pictures: {', '.join(str(path) for path in sorted(out.glob('*.svg')))}"
         ),
         soft_wrap=True,
         highlight=False,

@@ -25,7 +25,8 @@ from secateur.signals.recording import Recording
 from secateur.workflow.diagnosis_overview import folder_names, write_overview
 from secateur.workflow.diagnosis_subjects import Subject
 
-SUMMARY, WINDOWS, PICTURE = "diagnosis.json", "windows.csv", "timeline.svg"
+SUMMARY, WINDOWS = "diagnosis.json", "windows.csv"
+TIMELINE, SPECTRUM = "timeline.svg", "envelope_spectrum.svg"
 MOST_BINS = 450
 
 
@@ -34,9 +35,10 @@ def diagnose(
 ) -> dict[str, Any]:
     """Diagnose recordings window by window, in memory that does not grow with their length.
 
-    For one recording ``out`` receives ``windows.csv`` (one line a window), ``timeline.svg`` and
-    ``diagnosis.json``. For several each has a folder of its own with these, beside a common
-    ``diagnosis.json``, ``recordings.csv`` and ``recordings.svg``.
+    For one recording ``out`` receives ``windows.csv`` (one line a window), ``timeline.svg``,
+    ``diagnosis.json`` and, where bearing and speed are known, ``envelope_spectrum.svg``. For several each has
+    a folder of its own with these, beside a common ``diagnosis.json``, ``recordings.csv`` and
+    ``recordings.svg``.
 
     Parameters
     ----------
@@ -177,7 +179,12 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         "provenance": provenance(),
     }
     title = f"{result['file']}, channel {subject.channel_name}"
-    (folder / PICTURE).write_text(bins.picture(runtime.labels, title), encoding="utf-8")
+    (folder / TIMELINE).write_text(bins.picture(runtime.labels, title), encoding="utf-8")
+    if judgement.evidence is not None:
+        from secateur.report.figures.envelope_spectrum import envelope_spectrum
+
+        picture = envelope_spectrum(judgement.evidence, title=f"envelope spectrum, {title}")
+        (folder / SPECTRUM).write_text(picture, encoding="utf-8")
     write_json(folder / SUMMARY, result)
     return result
 
