@@ -75,3 +75,16 @@ def test_only_regular_files_of_bounded_size_and_utf8(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("a: Lärm".encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):
         read_yaml(tmp_path / "latin.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1\nb: {c: 1}\na: 2\n", "x:\n  - {a: 1, 'a': 2}\n", "{a: [1, {b: 2}], a: {}}"]
+)
+def test_a_key_that_stands_twice_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="'a' stands twice"):
+        parse_yaml(text, "notes.yaml")
+
+
+def test_one_key_may_stand_in_many_mappings() -> None:
+    text = "base: &base {a: 1, b: 2}\nmore:\n  - {<<: *base, a: 3}\n  - {a: a, b: {a: 4}}\n"
+    assert parse_yaml(text, "notes.yaml")["more"] == [{"a": 3, "b": 2}, {"a": "a", "b": {"a": 4}}]

@@ -22,10 +22,11 @@ def agent(
     as_json: options.AsJson = False,
 ) -> None:
     """Watch machines continuously: bursts in, levels, diagnoses and alarms out, nothing acknowledged lost."""
-    from secateur.edge.agent.config.file import read_config
+    from secateur.edge.agent.config.file import read_config, require_surroundings
 
     found = read_config(config)
     if check:
+        require_surroundings(found)
         _show(config, found, as_json=as_json)
         return
     from secateur.edge.agent.logs import set_up_logs

@@ -64,7 +64,7 @@ def parse_yaml(text: str, place: Path | str) -> Any:
     Raises
     ------
     DataError
-        If it is not YAML, or nested or repeated too much.
+        If it is not YAML, names a key twice, or is nested or repeated too much.
     """
     try:
         _count_yaml(text, place)
@@ -109,8 +109,10 @@ def _count_yaml(text: str, place: Path | str) -> None:
     """Walk over the events of a text, an alias counting as often as what it stands for."""
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
+    keys = _Keys(place)
     total = 0
     for event in yaml.parse(text, Loader=_Loader):
+        keys.see(event)
         if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
             total += 1
             open_nodes.append((event.anchor, total))
@@ -128,6 +130,35 @@ def _count_yaml(text: str, place: Path | str) -> None:
             total += 1
         if total > MOST_VALUES:
             raise DataError(f"{place} holds more than {MOST_VALUES} values, aliases written out.")
+
+
+class _Keys:
+    """Refuses a key that stands twice in one mapping: YAML would silently take the last."""
+
+    def __init__(self, place: Path | str) -> None:
+        self._place = place
+        self._open: list[tuple[set[str] | None, int]] = []
+        """Keys of each open mapping (None: a list), and how many nodes were seen in it."""
+
+    def see(self, event: Any) -> None:
+        """Take the next event."""
+        if isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            self._open.pop()
+            return
+        if not isinstance(event, yaml.NodeEvent):
+            return
+        if self._open:
+            keys, count = self._open[-1]
+            self._open[-1] = (keys, count + 1)
+            if keys is not None and count % 2 == 0 and isinstance(event, yaml.ScalarEvent):
+                if event.value in keys and event.value != "<<":
+                    place = f"{self._place}, line {event.start_mark.line + 1}"
+                    raise DataError(f"{place}: '{event.value[:60]}' stands twice in one mapping; keep one.")
+                keys.add(event.value)
+        if isinstance(event, yaml.MappingStartEvent):
+            self._open.append((set(), 0))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._open.append((None, 0))
 
 
 def _require_shallow(value: Any, place: Path | str) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from agent_machines import machine_settings
 from secateur.core.errors import ConfigError
-from secateur.edge.agent.config.file import AgentConfig, read_config
+from secateur.edge.agent.config.file import AgentConfig, read_config, require_surroundings
 
 
 def _written(tmp_path: Path, **changed: Any) -> Path:
@@ -25,7 +25,7 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
 
 
 MISTAKES = [
-    ({"machine": []}, "machine: Extra inputs"),
+    ({"machine": []}, "machine: there is no such key"),
     ({"http": {"host": "0.0.0.0"}}, "give http.token"),
     ({"sinks": [{"type": "mqtt", "password": "secret"}]}, "never stands in this file"),
     ({"sinks": [{"type": "csv", "folder": "a"}, {"type": "csv", "folder": "b"}]}, "two sinks have one name"),
@@ -71,3 +71,28 @@ def test_secrets_come_from_environment_or_file(tmp_path: Path, monkeypatch: pyte
         config.sinks[0].password.read()
     monkeypatch.setenv("BROKER_PASSWORD", "xyz")
     assert config.sinks[0].password.read() == "xyz"
+
+
+def test_only_the_cause_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_config(_written(tmp_path, machines=[machine_settings(unit="m/s")]))
+    assert "sensors.0.unit" in str(error.value)
+    assert "at least 1 item" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"http": {"token": {"file": "lost"}}},
+        {"sinks": [{"type": "mqtt", "password": {"file": "lost"}}]},
+        {"sinks": [{"type": "mqtt", "tls": {"ca_file": "lost"}}]},
+        {"models": {"trusted_keys": ["lost"]}},
+        {"sources": [{"type": "replay", "file": "lost", "machine": "pump", "sensor": "drive-end"}]},
+    ],
+)
+def test_files_that_are_named_must_be_there(tmp_path: Path, changed: dict[str, Any]) -> None:
+    config = read_config(_written(tmp_path, **changed))
+    with pytest.raises(ConfigError, match="lost"):
+        require_surroundings(config)
+    (tmp_path / "lost").write_text("content")
+    require_surroundings(config)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from secateur.core.errors import CheckpointError
 from secateur.edge.agent.config.file import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
 from secateur.edge.agent.outbox.delivery import Delivery
@@ -346,3 +347,17 @@ def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT * FROM results").fetchall() == []
     connection.close()
+
+
+@pytest.mark.parametrize("act", [check, repair, lambda path: list(export(path))])
+def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path, act) -> None:
+    path = tmp_path / "history.sqlite"
+    other = sqlite3.connect(path)
+    with other:
+        other.execute("CREATE TABLE pages (name TEXT)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="another program"):
+        act(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["history.sqlite"]

@@ -10,9 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from secateur.core.errors import DataError, SecateurError
+from secateur.core.errors import ConfigError, DataError, SecateurError
+from secateur.edge.agent.commissioning import learn_from
 from secateur.edge.agent.config.connections import FolderSource as FolderSettings
+from secateur.edge.agent.config.machines import Machine
 from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.pipeline import SensorPath
+from secateur.edge.agent.publish import Replay, bursts_of
 from secateur.edge.agent.sources.assembly import MOST_OPEN, Assembler
 from secateur.edge.agent.sources.base import Inlet
 from secateur.edge.agent.sources.folder import FolderSource
@@ -255,3 +259,51 @@ def test_bursts_of_a_recording_reach_over_no_seam(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError):
             open_recording(tmp_path / name)
+
+
+SOUND = {
+    "a": np.zeros(100, np.float32),
+    "sampling_rate_hz": 10.0,
+    "burst_length": 50,
+    "burst_time_s": [0.0, 9.0],
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"sampling_rate_hz": 0.0},
+        {"sampling_rate_hz": np.nan},
+        {"burst_length": -5},
+        {"burst_time_s": [0.0]},
+        {"burst_time_s": [0.0, np.nan]},
+    ],
+)
+def test_what_a_recording_says_must_fit_its_samples(tmp_path: Path, changed: dict[str, object]) -> None:
+    np.savez(tmp_path / "sound.npz", **SOUND)
+    assert len(list(open_recording(tmp_path / "sound.npz").cut(50, 10.0))) == 2
+    np.savez(tmp_path / "wrong.npz", **(SOUND | changed))
+    with pytest.raises(DataError, match=r"wrong\.npz"):
+        open_recording(tmp_path / "wrong.npz")
+
+
+def test_a_recording_of_samples_by_channels_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "tall.npy", np.zeros((100, 2)))
+    with pytest.raises(DataError, match=r"\(channels, samples\)"):
+        open_recording(tmp_path / "tall.npy")
+
+
+@pytest.mark.parametrize("asked", [{"burst_samples": 101}, {"burst_samples": 64, "parts": 65}])
+def test_a_replay_that_would_publish_nothing_is_refused(tmp_path: Path, asked: dict[str, int]) -> None:
+    np.save(tmp_path / "short.npy", np.zeros(100, np.float32))
+    with pytest.raises(ConfigError, match=r"give fewer"):
+        next(bursts_of(Replay(file=tmp_path / "short.npy", topic="a", sampling_rate_hz=10.0, **asked)))
+
+
+def test_a_recording_without_a_sound_burst_teaches_nothing(tmp_path: Path, machine: Machine) -> None:
+    np.save(tmp_path / "dead.npy", np.zeros(40_000, np.float32))
+    baseline = tmp_path / "baseline.json"
+    path = SensorPath(machine, machine.sensors[0], baseline_file=baseline)
+    with pytest.raises(DataError, match="is sound"):
+        learn_from(path, tmp_path / "dead.npy")
+    assert not baseline.exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError
 from secateur.edge.agent.agent import BASELINES
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
@@ -60,7 +60,7 @@ def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = N
     ConfigError
         If the recording has another rate, or is shorter than one burst.
     DataError
-        If it cannot be read.
+        If it cannot be read, or none of its bursts is sound.
     """
     stored = open_recording(recording)
     rate_hz = path.sensor.sampling_rate_hz
@@ -69,6 +69,7 @@ def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = N
             f"{recording} has {stored.sampling_rate_hz:g} Hz; the sensor is set up for {rate_hz:g} Hz."
         )
     used = passed_over = 0
+    reasons: set[str] = set()
     for number, (start_s, samples) in enumerate(stored.cut(path.sensor.burst_samples, rate_hz)):
         burst = Burst(
             machine=path.machine.name,
@@ -78,9 +79,16 @@ def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = N
             speed_rpm=shaft_rpm,
             number=number,
         )
-        usable = path.process(burst, running_s=start_s).result["quality"]["usable"]
+        quality = path.process(burst, running_s=start_s).result["quality"]
+        usable = quality["usable"]
+        reasons.update(quality["flags"])
         used, passed_over = used + usable, passed_over + (not usable)
     if used + passed_over == 0:
         raise ConfigError(f"{recording} is shorter than one burst of {path.sensor.burst_samples} samples.")
+    if used == 0:
+        raise DataError(
+            f"none of the {passed_over} bursts of {recording} is sound ({', '.join(sorted(reasons))}); "
+            "give a recording of the healthy machine."
+        )
     path.baseline.save()
     return Learned(used=used, passed_over=passed_over)

@@ -58,7 +58,7 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
     Raises
     ------
     ConfigError
-        If nobody says the sampling rate, or two say different ones.
+        If nobody says the sampling rate, two say different ones, or the recording is shorter than a burst.
     """
     recording = open_recording(replay.file, replay.channel)
     rate_hz = recording.sampling_rate_hz or replay.sampling_rate_hz
@@ -67,6 +67,14 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
     if replay.sampling_rate_hz not in (None, rate_hz):
         raise ConfigError(f"{replay.file} has {rate_hz:g} Hz, not {replay.sampling_rate_hz:g} Hz.")
     length = replay.burst_samples or recording.burst_samples or round(rate_hz)
+    longest = recording.burst_samples or len(recording.samples)
+    if length > longest:
+        raise ConfigError(
+            f"{replay.file} holds {longest} samples in a row, fewer than a burst of {length}; "
+            "give fewer with --burst-samples, or another --channel."
+        )
+    if replay.parts > length:
+        raise ConfigError(f"--parts {replay.parts} is more than the {length} samples of a burst; give fewer.")
     for number, (start_s, samples) in enumerate(recording.cut(length, rate_hz)):
         yield (
             start_s + length / rate_hz,

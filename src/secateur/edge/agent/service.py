@@ -10,7 +10,7 @@ from pathlib import Path
 
 from secateur.core.errors import SecateurError
 from secateur.edge.agent.agent import Agent
-from secateur.edge.agent.config.file import AgentConfig, read_config
+from secateur.edge.agent.config.file import AgentConfig, read_config, require_surroundings
 from secateur.edge.agent.housekeeping import Housekeeping
 from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.systemd import notify, reloading
@@ -37,6 +37,7 @@ def run(
         If the configuration cannot be used, or the address is taken.
     """
     config = read_config(config_file)
+    require_surroundings(config)
     agent = Agent(config)
     try:
         server = Server(agent)
@@ -90,7 +91,9 @@ def _listen_to_signals(ended: threading.Event, again: threading.Event) -> None:
 def _reload(agent: Agent, config_file: Path) -> None:
     reloading()
     try:
-        later = agent.reload(read_config(config_file))
+        config = read_config(config_file)
+        require_surroundings(config)
+        later = agent.reload(config)
         if later:
             log.warning("%s changed; that takes effect after a restart", " and ".join(later))
     except SecateurError as error:

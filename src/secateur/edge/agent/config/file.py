@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -185,7 +185,7 @@ def parse_config(value: object, path: Path) -> AgentConfig:
     try:
         config = AgentConfig.model_validate(value)
     except ValidationError as error:
-        told = "; ".join(f"{_place(entry['loc'])}: {_reason(entry['msg'])}" for entry in error.errors()[:8])
+        told = "; ".join(f"{_place(entry['loc'])}: {_reason(entry)}" for entry in _causes(error)[:8])
         raise ConfigError(f"{path}: {told}. See docs/agent.md for what is allowed.") from None
     return _resolved(config, path.absolute().parent)
 
@@ -194,8 +194,45 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(map(str, location)) or "the file"
 
 
-def _reason(message: str) -> str:
-    return message.removeprefix("Value error, ").rstrip(".")
+def _causes(error: ValidationError) -> list[Any]:
+    """Return what is wrong, without lists that are wrong only because of an entry."""
+    found = error.errors(include_url=False)
+    return [
+        entry
+        for entry in found
+        if not any(
+            len(other["loc"]) > len(entry["loc"]) and other["loc"][: len(entry["loc"])] == entry["loc"]
+            for other in found
+        )
+    ]
+
+
+def _reason(entry: Any) -> str:
+    plain = {"extra_forbidden": "there is no such key", "missing": "must be given"}
+    told = plain.get(entry["type"], entry["msg"])
+    return str(told).removeprefix("Value error, ").rstrip(".")
+
+
+def require_surroundings(part: Part) -> None:
+    """Check that what a configuration names can be read: secrets, keys, certificates, recordings.
+
+    Folders are made when they are needed.
+
+    Raises
+    ------
+    ConfigError
+        If an environment variable is not set, or a file is missing.
+    """
+    if isinstance(part, Secret):
+        part.read()
+        return
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        for entry in value if isinstance(value, tuple) else (value,):
+            if isinstance(entry, Part):
+                require_surroundings(entry)
+            elif isinstance(entry, Path) and not name.endswith("folder") and not entry.is_file():
+                raise ConfigError(f"{name}: the file {entry} is missing; put it there or correct the path.")
 
 
 def _resolved(part: Part, folder: Path) -> Part:

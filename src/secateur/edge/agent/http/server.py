@@ -60,7 +60,8 @@ class Server:
         except OSError as error:
             self._socket.close()
             raise ConfigError(
-                f"http.host {settings.host} port {settings.port} cannot be used: {error.strerror}."
+                f"http.host {settings.host} port {settings.port} cannot be used: {error.strerror}; "
+                "stop what listens there, or give another http.port."
             ) from None
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(

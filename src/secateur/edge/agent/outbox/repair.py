@@ -65,7 +65,7 @@ def check(path: Path) -> Findings:
     Raises
     ------
     CheckpointError
-        If there is no such file.
+        If there is no such file, or it is the database of another program.
     """
     with contextlib.closing(_read_only(path)) as connection:
         try:
@@ -90,11 +90,12 @@ def repair(path: Path) -> Repaired:
     Raises
     ------
     CheckpointError
-        If there is no such file.
+        If there is no such file, or it is the database of another program.
     """
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path} is missing; there is nothing to repair.")
+    _read_only(path).close()
     fresh = path.with_name(f".{path.name}.repaired")
     for leftover in (fresh, *_companions(fresh)):
         leftover.unlink(missing_ok=True)
@@ -134,7 +135,7 @@ def export(path: Path) -> Iterator[dict[str, Any]]:
     Raises
     ------
     CheckpointError
-        If there is no such file.
+        If there is no such file, or it is the database of another program.
     """
     with contextlib.closing(_read_only(path)) as connection:
         for seq, key, kind, machine, sensor, _, created_unix_s, payload, crc in _rows(connection):
@@ -154,7 +155,14 @@ def _read_only(path: Path) -> sqlite3.Connection:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; give the agent's database, such as state/agent.sqlite.")
-    return sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=10.0)
+    connection = sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=10.0)
+    tables: set[str] = set()
+    with contextlib.suppress(sqlite3.DatabaseError):  # damage is for the caller to find
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if tables and "results" not in tables:
+        connection.close()
+        raise CheckpointError(f"{path} is the database of another program; give the agent's agent.sqlite.")
+    return connection
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:

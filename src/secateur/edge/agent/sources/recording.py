@@ -29,6 +29,11 @@ class StoredBursts:
         Where the file itself is made of bursts that must not be joined.
     burst_times_s : ndarray of float64 or None
         Start of each burst from the first on.
+
+    Raises
+    ------
+    ValueError
+        If rate, length and times of bursts do not fit the samples.
     """
 
     samples: np.ndarray
@@ -36,6 +41,18 @@ class StoredBursts:
     sampling_rate_hz: float | None = None
     burst_samples: int | None = None
     burst_times_s: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        rate_hz, length, times_s = self.sampling_rate_hz, self.burst_samples, self.burst_times_s
+        if rate_hz is not None and not 0 < rate_hz < float("inf"):
+            raise ValueError(f"sampling_rate_hz is {rate_hz}; it must be finite and above 0")
+        if length is not None and length < 1:
+            raise ValueError(f"burst_length is {length}; it must be at least 1")
+        count = 1 if length is None else len(self.samples) // length
+        if times_s is not None and (
+            times_s.ndim != 1 or len(times_s) < count or not np.isfinite(times_s).all()
+        ):
+            raise ValueError(f"burst_time_s must hold one finite time for each of the {count} bursts")
 
     def cut(self, length: int, sampling_rate_hz: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yield bursts with the seconds at which they start; no burst reaches over a seam.
@@ -73,16 +90,19 @@ def open_recording(path: Path, channel: int = 0) -> StoredBursts:
     if not path.is_file():
         raise DataError(f"the recording {path} is missing.")
     openers = {".npy": _open_npy, ".npz": _open_npz, ".wav": _open_wav}
-    if path.suffix not in openers:
+    kind = path.suffix.lower()
+    if kind not in openers:
         raise DataError(f"{path} cannot be replayed; allowed: {', '.join(openers)}.")
     try:
-        return openers[path.suffix](path, channel)
+        return openers[kind](path, channel)
     except (ValueError, EOFError, OSError, KeyError, wave.Error, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no recording that can be read: {error}.") from None
 
 
 def _open_npy(path: Path, channel: int) -> StoredBursts:
     samples = np.load(path, mmap_mode="r", allow_pickle=False)
+    if samples.ndim == 2 and samples.shape[0] > samples.shape[1]:
+        raise DataError(f"{path} has shape {samples.shape}; store it as (channels, samples).")
     if samples.ndim == 2 and channel < samples.shape[0]:
         samples = samples[channel]
     if samples.ndim != 1 or samples.dtype.kind not in "fiu":
