@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 
 import numpy as np
 import pytest
@@ -118,7 +119,8 @@ def test_a_missing_or_damaged_tokenizer_is_told(monkeypatch, tmp_path):
     with pytest.raises(ExportError, match="is no tokenizer"):
         texts._tokenizer(b"{}", tmp_path)
     monkeypatch.setitem(sys.modules, "tokenizers", None)
-    with pytest.raises(MissingPackage, match="pip install tokenizers"):
+    monkeypatch.setattr(metadata, "requires", lambda _: ['tokenizers; extra == "texts"'])
+    with pytest.raises(MissingPackage, match=r"pip install 'secateur\[texts\]'"):
         texts._tokenizer(b"{}", tmp_path)
 
 

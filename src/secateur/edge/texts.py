@@ -13,7 +13,8 @@ from secateur.bundle.encoder_session import golden_text_difference, open_encoder
 from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.source import read_file
 from secateur.bundle.verify import check_bundle
-from secateur.core.errors import ConfigError, DataError, ExportError, MissingPackage
+from secateur.core.errors import ConfigError, DataError, ExportError
+from secateur.core.extras import explained
 
 AT_ONCE = 32
 """Texts of a batch; those of a batch are padded to the longest."""
@@ -134,14 +135,8 @@ def padded(rows: Sequence[Sequence[int]], padding: int) -> tuple[np.ndarray, np.
 
 
 def _tokenizer(content: bytes, place: Path) -> Any:
-    try:
+    with explained("reading texts"):
         from tokenizers import Tokenizer
-    except ModuleNotFoundError:
-        raise MissingPackage(
-            "reading texts needs the package 'tokenizers', which is not installed; run: pip install "
-            "tokenizers",
-            name="tokenizers",
-        ) from None
     try:
         return Tokenizer.from_str(content.decode("utf-8"))
     except Exception as error:  # tokenizers raises plain exceptions
