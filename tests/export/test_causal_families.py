@@ -67,11 +67,17 @@ CASES = {
     for specimen in ZOO
     if specimen.generates and specimen.inputs == "tokens"
 }
-EXPORTED = [
-    pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-    for name in CASES
-    if name not in REFUSED
-]
+OF_EVERY_KIND = ("llama", "gpt2", "gemma3", "falcon_mqa", "bloom", "phi")
+"""Positions, norms, sharing of keys and blocks of each kind; the others are long."""
+
+
+def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    if name in FAST:
+        return ()
+    return (pytest.mark.slow,) if name in OF_EVERY_KIND else (pytest.mark.slow, pytest.mark.long)
+
+
+EXPORTED = [pytest.param(name, marks=_marks(name)) for name in CASES if name not in REFUSED]
 
 
 def random_plan(model: torch.nn.Module, seed: int) -> PruningPlan:

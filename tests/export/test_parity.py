@@ -46,3 +46,21 @@ def test_probabilities_and_calls_are_compared(bundle, diagnoser, windows):
         )
     with pytest.raises(ExportError, match=r"calls only 80.00% of 5 windows"):
         measure_parity(graph, expected, windows, tolerance=Tolerance(logits=50.0, golden=1.0, agreement=0.99))
+
+
+@pytest.mark.parametrize(("repeats", "differ", "passes"), [(12, 1, True), (12, 2, False), (9, 1, False)])
+def test_one_window_may_differ_where_a_hundred_are_not_there(
+    repeats, differ, passes, bundle, diagnoser, windows
+):
+    many = {name: np.concatenate([values] * repeats) for name, values in windows.items()}
+    expected = reference_logits(diagnoser, many)
+    for row in range(differ):
+        expected[row, expected[row].argsort()[0]] += 30.0
+    graph = OnnxSession(bundle.folder / "model.onnx")
+    tolerance = Tolerance(logits=50.0, golden=1.0, agreement=0.99)
+    if passes:
+        record = measure_parity(graph, expected, many, tolerance=tolerance)
+        assert record.least_agreement == record.agreement == 59 / 60
+    else:
+        with pytest.raises(ExportError, match="calls only"):
+            measure_parity(graph, expected, many, tolerance=tolerance)

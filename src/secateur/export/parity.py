@@ -48,6 +48,9 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
 }
 
 
+WINDOWS_TO_ALLOW_ONE = 50
+
+
 def reference_logits(model: nn.Module, windows: Mapping[str, np.ndarray]) -> np.ndarray:
     """Logits of the torch model in float32 on the CPU, shape (n, classes).
 
@@ -124,10 +127,11 @@ def measure_parity(
             f"{tolerance.probability:g}",
             len(expected),
         )
-    if tolerance.agreement is not None and agreement < tolerance.agreement:
+    least = _least_agreement(tolerance, len(expected))
+    if least is not None and agreement < least:
         raise ExportError(
             f"the exported graph calls only {agreement:.2%} of {len(expected)} windows as the "
-            f"checkpoint does; at least {tolerance.agreement:.0%} is required. Nothing was written. {_REMEDY}"
+            f"checkpoint does; at least {least:.2%} is required. Nothing was written. {_REMEDY}"
         )
     return ParityRecord(
         max_abs_diff=worst,
@@ -136,8 +140,15 @@ def measure_parity(
         max_probability_change=change,
         probability_tolerance=tolerance.probability,
         agreement=agreement,
-        least_agreement=tolerance.agreement,
+        least_agreement=least,
     )
+
+
+def _least_agreement(tolerance: Tolerance, n_windows: int) -> float | None:
+    """One window may differ where there are too few to tell a percent."""
+    if tolerance.agreement is None or n_windows < WINDOWS_TO_ALLOW_ONE:
+        return tolerance.agreement
+    return min(tolerance.agreement, (n_windows - 1) / n_windows)
 
 
 _REMEDY = (
