@@ -152,7 +152,8 @@ class _Keys:
             self._open[-1] = (keys, count + 1)
             if keys is not None and count % 2 == 0 and isinstance(event, yaml.ScalarEvent):
                 if event.value in keys and event.value != "<<":
-                    place = f"{self._place}, line {event.start_mark.line + 1}"
+                    mark = event.start_mark
+                    place = f"{self._place}, line {mark.line + 1}" if mark else str(self._place)
                     raise DataError(f"{place}: '{event.value[:60]}' stands twice in one mapping; keep one.")
                 keys.add(event.value)
         if isinstance(event, yaml.MappingStartEvent):
