@@ -38,7 +38,7 @@ help:
 	@echo "make demo     one whole run on the simulated rig: result table and report"
 	@echo "make demo-plant  a broker, three simulated machines of which one develops a fault, and the agent"
 	@echo "make test     lint, import rules and every test"
-	@echo "make test-long  the export of every family of language models, a few of which make test exports"
+	@echo "make test-long  slow exports: every family of language models, every precision"
 	@echo "make quick    the fast tests alone"
 	@echo "make test-edge  the tests of bundles and of the device, in $(EDGE_VENV) without torch"
 	@echo "make test-extras  the tests of extras and of real models, each in an environment of its own"

@@ -135,6 +135,7 @@ def test_a_step_that_forgets_the_past_is_refused(exported, monkeypatch):
         measure_causal_parity(session, references, tolerance=CAUSAL_TOLERANCES["float32"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("precision", "scheme", "size", "tables", "products"),
     [
