@@ -92,6 +92,11 @@ class EncoderManifest(Part):
     lineage: LineageRecord
     golden: GoldenTextsRecord
 
+    @property
+    def gives_in_words(self) -> str:
+        """What a text gets: its class, by the names of all, or an embedding."""
+        return ", ".join(self.labels) or f"an embedding of {self.width} numbers"
+
     @model_validator(mode="after")
     def _files_are_listed_and_parity_holds(self) -> EncoderManifest:
         for name in (self.model_file, self.golden.file, TOKENIZER_FILE):

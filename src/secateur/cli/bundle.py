@@ -182,7 +182,7 @@ def _encoder_facts(manifest: EncoderManifest) -> dict[str, str]:
     parity = manifest.parity
     return {
         "text": f"{manifest.vocabulary:,} tokens; {manifest.longest_tokens:,} of a text",
-        "gives": ", ".join(manifest.labels) or f"an embedding of {manifest.width} numbers",
+        "gives": manifest.gives_in_words,
         "parity": f"{parity.max_abs_diff:.1e} on {parity.texts} texts (allowed {parity.tolerance:.0e})",
     }
 

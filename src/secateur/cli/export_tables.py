@@ -99,11 +99,10 @@ def _(info: EncoderBundleInfo) -> dict[str, Any]:
 @lines.register
 def _(info: EncoderBundleInfo) -> list[str]:
     parity, manifest = info.manifest.parity, info.manifest
-    given = ", ".join(manifest.labels) or f"an embedding of {manifest.width} numbers"
     return [
         f"{info.folder}: {info.n_bytes:,} bytes; outputs differ from the checkpoint's by at most "
         f"{parity.max_abs_diff:.1e} on {parity.texts} texts (allowed {parity.tolerance:.0e})",
-        f"a text gets: {given}",
+        f"a text gets: {manifest.gives_in_words}",
     ]
 
 

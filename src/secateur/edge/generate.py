@@ -13,10 +13,9 @@ import numpy as np
 from secateur.bundle.causal_golden import golden_token_difference
 from secateur.bundle.causal_manifest import CausalManifest
 from secateur.bundle.causal_session import CausalSession, open_causal_session
-from secateur.bundle.encoder_manifest import EncoderManifest
 from secateur.bundle.signature import SignatureCheck
-from secateur.bundle.verify import check_bundle
 from secateur.core.errors import ConfigError, DataError, MeasurementError
+from secateur.edge.opening import checked_bundle
 
 Stop = Literal["length", "end token", "context"]
 _PADDING = 0
@@ -76,18 +75,12 @@ class TextRuntime:
     """
 
     def __init__(self, bundle: str | Path, *, trusted: Sequence[Path] = (), threads: int = 1) -> None:
-        if threads < 1:
-            raise ConfigError(f"{threads} threads; give at least 1.")
-        checked = check_bundle(Path(bundle), trusted=trusted)
-        if not isinstance(checked.manifest, CausalManifest):
-            held, runtime = "a Diagnoser", "secateur.edge.Runtime"
-            if isinstance(checked.manifest, EncoderManifest):
-                held, runtime = "an encoder of texts", "secateur.edge.texts.TextEncoder"
-            raise ConfigError(f"{bundle} holds {held}, which generates no text; open it with {runtime}.")
-        self.manifest: CausalManifest = checked.manifest
+        checked, self.manifest = checked_bundle(
+            bundle, CausalManifest, others_fail="generates no text", trusted=trusted, threads=threads
+        )
         self.signature: SignatureCheck = checked.signature
         self.version = checked.version
-        self._session = open_causal_session(checked.source, checked.manifest, threads=threads)
+        self._session = open_causal_session(checked.source, self.manifest, threads=threads)
         self.golden_max_abs_diff = golden_token_difference(checked.source, self.manifest, self._session)
 
     def generate(

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur.bundle.encoder_manifest import EncoderManifest
 from secateur.bundle.manifest import Manifest
 from secateur.bundle.session import open_session
 from secateur.bundle.signature import SignatureCheck
-from secateur.bundle.verify import check_bundle, golden_difference
-from secateur.core.errors import ConfigError, DataError
+from secateur.bundle.verify import golden_difference
+from secateur.core.errors import DataError
 from secateur.edge.inputs import real_samples, require_hop, require_running, require_sampling_rate
 from secateur.edge.judgement import Judgement, calibrated, evidence_of, judge
+from secateur.edge.opening import checked_bundle
 from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource, WaveformSource
@@ -124,22 +124,11 @@ class Runtime:
     signature: SignatureCheck
 
     def __init__(self, bundle: str | Path, *, trusted: Sequence[Path] = (), threads: int = 1) -> None:
-        if threads < 1:
-            raise ConfigError(f"{threads} threads; give at least 1.")
-        checked = check_bundle(Path(bundle), trusted=trusted)
-        if isinstance(checked.manifest, EncoderManifest):
-            raise ConfigError(
-                f"{bundle} holds an encoder of texts, which diagnoses nothing; open it with "
-                "secateur.edge.texts.TextEncoder."
-            )
-        if not isinstance(checked.manifest, Manifest):
-            raise ConfigError(
-                f"{bundle} holds a causal language model, which diagnoses nothing; open it with "
-                "secateur.edge.generate.TextRuntime."
-            )
-        self.manifest, self.signature = checked.manifest, checked.signature
-        self.version = checked.version
-        self._session = open_session(checked.source, checked.manifest, threads=threads)
+        checked, self.manifest = checked_bundle(
+            bundle, Manifest, others_fail="diagnoses nothing", trusted=trusted, threads=threads
+        )
+        self.signature, self.version = checked.signature, checked.version
+        self._session = open_session(checked.source, self.manifest, threads=threads)
         self.golden_max_abs_diff = golden_difference(checked, self._session)
 
     @property

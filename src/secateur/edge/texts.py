@@ -12,9 +12,10 @@ from secateur.bundle.encoder_manifest import TOKENIZER_FILE, EncoderManifest
 from secateur.bundle.encoder_session import golden_text_difference, open_encoder_session
 from secateur.bundle.signature import SignatureCheck
 from secateur.bundle.source import read_file
-from secateur.bundle.verify import check_bundle
 from secateur.core.errors import ConfigError, DataError, ExportError
 from secateur.core.extras import explained
+from secateur.edge.judgement import calibrated
+from secateur.edge.opening import checked_bundle
 
 AT_ONCE = 32
 """Texts of a batch; those of a batch are padded to the longest."""
@@ -52,15 +53,9 @@ class TextEncoder:
     """
 
     def __init__(self, bundle: str | Path, *, trusted: Sequence[Path] = (), threads: int = 1) -> None:
-        if threads < 1:
-            raise ConfigError(f"{threads} threads; give at least 1.")
-        checked = check_bundle(Path(bundle), trusted=trusted)
-        if not isinstance(checked.manifest, EncoderManifest):
-            raise ConfigError(
-                f"{bundle} holds no encoder of texts; open a Diagnoser with secateur.edge.Runtime, a "
-                "language model with secateur.edge.generate.TextRuntime."
-            )
-        self.manifest: EncoderManifest = checked.manifest
+        checked, self.manifest = checked_bundle(
+            bundle, EncoderManifest, others_fail="encodes no text", trusted=trusted, threads=threads
+        )
         self.signature: SignatureCheck = checked.signature
         self._session = open_encoder_session(checked.source, self.manifest, threads=threads)
         self.golden_max_abs_diff = golden_text_difference(checked.source, self.manifest, self._session)
@@ -107,9 +102,8 @@ class TextEncoder:
             If the model gives embeddings.
         """
         self._require("classes", "embed")
-        logits = self._outputs(texts).astype(np.float64)
-        grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (grown / grown.sum(axis=1, keepdims=True)).astype(np.float32)
+        probabilities, _ = calibrated(self._outputs(texts), None)
+        return probabilities
 
     def _require(self, gives: str, other: str) -> None:
         if self.manifest.gives != gives:
