@@ -6,7 +6,7 @@ from pathlib import Path
 
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
-from secateur.methods.registered import METHODS
+from secateur.methods.registered import changes_weights, require_none_of_units
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.recovery.settings import RecoverySettings
 from secateur.scoring.registered import DEFAULT_CRITERION
@@ -98,9 +98,9 @@ def cut_settings(
     All targets that are given must hold. The default ratio is taken where there is no other target and no
     allocation by hand; defaults of ratio and recovery are those of methods that remove units.
     """
-    of_units = METHODS.get(method).changes == "units"
-    if not of_units and criterion is not None:
-        raise ConfigError(f"--criterion: not for method '{method}'; leave out.")
+    of_units = not changes_weights(method)
+    if not of_units:
+        require_none_of_units(method, {"--criterion": criterion is not None})
     if of_units and ratio is None and device is None and hand is None:
         ratio = DEFAULT_RATIO
     if recovery_steps is None:

@@ -47,8 +47,8 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
     "int4": Tolerance(logits=3.0, golden=0.1, probability=0.25, agreement=0.98),
 }
 
-
 WINDOWS_TO_ALLOW_ONE = 50
+"""Of fewer windows none may differ beyond the tolerance: one would be more than two percent."""
 
 
 def reference_logits(model: nn.Module, windows: Mapping[str, np.ndarray]) -> np.ndarray:

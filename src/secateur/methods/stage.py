@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from secateur.blockwise.block import OUTPUTS, output_projection
@@ -40,6 +39,7 @@ from secateur.tasks.kinds import require_fit
 from secateur.tasks.objective import Reference
 from secateur.training.loop import FitResult
 from secateur.training.processes import agreed
+from secateur.training.state import put_back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ class Workbench:
             return model, after_cut, {}
         after_refit = self.yardstick.measure(model)
         if former is not None and after_refit.kl >= after_cut.kl:
-            _put_back(model, former)
+            put_back(model, former)
             return model, after_cut, {**report, "undone": True}
         return model, after_refit, report
 
@@ -257,20 +257,12 @@ class Workbench:
         return recover(model, self.dense, self.task, settings, out)
 
 
-def _outputs(model: nn.Module) -> list[dict[str, Tensor]]:
-    """Return copies of what a re-fit changes: the output projections of every block."""
-    return [
-        {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
-        for module in _output_projections(model)
-    ]
-
-
-@torch.no_grad()
-def _put_back(model: nn.Module, former: list[dict[str, Tensor]]) -> None:
-    for module, values in zip(_output_projections(model), former, strict=True):
-        for name, value in values.items():
-            module.get_parameter(name).copy_(value)
-
-
-def _output_projections(model: nn.Module) -> list[nn.Module]:
-    return [output_projection(layer, name).module for layer in bind(model).layers for name in OUTPUTS]
+def _outputs(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of what a re-fit changes: the output projections of every block, by name."""
+    changed = {
+        id(parameter)
+        for layer in bind(model).layers
+        for name in OUTPUTS
+        for parameter in output_projection(layer, name).module.parameters()
+    }
+    return {name: p.detach().clone() for name, p in model.named_parameters() if id(p) in changed}

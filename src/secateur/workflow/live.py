@@ -13,7 +13,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.methods.base import Compression, Method
-from secateur.methods.registered import METHODS
+from secateur.methods.registered import changes_weights
 from secateur.methods.rounds import Rounds
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
@@ -52,8 +52,9 @@ def prune_live(
 
 def _with_criterion(path: Path | None, cut: dict[str, Any]) -> dict[str, Any]:
     """Without data, units are scored by their weights."""
-    of_units = METHODS.get(cut.get("method", "rounds")).changes == "units"
-    return {"criterion": "magnitude", **cut} if path is None and of_units else cut
+    if path is not None or changes_weights(cut.get("method", "rounds")):
+        return cut
+    return {"criterion": "magnitude", **cut}
 
 
 def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...]) -> Compression:

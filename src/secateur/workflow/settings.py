@@ -7,7 +7,7 @@ from typing import Any
 
 from secateur.core.errors import ConfigError, PlanError
 from secateur.core.records import to_jsonable
-from secateur.methods.registered import METHODS
+from secateur.methods.registered import changes_weights, require_none_of_units
 from secateur.methods.settings import CascadeSettings
 from secateur.recovery.settings import RecoverySettings
 from secateur.signals.protocols import parse_protocol
@@ -164,20 +164,19 @@ class CutSettings:
     @property
     def changes_weights(self) -> bool:
         """Whether weights get a compact form, and no unit is removed."""
-        return METHODS.get(self.method).changes == "weights"
+        return changes_weights(self.method)
 
     def _require_of_weights(self) -> None:
         """Refuse what only removing units has a use for."""
         search = self.cascade.search
         given = {
-            "--latency-ms, --memory-mib": self.device,
-            "--layers, --heads, --channels": search.hand,
-            "--multiple": search.multiple,
-            "--min-accuracy": self.cascade.floors.min_accuracy,
-            "--recovery-steps": self.recovery.max_steps or None,
+            "--latency-ms, --memory-mib": self.device is not None,
+            "--layers, --heads, --channels": search.hand is not None,
+            "--multiple": search.multiple is not None,
+            "--min-accuracy": self.cascade.floors.min_accuracy is not None,
+            "--recovery-steps": self.recovery.max_steps > 0,
         }
-        if wrong := [name for name, value in given.items() if value is not None]:
-            raise ConfigError(f"{', '.join(wrong)}: not for method '{self.method}'; leave out.")
+        require_none_of_units(self.method, given)
         if self.ratio is None:
             raise ConfigError(f"method '{self.method}' goes by a ratio; give --ratio.")
 

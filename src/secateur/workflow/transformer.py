@@ -19,6 +19,7 @@ from secateur.models.binding import bind
 from secateur.models.checkpoint_card import weight_files
 from secateur.models.checkpoint_files import read_checksums
 from secateur.models.live_tensors import stored_tensors
+from secateur.models.origin import origin_of
 from secateur.models.tokenizer_trim import TrimmedVocabulary, trim_vocabulary
 from secateur.structure.counting import block_parameters, flops_per_token, parameters, shape_parameters
 from secateur.surgery.apply import apply
@@ -76,13 +77,14 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     trimmed = _trimmed(source, cut)
     whole = bound.whole_plan
     small, plan, record = source.model, whole, {}
-    weights, ratio, counted = source.weights, None, "parameters"
+    origin, ratio, counted = origin_of(source.model), None, "parameters"
+    change = None if origin is None else origin.weights
     if cut.cuts_blocks or cut.recovers:
         tokens_cut = whole.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
-        if (change := made.compression.weights) is not None:
-            weights = change if weights is None else weights.then(change)
+        if (later := made.compression.weights) is not None:
+            change = later if change is None else change.then(later)
             ratio, counted = made.compression.cost.ratio, made.compression.cost.unit
     tokenizer = source.tokenizer
     if trimmed is not None:
@@ -108,12 +110,12 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     )
     metadata = {**result, "former": source.history} if source.history else result
     checkpoint.save(
-        small, out, plan=plan, weights=weights, metadata=metadata, tokenizer=tokenizer, source=source.folder
+        small, out, plan=plan, weights=change, metadata=metadata, tokenizer=tokenizer, source=source.folder
     )
     remove_folder(partial_folder(out))
     described = checkpoint.describe(out)
-    weights = sum((out / file).stat().st_size for file in weight_files(read_checksums(out)))
-    result["pruned"]["bytes"] = weights
+    files = weight_files(read_checksums(out))
+    result["pruned"]["bytes"] = sum((out / file).stat().st_size for file in files)
     return {
         "checkpoint": str(out),
         "form": described.form,

@@ -14,7 +14,7 @@ from secateur.methods.base import Method
 from secateur.methods.cascade import Cascade
 from secateur.methods.floor import Floors
 from secateur.methods.one_shot import OneShot
-from secateur.methods.registered import METHODS
+from secateur.methods.registered import METHODS, changes_weights, require_none_of_units
 from secateur.methods.rounds import Rounds
 from secateur.methods.rounds import kinds_to_cut as kinds_of_method
 from secateur.methods.scratch import Scratch
@@ -169,7 +169,7 @@ class TransformerCut:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if METHODS.get(self.method).changes == "weights":
+        if self.changes_weights:
             self._require_of_weights()
         elif self.criterion is None:
             object.__setattr__(self, "criterion", TEXT_CRITERION)
@@ -223,16 +223,15 @@ class TransformerCut:
     def _require_of_weights(self) -> None:
         """Refuse what only removing units has a use for."""
         usual = {entry.name: entry.default for entry in fields(self)} | {"floors": Floors()}
-        wrong = [said for name, said in NOT_FOR_WEIGHTS.items() if getattr(self, name) != usual[name]]
-        if wrong:
-            raise ConfigError(f"{', '.join(wrong)}: not for method '{self.method}'; leave out.")
+        given = {said: getattr(self, name) != usual[name] for name, said in NOT_FOR_WEIGHTS.items()}
+        require_none_of_units(self.method, given)
         if self.ratio is None:
             raise PlanError(f"method '{self.method}' goes by a ratio; give --ratio.")
 
     @property
     def changes_weights(self) -> bool:
         """Whether weights get a compact form, and no unit is removed."""
-        return METHODS.get(self.method).changes == "weights"
+        return changes_weights(self.method)
 
     @property
     def recovers(self) -> bool:

@@ -9,9 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.models import checkpoint
-from secateur.models.compact.change import WeightChange
 from secateur.models.loading_bars import no_bars
-from secateur.models.origin import origin_of
 from secateur.models.pretrained import open_pretrained
 from secateur.structure.plan import PruningPlan
 
@@ -32,8 +30,6 @@ class Source:
         Metadata of the checkpoint that it is; empty for other models.
     folder : Path or None
         Where its files lie; None for a model in memory.
-    weights : WeightChange or None
-        Its weights in a compact form.
     """
 
     name: str
@@ -42,7 +38,6 @@ class Source:
     former: PruningPlan | None = None
     history: dict[str, Any]
     folder: Path | None = None
-    weights: WeightChange | None = None
 
 
 def open_source(name: str) -> Source:
@@ -55,17 +50,15 @@ def open_source(name: str) -> Source:
     """
     folder = Path(name)
     if checkpoint.kind_of(folder) == "transformer":
-        described, model = checkpoint.describe(folder), checkpoint.load(folder)
-        origin = origin_of(model)
+        described = checkpoint.describe(folder)
         return Source(
             name=name,
-            model=model,
+            model=checkpoint.load(folder),
             tokenizer=checkpoint.load_tokenizer(folder),
             # a plain folder is a dense model of its own: its configuration tells the widths that it has
             former=described.plan if described.form == "own" else None,
             history=described.metadata,
             folder=folder,
-            weights=None if origin is None else origin.weights,
         )
     with no_bars():
         opened = open_pretrained(name)
