@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pydoc_data.topics
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -131,14 +132,18 @@ def prefixed() -> PreTrainedTokenizerBase:
 
 
 def bert() -> PreTrainedTokenizerBase:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer.train_from_iterator(
-        TRAINING, trainers.WordPieceTrainer(vocab_size=SIZE, special_tokens=special, show_progress=False)
+    """WordPiece with a vocabulary that is counted, not trained: the trainer breaks ties by chance."""
+    normalizer, pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word
+        for text in TRAINING
+        for word, _ in pre_tokenizer.pre_tokenize_str(normalizer.normalize_str(text))
     )
-    return BertTokenizer(vocab=json.loads(tokenizer.to_str())["model"]["vocab"])
+    letters = sorted({letter for word in words for letter in word})
+    often = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+    tokens = [*pieces, *often][:SIZE]
+    return BertTokenizer(vocab={token: number for number, token in enumerate(tokens)})
 
 
 def _unigram(*special: str) -> Tokenizer:

@@ -44,7 +44,7 @@ def encoder(of: str, **config):
         torch.manual_seed(0)
         model = {"classes": BertForSequenceClassification, "embedding": BertModel}[of](BertConfig(**options))
     for parameter in model.parameters():
-        parameter.data.mul_(3 if parameter.ndim > 1 else 1)
+        parameter.data.mul_(6 if parameter.ndim > 1 else 1)
     return model.eval(), tokenizer
 
 
