@@ -12,57 +12,14 @@ from hypothesis import strategies as st
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.protocols import PROTOCOLS, Protocol
-from secateur.signals.recording import ArraySource, Recording
-from secateur.signals.selection import by_location, specimen_of
 from secateur.signals.splits import make_splits, parse_protocol
-from secateur.signals.validation import hold_back
+from silent_recordings import case_western, own_data, recording
 
 TEN = (
     "normal",
     *(f"{place}_{size}" for place in ("inner_race", "outer_race", "ball") for size in ("007", "014", "021")),
 )
 FOUR = ("normal", "inner_race", "outer_race", "ball")
-
-
-def recording(name, location, *, group=None, load=0.0, size=None, position=None, rate_hz=1_000.0, **known):
-    known.setdefault("dataset", "CWRU")
-    return Recording(
-        recording_id=name,
-        source=ArraySource(np.zeros((1, int(10 * rate_hz)), dtype=np.float32)),
-        channels=("DE",),
-        sampling_rate_hz=rate_hz,
-        group_id=group or name,
-        fault_location=location,
-        load=load,
-        fault_size_mil=size,
-        position=position,
-        nominal_speed_rpm=known.pop("speed", None),
-        **known,
-    )
-
-
-def case_western():
-    """Return the structure of the Case Western set: faults at four loads, normals at 0 and 3 only."""
-    found = []
-    places = [("inner_race", None), ("ball", None), ("outer_race", "6:00"), ("outer_race", "3:00")]
-    for location, position in places:
-        for size in (7.0, 14.0, 21.0, 28.0):
-            if location == "outer_race" and (size == 28.0 or (size == 14.0 and position == "3:00")):
-                continue
-            group = f"{location}{size:g}" + (f"_at{position[0]}" if position else "")
-            found += [
-                recording(
-                    f"{group}_{load}", location, group=group, load=float(load), size=size, position=position
-                )
-                for load in range(4)
-            ]
-    for rate_hz in (1_000.0, 4_000.0):
-        found += [
-            recording(f"n{load}_{rate_hz:g}", "normal", group="n", load=float(load), rate_hz=rate_hz)
-            for load in (0, 3)
-        ]
-    found.append(recording("ball7_48k", "ball", group="ball7", load=0.0, size=7.0, rate_hz=4_000.0))
-    return found
 
 
 def ids(segments):
@@ -164,62 +121,6 @@ def test_original_normals_are_taken_where_no_copies_exist():
     assert rates == {4_000.0}
 
 
-def specimens(segments):
-    return {specimen_of(segment.recording) for segment in segments}
-
-
-@settings(max_examples=20, deadline=None)
-@given(counts=st.tuples(st.integers(3, 9), st.integers(3, 9), st.integers(3, 9)), seed=st.integers(0, 1_000))
-def test_validation_is_of_specimens_that_nothing_was_learnt_from(counts, seed):
-    recordings = own_data(dict(zip(("normal", "inner_race", "ball"), counts, strict=True)))
-    (split,) = make_splits(recordings, "specimen", seed)
-    assert not specimens(split.validation) & (specimens(split.train) | specimens(split.test))
-    for label in range(3):
-        learnt, judged = (
-            specimens(segment for segment in side if segment.label == label)
-            for side in (split.train, split.validation)
-        )
-        assert len(judged) == max(1, round(0.25 * (len(learnt) + len(judged))))
-        assert learnt
-    assert split.lone_classes == ()
-    assert split.last_fit == (min(count - max(1, round(0.25 * count)) for count in counts) < 4)
-
-
-def test_a_class_with_one_training_specimen_is_named_and_judged_by_the_end_of_its_recordings():
-    (split,) = make_splits(own_data({"normal": 2, "inner_race": 6}), "specimen", seed=0)
-    assert split.lone_classes == ("normal",)
-    assert not split.last_fit
-    healthy = [segment for segment in split.validation if segment.label == 0]
-    stop_of = {segment.recording.recording_id: segment.stop for segment in split.train}
-    assert healthy
-    assert all(segment.start == stop_of[segment.recording.recording_id] for segment in healthy)
-    damaged = [segment for segment in split.validation if segment.label == 1]
-    assert not specimens(damaged) & specimens(split.train)
-
-
-def test_a_specimen_that_two_classes_share_is_held_back_from_both():
-    run_to_failure = [
-        recording(f"{group}_{location}", location, group=group, dataset="own")
-        for group in ("a", "b", "c")
-        for location in ("normal", "ball")
-    ]
-    class_of = by_location(run_to_failure)
-    held = hold_back(run_to_failure, class_of, ("normal", "ball"), seed=0, known_specimens=False)
-    assert len(specimens(held.validation)) == 1
-    assert not specimens(held.validation) & specimens(held.train)
-    assert {segment.label for segment in held.train} == {0, 1}
-
-
-def test_known_specimens_are_judged_by_the_end_of_their_recordings():
-    (split,) = make_splits(case_western(), "load", seed=0)
-    assert split.lone_classes == ()
-    stop_of = {segment.recording.recording_id: segment.stop for segment in split.train}
-    for segment in split.validation:
-        assert segment.start == stop_of[segment.recording.recording_id]
-        assert segment.stop == segment.recording.n_samples
-        assert segment.duration_s == pytest.approx(2.0)
-
-
 @pytest.mark.parametrize(
     "protocol", ["load", "fault_size:14", "random_window", "few_labels:10", "few_labels:50"]
 )
@@ -305,15 +206,6 @@ def test_few_labels_keeps_that_share(percent):
     assert spans(few.test) == spans(full.test)
     (other,) = make_splits(case_western(), f"few_labels:{percent},fault_size:14", seed=0)
     assert other.classes == FOUR
-
-
-def own_data(n_specimens):
-    return [
-        recording(f"{location}_{number}_{piece}", location, group=f"{location}_{number}", dataset="own")
-        for location, count in n_specimens.items()
-        for number in range(count)
-        for piece in range(2)
-    ]
 
 
 @settings(max_examples=20, deadline=None)
