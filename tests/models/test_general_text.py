@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from secateur.core.errors import ConfigError
-from secateur.models.general_text import mixed_batches, shipped_text
+from secateur.models.general_text import general_source, mixed_batches, shipped_text
 from secateur.models.text import TokenSource, text_batches
 
 
@@ -50,6 +50,15 @@ def test_the_share_is_kept_and_blocks_are_mixed(source, general, share, others):
         assert torch.equal(rows, torch.cat([batch["input_ids"] for batch in text_batches(source, **given)]))
     again = mixed_batches(source, share=share, general=general, **given)
     assert all(torch.equal(a["input_ids"], b["input_ids"]) for a, b in zip(batches, again, strict=True))
+
+
+def test_what_a_cut_is_judged_on_is_never_mixed_in(source, general):
+    judged = "".join(general_source(Bytes(), general, judged=True).texts()).encode()
+    fitted = mixed_batches(source, blocks=100, length=64, batch_size=8, seed=0, share=0.9, general=general)
+    rows = [bytes(row.tolist()) for batch in fitted for row in batch["input_ids"]]
+    assert 0.2 * general.stat().st_size < len(judged) < 0.3 * general.stat().st_size
+    assert sum(b"line" in row for row in rows) == 90
+    assert not any(row in judged for row in rows if b"line" in row)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])

@@ -52,6 +52,8 @@ def test_the_student_comes_closer_to_its_teacher(diagnoser, cut, train, validati
         SETTINGS, adapter=adapter, distill_weight=1.0, max_steps=40, augmentation=NO_AUGMENTATION
     )
 
+    recover(diagnoser, None, train, validation, replace(settings, adapter="full"))
+
     @torch.no_grad()
     def distance():
         return sum(

@@ -137,3 +137,22 @@ def test_unfinished_stage_records_and_undone_stages(result, records):
     records.append({"event": "note"})
     text = " ".join(_parse(render(json.loads(json.dumps(result)), records, None, None)).text)
     assert "undone: a floor was broken" in text
+
+
+def test_a_cut_language_model_stands_beside_the_dense_one_on_two_texts():
+    result = {"dense": {"parameters": 2_000_000}, "pruned": {"parameters": 1_000_000}, "ratio": 2.0}
+    result["standings"] = {
+        "dense": {"figures": {"parameters": 2e6, "perplexity": 8.0}, "over_dense": None, "elsewhere": None},
+        "cut": {
+            "figures": {"parameters": 1e6, "perplexity": 10.0},
+            "over_dense": [1.25, 1.2, 1.3],
+            "elsewhere": [1.75, 1.7, 1.8],
+        },
+    }
+    text = " ".join(" ".join(_parse(render(result, [], None, None)).text).split())
+    assert "10.000 perplexity, pruned (dense 8.000)" in text
+    assert "against dense on a general text" in text
+    assert "1.250 (1.200 to 1.300) 1.750 (1.700 to 1.800)" in text
+    assert "on test windows" not in text
+    del result["standings"]["cut"]["elsewhere"], result["standings"]["dense"]["elsewhere"]
+    assert "general text" not in render(result, [], None, None)

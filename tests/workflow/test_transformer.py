@@ -168,6 +168,11 @@ def test_recovery_learns_the_text(llama, text, tmp_path, adapter):
     found = {name: standing["figures"]["perplexity"] for name, standing in standings.items()}
     assert found["dense, trained alike"] < found["dense"]
     assert standings["cut"]["over_dense"][0] == pytest.approx(found["cut"] / found["dense"])
+    assert standings["dense"]["elsewhere"] is None
+    for name in ("cut", "dense, trained alike"):
+        ratio, low, high = standings[name]["elsewhere"]
+        assert low <= ratio <= high
+        assert ratio != standings[name]["over_dense"][0]
     before, after = (loss(secateur.load(tmp_path / name), tmp_path / name) for name in ("cut", "recovered"))
     assert after < before
     embeddings = [

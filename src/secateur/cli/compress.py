@@ -54,8 +54,8 @@ def compress(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="nano|mini|small|base with -mha or -gqa, or a local GPT-2 or Llama folder; default "
-            "small-mha; recordings."
+            help="nano|micro|mini|small|base with -mha or -gqa; foundation-micro or a Diagnoser's "
+            "checkpoint, to go on from; or a local GPT-2 or Llama folder; default small-mha; recordings."
         ),
     ] = None,
     ratio: options.Ratio = None,

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from secateur.cli.console import Console
 from secateur.cli.tables import stage_table
-from secateur.report.numbers import count, decimal, duration, percent, size, times
+from secateur.report.numbers import count, decimal, duration, percent, size, times, with_interval
 from secateur.report.sia import sentence
+from secateur.report.tables import comparisons
 
 
 def print_cut(result: Mapping[str, Any]) -> None:
@@ -89,14 +90,14 @@ def standings_table(standings: Mapping[str, Any]) -> Table:
     """Return what dense and cut model are worth on data that took no part, beside the control."""
     table = Table(title="on the part of the data that nothing was fitted to")
     names = [name for name in standings["dense"]["figures"] if name != "parameters"]
-    for heading in ("", *(name.replace("_", " ") for name in names), "against dense"):
+    beside = comparisons(standings)
+    for heading in ("", *(name.replace("_", " ") for name in names), *beside.values()):
         table.add_column(heading, justify="right" if heading else "left")
     for name, standing in standings.items():
-        beside = standing["over_dense"]
         table.add_row(
             name,
             *(decimal(standing["figures"][figure]) for figure in names),
-            "-" if beside is None else f"{beside[0]:.3f} ({beside[1]:.3f} to {beside[2]:.3f})",
+            *(with_interval(standing[key]) for key in beside),
         )
     return table
 

@@ -22,9 +22,19 @@ GENERAL_SHARE = 0.5
 """Share of general text among the blocks by which units are scored and projections re-fitted."""
 
 
+JUDGED_PART = 0.25
+"""The last part of a general text, which nothing is fitted to: a cut is judged on it as on another text."""
+
+
 def shipped_text() -> Path:
     """Return the general text of the package."""
     return Path(str(resources.files("secateur.models") / "general_text.txt"))
+
+
+def general_source(tokenizer: Any, path: Path | None = None, *, judged: bool) -> TokenSource:
+    """Return the part of the general text, or of another one, to fit to or, ``judged``, to judge on."""
+    first, last = (1 - JUDGED_PART, 1.0) if judged else (0.0, 1 - JUDGED_PART)
+    return TokenSource(path=path or shipped_text(), tokenizer=tokenizer, first=first, last=last)
 
 
 def mixed_batches(
@@ -80,5 +90,5 @@ def mixed_batches(
 
 
 def _general_blocks(tokenizer: Any, path: Path | None, length: int, blocks: int, seed: int) -> Tensor:
-    source = TokenSource(path=path or shipped_text(), tokenizer=tokenizer)
+    source = general_source(tokenizer, path, judged=False)
     return text_blocks(source, length=length, blocks=blocks, seed=derive(seed, "general text"))

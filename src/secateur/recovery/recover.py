@@ -24,6 +24,8 @@ def recover(
     Recovery also adapts a model to the data. The control beside every recovered figure is the dense model
     with equal training: a copy of it as ``model``, with the same teacher (or none), task and settings.
 
+    The weights before the first step count: steps that only harm on validation leave the model as it was.
+
     Afterwards the model has the module classes, the state-dict names and the trainable flags that it had
     before: low-rank updates are merged into the weights.
 
@@ -63,4 +65,4 @@ def recover(
     with frozen_teacher(teacher, model):
         data, loss = task.learning(model, settings, teacher)
         with student(model, settings):
-            return run_loop(model, loss, data, settings, out=out, description="recovering")
+            return run_loop(model, loss, data, settings, out=out, description="recovering", start_counts=True)

@@ -69,6 +69,11 @@ def decimal(value: float | None, digits: int = 3) -> str:
     return MISSING if value is None else f"{value:.{digits}f}"
 
 
+def with_interval(found: Sequence[float] | None) -> str:
+    """Write a number with its interval: (1.09, 1.07, 1.11) -> '1.090 (1.070 to 1.110)'."""
+    return MISSING if not found else f"{decimal(found[0])} ({decimal(found[1])} to {decimal(found[2])})"
+
+
 def duration(seconds: float | None) -> str:
     """Write a time span: '48 s', '3 min 20 s'."""
     if seconds is None:

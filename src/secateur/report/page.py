@@ -104,6 +104,7 @@ def render(
         stage_figure=stage_figure(stages).words,
         validated_on=tables.validated_on(result.get("split") or {}),
         standings=tables.standing_rows(result.get("standings")),
+        standing_tile=tables.standing_tile(result.get("standings")),
         samples=result.get("samples") or [],
         layers=layer_rows(dict(plan)) if plan else [],
         plan=plan,

@@ -18,6 +18,7 @@ from secateur.report.numbers import (
     signed,
     size,
     three_digits,
+    with_interval,
     words,
 )
 from secateur.report.stage_figure import stage_figure
@@ -169,36 +170,39 @@ def validated_on(split: Mapping[str, Any]) -> str:
     return f"{told}, but for {', '.join(map(words, lone))}, of which there is one specimen only."
 
 
-@dataclass(frozen=True, kw_only=True)
-class StandingRow:
-    """A model on samples that nothing was fitted to."""
+def comparisons(standings: Mapping[str, Any]) -> dict[str, str]:
+    """Return by which keys models stand beside the dense one, each with its heading."""
+    told = {"over_dense": "against dense"}
+    if any(standing.get("elsewhere") for standing in standings.values()):
+        told["elsewhere"] = "on a general text"
+    return told
 
-    name: str
-    values: tuple[str, ...]
-    against_dense: str
 
-
-def standing_rows(standings: Mapping[str, Any] | None) -> tuple[tuple[str, ...], list[StandingRow]]:
-    """Return the names of the figures, and a row for each model."""
+def standing_rows(standings: Mapping[str, Any] | None) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the headings, and a row for each model on samples that nothing was fitted to."""
     if not standings:
         return (), []
     names = tuple(name for name in standings["dense"]["figures"] if name != "parameters")
-    rows = []
-    for name, standing in standings.items():
-        beside = standing["over_dense"]
-        rows.append(
-            StandingRow(
-                name=name,
-                values=(
-                    count(standing["figures"]["parameters"]),
-                    *(decimal(standing["figures"][key]) for key in names),
-                ),
-                against_dense=MISSING
-                if beside is None
-                else f"{decimal(beside[0])} ({decimal(beside[1])} to {decimal(beside[2])})",
-            )
+    beside = comparisons(standings)
+    rows = [
+        (
+            name,
+            count(standing["figures"]["parameters"]),
+            *(decimal(standing["figures"][key]) for key in names),
+            *(with_interval(standing[key]) for key in beside),
         )
-    return tuple(words(name) for name in names), rows
+        for name, standing in standings.items()
+    ]
+    return ("model", "parameters", *(words(name) for name in names), *beside.values()), rows
+
+
+def standing_tile(standings: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """Return the figure by which a cut of another task is known, and what it is; None without standings."""
+    if not standings or "cut" not in standings:
+        return None
+    dense, cut = (standings[name]["figures"] for name in ("dense", "cut"))
+    known = next(name for name in ("perplexity", "accuracy", "similarity", "loss") if name in cut)
+    return decimal(cut[known]), f"{words(known)}, pruned (dense {decimal(dense[known])})"
 
 
 def _what_went(record: Mapping[str, Any]) -> str:

@@ -29,10 +29,13 @@ class Standing:
     over_dense : tuple of float or None
         Ratio of the perplexities of a language model; of others, difference in accuracy or similarity. With
         its 95 % interval, from a paired bootstrap over samples. None for the reference itself.
+    elsewhere : tuple of float or None
+        The same on a text of other kinds; None where the task has none.
     """
 
     figures: Figures
     over_dense: tuple[float, float, float] | None
+    elsewhere: tuple[float, float, float] | None = None
 
 
 class Comparison:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import derive, generator
-from secateur.models.general_text import mixed_batches
+from secateur.models.general_text import general_source, mixed_batches
 from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
 from secateur.tasks.classification import Classification
@@ -186,10 +186,10 @@ def require_known_tokens(model: nn.Module, highest: int) -> None:
 
 
 def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
-    length, ends = block_tokens(model.config), _parts(data)
+    length = block_tokens(model.config)
 
     def part(name: str) -> TokenSource:
-        return TokenSource(path=data.path, tokenizer=tokenizer, first=ends[name][0], last=ends[name][1])
+        return _part(data, tokenizer, name)
 
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
         return mixed_batches(
@@ -216,6 +216,7 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
         train=None if train is None else TokenRows.of_blocks(train, "training"),
         validation=validation,
         test=held("test"),
+        elsewhere=held("elsewhere"),
         calibration=drawn(data.blocks, data.scored_at_once),
         fitting=drawn(data.refit_blocks, data.fitted_at_once),
         probe=_probe(validation),
@@ -223,17 +224,21 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
     )
 
 
-def _parts(data: TextData) -> dict[str, tuple[float, float]]:
-    """Which share of a running text plays which role."""
+def _part(data: TextData, tokenizer: Any, name: str) -> TokenSource:
+    """Return what plays a role: a part of the text, or what of the general text nothing is fitted to."""
+    if name == "elsewhere":
+        return general_source(tokenizer, data.general_text, judged=True)
     test, validation = 1 - data.held_out, 1 - 2 * data.held_out
-    return {"train": (0.0, validation), "validation": (validation, test), "test": (test, 1.0)}
+    ends = {"train": (0.0, validation), "validation": (validation, test), "test": (test, 1.0)}
+    first, last = ends[name]
+    return TokenSource(path=data.path, tokenizer=tokenizer, first=first, last=last)
 
 
 def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
-    length, ends = block_tokens(model.config), _parts(data)
+    length = block_tokens(model.config)
 
     def part(name: str) -> TokenSource:
-        return TokenSource(path=data.path, tokenizer=tokenizer, first=ends[name][0], last=ends[name][1])
+        return _part(data, tokenizer, name)
 
     def drawn(name: str, count: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
         if tokenizer.pad_token is None:
@@ -251,13 +256,17 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         padding = tokenizer.pad_token_id or 0
         return TokenRows(rows=[batch["input_ids"][0] for batch in batches], padding=padding)
 
-    validation = rows("validation", VALIDATION_BLOCKS) if data.held_out else None
+    def held(name: str) -> TokenRows | None:
+        return rows(name, VALIDATION_BLOCKS) if data.held_out else None
+
+    validation = held("validation")
     return TokenTask(
         name="embeddings",
         objective=OBJECTIVES["embeddings"],
         train=rows("train", MOST_PASSAGES // SENTENCES_A_BLOCK) if data.learns else None,
         validation=validation,
-        test=rows("test", VALIDATION_BLOCKS) if data.held_out else None,
+        test=held("test"),
+        elsewhere=held("elsewhere"),
         calibration=drawn("train", data.blocks, data.scored_at_once),
         fitting=drawn("train", data.refit_blocks, data.fitted_at_once),
         probe=_probe(validation, SENTENCES_A_BLOCK),

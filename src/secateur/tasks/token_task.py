@@ -32,6 +32,8 @@ class TokenTask:
     train : TokenRows
     validation, test : TokenRows or None
         Held out; None where nothing is.
+    elsewhere : TokenRows or None
+        Of a text of other kinds, to judge on where nothing was fitted.
     calibration, fitting, probe : tuple of dict
     seed : int
     """
@@ -43,6 +45,7 @@ class TokenTask:
     train: TokenRows | None
     validation: TokenRows | None = None
     test: TokenRows | None = None
+    elsewhere: TokenRows | None = None
     calibration: tuple[Batch, ...] = ()
     fitting: tuple[Batch, ...] = ()
     probe: tuple[Batch, ...] = ()

@@ -98,7 +98,7 @@ class FitResult:
     stopped_early: bool
     precision: str
     seconds: float
-    history: list[dict[str, float]]
+    history: list[dict[str, float | None]]
 
 
 def learning_rate_at(step: int, settings: LoopSettings, time_used: float = 0.0) -> float:
@@ -240,7 +240,7 @@ class _Run:
             {
                 "step": self.step,
                 "learning_rate": self.learning_rate,
-                "train_loss": float(np.mean(self.log["losses"])),
+                "train_loss": float(np.mean(self.log["losses"])) if self.log["losses"] else None,
                 **{f"validation_{name}": value for name, value in figures.items()},
             }
         )
@@ -293,6 +293,7 @@ def run_loop(
     *,
     out: Path | None = None,
     description: str = "training",
+    start_counts: bool = False,
 ) -> FitResult:
     """Minimise an objective over the parameters that take gradients; leave the best weights in the model.
 
@@ -309,6 +310,8 @@ def run_loop(
         Folder of the resumable state. A run that finds one there goes on from it.
     description : str
         Shown beside the progress bar.
+    start_counts : bool
+        Whether the weights before the first step may be the best: those of a model that is good already.
 
     Returns
     -------
@@ -332,6 +335,8 @@ def run_loop(
         curves(description, to_jsonable(settings)) as tracked,
     ):
         bar.advance(run.step)
+        if start_counts and not run.log["history"]:
+            run.look()
         while not run.is_over and not run.log["finished"]:
             loss = run.advance(objective)
             if run.step % settings.evaluate_every == 0 or run.is_last:

@@ -128,9 +128,17 @@ def _standings(
     if task.test is None:
         raise DataError("no samples are held out for the test; give a longer text or more rows.")
     comparison = Comparison(task.objective, dense, tuple(task.test.batches(JUDGED_AT_ONCE)))
+    other = None
+    if task.elsewhere is not None:
+        other = Comparison(task.objective, dense, tuple(task.elsewhere.batches(JUDGED_AT_ONCE)))
+
+    def judged(model: nn.Module) -> Standing:
+        there = None if other is None else other.standing(model).over_dense
+        return replace(comparison.standing(model), elsewhere=there)
+
     found = {
         DENSE: Standing(figures=comparison.dense_figures(dense), over_dense=None),
-        "cut": comparison.standing(made.model),
+        "cut": judged(made.model),
     }
     steps = sum(record.recovery_steps for record in made.records)
     if steps and cut.recovery_control:
@@ -138,7 +146,7 @@ def _standings(
         control = deepcopy(dense)
         alike: TextRecoverySettings = replace(cut.recovery, max_steps=steps, max_minutes=None)
         recover(control, dense, task, alike, None if folder is None else folder / "control")
-        found[CONTROL] = comparison.standing(control)
+        found[CONTROL] = judged(control)
     return found
 
 
