@@ -14,7 +14,7 @@ from secateur.cli import options
 def agent(
     config: Annotated[Path, typer.Argument(help="YAML file, see docs/agent.md.", show_default=False)],
     check: Annotated[
-        bool, typer.Option("--check", help="Read the configuration, say what it holds, and stop.")
+        bool, typer.Option("--check", help="Try the configuration and its bundles, say what it holds, stop.")
     ] = False,
     for_s: Annotated[
         float | None, typer.Option(help="Stop by itself after so many seconds.", min=0.1)
@@ -42,14 +42,17 @@ def _tell(address: str, *, as_json: bool) -> None:
 
 def _show(path: Path, found: object, *, as_json: bool) -> None:
     from secateur.edge.agent.config.file import AgentConfig
+    from secateur.edge.agent.models.bundles import require_bundles
 
     assert isinstance(found, AgentConfig)
+    bundles = require_bundles(found)
     summary = {
         "file": str(path),
         "machines": len(found.machines),
         "sensors": len(found.places()),
         "sources": [source.type for source in found.sources],
         "sinks": [sink.name for sink in found.sinks],
+        "bundles": [f"{name} {version}" for name, version in bundles.items()],
         "http": f"{found.http.host}:{found.http.port}",
         "state_folder": str(found.state_folder),
     }
@@ -57,4 +60,4 @@ def _show(path: Path, found: object, *, as_json: bool) -> None:
         typer.echo(json.dumps(summary))
         return
     for name, value in summary.items():
-        typer.echo(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+        typer.echo(f"{name}: {(', '.join(value) or 'none') if isinstance(value, list) else value}")

@@ -42,6 +42,7 @@ COMMANDS: tuple[str, ...] = (
     "init",
     "data",
     "agent",
+    "models",
     "commission",
     "outbox",
     "replay",

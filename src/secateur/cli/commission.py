@@ -23,16 +23,18 @@ def commission(
     as_json: options.AsJson = False,
 ) -> None:
     """Learn or show the baseline of a sensor, in each operating band. Stop the agent before learning."""
+    from secateur.core.locks import sole_owner
     from secateur.core.progress import quiet
     from secateur.edge.agent.commissioning import learn_from, open_path
 
-    path = open_path(config, sensor)
-    if forget:
-        path.baseline.forget()
+    state_folder, path = open_path(config, sensor)
     counts = None
-    if recording is not None:
-        with quiet():
-            counts = learn_from(path, recording, shaft_rpm=shaft_rpm)
+    if forget or recording is not None:
+        with sole_owner(state_folder), quiet():
+            if forget:
+                path.baseline.forget()
+            if recording is not None:
+                counts = learn_from(path, recording, shaft_rpm=shaft_rpm)
     found = {"sensor": sensor, **path.baseline.summary()}
     if counts is not None:
         found |= {"bursts_used": counts.used, "bursts_passed_over": counts.passed_over}

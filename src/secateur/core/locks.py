@@ -71,27 +71,56 @@ def sole_writer(out: Path) -> Iterator[None]:
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.parent / f"{hidden_stem(out.name)}{LOCK_SUFFIX}"
     try:
-        descriptor = acquire(path)
-    except BlockingIOError:
-        raise ConfigError(
-            f"{out} is being written by {_holder(path)}; wait until it is done, or choose another place."
-        ) from None
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise OSError(error.errno, error.strerror, str(out)) from None
+        with _locked(path, out, "is being written by {}; wait until it is done, or choose another place."):
+            yield
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # not empty: something was written
+                folder.rmdir()
+
+
+@contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Let no other process use a folder that stays; where file systems know no locks, go on.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there. The lock file lies in it, since nothing beside it need be writable.
+
+    Raises
+    ------
+    ConfigError
+        If another process uses it; the message says which.
+    """
+    folder = Path(folder).resolve()
+    if folder in _held:
         yield
         return
-    _held.add(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / LOCK_SUFFIX, folder, "is in use by {}; stop that first, or choose another folder."):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, held: Path, refusal: str) -> Iterator[None]:
+    try:
+        descriptor = acquire(path)
+    except BlockingIOError:
+        raise ConfigError(f"{held} {refusal.format(_holder(path))}") from None
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise OSError(error.errno, error.strerror, str(held)) from None
+        yield
+        return
+    _held.add(held)
     try:
         _tell(descriptor)
         yield
     finally:
-        _held.discard(out)
+        _held.discard(held)
         path.unlink(missing_ok=True)
         os.close(descriptor)
-        for folder in missing:
-            with suppress(OSError):  # not empty: something was written
-                folder.rmdir()
 
 
 def hidden_stem(name: str) -> str:

@@ -8,7 +8,7 @@ import yaml
 
 from agent_machines import machine_settings
 from secateur.core.errors import ConfigError
-from secateur.edge.agent.config.file import AgentConfig, read_config, require_surroundings
+from secateur.edge.agent.config.file import AgentConfig, parse_config, read_config, require_surroundings
 
 
 def _written(tmp_path: Path, **changed: Any) -> Path:
@@ -96,3 +96,32 @@ def test_files_that_are_named_must_be_there(tmp_path: Path, changed: dict[str, A
         require_surroundings(config)
     (tmp_path / "lost").write_text("content")
     require_surroundings(config)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"state_folder": "here"}, "state_folder: .*here must be a folder, but .*here is none; move it away"),
+        ({"state_folder": "here/below"}, "state_folder: .*below must be a folder, but .*here is none"),
+        ({"state_folder": "gone"}, "but .*gone is none"),
+        ({"sinks": [{"type": "csv", "folder": "here"}]}, "folder: .*here must be a folder"),
+        ({"models": {"install_folder": "here"}}, "install_folder: .*here must be a folder"),
+        ({"state_folder": "x" * 300}, "state_folder: .* cannot be used .*name another"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_folder(changed: dict[str, Any], told: str, tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("a file")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    config = parse_config({"machines": [machine_settings()], **changed}, tmp_path / "agent.yaml")
+    with pytest.raises(ConfigError, match=told):
+        require_surroundings(config)
+
+
+def test_folders_that_are_to_be_made(tmp_path: Path) -> None:
+    value = {
+        "machines": [machine_settings()],
+        "state_folder": "a/b",
+        "sinks": [{"type": "csv", "folder": "c"}],
+    }
+    require_surroundings(parse_config(value, tmp_path / "agent.yaml"))
+    assert list(tmp_path.iterdir()) == []

@@ -234,7 +234,7 @@ def test_results_name_the_model_and_carry_evidence(agent_with_bundle: Callable[[
     agent.intake.submit(Submission(burst=_burst(1)))
     agent.intake.drain()
     result = agent.paths["pump", "drive-end"].view.result
-    (slot,) = agent.slots.values()
+    (slot,) = agent.bundles.slots.values()
     assert result["diagnosis"]["version"] == slot.runtime.version
     assert sum(result["diagnosis"]["probabilities"].values()) == pytest.approx(1.0, abs=1e-3)
     assert "bpfo" in result["evidence"]["lines"]
@@ -253,7 +253,7 @@ def test_a_damaged_active_bundle_rolls_back_at_the_start(
     bad.write_bytes(bytes(content))
     (folder / "active.json").write_text(json.dumps({"active": "0" * 12, "former": [good.stem]}))
     agent = agent_with_bundle()
-    (slot,) = agent.slots.values()
+    (slot,) = agent.bundles.slots.values()
     assert slot.runtime.version == good.stem
     assert slot.rolled_back
     assert json.loads((folder / "active.json").read_text())["active"] == good.stem
@@ -293,12 +293,12 @@ def test_a_reload_takes_new_settings_of_models(
     agent_with_bundle: Callable[[], Agent], tmp_path: Path
 ) -> None:
     agent = agent_with_bundle()
-    (name,) = agent.slots
+    (name,) = agent.bundles.slots
     create_key(tmp_path / "private.pem", tmp_path / "public.pem")
     models = agent.config.models.model_copy(update={"trusted_keys": (tmp_path / "public.pem",)})
     agent.reload(agent.config.model_copy(update={"models": models}))
-    assert agent.slots[name].runtime is None  # its bundle is not signed
-    assert "not signed" in agent.slots[name].trouble
+    assert agent.bundles.slots[name].runtime is None  # its bundle is not signed
+    assert "not signed" in agent.bundles.slots[name].trouble
     agent.stop()
 
 
@@ -316,7 +316,7 @@ def test_the_diagnoser_that_comes_with_the_package(tmp_path: Path) -> None:
     result = agent.paths["pump", "drive-end"].process(_burst(1, 16_384), running_s=0.0).result
     assert result["diagnosis"]["model"] == "foundation micro"
     assert set(result["diagnosis"]["probabilities"]) == {"normal", "inner_race", "outer_race", "ball"}
-    assert agent.store.choice("foundation").active == result["diagnosis"]["version"]
+    assert agent.bundles.store.choice("foundation").active == result["diagnosis"]["version"]
     agent.stop()
 
 
@@ -332,7 +332,7 @@ def test_names_that_are_no_names(tmp_path: Path, name: str) -> None:
 def test_a_burst_that_is_too_short_for_the_model(agent_with_bundle: Callable[[], Agent]) -> None:
     agent = agent_with_bundle()
     path = agent.paths["pump", "drive-end"]
-    (slot,) = agent.slots.values()
+    (slot,) = agent.bundles.slots.values()
     length = int(0.5 * slot.runtime.window_s * RATE_HZ)
     path.sensor = path.sensor.model_copy(update={"burst_samples": length})
     result = path.process(_burst(1, length), running_s=0.0).result

@@ -15,12 +15,11 @@ import numpy as np
 
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
-from secateur.edge.agent.config.file import AgentConfig, Models
+from secateur.edge.agent.config.file import AgentConfig
 from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.events import Events
 from secateur.edge.agent.intake import Intake, Submission
-from secateur.edge.agent.models.slot import ModelSlot
-from secateur.edge.agent.models.store import Choice, ModelStore
+from secateur.edge.agent.models.bundles import Bundles, named_bundles
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
 from secateur.edge.agent.outbox.delivery import Delivery
 from secateur.edge.agent.outbox.store import Entry, Outbox
@@ -29,14 +28,10 @@ from secateur.edge.agent.sources.base import Inlet, RunningSource
 from secateur.edge.agent.state.alarms import Alarm, AlarmChange, AlarmStore
 from secateur.edge.agent.state.levels import Judgement, Level
 from secateur.edge.agent.state.trends import Trends
-from secateur.edge.foundation import SHIPPED
 
 log = logging.getLogger(__name__)
 
-DATABASE_FILE, TRENDS_FILE, BASELINES, MODELS = "agent.sqlite", "trends.sqlite", "baselines", "models"
-SHIPPED_NAME = "foundation"
-"""By this name sensors ask for the diagnoser that comes with the package."""
-
+DATABASE_FILE, TRENDS_FILE, BASELINES = "agent.sqlite", "trends.sqlite", "baselines"
 ALARM_SCHEMA = "secateur.alarm/1"
 LATENCIES_KEPT = 1000
 _LONGEST_PAUSE_S = 5.0
@@ -55,8 +50,7 @@ class Agent:
     ----------
     paths : dict
         What is kept of each sensor, by machine and sensor.
-    slots : dict
-        Bundles that sensors name, by name.
+    bundles : Bundles
     storage_trouble : str
         Why nothing can be stored at present; empty while all is well.
     """
@@ -76,9 +70,7 @@ class Agent:
         self.twice = 0
         self._stopping = threading.Event()
         self._started = False
-        self.store: ModelStore
-        self.slots: dict[str, ModelSlot] = {}
-        self._models: Models | None = None
+        self.bundles = Bundles(folder, config.models)
         self.paths: dict[tuple[str, str], SensorPath] = {}
         self.sources: list[RunningSource] = []
         self.deliveries: list[Delivery] = []
@@ -88,22 +80,16 @@ class Agent:
         log.error("the database was damaged and was put together again; the damaged file is %s", damaged)
 
     def _build(self, config: AgentConfig) -> None:
-        folder, models = config.state_folder, config.models
-        if self._models != models:  # bundles at work are judged anew by what holds now
-            self.store = ModelStore(
-                folder / MODELS, trusted=models.trusted_keys, accept_unfit=models.accept_unfit
-            )
-            self.slots, self._models = {}, models
-        for _, sensor in config.places().values():
-            if sensor.bundle is not None and sensor.bundle not in self.slots:
-                self._install_shipped(sensor.bundle)
-                self.slots[sensor.bundle] = ModelSlot(sensor.bundle, self.store, models)
+        folder = config.state_folder
+        if self.bundles.settings != config.models:  # bundles at work are judged anew by what holds now
+            self.bundles = Bundles(folder, config.models)
+        self.bundles.load(named_bundles(config))
         self.paths = {
             (machine.name, sensor.name): SensorPath(
                 machine,
                 sensor,
                 baseline_file=folder / BASELINES / f"{machine.name}.{sensor.name}.json",
-                model=None if sensor.bundle is None else self.slots[sensor.bundle],
+                model=None if sensor.bundle is None else self.bundles.slot(sensor.bundle),
             )
             for machine, sensor in config.places().values()
         }
@@ -119,17 +105,6 @@ class Agent:
             open_source(settings, self.inlet, config, number)
             for number, settings in enumerate(config.sources)
         ]
-
-    def _install_shipped(self, name: str) -> None:
-        """Install the diagnoser that comes with the package, where a sensor asks for it the first time."""
-        if name != SHIPPED_NAME or self.store.versions(name):
-            return
-        try:
-            installed = self.store.install(SHIPPED, name=name)
-        except SecateurError as error:
-            log.error("the diagnoser that comes with the package is not used: %s", error)
-            return
-        self.store.choose(name, Choice(active=installed.version))
 
     def start(self) -> None:
         """Start the worker, the deliveries and the sources."""

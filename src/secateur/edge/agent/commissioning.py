@@ -27,8 +27,8 @@ class Learned:
     passed_over: int
 
 
-def open_path(config_file: Path, place: str) -> SensorPath:
-    """Return what is kept of a sensor, its baseline above all.
+def open_path(config_file: Path, place: str) -> tuple[Path, SensorPath]:
+    """Return the state folder of an agent, and what is kept there of a sensor, its baseline above all.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def open_path(config_file: Path, place: str) -> SensorPath:
         raise ConfigError(f"there is no sensor '{place}'; there are {known}.")
     machine, sensor = places[machine_name, sensor_name]
     file = config.state_folder / BASELINES / f"{machine_name}.{sensor_name}.json"
-    return SensorPath(machine, sensor, baseline_file=file)
+    return config.state_folder, SensorPath(machine, sensor, baseline_file=file)
 
 
 def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = None) -> Learned:

@@ -59,26 +59,13 @@ class Housekeeping(threading.Thread):
             if path.is_symlink() or path.name.startswith("."):
                 continue
             try:
-                state = install(self._agent, path)
+                state = self._agent.bundles.install(path)["state"]
             except SecateurError as error:
                 log.error("bundle %s refused: %s", path.name, error)
                 _move(path, REFUSED)
                 continue
             log.info("bundle %s installed, now %s", path.name, state)
             _move(path, INSTALLED)
-
-
-def install(agent: Agent, bundle: Path) -> str:
-    """Check, try and install a bundle; return "active", "candidate", or "installed" if no sensor names it.
-
-    Raises
-    ------
-    SecateurError
-        If it is refused; nothing has changed.
-    """
-    installed = agent.store.install(bundle)
-    slot = agent.slots.get(installed.name)
-    return "installed" if slot is None else slot.add(installed)
 
 
 def _move(path: Path, folder: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secateur.core.errors import SecateurError
+from secateur.core.locks import sole_owner
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.config.file import AgentConfig, read_config, require_surroundings
 from secateur.edge.agent.housekeeping import Housekeeping
@@ -34,10 +35,18 @@ def run(
     Raises
     ------
     SecateurError
-        If the configuration cannot be used, or the address is taken.
+        If the configuration cannot be used, the address is taken, or another agent uses the state folder.
     """
     config = read_config(config_file)
     require_surroundings(config)
+    with sole_owner(config.state_folder):
+        _serve(config, config_file, told, for_s)
+    return config
+
+
+def _serve(
+    config: AgentConfig, config_file: Path, told: Callable[[str], None] | None, for_s: float | None
+) -> None:
     agent = Agent(config)
     try:
         server = Server(agent)
@@ -63,7 +72,6 @@ def run(
         housekeeping.stop()
         agent.stop()
         server.stop()
-    return config
 
 
 def _wait(

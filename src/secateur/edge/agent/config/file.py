@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -214,14 +215,14 @@ def _reason(entry: Any) -> str:
 
 
 def require_surroundings(part: Part) -> None:
-    """Check that what a configuration names can be read: secrets, keys, certificates, recordings.
+    """Check that what a configuration names can be used: secrets, keys, certificates, recordings, folders.
 
     Folders are made when they are needed.
 
     Raises
     ------
     ConfigError
-        If an environment variable is not set, or a file is missing.
+        If an environment variable is not set, a file is missing, or a folder can be neither made nor written.
     """
     if isinstance(part, Secret):
         part.read()
@@ -231,8 +232,26 @@ def require_surroundings(part: Part) -> None:
         for entry in value if isinstance(value, tuple) else (value,):
             if isinstance(entry, Part):
                 require_surroundings(entry)
-            elif isinstance(entry, Path) and not name.endswith("folder") and not entry.is_file():
+            elif isinstance(entry, Path) and name.endswith("folder"):
+                _require_folder(name, entry)
+            elif isinstance(entry, Path) and not entry.is_file():
                 raise ConfigError(f"{name}: the file {entry} is missing; put it there or correct the path.")
+
+
+def _require_folder(name: str, folder: Path) -> None:
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+        is_folder, writable = there.is_dir(), os.access(there, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise ConfigError(f"{name}: {folder} cannot be used ({error.strerror}); name another.") from None
+    if not is_folder:
+        raise ConfigError(
+            f"{name}: {folder} must be a folder, but {there} is none; move it away, or name another folder."
+        )
+    if not writable:
+        raise ConfigError(
+            f"{name}: this user may not write in {there}; run 'chown' or 'chmod' on it, or name another."
+        )
 
 
 def _resolved(part: Part, folder: Path) -> Part:

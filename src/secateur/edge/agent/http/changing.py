@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.edge.agent.agent import Agent
-from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
+from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound, Parameter
 from secateur.edge.agent.http.reading import sensor_of
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.models.slot import ModelSlot
@@ -34,10 +34,26 @@ class Acknowledgement(_Form):
     comment: Annotated[str, Field(max_length=LONGEST_COMMENT)] = ""
 
 
+_Version = Annotated[str, Field(max_length=64, json_schema_extra={"pattern": "^[0-9a-f]{12}$"})]
+"""What does not look like one is refused by the store, in words."""
+
+
 class Activation(_Form):
     """A version to put to work."""
 
-    version: Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
+    version: _Version
+
+
+class Shadow(_Form):
+    """A version to run beside the active one; null: none."""
+
+    version: _Version | None
+
+
+class SelfTest(_Form):
+    """A version to check; default: all."""
+
+    version: _Version | None = None
 
 
 class Nothing(_Form):
@@ -95,8 +111,6 @@ def commission(call: Call) -> dict[str, Any]:
 
 def install_bundle(call: Call) -> Any:
     """Install a signed bundle."""
-    from secateur.edge.agent.housekeeping import install
-
     agent: Agent = call.agent
     if not agent.config.models.trusted_keys:
         raise ConfigError(
@@ -104,18 +118,16 @@ def install_bundle(call: Call) -> Any:
         )
     if call.content_type != _RAW:
         return Json({"error": f"send a .sct archive as {_RAW}."}, status_code=415)
-    agent.store.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".upload-", dir=agent.store.folder) as folder:
+    store_folder = agent.bundles.store.folder
+    store_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=store_folder) as folder:
         archive = Path(folder) / "upload.sct"
         archive.write_bytes(call.body)
-        return {"state": install(agent, archive)}
+        return agent.bundles.install(archive, name=call.query["name"])
 
 
 def _slot(call: Call) -> ModelSlot:
-    slot = call.agent.slots.get(call.path["model"])
-    if slot is None:
-        raise NotFound(f"no sensor uses a bundle '{call.path['model'][:64]}'.")
-    found: ModelSlot = slot
+    found: ModelSlot = call.agent.bundles.slot(call.path["model"])
     return found
 
 
@@ -125,6 +137,21 @@ def activate(call: Call) -> dict[str, Any]:
     slot = _slot(call)
     slot.activate(form.version)
     return slot.status()
+
+
+def shadow(call: Call) -> dict[str, Any]:
+    """Let an installed version run beside the active one, or none."""
+    form: Shadow = _form(Shadow, call)
+    slot = _slot(call)
+    slot.shadow(form.version)
+    return slot.status()
+
+
+def self_test(call: Call) -> dict[str, Any]:
+    """Check installed versions as at their installation."""
+    form: SelfTest = _form(SelfTest, call)
+    name = call.path["model"]
+    return {"name": name, "versions": call.agent.bundles.store.self_test(name, form.version)}
 
 
 def roll_back(call: Call) -> dict[str, Any]:
@@ -174,7 +201,22 @@ ENDPOINTS = (
         handler=install_bundle,
         summary="Install a signed bundle",
         method="POST",
+        query=(Parameter(name="name", kind="string"),),
         body={_RAW: {"type": "string", "format": "binary"}},
+    ),
+    Endpoint(
+        path="/api/models/{model}/shadow",
+        handler=shadow,
+        summary="Let an installed version run beside the active one, or none",
+        method="POST",
+        body=_json_of(Shadow),
+    ),
+    Endpoint(
+        path="/api/models/{model}/self_test",
+        handler=self_test,
+        summary="Check installed versions again: signature, checksums, golden windows",
+        method="POST",
+        body=_json_of(SelfTest),
     ),
     Endpoint(
         path="/api/models/{model}/activate",

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from secateur.core.documents import parse_json
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.intake import IntakeFull
+from secateur.edge.agent.models.bundles import UnknownBundle
 from secateur.edge.agent.outbox.database import StorageError
 
 log = logging.getLogger(__name__)
@@ -228,7 +229,7 @@ class Json(JSONResponse):
 def refusal(error: SecateurError) -> Json:
     """Return the answer to a request that is refused."""
     status = 400
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFound | UnknownBundle):
         status = 404
     elif isinstance(error, IntakeFull | StorageError):
         status = 503

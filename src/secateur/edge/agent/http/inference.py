@@ -55,7 +55,7 @@ def server(call: Call) -> dict[str, Any]:
 def _runtime(call: Call) -> Runtime:
     agent: Agent = call.agent
     name = call.path["model"]
-    slot = agent.slots.get(name)
+    slot = agent.bundles.slots.get(name)
     if slot is None or slot.runtime is None:
         raise NotFound(f"there is no model '{name[:64]}' at work.")
     version = call.path.get("version")

@@ -211,13 +211,8 @@ def status(call: Call) -> dict[str, Any]:
 
 def models(call: Call) -> dict[str, Any]:
     """Return all bundles: those that sensors name, and others that are installed."""
-    agent: Agent = call.agent
-    others = [name for name in agent.store.names() if name not in agent.slots]
-    return {
-        "models": [slot.status() for slot in agent.slots.values()],
-        "unused": [{"name": name, "versions": agent.store.versions(name)} for name in others],
-        "installable": bool(agent.config.models.trusted_keys),
-    }
+    found: dict[str, Any] = call.agent.bundles.status()
+    return found
 
 
 def _view(name: str) -> Any:

@@ -21,16 +21,21 @@ Asked = Callable[[Runtime], Opinion]
 
 @dataclass
 class _Shadow:
-    """A candidate and how often it said the same as the active version."""
+    """A candidate and how often it said the same as the active version; two that cannot say agree, too."""
 
     runtime: Runtime
     bursts: int = 0
     same: int = 0
+    answered: int = 0
+    active_answered: int = 0
     failures: int = 0
 
     @property
     def agreement(self) -> float:
-        return self.same / self.bursts if self.bursts else 0.0
+        return self.share(self.same)
+
+    def share(self, count: int) -> float:
+        return count / self.bursts if self.bursts else 0.0
 
 
 class ModelSlot:
@@ -117,8 +122,10 @@ class ModelSlot:
 
     def _compare(self, question: Asked, shadow: _Shadow, answer: Opinion | None) -> None:
         shadow.bursts += 1
+        shadow.active_answered += answer is not None and answer.label is not None
         try:
             other = question(shadow.runtime)
+            shadow.answered += other.label is not None
             shadow.same += answer is not None and other.label == answer.label
         except Exception:
             log.exception("candidate %s of bundle %s failed", shadow.runtime.version, self.name)
@@ -142,10 +149,34 @@ class ModelSlot:
                 return "active"
             if installed.version == self._active.version:
                 return "active"
-            self._shadow = _Shadow(runtime=installed.runtime)
-            choice = self._store.choice(self.name)
-            self._store.choose(self.name, choice.model_copy(update={"candidate": installed.version}))
+            self._run_beside(installed.runtime)
             return "candidate"
+
+    def shadow(self, version: str | None) -> None:
+        """Let an installed version run beside the active one from now on; None: let none.
+
+        Raises
+        ------
+        SecateurError
+            If it is not installed, does not pass its tests, or is at work itself; nothing has changed.
+        """
+        with self._lock:
+            if version is None:
+                self._run_beside(None)
+                return
+            if self._active is None:
+                raise ConfigError(
+                    f"no version of bundle '{self.name}' is at work to compare {version} with; activate one."
+                )
+            if version == self._active.version:
+                raise ConfigError(f"version {version} of bundle '{self.name}' is at work itself.")
+            self._run_beside(self._store.open(self.name, version))
+
+    def _run_beside(self, runtime: Runtime | None) -> None:
+        version = None if runtime is None else runtime.version
+        choice = self._store.choice(self.name)
+        self._store.choose(self.name, choice.model_copy(update={"candidate": version}))
+        self._shadow = None if runtime is None else _Shadow(runtime=runtime)
 
     def activate(self, version: str) -> None:
         """Put a version to work; the one before stays loaded, to come back.
@@ -174,7 +205,8 @@ class ModelSlot:
         with self._lock:
             if self._former is None:
                 raise ConfigError(f"bundle '{self.name}' has no former version to go back to.")
-            self._roll_back("by hand")
+            given_up = "none" if self._active is None else self._active.version
+            self._roll_back(f"{given_up}: by hand")
 
     def _activate(self, runtime: Runtime) -> None:
         choice = self._store.choice(self.name)
@@ -207,7 +239,7 @@ class ModelSlot:
             active, former, shadow = self._active, self._former, self._shadow
         return {
             "name": self.name,
-            "active": None if active is None else _described(active),
+            "active": None if active is None else described(active),
             "former": None if former is None else former.version,
             "versions": self._store.versions(self.name),
             "trouble": self.trouble,
@@ -215,10 +247,12 @@ class ModelSlot:
             "shadow": None
             if shadow is None
             else {
-                **_described(shadow.runtime),
+                **described(shadow.runtime),
                 "bursts": shadow.bursts,
                 "bursts_needed": self._settings.shadow_bursts,
                 "agreement": shadow.agreement,
+                "answered": shadow.share(shadow.answered),
+                "active_answered": shadow.share(shadow.active_answered),
                 "failures": shadow.failures,
             },
         }
@@ -229,7 +263,8 @@ class ModelSlot:
         return self._active
 
 
-def _described(runtime: Runtime) -> dict[str, Any]:
+def described(runtime: Runtime) -> dict[str, Any]:
+    """Return what a version is, for people."""
     verdict = runtime.manifest.verdict
     return {
         "version": runtime.version,

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -128,7 +128,7 @@ class ModelStore:
                 pack(bundle, aside)
             else:
                 shutil.copyfile(bundle, aside)
-            runtime = self._loaded(aside)
+            runtime = self.loaded(aside)
             if runtime.version != version:
                 raise CheckpointError(f"{bundle} changed while it was installed; try again.")
             aside.replace(target)
@@ -146,9 +146,16 @@ class ModelStore:
         SecateurError
             If it is damaged, not there, or does not find its golden windows again.
         """
-        return self._loaded(self._file(name, version))
+        return self.loaded(self._file(name, version))
 
-    def _loaded(self, file: Path) -> Runtime:
+    def loaded(self, file: Path) -> Runtime:
+        """Load any bundle as if it were installed.
+
+        Raises
+        ------
+        SecateurError
+            As :meth:`open`.
+        """
         runtime = Runtime(file, trusted=self.trusted)
         verdict = runtime.manifest.verdict
         if verdict is not None and not verdict.fit_for_use and not self._accept_unfit:
@@ -159,7 +166,39 @@ class ModelStore:
             )
         return runtime
 
-    def open_best(self, name: str) -> tuple[Runtime, list[str]]:
+    def self_test(self, name: str, version: str | None = None) -> list[dict[str, Any]]:
+        """Check installed versions as at their installation: signature, checksums, golden windows.
+
+        Parameters
+        ----------
+        name : str
+        version : str, optional
+            Default: all.
+
+        Returns
+        -------
+        list of dict
+            ``version``, whether it ``passed``, the ``reason`` if not, and ``golden_max_abs_diff`` if it did.
+
+        Raises
+        ------
+        ConfigError
+            If nothing like that is installed.
+        """
+        versions = self.versions(name) if version is None else [self._file(name, version).stem]
+        if not versions:
+            raise ConfigError(f"no version of bundle '{name}' is installed in {self.folder}.")
+        return [self._tested(name, entry) for entry in versions]
+
+    def _tested(self, name: str, version: str) -> dict[str, Any]:
+        try:
+            found = self.open(name, version)
+        except SecateurError as error:
+            return {"version": version, "passed": False, "reason": str(error), "golden_max_abs_diff": None}
+        difference = found.golden_max_abs_diff
+        return {"version": version, "passed": True, "reason": "", "golden_max_abs_diff": difference}
+
+    def best(self, name: str) -> tuple[Runtime, list[str]]:
         """Load the active version, or where it does not load the latest former one that does.
 
         Returns
@@ -181,16 +220,20 @@ class ModelStore:
             if version == choice.candidate:
                 continue
             try:
-                runtime = self.open(name, version)
+                return self.open(name, version), refused
             except SecateurError as error:
                 refused.append(f"{version}: {error}")
-                continue
-            if version != choice.active:
-                former = tuple(entry for entry in choice.former if entry != version)
-                self.choose(name, Choice(active=version, former=former, candidate=choice.candidate))
-            return runtime, refused
         told = "; ".join(refused) or "none is installed"
         raise ConfigError(f"no version of bundle '{name}' can be used: {told}. Install a sound one.")
+
+    def open_best(self, name: str) -> tuple[Runtime, list[str]]:
+        """Load as :meth:`best` does, and make what was found the active version."""
+        runtime, refused = self.best(name)
+        choice = self.choice(name)
+        if runtime.version != choice.active:
+            former = tuple(entry for entry in choice.former if entry != runtime.version)
+            self.choose(name, Choice(active=runtime.version, former=former, candidate=choice.candidate))
+        return runtime, refused
 
     def _folder(self, name: str) -> Path:
         if not _NAME.match(name):

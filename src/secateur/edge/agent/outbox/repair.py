@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import CheckpointError
+from secateur.core.locks import sole_owner
 from secateur.edge.agent.outbox.database import connect
 
 _STEP = 256
@@ -91,10 +92,17 @@ def repair(path: Path) -> Repaired:
     ------
     CheckpointError
         If there is no such file, or it is the database of another program.
+    ConfigError
+        If another process uses the folder.
     """
     path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path} is missing; there is nothing to repair.")
+    with sole_owner(path.parent):
+        return _repair(path)
+
+
+def _repair(path: Path) -> Repaired:
     _read_only(path).close()
     fresh = path.with_name(f".{path.name}.repaired")
     for leftover in (fresh, *_companions(fresh)):

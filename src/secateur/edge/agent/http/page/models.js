@@ -38,7 +38,7 @@ export class Models {
       entry.trouble ? h("p", { class: "trouble" }, entry.trouble) : null,
       entry.active ? [h("h3", {}, "At work"), described(entry.active)] : null,
       entry.shadow ? [h("h3", {}, "In the shadow"), described(entry.shadow),
-        h("p", {}, `says the same in ${percent(entry.shadow.agreement)} of ${entry.shadow.bursts} bursts (${entry.shadow.bursts_needed} wanted), ${entry.shadow.failures} failures`)] : null,
+        h("p", {}, `says the same in ${percent(entry.shadow.agreement)} of ${entry.shadow.bursts} bursts (${entry.shadow.bursts_needed} wanted); answers in ${percent(entry.shadow.answered)}, the one at work in ${percent(entry.shadow.active_answered)}; ${entry.shadow.failures} failures`)] : null,
       others.length ? [h("h3", {}, "Other versions"), h("ul", {}, others.map((version) =>
         h("li", {}, `${version} ${version === entry.former ? "(former) " : ""}`,
           h("button", { type: "button", onclick: () => this.change(entry.name, "activate", { version }) }, `Activate ${version}`))))] : null,

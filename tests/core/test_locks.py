@@ -1,0 +1,32 @@
+"""One process at a time: a folder that is in use is refused in words, and free again afterwards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from secateur.core.errors import ConfigError
+from secateur.core.locks import LOCK_SUFFIX, acquire, sole_owner
+
+
+def test_a_folder_has_one_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with sole_owner(folder):
+        with pytest.raises(BlockingIOError):
+            acquire(folder / LOCK_SUFFIX)
+        with sole_owner(folder):  # our own
+            pass
+        with pytest.raises(BlockingIOError):
+            acquire(folder / LOCK_SUFFIX)
+    assert list(folder.iterdir()) == []
+    other = acquire(folder / LOCK_SUFFIX)
+    with (
+        pytest.raises(ConfigError, match=r"state is in use by another process; stop that first"),
+        sole_owner(folder),
+    ):
+        pass
+    os.close(other)
+    with sole_owner(folder):
+        pass
