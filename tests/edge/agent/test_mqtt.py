@@ -201,6 +201,35 @@ def test_a_wrong_password_is_told(tmp_path: Path) -> None:
     broker.kill()
 
 
+# paho leaves the socket of a failed attempt to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_source_without_a_broker_says_so_once_and_connects_when_it_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Mosquitto(tmp_path / "late")
+    broker.kill()
+    topic = "plant/{machine}/{sensor}/burst"
+    agent = Agent(_config(tmp_path, [{"type": "mqtt", "port": broker.port, "topic": topic}], []))
+    agent.start()
+    (source,) = agent.sources
+    _until(lambda: "cannot be reached" in source.status()["trouble"])
+    assert not source.status()["connected"]
+    broker.start()
+    _until(lambda: source.status()["connected"])
+    assert source.status()["trouble"] == ""
+    agent.stop()
+    told = [record for record in caplog.records if "the broker cannot be reached" in record.message]
+    assert len(told) == 1
+    broker.kill()
+
+
+def _until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
+    last_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < last_s
+        time.sleep(0.02)
+
+
 # paho leaves the socket of a failed handshake to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls(tmp_path: Path) -> None:

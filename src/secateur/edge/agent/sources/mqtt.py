@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -51,6 +52,7 @@ class MqttSource:
     def __init__(self, settings: MqttSourceSettings, inlet: Inlet, *, client_id: str) -> None:
         self.name = f"mqtt {settings.host}:{settings.port} {settings.topic}"
         self.counts: Counter[str] = Counter()
+        self.trouble = ""
         self._settings, self._inlet = settings, inlet
         self._assembler = Assembler(incomplete_after_s=settings.incomplete_after_s)
         self._host = Host()
@@ -66,6 +68,7 @@ class MqttSource:
             manual_ack=True,
         )
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 30)
@@ -88,6 +91,7 @@ class MqttSource:
         return {
             "name": self.name,
             "connected": self._connected.is_set(),
+            "trouble": self.trouble,
             "open_bursts": self._assembler.open,
             "counts": dict(counts),
         }
@@ -100,8 +104,10 @@ class MqttSource:
 
     def _on_connect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
         if reason.is_failure:
-            log.warning("%s: connection refused: %s", self.name, reason)
+            self._tell(f"connection refused: {reason}")
             return
+        self.trouble = ""
+        log.info("%s: connected", self.name)
         self._held.clear()
         self._held_order.clear()
         client.subscribe(self._subscription, qos=1)
@@ -111,7 +117,16 @@ class MqttSource:
         self._connected.clear()
         if reason.is_failure:
             self.counts["disconnections"] += 1
-            log.warning("%s: disconnected: %s", self.name, reason)
+            self._tell(f"disconnected: {reason}")
+
+    def _on_connect_fail(self, _: paho.Client, __: Any) -> None:
+        error = sys.exc_info()[1]  # paho calls this where it has caught it
+        self._tell(f"the broker cannot be reached, and is tried again: {error}")
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            log.warning("%s: %s", self.name, trouble)
+        self.trouble = trouble
 
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
         held = (message.mid, message.qos)
