@@ -31,14 +31,18 @@ families without calibration are cut by magnitude, or by scores of your own thro
 |---|---|---|---|---|---|---|---|
 """
 CROSS_ATTENTION = "`add_cross_attention`"
+MIXTURE = "`--max-memory`"
 NOT_COVERED = {
     "bert": CROSS_ATTENTION,
     "bloom": "`apply_residual_connection_post_layernorm`",
     "cohere": "`use_qk_norm`",
     "gemma3": "images",
     "gpt2": CROSS_ATTENTION,
+    "mixtral": MIXTURE,
+    "olmoe": MIXTURE,
     "opt": "`layer_norm_elementwise_affine` false",
     "opt_post": "`layer_norm_elementwise_affine` false",
+    "qwen3_moe": f"{MIXTURE}; blocks without experts (`mlp_only_layers`, `decoder_sparse_step`)",
     "roberta": CROSS_ATTENTION,
     "stablelm": "`qk_layernorm`",
 }
@@ -64,7 +68,7 @@ def _row(spec: ArchitectureSpec) -> list[str]:
         spec.family,
         types,
         _attention(spec),
-        "gated" if spec.is_gated else "plain",
+        _ffn(spec),
         _matrices(stacks[-1]),
         "; ".join(dict.fromkeys(note for stack in stacks for note in _notes(stack))) or "-",
         ", ".join(plain_cuts(spec)),
@@ -75,6 +79,12 @@ def _row(spec: ArchitectureSpec) -> list[str]:
 def _attention(spec: ArchitectureSpec) -> str:
     kind = "shared keys" if "groups" in spec.stock or spec.family.endswith("_mqa") else "multi-head"
     return f"{kind}, encoder and decoder" if len(spec.stacks) > 1 else kind
+
+
+def _ffn(spec: ArchitectureSpec) -> str:
+    if any(stack.ffn.mixture for stack in spec.stacks):
+        return "experts, gated"
+    return "gated" if spec.is_gated else "plain"
 
 
 def _matrices(stack: StackSpec) -> str:

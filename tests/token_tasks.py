@@ -16,8 +16,11 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
 )
 
+from secateur.models.binding import bind
 from secateur.tasks.kinds import objective_of
 from secateur.tasks.token_rows import TokenRows
 from secateur.tasks.token_task import TokenTask
@@ -94,8 +97,15 @@ class Case:
         )
 
 
+def _mixtral() -> MixtralForCausalLM:
+    model = MixtralForCausalLM(MixtralConfig(**LLAMA, num_local_experts=2, num_experts_per_tok=1))
+    bind(model)  # lays its experts side by side
+    return model
+
+
 CASES = {
     "llama-text": Case(name="text", build=lambda: LlamaForCausalLM(LlamaConfig(**LLAMA)), ragged=False),
+    "mixtral-text": Case(name="text", build=_mixtral, ragged=False),
     "gpt2-text": Case(name="text", build=lambda: GPT2LMHeadModel(GPT2Config(**GPT2)), ragged=False),
     "llama-answers": Case(name="answers", build=lambda: LlamaForCausalLM(LlamaConfig(**LLAMA)), ragged=True),
     "bert-labels": Case(

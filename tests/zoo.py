@@ -373,6 +373,12 @@ ZOO: tuple[Specimen, ...] = (
     _llama_like("cohere", "Cohere", "cohere_biased", attention_bias=True, logit_scale=0.5),
     _llama_like("nemotron", "Nemotron", head_dim=12),
     _llama_like("nemotron", "Nemotron", "nemotron_biased", attention_bias=True, mlp_bias=True),
+    _llama_like("mixtral", "Mixtral", num_local_experts=4, intermediate_size=16, **SLIDING),
+    _llama_like("olmoe", "Olmoe", num_experts=4, num_experts_per_tok=2),
+    _llama_like(
+        "qwen3_moe", "Qwen3Moe", moe_intermediate_size=12, num_experts=4, num_experts_per_tok=2,
+        norm_topk_prob=True,
+    ),
     Specimen(
         name="gptj",
         family="gptj",

@@ -23,6 +23,7 @@ SPECIMENS = {specimen.name: specimen for specimen in ZOO}
         ("gpt2", {"add_cross_attention": True}, r"not named \['crossattention"),
         ("opt", {"layer_norm_elementwise_affine": False}, r"missing \['final_layer_norm"),
         ("opt_post", {"layer_norm_elementwise_affine": False}, r"missing \['final_layer_norm"),
+        ("qwen3_moe", {"mlp_only_layers": [1]}, r"'qwen3_moe', but .* not there .*no attribute 'experts'"),
         (
             "bloom",
             {"apply_residual_connection_post_layernorm": True},
@@ -38,7 +39,6 @@ def test_variants_that_a_family_does_not_describe(name, changes, message):
 @pytest.mark.parametrize(
     ("stem", "settings"),
     [
-        ("Mixtral", {"num_local_experts": 2}),
         ("T5", {"num_layers": 1, "d_model": 8, "d_kv": 4, "d_ff": 8, "num_heads": 2}),
         ("Mamba", {"state_size": 4}),
     ],

@@ -82,6 +82,21 @@ def test_every_method_keeps_its_promises_on_every_task(method, case):
     assert digest(result.model) != before
 
 
+def test_the_cascade_cuts_query_heads_inside_the_groups_that_stay():
+    case, stages = CASES["llama-text"], ("layers", "groups", "heads", "channels")
+    method = Cascade(CascadeSettings(search=SEARCH, order=stages))
+    result = method.compress(case.model(), case.task(), Budget(ratio=2.5), None)
+    shape = bind(result.model).shape
+    assert [record.stage for record in result.records] == list(stages)
+    assert result.plan.result == shape
+    assert result.cost.remaining <= result.cost.dense / 2.5
+    gone = [(record.removed_groups, record.removed_heads) for record in result.records]
+    assert gone[2][1] > 0 and sum(heads for _, heads in gone) == gone[2][1]
+    left = sum(shape.heads_per_layer)
+    kept = sum(2 * groups for groups in shape.kv_groups_per_layer)
+    assert kept - left == gone[2][1]
+
+
 def test_methods_of_units_count_parameters_and_train_as_told(method_of_units, case):
     dense = case.model()
     result = method_of_units.compress(dense, case.task(), Budget(ratio=RATIO), RECOVERY)

@@ -21,13 +21,16 @@ def test_steps_add_up_and_follow_the_shares(total, cuts):
 
 
 def test_the_default_gives_all_to_the_last_stage():
-    assert split_steps(1000, CascadeSettings().recovery_shares) == (0, 0, 1000)
+    assert split_steps(1000, CascadeSettings().shares) == (0, 0, 1000)
+    assert CascadeSettings(order=("layers", "groups", "heads", "channels")).shares == (0, 0, 0, 1)
 
 
 @pytest.mark.parametrize(
     ("build", "said"),
     [
-        (lambda: CascadeSettings(order=("layers", "groups", "groups")), "each of layers, groups, channels"),
+        (lambda: CascadeSettings(order=("layers", "groups", "groups")), "groups, heads, channels, each once"),
+        (lambda: CascadeSettings(order=("groups", "channels")), "must name layers"),
+        (lambda: CascadeSettings(order=("layers", "neurons")), "must name layers and at least one"),
         (lambda: CascadeSettings(recovery_shares=(0.5, 0.4, 0.3)), "add up to 1"),
         (lambda: Floors(min_accuracy=98.0), "0..1"),
         (lambda: SearchSettings(criterion="tailor"), "taylor"),

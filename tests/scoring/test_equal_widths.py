@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,19 @@ def test_the_target_is_kept_with_equal_layers(target):
     else:
         assert parameters(plan) <= target
         assert len(widths(plan)) == 1
+
+
+def test_every_expert_keeps_its_best_channels_and_equally_many():
+    shape = replace(SHAPE, channels_per_expert=((20, 20),) * 3)
+    identity = PruningPlan.identity("mixtral", shape)
+    router = 3 * 2 * 16
+    plan = equal_widths(SCORES, identity, WHOLE + router - 9 * CHANNEL, multiple=1)
+    assert plan.result.channels_per_expert == ((15, 15),) * 3
+    for layer, scores in zip(plan.layers, SCORES.channels, strict=True):
+        best = {*np.argsort(scores[:20])[5:].tolist(), *(20 + np.argsort(scores[20:])[5:]).tolist()}
+        assert set(layer.channels) == best
+    with pytest.raises(PlanError, match="--uniform"):
+        equal_widths(SCORES, identity.with_channels(0, range(1, 40)), 100)
 
 
 def test_a_target_that_is_met_changes_nothing():

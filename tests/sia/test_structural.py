@@ -80,6 +80,7 @@ def _of_units(model: BoundModel, layer: int, sizes) -> set[tuple]:
         for part in ("weight", "bias")
     }
     of_layer |= {f"{p.module}.bias" for p in stack.projections if not p.bias_follows_units}
+    of_layer |= {f"{stack.ffn.mixture.router}.weight"} if stack.ffn.mixture else set()
     return {
         (name, *place)
         for name, size in sizes.items()

@@ -11,6 +11,7 @@ from secateur.core.progress import quiet
 from secateur.models.binding import bind
 from secateur.training.state import digest
 from token_tasks import CASES
+from zoo import ZOO
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,15 @@ def test_a_live_model_is_cut_on_batches_and_left_as_it_is():
     assert found.plan.result == bind(found.model).shape
     assert found.records[0].refit["adopted"] > 0
     assert torch.isfinite(found.model(input_ids=batches[0]["input_ids"]).logits).all()
+
+
+def test_a_mixture_of_experts_is_cut_and_its_stock_modules_stay():
+    model = next(specimen for specimen in ZOO if specimen.name == "mixtral").build()
+    batches, before = tuple(CASES["llama-text"].rows(16, 1).batches(4)), digest(model)
+    found = secateur.prune(model, ratio=1.3, calibration=batches)
+    assert digest(model) == before
+    assert found.plan.result == bind(found.model).shape
+    assert found.records[0].refit["adopted"] > 0
 
 
 def test_without_data_magnitude_decides():

@@ -242,6 +242,12 @@ def test_a_model_of_two_stacks_is_not_run_one_block_at_a_time(text: Path, tmp_pa
         prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
 
 
+def test_a_mixture_of_experts_is_cut_in_memory_only(text: Path, tmp_path: Path):
+    source = write_specimen("mixtral", tmp_path / "dense")
+    with pytest.raises(ConfigError, match=r"mixture of experts \('mixtral'\).*leave --max-memory out"):
+        prune_streaming(source, tmp_path / "out", a_cut(text), max_memory_bytes=LIMIT)
+
+
 def test_too_little_memory_is_refused_with_what_is_needed(glm: Path, text: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"is too little: .* Give --max-memory \d+MiB") as error:
         prune_streaming(glm, tmp_path / "out", a_cut(text), max_memory_bytes=64 * 2**20)

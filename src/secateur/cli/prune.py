@@ -66,8 +66,9 @@ def prune(
     units: Annotated[
         str | None,
         typer.Option(
-            help="What to cut of each block: channel, group, or group,channel. Default: both by surgeon "
-            "where heads share keys; else channel, and group where too few channels would stay; transformers."
+            help="What to cut of each block: some of group, head, channel; a head is a query head inside its "
+            "KV group. Default of rounds: group,channel by surgeon where heads share keys; else channel, and "
+            "group where too few channels would stay. Default of cascade: group,channel; transformers."
         ),
     ] = None,
     uniform: Annotated[

@@ -1,4 +1,4 @@
-"""The cascade: layers, then groups, then channels; each cut on the recovered model and recovered itself."""
+"""The cascade: layers, groups, query heads, channels; each cut and re-fitted on what the last one left."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Cascade(Staged):
 
     def stages(self, total_steps: int) -> tuple[Stage, ...]:
         """See :class:`Staged`."""
-        steps = split_steps(total_steps, self.settings.recovery_shares)
+        steps = split_steps(total_steps, self.settings.shares)
         return tuple(
             Stage(name=name, steps=own) for name, own in zip(self.settings.order, steps, strict=True)
         )
@@ -79,6 +79,7 @@ class _Planner:
     ) -> None:
         self.settings, self.bench, self.target, self.store = settings, bench, target, store
         self.search, self.hand = settings.search, settings.search.hand
+        self.kinds = tuple(KIND_OF[name] for name in settings.order if name != "layers")
 
     def plan(
         self, state: State, stage: str, records: Sequence[StageRecord]
@@ -103,10 +104,12 @@ class _Planner:
             return identity.without_layers(order[:excess]), decisions
         if self.hand is None and excess <= 0 and self.target.met_by(identity):
             return identity, decisions
-        scores = self.bench.score(state.model)
+        scores = self.bench.score(state.model, self.kinds)
         if self.hand is not None:
-            counts = hand_counts(self.hand, identity)
-            return keep_best(scores, identity, **{stage: counts[stage]}), decisions
+            wanted = {
+                name: count for name, count in hand_counts(self.hand, identity).items() if name == stage
+            }
+            return keep_best(scores, identity, **wanted), decisions
         kinds = tuple(KIND_OF[name] for name in pending if name != "layers")
         options = {"kind": KIND_OF[stage], "kinds": kinds, "multiple": self.search.multiple}
         if excess > 0:
@@ -126,11 +129,12 @@ class _Planner:
 
         def full_plan(start: PruningPlan) -> PruningPlan:
             shallow = apply(bench.dense, start)
-            whole, scores = bind(shallow).whole_plan, bench.score(shallow)
+            whole, scores = bind(shallow).whole_plan, bench.score(shallow, self.kinds)
             relative = largest_plan(
-                lambda limit: allocate(scores, whole, limit, multiple=self.search.multiple),
+                lambda limit: allocate(scores, whole, limit, multiple=self.search.multiple, kinds=self.kinds),
                 whole,
                 self.target,
+                kinds=self.kinds,
             )
             return start.then(relative)
 

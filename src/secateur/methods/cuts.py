@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from secateur.core.errors import PlanError
 from secateur.methods.largest import largest_plan
-from secateur.methods.settings import HandAllocation, StageName
+from secateur.methods.settings import STAGE_OF, HandAllocation, StageName
 from secateur.scoring.allocation import WidthKind, allocate
 from secateur.scoring.scores import Scores
-from secateur.structure.plan import PruningPlan
+from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.structure.target import Target
 
-KIND_OF: dict[StageName, WidthKind] = {"groups": "group", "channels": "channel"}
+KIND_OF: dict[StageName, WidthKind] = {stage: kind for kind, stage in STAGE_OF.items()}
 
 
 def width_cut(
@@ -34,9 +34,9 @@ def width_cut(
         The model as it stands, all of whose layers stay.
     target : Target
         For the finished model.
-    kind : {"group", "channel"}
+    kind : {"group", "head", "channel"}
         What this stage cuts.
-    kinds : sequence of {"group", "channel"}
+    kinds : sequence of {"group", "head", "channel"}
         What this stage and later ones cut.
     multiple : int or None
         Of channel widths.
@@ -103,10 +103,22 @@ def equal_share_cut(
 def _part(plan: PruningPlan, full: PruningPlan, kind: WidthKind) -> PruningPlan:
     """Return ``plan`` with the units of one kind that ``full`` keeps in its layers."""
     for layer in full.layers:
-        members = layer.groups if kind == "group" else layer.channels
-        change = plan.with_groups if kind == "group" else plan.with_channels
-        plan = change(layer.index, members)
+        if kind == "group":
+            plan = plan.with_groups(layer.index, layer.groups)
+        elif kind == "channel":
+            plan = plan.with_channels(layer.index, layer.channels)
+        else:
+            plan = plan.with_heads(layer.index, _heads_of_all(plan, layer))
     return plan
+
+
+def _heads_of_all(plan: PruningPlan, full: LayerPlan) -> list[tuple[int, ...]]:
+    """Return the query heads that ``full`` keeps, for all groups: those of a group that it drops go last."""
+    sharing = plan.shape.heads_per_group(full.index)
+    chosen = {group: full.heads_of(position, sharing) for position, group in enumerate(full.groups)}
+    count = len(next(iter(chosen.values())))
+    groups = next(layer.groups for layer in plan.layers if layer.index == full.index)
+    return [chosen.get(group, tuple(range(count))) for group in groups]
 
 
 def hand_counts(hand: HandAllocation, identity: PruningPlan) -> dict[StageName, int]:

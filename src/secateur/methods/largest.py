@@ -36,7 +36,7 @@ def largest_plan(
     start : PruningPlan
         What there is to cut.
     target : Target
-    kinds : sequence of {"group", "channel"}
+    kinds : sequence of {"group", "head", "channel"}
         What may be cut.
 
     Raises
@@ -68,8 +68,13 @@ def largest_plan(
 def narrowest(plan: PruningPlan, kinds: Sequence[WidthKind] = WIDTH_KINDS) -> PruningPlan:
     """Return the plan that keeps one unit of each of these kinds in each of its layers."""
     for layer in plan.layers:
-        if "group" in kinds:
-            plan = plan.with_groups(layer.index, layer.groups[:1])
+        groups = layer.groups[:1] if "group" in kinds else layer.groups
+        plan = plan.with_groups(layer.index, groups)
+        if "head" in kinds:
+            sharing = plan.shape.heads_per_group(layer.index)
+            plan = plan.with_heads(
+                layer.index, (layer.heads_of(place, sharing)[:1] for place in range(len(groups)))
+            )
         if "channel" in kinds:
             plan = plan.with_channels(layer.index, layer.channels[:1])
     return plan

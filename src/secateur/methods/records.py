@@ -23,8 +23,8 @@ class StageRecord:
         What the stage was to come down to; None if the counts were given by hand.
     removed_layers : tuple of int
         Layers that this stage removed, as dense indices.
-    removed_groups, removed_channels : int
-        Units that this stage removed from the layers that stayed.
+    removed_groups, removed_heads, removed_channels : int
+        Units that this stage removed from the layers that stayed; query heads inside the groups that stayed.
     kept : tuple of dict
         What stays after it: dense ``index``, number of ``groups`` and of ``channels`` a layer.
     before, after_cut, after_refit, after_recovery : Figures
@@ -61,6 +61,7 @@ class StageRecord:
     decisions: dict[str, Any]
     accepted: bool
     seconds: float
+    removed_heads: int = 0
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> StageRecord:
@@ -82,6 +83,10 @@ def what_was_cut(former: PruningPlan, plan: PruningPlan) -> dict[str, Any]:
     return {
         "removed_layers": tuple(sorted(set(before) - {layer.index for layer in plan.layers})),
         "removed_groups": sum(len(before[layer.index].groups) - len(layer.groups) for layer in plan.layers),
+        "removed_heads": sum(
+            len(layer.groups) * (former.heads_per_group(before[layer.index]) - plan.heads_per_group(layer))
+            for layer in plan.layers
+        ),
         "removed_channels": sum(
             len(before[layer.index].channels) - len(layer.channels) for layer in plan.layers
         ),

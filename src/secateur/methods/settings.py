@@ -13,8 +13,12 @@ from secateur.scoring.allocation import ALL_KINDS, WidthKind
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
 from secateur.training.settings import require_choice
 
-StageName = Literal["layers", "groups", "channels"]
-STAGE_NAMES: tuple[StageName, ...] = get_args(StageName)
+StageName = Literal["layers", "groups", "heads", "channels"]
+ALL_STAGES: tuple[StageName, ...] = get_args(StageName)
+STAGE_NAMES: tuple[StageName, ...] = ("layers", "groups", "channels")
+"""What the cascade cuts unless it is told otherwise."""
+
+STAGE_OF: dict[WidthKind, StageName] = {"group": "groups", "head": "heads", "channel": "channels"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +106,10 @@ class CascadeSettings:
     ----------
     search : SearchSettings
         Scoring and choice of depth.
-    order : tuple of {"layers", "groups", "channels"}
-        Each once; coarse to fine by default.
-    recovery_shares : tuple of float
+    order : tuple of {"layers", "groups", "heads", "channels"}
+        Layers and what else is cut, each once; by default all but heads, coarse to fine. Heads are query
+        heads inside their KV groups, of which each group of a layer loses equally many.
+    recovery_shares : tuple of float, optional
         Share of the recovery steps that each stage gets, in the order of the stages; they add up to 1.
         By default the last stage, which sees the final shape, gets all, and the stages before it are
         re-fitted by least squares only: shares for them lost accuracy under noise (docs/decisions.md).
@@ -114,17 +119,29 @@ class CascadeSettings:
 
     search: SearchSettings = SearchSettings()
     order: tuple[StageName, ...] = STAGE_NAMES
-    recovery_shares: tuple[float, ...] = (0.0, 0.0, 1.0)
+    recovery_shares: tuple[float, ...] | None = None
     floors: Floors = NO_FLOORS
 
     def __post_init__(self) -> None:
-        if sorted(self.order) != sorted(STAGE_NAMES):
-            raise ConfigError(f"order {self.order}; it must name each of {', '.join(STAGE_NAMES)} once.")
-        shares = self.recovery_shares
+        order = set(self.order)
+        if len(order) < max(2, len(self.order)) or "layers" not in order or not order <= set(ALL_STAGES):
+            raise ConfigError(
+                f"order {self.order}; it must name layers and at least one of "
+                f"{', '.join(ALL_STAGES[1:])}, each once."
+            )
+        if self.recovery_shares is None:
+            object.__setattr__(self, "recovery_shares", (0.0,) * (len(self.order) - 1) + (1.0,))
+        shares = self.shares
         if len(shares) != len(self.order) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ConfigError(
                 f"recovery_shares {shares}; give {len(self.order)} shares of at least 0 that add up to 1."
             )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each stage."""
+        assert self.recovery_shares is not None
+        return self.recovery_shares
 
 
 @dataclass(frozen=True, kw_only=True)

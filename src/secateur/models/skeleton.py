@@ -52,7 +52,7 @@ def skeleton(build: Callable[[], Model], plan: PruningPlan) -> Model:
         bound.keep_layers(tuple(layer.index for layer in plan.layers))
     result = plan.result
     for layer, kept in zip(bound.layers, plan.layers, strict=True):
-        layer.keep_head_inputs(LayerWidths.of(plan.shape, kept.index), kept)
+        layer.keep_dense_numbers(LayerWidths.of(plan.shape, kept.index), kept)
         shapes = block_tensor_shapes(plan.family, result, layer.index)
         for projection in layer.all_projections:
             bias_shape = shapes.get(f"{projection.path}.bias")

@@ -18,6 +18,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from secateur.models.binding import bind
+from secateur.models.experts import stock_tensors
 from secateur.models.live_tensors import put_tensors, stored_tensors
 from secateur.structure.shape import ModelShape
 from secateur.structure.spec import ArchitectureSpec
@@ -49,15 +50,18 @@ def stock_twin(model: PreTrainedModel) -> PreTrainedModel | None:
     Returns
     -------
     transformers.PreTrainedModel or None
-        Of the same class, with the tensors of ``model`` itself (no copies) and a configuration of its own;
-        None where no configuration of the family builds these shapes.
+        Of the same class, with the tensors of ``model`` itself (copies of experts alone) and a configuration
+        of its own; None where no configuration of the family builds these shapes.
     """
     bound = bind(model)
-    wanted = {name: tuple(tensor.shape) for name, tensor in stored_tensors(model).items()}
+    tensors = stock_tensors(model)
+    if tensors is None:
+        return None
+    wanted = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for config in _candidates(model.config, bound.spec, bound.shape):
         twin = _built(type(model), config)
         if twin is not None and {n: tuple(t.shape) for n, t in stored_tensors(twin).items()} == wanted:
-            put_tensors(twin, {n: t.detach() for n, t in stored_tensors(model).items()}, "the cut model")
+            put_tensors(twin, {n: t.detach() for n, t in tensors.items()}, "the cut model")
             if getattr(model, "generation_config", None) is not None:
                 twin.generation_config = deepcopy(model.generation_config)
             return twin.eval()
@@ -81,7 +85,7 @@ def _candidates(
     widths = {
         "heads": set(shape.heads_per_layer),
         "groups": set(shape.kv_groups_per_layer),
-        "channels": set(shape.channels_per_layer),
+        "channels": {len(own) for layer in range(shape.n_layers) for own in shape.channels_of_experts(layer)},
         "head_dim": {shape.head_dim},
     }
     if spec.stock and all(len(widths[name]) == 1 for name in spec.stock):

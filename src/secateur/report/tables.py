@@ -205,12 +205,19 @@ def standing_tile(standings: Mapping[str, Any] | None) -> tuple[str, str] | None
     return decimal(cut[known]), f"{words(known)}, pruned (dense {decimal(dense[known])})"
 
 
+UNITS_OF_STAGE = {
+    "removed_groups": "head groups",
+    "removed_heads": "query heads",
+    "removed_channels": "channels",
+}
+
+
 def _what_went(record: Mapping[str, Any]) -> str:
     parts = []
     layers = record.get("removed_layers") or ()
     if layers:
         parts.append(f"layer{'s' if len(layers) > 1 else ''} {ranges(layers)}")
-    for key, unit in (("removed_groups", "head groups"), ("removed_channels", "channels")):
+    for key, unit in UNITS_OF_STAGE.items():
         if record.get(key):
             parts.append(f"{record[key]:,} {unit}".replace(",", " "))
     return ", ".join(parts) or "nothing"

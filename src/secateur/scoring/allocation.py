@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -110,7 +110,7 @@ def _rank_cut(
 def keep_best(
     scores: Scores, start: PruningPlan, *, groups: int | None = None, channels: int | None = None
 ) -> PruningPlan:
-    """Keep the same number of best-scored units in every layer.
+    """Keep the same number of best-scored units in every layer, and channels in every expert of a mixture.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def keep_best(
     start : PruningPlan
         What is there to cut.
     groups, channels : int, optional
-        How many to keep a layer; None leaves that kind alone.
+        How many to keep a layer, or an expert; None leaves that kind alone.
 
     Raises
     ------
@@ -129,7 +129,16 @@ def keep_best(
     kept_groups, kept_channels = {}, {}
     for layer in start.layers:
         kept_groups[layer.index] = _best(scores, layer, "group", groups)
-        kept_channels[layer.index] = _best(scores, layer, "channel", channels)
+        kept_channels[layer.index] = {
+            channel
+            for own in start.shape.channels_of_experts(layer.index)
+            for channel in _best(
+                scores,
+                replace(layer, channels=tuple(c for c in layer.channels if c in own)),
+                "channel",
+                channels,
+            )
+        }
     return _with_kept(start, kept_groups, kept_channels)
 
 

@@ -20,7 +20,8 @@ def equal_widths(
 ) -> PruningPlan:
     """Keep the same number of channels, and if need be of groups, in every layer.
 
-    Channels are cut first; groups only where fewer than an eighth of the channels would stay.
+    In a mixture every expert keeps the same number of channels. Channels are cut first; groups only where
+    fewer than an eighth of the channels would stay.
 
     Parameters
     ----------
@@ -31,7 +32,8 @@ def equal_widths(
     target_parameters : int
         Parameters of the whole model that must not be exceeded.
     multiple : int, optional
-        Of the channels; by default the largest of 64, 32, 16, 8 that is at most a quarter of them.
+        Of the channels (of an expert); by default the largest of 64, 32, 16, 8 that is at most a quarter of
+        them.
 
     Raises
     ------
@@ -39,14 +41,14 @@ def equal_widths(
         If layers are of different widths already, or the target cannot be reached.
     """
     shape = start.result
-    if len(set(shape.channels_per_layer)) > 1 or len(set(shape.kv_groups_per_layer)) > 1:
+    if len(_widths(start)) > 1 or len(set(shape.kv_groups_per_layer)) > 1:
         raise PlanError(
             f"equal widths were asked for, but the model's layers differ: {shape.summary()}. Leave "
             "--uniform out."
         )
     if parameters(start) <= target_parameters:
         return start
-    all_channels, all_groups = shape.channels_per_layer[0], shape.kv_groups_per_layer[0]
+    (all_channels,), all_groups = _widths(start), shape.kv_groups_per_layer[0]
     for groups in range(all_groups, 0, -1):
         channels = _channels_within(start, groups, target_parameters)
         if channels >= all_channels * FEWEST_CHANNELS or (groups == 1 and channels):
@@ -61,15 +63,20 @@ def equal_widths(
 
 
 def _channels_within(start: PruningPlan, groups: int, target: int) -> int:
-    """The most channels a layer with which the target is met; 0 if one is too many."""
+    """The most channels a layer, or an expert, with which the target is met; 0 if one is too many."""
     with_one = _parameters_with(start, groups, 1)
     if with_one > target:
         return 0
-    all_channels = start.result.channels_per_layer[0]
+    (all_channels,) = _widths(start)
     if all_channels == 1:
         return 1
     each = _parameters_with(start, groups, 2) - with_one
     return min(all_channels, 1 + (target - with_one) // each)
+
+
+def _widths(start: PruningPlan) -> set[int]:
+    shape = start.result
+    return {len(own) for layer in range(shape.n_layers) for own in shape.channels_of_experts(layer)}
 
 
 def _parameters_with(start: PruningPlan, groups: int, channels: int) -> int:
@@ -78,7 +85,7 @@ def _parameters_with(start: PruningPlan, groups: int, channels: int) -> int:
             layer,
             groups=layer.groups[:groups],
             heads=layer.heads[:groups],
-            channels=layer.channels[:channels],
+            channels=layer.channels[: channels * len(start.shape.channels_of_experts(layer.index))],
         )
         for layer in start.layers
     )

@@ -153,6 +153,7 @@ def _smallest_shapes(shape: ModelShape) -> list[ModelShape]:
             heads_per_layer=(shape.heads_per_group(layer),),
             kv_groups_per_layer=(1,),
             channels_per_layer=(1,),
+            channels_per_expert=shape.experts_with((1,)),
             stack_sizes=(1,),
             cross_heads_per_layer=(0,),
             cross_groups_per_layer=(0,),
@@ -169,13 +170,13 @@ def _smallest_layer(family: str, shape: ModelShape, layer: int, channels_floor: 
 
     crossing = min(1, shape.cross_groups_per_layer[layer])
     sharing = shape.cross_heads_per_layer[layer] // max(1, shape.cross_groups_per_layer[layer])
+    channels = with_entry(shape.channels_per_layer, min(channels_floor, shape.channels_per_layer[layer]))
     narrow = replace(
         shape,
         heads_per_layer=with_entry(shape.heads_per_layer, 1 if cut_heads else shape.heads_per_group(layer)),
         kv_groups_per_layer=with_entry(shape.kv_groups_per_layer, 1),
-        channels_per_layer=with_entry(
-            shape.channels_per_layer, min(channels_floor, shape.channels_per_layer[layer])
-        ),
+        channels_per_layer=channels,
+        channels_per_expert=shape.experts_with(channels),
         cross_heads_per_layer=with_entry(shape.cross_heads_per_layer, crossing * sharing),
         cross_groups_per_layer=with_entry(shape.cross_groups_per_layer, crossing),
     )

@@ -33,6 +33,7 @@ class LayerWidths:
     channels: int
     cross_heads: int = 0
     cross_groups: int = 0
+    channels_per_expert: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, shape: ModelShape, layer: int) -> LayerWidths:
@@ -45,6 +46,7 @@ class LayerWidths:
             channels=shape.channels_per_layer[layer],
             cross_heads=shape.cross_heads_per_layer[layer],
             cross_groups=shape.cross_groups_per_layer[layer],
+            channels_per_expert=shape.channels_per_expert[layer] if shape.has_experts else (),
         )
 
     @cached_property
@@ -268,6 +270,9 @@ def _layer_closure(
         if projection.roles[0] in shape.biased_roles:
             entries = features if projection.bias_follows_units else tuple(range(shape.hidden))
             slices.append(_slice(layer, f"{projection.module}.bias", 0, entries))
+    if stack.ffn.mixture is not None:
+        experts = tuple(range(len(widths.channels_per_expert)))
+        slices.append(_slice(layer, f"{stack.ffn.mixture.router}.weight", 0, experts))
     for norm in present_norms(stack, shape):
         entries = tuple(range(norm_length(norm, widths)))
         slices.append(_slice(layer, f"{norm.module}.weight", 0, entries))

@@ -73,6 +73,8 @@ def block_tensor_shapes(family: str, shape: ModelShape, layer: int) -> dict[str,
         if projection.roles[0] in shape.biased_roles:
             features = widths.features(projection) if projection.bias_follows_units else shape.hidden
             shapes[f"{projection.module}.bias"] = (features,)
+    if stack.ffn.mixture is not None:
+        shapes[f"{stack.ffn.mixture.router}.weight"] = (len(widths.channels_per_expert), widths.hidden)
     return shapes
 
 
@@ -90,7 +92,7 @@ def layer_flops(family: str, shape: ModelShape, layer: int, *, context_tokens: i
 
     A multiplication and its addition count as two; norms, activations and softmax, and everything outside
     the blocks, are left out (they are below one per cent of a block). Keys and values of an encoder's
-    states are counted once for each decoded token.
+    states are counted once for each decoded token, and all experts of a mixture, as they run while it is cut.
 
     Parameters
     ----------
@@ -106,6 +108,7 @@ def layer_flops(family: str, shape: ModelShape, layer: int, *, context_tokens: i
     widths = LayerWidths.of(shape, layer)
     stack = stack_spec(family, shape, layer)
     weights = sum(prod(_weight_shape(projection, widths)) for projection in stack.projections)
+    weights += len(widths.channels_per_expert) * widths.hidden
     attention = 2 * (widths.heads + widths.cross_heads) * widths.head_dim * context_tokens
     return 2 * (weights + attention)
 

@@ -59,6 +59,8 @@ def limits(spec: ArchitectureSpec, shape: ModelShape) -> tuple[Limit, ...]:
         ("head width", "positions and the scale of the attention are made for it"),
         ("norms, output biases", "they belong to the layer and leave with it"),
     ]
+    if shape.has_experts:
+        fixed.append(("experts and their router", "the channels inside each expert are cut instead"))
     if any(norm.size == "head_dim" for stack in spec.stacks for norm in stack.norms):
         fixed.append(("head norms", "one weight serves all heads"))
     return tuple(

@@ -104,6 +104,9 @@ class PruningPlan:
             heads_per_layer=tuple(len(layer.groups) * self.heads_per_group(layer) for layer in self.layers),
             kv_groups_per_layer=tuple(len(layer.groups) for layer in self.layers),
             channels_per_layer=tuple(len(layer.channels) for layer in self.layers),
+            channels_per_expert=tuple(
+                map(self._channels_per_expert, self.layers if dense.has_experts else ())
+            ),
             stack_sizes=self._stack_sizes(),
             cross_heads_per_layer=tuple(
                 len(layer.cross_groups) * _ratio(dense, layer.index) for layer in self.layers
@@ -236,6 +239,10 @@ class PruningPlan:
             ),
             cross_groups=tuple(own.cross_groups[group] for group in step.cross_groups),
         )
+
+    def _channels_per_expert(self, layer: LayerPlan) -> tuple[int, ...]:
+        kept = set(layer.channels)
+        return tuple(len(kept.intersection(own)) for own in self.shape.channels_of_experts(layer.index))
 
     def _stack_sizes(self) -> tuple[int, ...]:
         homes = [self.shape.stack_of(layer.index) for layer in self.layers]

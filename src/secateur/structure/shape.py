@@ -42,6 +42,9 @@ class ModelShape:
         Rows of the token embedding; 0 without one.
     parameters_per_token : int
         Parameters that leave with one token, embedding and output head together.
+    channels_per_expert : tuple of tuple of int
+        For each layer, the channels of each of its experts, which make up those of the layer; empty in a
+        model without experts.
 
     Raises
     ------
@@ -63,6 +66,7 @@ class ModelShape:
     absent_norms: tuple[str, ...] = ()
     vocabulary: int = 0
     parameters_per_token: int = 0
+    channels_per_expert: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.stack_sizes) < 2:
@@ -78,6 +82,11 @@ class ModelShape:
             )
         if min(self.hidden, self.head_dim, *(count for counts in per_layer for count in counts)) < 1:
             raise PlanError(f"every width of a shape must be at least 1; got {self}.")
+        if self.has_experts and tuple(map(sum, self.channels_per_expert)) != self.channels_per_layer:
+            raise PlanError(
+                f"experts of {self.channels_per_expert} channels do not make up {self.channels_per_layer} "
+                "channels a layer."
+            )
         if self.other_parameters < 0:
             raise PlanError(f"other_parameters must not be negative; got {self.other_parameters}.")
         if sum(self.stack_sizes) != self.n_layers or min(self.stack_sizes) < 1:
@@ -91,6 +100,23 @@ class ModelShape:
     def heads_per_group(self, layer: int) -> int:
         """Query heads that read one key/value group of ``layer``."""
         return self.heads_per_layer[layer] // self.kv_groups_per_layer[layer]
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether its feed-forward parts are mixtures of experts."""
+        return bool(self.channels_per_expert)
+
+    def channels_of_experts(self, layer: int) -> tuple[range, ...]:
+        """Return the channels of each expert of a layer; all channels as one where there are no experts."""
+        widths = self.channels_per_expert[layer] if self.has_experts else (self.channels_per_layer[layer],)
+        return tuple(range(end - width, end) for width, end in zip(widths, accumulate(widths), strict=True))
+
+    def experts_with(self, channels_per_layer: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+        """Return ``channels_per_expert`` for other numbers of channels, where only the sum matters."""
+        if not self.has_experts:
+            return ()
+        empty = (0,) * (len(self.channels_per_expert[0]) - 1)
+        return tuple((channels, *empty) for channels in channels_per_layer)
 
     @property
     def shares_keys(self) -> bool:
@@ -112,16 +138,17 @@ class ModelShape:
         tokens = f", {self.vocabulary} tokens" if self.vocabulary else ""
         return (
             f"{self.n_layers} layers of width {self.hidden} with heads {list(self.heads_per_layer)}, "
-            f"groups {list(self.kv_groups_per_layer)}, {cross}channels {list(self.channels_per_layer)} and "
+            f"groups {list(self.kv_groups_per_layer)}, {cross}channels {self._channels()} and "
             f"{self.other_parameters} other parameters{tokens} "
             f"(biases: {' '.join(self.biased_roles) or 'none'})"
         )
 
+    def _channels(self) -> list[Any]:
+        return [list(experts) for experts in self.channels_per_expert] or list(self.channels_per_layer)
+
     def to_json(self) -> dict[str, Any]:
         """Return the shape as plain JSON values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
+        return {name: _as_list(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ModelShape:
@@ -138,10 +165,15 @@ class ModelShape:
             raise PlanError(
                 f"a shape has the fields {', '.join(sorted(known))}; got {', '.join(sorted(value))}."
             )
-        read: dict[str, Any] = {
-            name: tuple(entry) if isinstance(entry, list) else entry for name, entry in value.items()
-        }
-        return cls(**read)
+        return cls(**{name: _as_tuple(entry) for name, entry in value.items()})
+
+
+def _as_list(value: Any) -> Any:
+    return [_as_list(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(entry) for entry in value) if isinstance(value, list) else value
 
 
 def _check_sharing(what: str, heads: tuple[int, ...], groups: tuple[int, ...]) -> None:

@@ -156,11 +156,28 @@ class AttentionSpec(_Strict):
     head_inputs: tuple[HeadInput, ...] = ()
 
 
+class MixtureSpec(_Strict):
+    """Where a feed-forward part made of experts keeps them.
+
+    Parameters
+    ----------
+    experts : str
+        Path of the module that holds the experts. They are laid side by side in it, so that it has the
+        projections ``gate_proj``, ``up_proj`` and ``down_proj`` of all of them.
+    router : str
+        Path of the module whose weight, (experts, hidden), chooses among them.
+    """
+
+    experts: str
+    router: str
+
+
 class FfnSpec(_Strict):
-    """The feed-forward part of a block; gated when it has a ``gate`` role."""
+    """The feed-forward part of a block; gated when it has a ``gate`` role, a mixture when it has experts."""
 
     attributes: dict[str, Quantity] = {}
     projections: tuple[ProjectionSpec, ...]
+    mixture: MixtureSpec | None = None
 
 
 class StackSpec(_Strict):
@@ -261,8 +278,9 @@ class ArchitectureSpec(_Strict):
     stacks : tuple of StackSpec
         One, or encoder and decoder; layers are numbered through in this order.
     stock : dict of str to str
-        Configuration attributes that hold ``heads``, ``groups``, ``channels`` and ``head_dim``, where a
-        configuration can tell them: a model cut to equal widths is then saved as a plain folder.
+        Configuration attributes that hold ``heads``, ``groups``, ``channels`` (in a mixture those of one
+        expert) and ``head_dim``, where a configuration can tell them: a model cut to equal widths is then
+        saved as a plain folder.
     """
 
     family: str

@@ -164,6 +164,8 @@ def _cut_layer(layer: BoundLayer, kept: dict[Role, tuple[int, ...]]) -> None:
         if spec.size in ("q", "k"):
             places = np.arange(len(norm.get_parameter("weight"))).reshape(-1, widths.head_dim)
             keep_in_norm(norm, places[list(kept[spec.size])].reshape(-1))
+    if layer.experts is not None:
+        layer.experts.keep_channels(kept["down"])
     layer.update_attributes()
 
 

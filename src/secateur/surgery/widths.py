@@ -20,7 +20,7 @@ def keep_widths(layer: BoundLayer, kept: LayerPlan) -> None:
         features = kept_norm_features(spec, widths, kept)
         if features is not None:
             keep_in_norm(norm, features)
-    layer.keep_head_inputs(widths, kept)
+    layer.keep_dense_numbers(widths, kept)
     layer.update_attributes()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+from transformers.utils import ModelOutput
 
 from secateur.models.calls import Batch, token_inputs
 from secateur.models.stand_in import forward_as
@@ -28,9 +28,13 @@ def body_of(model: nn.Module) -> nn.Module:
 
 def last_states(model: nn.Module, batch: Batch) -> Tensor:
     """Return the last hidden states of a batch of tokens, (B, T, hidden), without computing any logits."""
+    return _output_of_body(model, batch)[0]
+
+
+def _output_of_body(model: nn.Module, batch: Batch) -> ModelOutput:
     body, device = body_of(model), next(model.parameters()).device
     inputs = {name: value.to(device) for name, value in token_inputs(body, batch).items()}
-    return body(**inputs, use_cache=False)[0]
+    return body(**inputs, use_cache=False, return_dict=True)
 
 
 def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> None:
@@ -49,9 +53,9 @@ def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> No
     """
     device = next(model.parameters()).device
     with scoring_autocast(device, rounds=True):
-        states = last_states(model, batch)
-    leaf = states.detach().requires_grad_(True)
-    answer = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=leaf)
+        answer = _output_of_body(model, batch)
+    states = answer[0]
+    leaf = answer["last_hidden_state"] = states.detach().requires_grad_(True)
     ids, targets = batch["input_ids"].to(device), next_tokens(batch).to(device)
     with forward_as(body_of(model), lambda *_, **__: answer):
         for places in _parts(model, ids):

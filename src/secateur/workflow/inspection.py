@@ -242,9 +242,9 @@ def _unit_facts(family: str, shape: ModelShape, layer: int, context: int) -> dic
     """One unit more, less what there is: its operations, also where the layer has one unit only."""
 
     def cost(**more: int) -> int:
-        widened = replace(
-            shape, **{name: _raised(getattr(shape, name), layer, by) for name, by in more.items()}
-        )
+        raised = {name: _raised(getattr(shape, name), layer, by) for name, by in more.items()}
+        channels = raised.get("channels_per_layer", shape.channels_per_layer)
+        widened = replace(shape, **raised, channels_per_expert=shape.experts_with(channels))
         after, before = (
             layer_flops(family, entry, layer, context_tokens=context) for entry in (widened, shape)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from secateur.methods.registered import changes_weights
 from secateur.methods.rounds import Rounds
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
+from secateur.models.experts import has_stock_experts
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.kinds import objective_of
 from secateur.tasks.reading import RANKING_SAMPLES, TextTaskName, task_of_model
@@ -39,6 +41,7 @@ def prune_live(
     **cut: Any,
 ) -> Compression:
     """See :func:`secateur.prune`."""
+    model = _own(model)
     batches = _batches(calibration)
     if batches is not None:
         return _by_batches(model, cut, batches)
@@ -48,6 +51,11 @@ def prune_live(
             calibration=path, task=task, recovery_control=False, **_with_criterion(path, cut)
         )
         return cut_blocks(source, settings, bind(model).whole_plan, None).compression
+
+
+def _own(model: nn.Module) -> nn.Module:
+    """The model given is left as it is: experts are laid side by side in a copy."""
+    return deepcopy(model) if has_stock_experts(model) else model
 
 
 def _with_criterion(path: Path | None, cut: dict[str, Any]) -> dict[str, Any]:
@@ -88,6 +96,7 @@ def sia_live(
     seed: int,
 ) -> Check:
     """See :func:`secateur.sia`."""
+    model = _own(model)
     batches = _batches(calibration)
     if batches is None:
         with _file(calibration) as path:

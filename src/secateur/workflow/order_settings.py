@@ -61,7 +61,7 @@ class OrderSettings:
     n_seeds: int = 5
     fit: FitSettings = field(default_factory=FitSettings)
     search: SearchSettings = field(default_factory=SearchSettings)
-    recovery_shares: tuple[float, ...] = CascadeSettings().recovery_shares
+    recovery_shares: tuple[float, ...] = CascadeSettings().shares
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     snr_curve_db: tuple[float, ...] = SNR_CURVE_DB
     probe_windows: int = 600

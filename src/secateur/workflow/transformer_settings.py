@@ -19,7 +19,9 @@ from secateur.methods.rounds import Rounds
 from secateur.methods.rounds import kinds_to_cut as kinds_of_method
 from secateur.methods.scratch import Scratch
 from secateur.methods.settings import (
+    ALL_STAGES,
     STAGE_NAMES,
+    STAGE_OF,
     CascadeSettings,
     HandAllocation,
     RoundsSettings,
@@ -27,7 +29,7 @@ from secateur.methods.settings import (
     StageName,
 )
 from secateur.recovery.settings import Adapter, TextRecoverySettings
-from secateur.scoring.allocation import WIDTH_KINDS, WidthKind
+from secateur.scoring.allocation import WidthKind
 from secateur.scoring.registered import CRITERIA, TEXT_CRITERION
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
@@ -87,8 +89,9 @@ class TransformerCut:
         weights the result is judged on it.
     vocabulary : Path, optional
         Text whose tokens are kept, all others removed. Alone it may be the whole cut.
-    units : tuple of {"group", "channel"}, optional
-        What is cut of the blocks; default: see :func:`kinds_to_cut`.
+    units : tuple of {"group", "head", "channel"}, optional
+        What is cut of the blocks, by the methods "rounds" and "cascade"; default: see :func:`kinds_to_cut`,
+        and all but heads.
     uniform : bool
         Equal widths in all layers.
     multiple : int, optional
@@ -159,7 +162,7 @@ class TransformerCut:
     hand: HandAllocation | None = None
     floors: Floors = field(default_factory=Floors)
     order: tuple[StageName, ...] = STAGE_NAMES
-    recovery_shares: tuple[float, ...] = (0.0, 0.0, 1.0)
+    recovery_shares: tuple[float, ...] | None = None
     max_depths: int = 3
     recovery_steps: int = 0
     recovery_minutes: float | None = None
@@ -198,8 +201,8 @@ class TransformerCut:
             Budget(max_parameters=self.max_parameters)
         if self.calibration is not None:
             object.__setattr__(self, "refit_blocks", self.data().refit_blocks)
-        if self.units is not None and (not self.units or not set(self.units) <= set(WIDTH_KINDS)):
-            raise ConfigError(f"units are {self.units}; allowed: 'channel', 'group', or both.")
+        if self.units is not None and (not self.units or not set(self.units) <= set(STAGE_OF)):
+            raise ConfigError(f"units are {self.units}; allowed: 'group', 'head', 'channel', or several.")
         _ = self.chosen_method
         if self.recovers and self.calibration is None:
             raise ConfigError("recovery learns from a text; give --calibration FILE.")
@@ -207,7 +210,8 @@ class TransformerCut:
             raise ConfigError(
                 f"method '{self.method}' and floors are measured on data; give --calibration FILE."
             )
-        in_rounds = {"--units": self.units, "--uniform": self.uniform, "--rounds": self.rounds > 1}
+        in_rounds = {"--uniform": self.uniform, "--rounds": self.rounds > 1}
+        in_rounds["--units"] = self.units is not None and self.method != "cascade"
         if self.method != "rounds" and (wrong := [name for name, value in in_rounds.items() if value]):
             raise ConfigError(f"{', '.join(wrong)}: not for method '{self.method}'; leave out.")
         if self.floors != Floors() and self.method not in ("rounds", "cascade"):
@@ -283,6 +287,11 @@ class TransformerCut:
         )
 
     @property
+    def _stages_of_units(self) -> tuple[StageName, ...]:
+        wanted = {STAGE_OF[kind] for kind in self.units or ()}
+        return tuple(stage for stage in ALL_STAGES if stage == "layers" or stage in wanted)
+
+    @property
     def chosen_method(self) -> Method:
         """The method with its settings."""
         if self.changes_weights:
@@ -291,7 +300,7 @@ class TransformerCut:
             return Cascade(
                 CascadeSettings(
                     search=self.search,
-                    order=self.order,
+                    order=self.order if self.units is None else self._stages_of_units,
                     recovery_shares=self.recovery_shares,
                     floors=self.floors,
                 )

@@ -139,10 +139,16 @@ def open_streamed(folder: Path) -> StreamedModel:
     inventory = inventory_of(folder, config)
     model = empty_model(config, folder, real_buffers=True)
     require_fitting_tokenizer(tokenizer, model, folder)
+    bound = bind(model)
+    if bound.shape.has_experts:
+        raise ConfigError(
+            f"{folder} holds a mixture of experts ('{bound.spec.family}'), which is cut in memory only; "
+            "leave --max-memory out."
+        )
     return StreamedModel(
         folder=folder,
         model=model,
-        bound=bind(model),
+        bound=bound,
         tensors=inventory.placed,
         dtype=inventory.dtype,
         ignored=inventory.harmless,
