@@ -9,16 +9,10 @@ from pydantic import Field, model_validator
 from secateur.bundle.manifest import (
     LOOSEST_GOLDEN,
     LOOSEST_PARITY,
-    MODEL_FILE,
-    MOST_FILES,
+    BundleManifest,
     FileName,
-    FileRecord,
-    LayerRecord,
-    LineageRecord,
-    Name,
     Part,
     Precision,
-    QuantisationRecord,
     Sha256,
 )
 
@@ -84,8 +78,8 @@ class GoldenTokensRecord(Part):
     tolerance: float = Field(gt=0, le=LOOSEST_GOLDEN)
 
 
-class CausalManifest(Part):
-    """A causal language model described.
+class CausalManifest(BundleManifest):
+    """A causal language model described; see :class:`BundleManifest` for what all kinds hold.
 
     Attributes
     ----------
@@ -97,14 +91,10 @@ class CausalManifest(Part):
         Most tokens of prompt and answer together; None where the model sets no limit.
     end_tokens : tuple of int
         Tokens at which generation ends.
-    layers : tuple of LayerRecord
-        Remaining layers in order.
     cache_heads : tuple of int
         Second axis of the keys and values of each layer.
     head_dim : int
         Last axis of all keys and values.
-    parameters : int
-        Parameters of the model as deployed, tied ones once.
     tokenizer_files : tuple of str
         Files of the tokenizer among ``files``.
     metrics : TextMetricsRecord or None
@@ -113,31 +103,21 @@ class CausalManifest(Part):
 
     kind: Literal["causal-lm"] = CAUSAL_KIND
     schema_version: Literal[1] = 1
-    name: Name
-    family: Name
     vocabulary: int = Field(ge=2)
     context_length: int | None = Field(default=None, ge=2)
     end_tokens: tuple[int, ...] = ()
-    layers: tuple[LayerRecord, ...] = Field(min_length=1)
     cache_heads: tuple[int, ...] = Field(min_length=1)
     head_dim: int = Field(ge=1)
-    parameters: int = Field(ge=1)
     format: Literal["onnx"] = "onnx"
-    model_file: FileName = MODEL_FILE
     precision: Precision = "float32"
-    quantisation: QuantisationRecord | None = None
     tokenizer_files: tuple[FileName, ...] = ()
-    files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
     parity: CausalParityRecord
     metrics: TextMetricsRecord | None = None
-    lineage: LineageRecord
     golden: GoldenTokensRecord
 
     @model_validator(mode="after")
     def _files_are_listed_and_parity_holds(self) -> CausalManifest:
-        for name in (self.model_file, self.golden.file, *self.tokenizer_files):
-            if name not in self.files:
-                raise ValueError(f"files does not list {name}")
+        self.require(self.golden.file, *self.tokenizer_files, parity_holds=self.parity.holds)
         if len(self.cache_heads) != len(self.layers):
             raise ValueError("cache_heads needs one entry a layer")
         if any(not 0 <= token < self.vocabulary for token in self.end_tokens):
@@ -145,6 +125,4 @@ class CausalManifest(Part):
         golden = self.golden.prompt_tokens + self.golden.new_tokens
         if self.context_length is not None and golden > self.context_length + 1:
             raise ValueError("the golden tokens do not fit into context_length")
-        if not self.parity.holds:
-            raise ValueError("parity is worse than its own tolerance")
         return self

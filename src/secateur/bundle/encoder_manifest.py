@@ -6,19 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from secateur.bundle.manifest import (
-    LOOSEST_GOLDEN,
-    LOOSEST_PARITY,
-    MODEL_FILE,
-    MOST_FILES,
-    FileName,
-    FileRecord,
-    LayerRecord,
-    LineageRecord,
-    Name,
-    Part,
-    QuantisationRecord,
-)
+from secateur.bundle.manifest import LOOSEST_GOLDEN, LOOSEST_PARITY, BundleManifest, FileName, Name, Part
 
 ENCODER_KIND: Literal["text-encoder"] = "text-encoder"
 ENCODER_VERSIONS = (1,)
@@ -47,8 +35,8 @@ class GoldenTextsRecord(Part):
     tolerance: float = Field(gt=0, le=LOOSEST_GOLDEN)
 
 
-class EncoderManifest(Part):
-    """An encoder of texts described.
+class EncoderManifest(BundleManifest):
+    """An encoder of texts described; see :class:`BundleManifest` for what all kinds hold.
 
     Attributes
     ----------
@@ -66,30 +54,19 @@ class EncoderManifest(Part):
         Most tokens of a text; longer ones are cut.
     padding_token : int
         What fills up shorter texts of a batch.
-    layers : tuple of LayerRecord
-        Remaining layers in order.
-    parameters : int
     """
 
     kind: Literal["text-encoder"] = ENCODER_KIND
     schema_version: Literal[1] = 1
-    name: Name
-    family: Name
     gives: Literal["embedding", "classes"]
     width: int = Field(ge=1)
     labels: tuple[Name, ...] = ()
     vocabulary: int = Field(ge=2)
     longest_tokens: int = Field(ge=2)
     padding_token: int = Field(ge=0)
-    layers: tuple[LayerRecord, ...] = Field(min_length=1)
-    parameters: int = Field(ge=1)
     format: Literal["onnx"] = "onnx"
-    model_file: FileName = MODEL_FILE
     precision: Literal["float32"] = "float32"
-    quantisation: QuantisationRecord | None = None
-    files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
     parity: EncoderParityRecord
-    lineage: LineageRecord
     golden: GoldenTextsRecord
 
     @property
@@ -99,9 +76,7 @@ class EncoderManifest(Part):
 
     @model_validator(mode="after")
     def _files_are_listed_and_parity_holds(self) -> EncoderManifest:
-        for name in (self.model_file, self.golden.file, TOKENIZER_FILE):
-            if name not in self.files:
-                raise ValueError(f"files does not list {name}")
+        self.require(self.golden.file, TOKENIZER_FILE, parity_holds=self.parity.holds)
         if len(self.labels) != (self.width if self.gives == "classes" else 0):
             raise ValueError(f"{len(self.labels)} labels for {self.gives} of width {self.width}")
         if len(set(self.labels)) != len(self.labels):
@@ -110,6 +85,4 @@ class EncoderManifest(Part):
             raise ValueError(f"padding_token is no token below {self.vocabulary}")
         if self.golden.tokens > self.longest_tokens:
             raise ValueError("the golden texts do not fit into longest_tokens")
-        if not self.parity.holds:
-            raise ValueError("parity is worse than its own tolerance")
         return self

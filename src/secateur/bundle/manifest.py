@@ -180,8 +180,43 @@ class GoldenRecord(Part):
     tolerance: float = Field(gt=0, le=LOOSEST_GOLDEN)
 
 
-class Manifest(Part):
-    """A bundle described.
+class BundleManifest(Part):
+    """What the manifests of all kinds of bundle hold.
+
+    Attributes
+    ----------
+    layers : tuple of LayerRecord
+        Remaining layers in order.
+    parameters : int
+        Parameters of the model as deployed, tied ones once.
+    model_file : str
+        The file that its runtime opens.
+    quantisation : QuantisationRecord or None
+        How it was brought to its precision.
+    files : dict
+        Every other file of the bundle by name, the signature aside.
+    """
+
+    name: Name
+    family: Name
+    layers: tuple[LayerRecord, ...] = Field(min_length=1)
+    parameters: int = Field(ge=1)
+    model_file: FileName = MODEL_FILE
+    quantisation: QuantisationRecord | None = None
+    files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
+    lineage: LineageRecord
+
+    def require(self, *needed: str, parity_holds: bool) -> None:
+        """Refuse a manifest that does not list a file it needs, or whose own parity fails."""
+        for name in (self.model_file, *needed):
+            if name not in self.files:
+                raise ValueError(f"files does not list {name}")
+        if not parity_holds:
+            raise ValueError("parity is worse than its own tolerance")
+
+
+class Manifest(BundleManifest):
+    """The bundle of a Diagnoser described; see :class:`BundleManifest` for what all kinds hold.
 
     Attributes
     ----------
@@ -195,18 +230,10 @@ class Manifest(Part):
         What the graph itself does to a window before anything else.
     front_end : dict
         Constants of the front end that lie inside the graph, for information.
-    layers : tuple of LayerRecord
-        Remaining layers in order.
-    parameters : int
-        Parameters of the model as deployed.
     format : str
         What runs it.
-    model_file : str
-        The file that its runtime opens.
     precision : str
         Of weights, and of arithmetic where the runtime has it.
-    quantisation : QuantisationRecord or None
-        How it was brought to that precision.
     resampling : ResamplingRecord or None
         Rules for recordings at another rate; without them they are refused.
     channel : ChannelRecord or None
@@ -215,13 +242,9 @@ class Manifest(Part):
         When the model's answer means "cannot say"; without it every answer counts.
     verdict : VerdictRecord or None
         Whether the run that made the model found it fit for use.
-    files : dict
-        Every other file of the bundle by name, the signature aside.
     """
 
     schema_version: Literal[1, 2] = 2
-    name: Name
-    family: Name
     labels: tuple[Name, ...] = Field(min_length=2, max_length=1000)
     window_length: int = Field(ge=2)
     sampling_rate_hz: float = Field(gt=0, le=10e6)
@@ -229,29 +252,19 @@ class Manifest(Part):
     inputs: tuple[TensorRecord, ...]
     outputs: tuple[TensorRecord, ...]
     front_end: dict[str, Any]
-    layers: tuple[LayerRecord, ...] = Field(min_length=1)
-    parameters: int = Field(ge=1)
     format: Literal["onnx", "openvino", "executorch", "litert"] = "onnx"
-    model_file: FileName = MODEL_FILE
     precision: Precision = "float32"
-    quantisation: QuantisationRecord | None = None
     resampling: ResamplingRecord | None = None
     channel: ChannelRecord | None = None
     abstention: AbstentionRecord | None = None
     verdict: VerdictRecord | None = None
-    files: dict[FileName, FileRecord] = Field(max_length=MOST_FILES)
     parity: ParityRecord
     metrics: MetricsRecord | None = None
-    lineage: LineageRecord
     golden: GoldenRecord
 
     @model_validator(mode="after")
     def _model_and_golden_are_listed(self) -> Manifest:
-        for name in (self.model_file, self.golden.file):
-            if name not in self.files:
-                raise ValueError(f"files does not list {name}")
-        if not self.parity.holds:
-            raise ValueError("parity is worse than its own tolerance")
+        self.require(self.golden.file, parity_holds=self.parity.holds)
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands there twice")
         described = {
