@@ -13,6 +13,7 @@ from secateur.export.attention import attention_in_one
 from secateur.export.onnx import frozen_copy, to_onnx
 from secateur.export.onnx_rewrites import rewrite_for_runtime
 from secateur.export.quantise import Quantisation, quantise
+from secateur.models.diagnoser import Diagnoser
 
 SCOPE = "backbone"
 OUTPUT = "hidden"
@@ -31,7 +32,7 @@ class _Tokens(nn.Module):
         return self.backbone(inputs_embeds=tokens, use_cache=False).last_hidden_state
 
 
-def export_backbone(model: nn.Module, path: Path) -> None:
+def export_backbone(model: Diagnoser, path: Path) -> None:
     """Write the backbone of a Diagnoser in float32, with free batch and number of tokens, as a bundle has it.
 
     Parameters
@@ -51,7 +52,7 @@ def export_backbone(model: nn.Module, path: Path) -> None:
     with attention_in_one(module.backbone):
         proto = to_onnx(
             module,
-            (torch.zeros(*_TRACED, module.backbone.config.hidden_size),),
+            (torch.zeros(*_TRACED, model.backbone.config.hidden_size),),
             input_names=(INPUT,),
             output_names=(OUTPUT,),
             dynamic_shapes=({0: batch, 1: tokens},),

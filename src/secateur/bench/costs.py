@@ -8,6 +8,7 @@ from secateur.bench.inputs import random_tokens, random_window
 from secateur.bench.operations import Operations, count_operations
 from secateur.bench.runners.graph import INPUT
 from secateur.bench.work import Work
+from secateur.bundle.manifest import Manifest
 from secateur.bundle.source import read_file
 from secateur.bundle.verify import check_bundle
 
@@ -19,7 +20,7 @@ def operations_of_work(work: Work) -> Operations | None:
 
         session = onnxruntime.InferenceSession(work.path, providers=["CPUExecutionProvider"])
         hidden = session.get_inputs()[0].shape[2]
-        return count_operations(Path(work.path), {INPUT: random_tokens(work.tokens, hidden)})
+        return count_operations(Path(work.path), {INPUT: random_tokens(work.tokens_of_graph(), hidden)})
     if work.kind == "bundle":
         return _of_bundle(Path(work.path))
     return None
@@ -28,7 +29,7 @@ def operations_of_work(work: Work) -> Operations | None:
 def _of_bundle(path: Path) -> Operations | None:
     checked = check_bundle(path)
     manifest = checked.manifest
-    if manifest.format != "onnx":
+    if not isinstance(manifest, Manifest) or manifest.format != "onnx":
         return None
     record = manifest.files[manifest.model_file]
     feed = random_window(manifest.window_length)

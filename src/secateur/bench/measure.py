@@ -107,6 +107,7 @@ def measure(models: Mapping[str, Path], settings: BenchSettings, *, bases: Seque
         console.print("rates of this machine ...")
         rates = measure_rates(threads=settings.threads)
     groups = tuple(_group(names, works, settings, meter, rates, bases) for works in planned)
+    load_after = _load_average()
     shown = [model for group in groups for model in group.models]
     notes = [NO_STATUS] if any(model.memory is None for model in shown) else []
     notes += [f"energy is not measured: {meter.trouble}"] if meter.trouble else []
@@ -117,7 +118,7 @@ def measure(models: Mapping[str, Path], settings: BenchSettings, *, bases: Seque
         seconds=settings.seconds,
         starts=settings.starts,
         seed=settings.seed,
-        load_average=None if load_before is None else (load_before, _load_average()),
+        load_average=None if load_before is None or load_after is None else (load_before, load_after),
         notes=tuple(notes),
         rates=rates,
         groups=groups,
@@ -223,13 +224,16 @@ def _diagnosis(worker: Worker) -> WholeDiagnosis:
 def _compare(
     base: Measured, model: Measured, base_turns: Sequence[Turn], turns: Sequence[Turn], seed: int
 ) -> Comparison:
-    known = base.memory is not None and model.memory is not None
+    peak = above_import = None
+    if base.memory is not None and model.memory is not None:
+        peak = base.memory.peak / model.memory.peak
+        above_import = base.memory.above_import / model.memory.above_import
     return Comparison(
         base=base.name,
         model=model.name,
         wall=paired_ratio([turn.wall for turn in base_turns], [turn.wall for turn in turns], seed=seed),
         cpu=paired_ratio([turn.cpu for turn in base_turns], [turn.cpu for turn in turns], seed=seed),
         stored=base.stored_bytes / model.stored_bytes,
-        peak=base.memory.peak / model.memory.peak if known else None,
-        above_import=base.memory.above_import / model.memory.above_import if known else None,
+        peak=peak,
+        above_import=above_import,
     )

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 from secateur.bench.work import Work
 from secateur.core import errors
@@ -59,6 +59,7 @@ class Worker:
             stderr=self._stderr,
             env=environment,
         )
+        self._asked, self._told = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         try:
             self.first: dict[str, Any] = self._answer(START_TIMEOUT_S)
         except BaseException:
@@ -76,8 +77,8 @@ class Worker:
         """
         line = json.dumps({"command": command, **arguments}) + "\n"
         try:
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
+            self._asked.write(line.encode())
+            self._asked.flush()
         except BrokenPipeError:
             raise self._death() from None
         return self._answer(ANSWER_TIMEOUT_S + float(arguments.get("seconds", 0.0)))
@@ -87,7 +88,7 @@ class Worker:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._stderr):
+        for stream in (self._asked, self._told, self._stderr):
             try:
                 stream.close()
             except BrokenPipeError:
@@ -114,7 +115,7 @@ class Worker:
 
     def _line(self, timeout_s: float) -> bytes:
         end = time.perf_counter() + timeout_s
-        descriptor = self._process.stdout.fileno()
+        descriptor = self._told.fileno()
         while b"\n" not in self._pending:
             ready, _, _ = select.select([descriptor], [], [], max(0.0, end - time.perf_counter()))
             if not ready:

@@ -11,7 +11,6 @@ from statistics import median
 
 import numpy as np
 import torch
-from torch import nn
 
 from secateur.bench.backbone import export_backbone
 from secateur.bench.energy import RaplMeter
@@ -100,9 +99,13 @@ def profile(config: DiagnoserConfig, settings: ProfileSettings) -> LatencyTable:
             count: _measure(graphs, bundle if count == window_tokens else None, count, settings, len(tokens))
             for count in tokens
         }
-    narrow = times[window_tokens].pop(None)
+    narrow = times[window_tokens][None]
+    of_layers = {
+        count: {widths: ms for widths, ms in found.items() if widths is not None}
+        for count, found in times.items()
+    }
     return table_from_times(
-        times,
+        of_layers,
         heads,
         channels,
         family=bind(deep).spec.family,
@@ -210,7 +213,7 @@ def _deep_model(config: DiagnoserConfig, positions: int) -> Diagnoser:
     return Diagnoser(replace(config, backbone=backbone)).eval()
 
 
-def _cut(deep: Diagnoser, shape: ModelShape, widths: Widths) -> tuple[nn.Module, PruningPlan]:
+def _cut(deep: Diagnoser, shape: ModelShape, widths: Widths) -> tuple[Diagnoser, PruningPlan]:
     layers, heads, channels = widths
     plan = PruningPlan.identity(bind(deep).spec.family, shape).without_layers(range(layers, DEEP))
     for layer in range(layers):

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,8 +79,10 @@ def measure_rates(*, threads: int) -> Rates:
 
 def read_rates(text: str) -> Rates:
     """Read what the process wrote."""
-    told = json.loads(text)
-    return Rates(**{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+    told: dict[str, Any] = json.loads(text)
+    for name in ("sizes_bytes", "bandwidths"):
+        told[name] = tuple(told[name])
+    return Rates(**told)
 
 
 def _bandwidth(n_bytes: int, clock: Callable[[], int]) -> float:
@@ -103,8 +106,8 @@ def _rate(dtype: type, threads: int, clock: Callable[[], int]) -> float:
     from secateur.bundle.onnx_options import session_options
 
     rng = np.random.default_rng(0)
-    weights = (10 * rng.standard_normal((SIDE, SIDE))).astype(dtype)
-    rows = rng.integers(0, 100, (SIDE, SIDE)).astype(np.uint8 if dtype is np.int8 else dtype)
+    weights: np.ndarray = (10 * rng.standard_normal((SIDE, SIDE))).astype(dtype)
+    rows: np.ndarray = rng.integers(0, 100, (SIDE, SIDE)).astype(np.uint8 if dtype is np.int8 else dtype)
     session = onnxruntime.InferenceSession(
         matmul_graph(weights, rows=SIDE), session_options(threads), providers=["CPUExecutionProvider"]
     )

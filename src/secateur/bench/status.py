@@ -28,11 +28,13 @@ def parse_status(text: str) -> Resident:
     MeasurementError
         If a line is missing or has another form.
     """
-    found = {name: re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE) for name in ("VmRSS", "VmHWM")}
-    missing = [name for name, line in found.items() if line is None]
-    if missing:
-        raise MeasurementError(f"the status of the process has no line '{missing[0]}: ... kB'.")
-    return Resident(now=1024 * int(found["VmRSS"][1]), peak=1024 * int(found["VmHWM"][1]))
+    found = {}
+    for name in ("VmRSS", "VmHWM"):
+        line = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+        if line is None:
+            raise MeasurementError(f"the status of the process has no line '{name}: ... kB'.")
+        found[name] = 1024 * int(line[1])
+    return Resident(now=found["VmRSS"], peak=found["VmHWM"])
 
 
 def resident(path: Path = STATUS) -> Resident | None:

@@ -36,6 +36,18 @@ class Work:
     tokens: int | None
     threads: int
 
+    def tokens_of_graph(self) -> int:
+        """Return the tokens that a backbone alone gets.
+
+        Raises
+        ------
+        ConfigError
+            If nothing says how many.
+        """
+        if self.tokens is None:
+            raise ConfigError(f"{self.path} takes any number of tokens; give --tokens.")
+        return self.tokens
+
 
 def kind_of(path: Path) -> Kind:
     """Tell what lies at a path.

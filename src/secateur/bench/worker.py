@@ -88,7 +88,8 @@ def turn(infer: Callable[[], object], seconds: float) -> dict[str, Any]:
     """Run some inferences untimed, then timed ones until the seconds are over."""
     for _ in range(WARM_UP):
         infer()
-    wall, cpu = [], []
+    wall: list[int] = []
+    cpu: list[int] = []
     end = time.perf_counter() + seconds
     while len(wall) < LEAST or time.perf_counter() < end:
         once = timed(infer, 1)

@@ -19,7 +19,7 @@ from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 Output = Literal["attention_output", "ffn_output"]
 OUTPUTS: dict[Output, WidthKind] = {"attention_output": "group", "ffn_output": "channel"}
-BRANCHES = {"attention_output": "attention", "ffn_output": "ffn"}
+BRANCHES: dict[Output, Literal["attention", "ffn"]] = {"attention_output": "attention", "ffn_output": "ffn"}
 
 See = Callable[[int, Output, Tensor, Tensor], None]
 """Given batch, projection, its input (B, T, features) and its output (B, T, hidden)."""
@@ -58,10 +58,8 @@ class Branch:
             return torch.full(like.shape[-1:], self.factor, dtype=torch.float64)
         return self.factor * self.norm(torch.ones_like(like[:1, :1])).double().flatten()
 
-    def scales(self, output: Tensor) -> Tensor | None:
-        """Return by what the norm divides each token, (B, T, 1), float64; None where there is none."""
-        if self.norm is None:
-            return None
+    def scales(self, output: Tensor) -> Tensor:
+        """Return by what the norm, where there is one, divides each token, (B, T, 1), float64."""
         grown = output.double() * self.gains(output)
         shown = (self.added(output).double() * grown).sum(dim=-1, keepdim=True)
         return grown.square().sum(dim=-1, keepdim=True).clamp_min(1e-30) / shown.clamp_min(1e-30)
@@ -95,7 +93,8 @@ def branches_of(
         linear = (output.double() / branch.scales(output)) * branch.gains(output)
         if layer_has_bias(layer, name) or not _same(branch.added(output), linear, mask):
             return None
-    added = sum(branch.added(outputs[name]) for name, branch in found.items())
+    attention, ffn = (branch.added(outputs[name]) for name, branch in found.items())
+    added = attention + ffn
     grown = (after - before)[mask].double()
     sums = added[mask].double()
     factor = float((grown * sums).sum() / sums.square().sum().clamp_min(1e-30))
@@ -239,7 +238,7 @@ def _answer_of(layer: BoundLayer, call: BlockCall, stream: Tensor, known: Tensor
 
 def _answering(layer: BoundLayer, answer: Answer | None, known: Tensor | None) -> AbstractContextManager:
     """Let the attention of a block return what is known in place of computing it."""
-    if answer is None:
+    if answer is None or known is None:
         return nullcontext()
     return forward_as(_attention(layer), lambda *_, **__: answer(known))
 

@@ -249,7 +249,7 @@ class _Primal:
         if solved is None:
             return None
         shift = torch.zeros_like(mean_r)
-        if has_bias:
+        if self.present.bias is not None:
             shift = mean_r - (solved.T @ mean_x.to(solved)).double() - self.present.bias.double()
         return Solution(coefficients=solved, basis=None, shift=shift)
 
@@ -272,7 +272,7 @@ class _Dual:
 
     def _gather(self, parts: Sequence[bool], tokens: int) -> None:
         size = self.size
-        self.basis = self.right = self.kernel = None
+        self.basis = self.right = self.kernel = torch.empty(0)  # lets go of what is there
         basis = torch.empty(tokens, size.inputs, dtype=size.product)
         right = torch.empty(tokens, size.outputs, dtype=torch.float64)
         filled = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -187,8 +187,8 @@ class Refit:
 
     def visit(self, layer: BoundLayer, samples: Samples, taught: Taught) -> bool:
         """Re-fit a block; see :class:`secateur.blockwise.walk.Visitor`."""
-        for name in OUTPUTS:
-            self.records.append(_Projection(self, layer, samples, taught, name).refit())
+        for output in OUTPUTS:
+            self.records.append(_Projection(self, layer, samples, taught, output).refit())
         for name in (INPUTS, SCALES, WANTED, FRONT):
             samples.activations.drop(name)
         return taught.branches is not None
@@ -208,8 +208,9 @@ class _Projection:
         self.settings, self.layer, self.samples, self.taught = settings, layer, samples, taught
         self.name, self.held = name, samples.activations
         self.projection: BoundProjection = output_projection(layer, name)
+        self.branches = taught.branches or {output: Branch(factor=1.0, norm=None) for output in OUTPUTS}
         self.is_added = taught.branches is not None
-        self.branch = taught.branches[name] if self.is_added else Branch(factor=1.0, norm=None)
+        self.branch = self.branches[name]
         self.repairs = settings.target == "stream" and self.is_added
 
     def refit(self) -> ProjectionRefit:
@@ -254,8 +255,8 @@ class _Projection:
             wanted = self.branch.added(output).to(wider)
             if self.repairs:
                 wanted = wanted + self._dense_front(batch).to(wider) - front.to(wider)
-            if (scale := self.branch.scales(output)) is not None:
-                self.held.put(SCALES, batch, scale.float())
+            if self.branch.norm is not None:
+                self.held.put(SCALES, batch, self.branch.scales(output).float())
             held_out = self.samples.chosen(batch, held_out=True)
             total += float(wanted[held_out].double().square().sum())
             tokens += int(held_out.sum())
@@ -277,7 +278,7 @@ class _Projection:
         front = self.taught.front(batch)
         if self.name == "attention_output":
             return front
-        attention = self.taught.branches["attention_output"]
+        attention = self.branches["attention_output"]
         return front + attention.added(self.taught.output("attention_output", batch))
 
     def _rows(self, held_out: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -290,12 +291,17 @@ class _Projection:
                 inputs = inputs / self.held.get(SCALES, batch)[chosen].to(inputs.dtype)
             yield inputs, self.held.get(WANTED, batch)[chosen]
 
+    @property
+    def _module(self) -> Any:
+        """The Linear, or what a family has in its place."""
+        return self.projection.module
+
     def _gains(self) -> Tensor:
         return self.branch.gains(self.taught.output(self.name, 0))
 
     def _present(self) -> Affine:
         """Return the present map from inputs to what is added to the stream."""
-        gains, module = self._gains(), self.projection.module
+        gains, module = self._gains(), self._module
         weight = self.layer.role_weight(self.projection.spec.roles[0])
         return Affine(
             weight=weight * gains[:, None].to(weight.dtype) if (gains != 1).any() else weight,
@@ -313,7 +319,7 @@ class _Projection:
             columns = slice(begin, begin + STRIPE)
             change = solution.change(columns).double() * back[:, None]
             weight[:, columns] = (weight[:, columns].double() + change).to(weight.dtype)
-        module = self.projection.module
+        module = self._module
         if module.bias is not None:
             module.bias.copy_(module.bias.double() + solution.shift * back)
 

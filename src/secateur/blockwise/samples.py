@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ def embed(
     inputs: list[BlockInputs] = []
     masks: list[Tensor] = []
     for number, batch in enumerate(batches):
-        found = inputs_of_run(bound, lambda batch=batch: call(batch) if call else run(bound.model, batch))
+        found = inputs_of_run(bound, partial(call, batch) if call else partial(run, bound.model, batch))
         mask = token_mask(batch)
         masks.append(torch.ones(found.stream.shape[:2], dtype=torch.bool) if mask is None else mask.cpu())
         for name in streams:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: 
     table = Table(title=f"{model_class}, family {family}")
     for heading in ("", "before", "after", "share"):
         table.add_column(heading, justify="right" if heading else "left")
-    numbers = {
+    numbers: dict[str, tuple[str, Callable[[Any], str]]] = {
         "parameters": ("parameters", count),
         "in the blocks": ("block_parameters", count),
         "FLOPs/token, context 512": ("flops_per_token", count),

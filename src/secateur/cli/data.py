@@ -61,7 +61,7 @@ def check_recordings(
         str | None,
         typer.Option(help="Split protocol that must be possible; default: any where there are labels."),
     ] = None,
-    window_length: options.WindowLength = 8192,
+    window_length: options.WindowLength = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Look for missing, damaged, misleading or contradictory recordings; exit code 2 if any is unusable."""
@@ -69,10 +69,10 @@ def check_recordings(
 
     from secateur.core.progress import quiet
     from secateur.core.records import to_jsonable
-    from secateur.signals.checks.run import check
+    from secateur.signals.checks.run import WINDOW_LENGTH, check
 
     with quiet() if as_json else nullcontext():
-        report = check(path, split=split, window_length=window_length)
+        report = check(path, split=split, window_length=window_length or WINDOW_LENGTH)
     n_errors = report.count("error")
     if as_json:
         typer.echo(json.dumps({"errors": n_errors, **to_jsonable(report)}))

@@ -94,13 +94,13 @@ def _on_text(
     from secateur.core.errors import ConfigError
     from secateur.workflow.judge_text import judge_encoder, judge_language_model
 
-    if (text is None) != pairs:
+    if pairs and text is None:
+        _refuse({"--context": context, "--stride": stride}, "--pairs")
+        return judge_encoder(model, against=against), print_encoder
+    if pairs or text is None:
         raise ConfigError(
             f"{model} is a transformers model: give --text FILE for a causal language model, or --pairs for "
             "an encoder."
         )
-    if pairs:
-        _refuse({"--context": context, "--stride": stride}, "--pairs")
-        return judge_encoder(model, against=against), print_encoder
     result = judge_language_model(model, text, context=context, stride=stride, against=against)
     return result, print_language_model

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from secateur.cli import options
 from secateur.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from secateur.workflow.export_request import Precision, Scheme
 
 _PRECISIONS = {
     "onnx": ("fp32", "bf16", "int8", "int4"),
@@ -83,7 +86,7 @@ def export(
     windows. A causal language model becomes an ONNX bundle with a key/value cache, or a GGUF file; an
     encoder or a classifier of texts an ONNX bundle that gives embeddings or classes.
     """
-    _check(format, precision, quantise)
+    _require_possible(format, precision, quantise)
     from secateur.bundle.manifest import MANIFEST_FILE
     from secateur.cli.export_tables import show, summary
     from secateur.core.outputs import result_at
@@ -95,8 +98,8 @@ def export(
     request = ExportRequest(
         source=model,
         folder=out,
-        precision=precision,
-        quantise=quantise,
+        precision=cast("Precision", precision),
+        quantise=cast("Scheme | None", quantise),
         data=data,
         split=split,
         text=text,
@@ -110,7 +113,7 @@ def export(
         show(info)
 
 
-def _check(format: str, precision: str, quantise: str | None) -> None:
+def _require_possible(format: str, precision: str, quantise: str | None) -> None:
     if format not in _PRECISIONS:
         raise ConfigError(f"--format '{format}'; choose {' or '.join(_PRECISIONS)}.")
     if precision not in _PRECISIONS[format]:

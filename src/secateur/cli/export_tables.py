@@ -40,27 +40,31 @@ def _of_bundle(info: BundleInfo | CausalBundleInfo | EncoderBundleInfo) -> dict[
 
 @summary.register
 def _(info: BundleInfo) -> dict[str, Any]:
-    manifest = info.manifest
+    metrics = info.manifest.metrics
     return {
         **_of_bundle(info),
-        "checkpoint": manifest.metrics.checkpoint_values,
-        "figures": manifest.metrics.values,
+        "checkpoint": None if metrics is None else metrics.checkpoint_values,
+        "figures": None if metrics is None else metrics.values,
     }
 
 
 @lines.register
 def _(info: BundleInfo) -> list[str]:
     parity, metrics = info.parity, info.manifest.metrics
-    before, after = metrics.checkpoint_values, metrics.values
-    return [
+    told = [
         f"{info.folder}: {info.n_bytes:,} bytes; logits differ from the checkpoint's by at most "
         f"{parity.max_abs_diff:.1e} on {parity.windows} windows, probabilities by "
         f"{parity.max_probability_change:.1e}",
         *_sizes(info),
-        f"test windows of '{metrics.protocol}': accuracy {before['accuracy']:.4f} of the checkpoint, "
-        f"{after['accuracy']:.4f} of the bundle; macro-F1 {before['macro_f1']:.4f} and "
-        f"{after['macro_f1']:.4f}",
     ]
+    if metrics is not None and metrics.checkpoint_values is not None:
+        before, after = metrics.checkpoint_values, metrics.values
+        told.append(
+            f"test windows of '{metrics.protocol}': accuracy {before['accuracy']:.4f} of the checkpoint, "
+            f"{after['accuracy']:.4f} of the bundle; macro-F1 {before['macro_f1']:.4f} and "
+            f"{after['macro_f1']:.4f}"
+        )
+    return told
 
 
 @summary.register

@@ -54,6 +54,7 @@ def profile(
 
 def _configuration(model: str) -> DiagnoserConfig:
     from secateur.models import checkpoint
+    from secateur.models.diagnoser import DiagnoserConfig
     from secateur.models.front_end.settings import FrontEndSettings
     from secateur.models.presets import PRESETS, preset_config
 
@@ -66,9 +67,10 @@ def _configuration(model: str) -> DiagnoserConfig:
         raise ConfigError(
             f"'{model}' is neither a checkpoint folder nor a preset; presets: {', '.join(PRESETS)}."
         )
-    if checkpoint.kind_of(Path(model)) != "diagnoser":
+    described = checkpoint.describe(Path(model))
+    if not isinstance(described.config, DiagnoserConfig):
         raise ConfigError(f"{model} holds a transformers model; a Diagnoser is profiled.")
-    return checkpoint.describe(Path(model)).config
+    return described.config
 
 
 def _show(table: LatencyTable, out: Path) -> None:

@@ -132,7 +132,7 @@ def prune(
     from secateur.core.progress import quiet
     from secateur.models.checkpoint_files import CHECKSUMS
 
-    given = {
+    given: dict[str, Any] = {
         "block_fraction": block_fraction,
         "vocabulary": vocabulary,
         "units": None if units is None else tuple(units.split(",")),
@@ -163,7 +163,12 @@ def prune(
         "memory_mib": memory_mib,
         "precision": precision,
     }
-    common = {"ratio": ratio, "criterion": criterion, "calibration": calibration, "multiple": multiple}
+    common: dict[str, Any] = {
+        "ratio": ratio,
+        "criterion": criterion,
+        "calibration": calibration,
+        "multiple": multiple,
+    }
     if out.exists() and Path(model).exists() and out.samefile(model):
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())

@@ -11,7 +11,7 @@ from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSet
 from secateur.recovery.settings import RecoverySettings
 from secateur.scoring.registered import DEFAULT_CRITERION
 from secateur.structure.latency import read_latency_table
-from secateur.structure.memory import RUNTIME_MIB
+from secateur.structure.memory import RUNTIME_MIB, Precision
 from secateur.workflow.settings import DEFAULT_RATIO, CutSettings, DeviceLimits
 
 RECOVERY_STEPS = 300
@@ -26,11 +26,11 @@ def hand_allocation(layers: int | None, heads: int | None, channels: int | None)
     ConfigError
         If only a part was given.
     """
-    given = {"--layers": layers, "--heads": heads, "--channels": channels}
-    missing = [name for name, value in given.items() if value is None]
-    if len(missing) == len(given):
+    if layers is None and heads is None and channels is None:
         return None
-    if missing:
+    if layers is None or heads is None or channels is None:
+        given = {"--layers": layers, "--heads": heads, "--channels": channels}
+        missing = [name for name, value in given.items() if value is None]
         raise ConfigError(
             f"an allocation by hand needs --layers, --heads and --channels; missing: {', '.join(missing)}."
         )
@@ -42,7 +42,7 @@ def device_limits(
     latency_ms: float | None,
     latency_table: Path | None,
     memory_mib: float | None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     runtime_mib: float | None,
 ) -> DeviceLimits | None:
     """Return what the model may cost on the device, or None if nothing was said of it.

@@ -10,6 +10,9 @@ from rich.table import Table
 from secateur.cli.console import Console
 from secateur.report.numbers import count, decimal
 
+Rows = Mapping[str, Callable[[Mapping[str, Any]], str]]
+"""What each row tells of the figures of a model."""
+
 
 def print_language_model(result: Mapping[str, Any]) -> None:
     """Show perplexity on a text, beside that of the other model if there is one."""
@@ -54,16 +57,14 @@ def print_encoder(result: Mapping[str, Any]) -> None:
         )
 
 
-def _table(
-    result: Mapping[str, Any], title: str, rows: Mapping[str, Callable[[Mapping[str, Any]], str]]
-) -> Table:
+def _table(result: Mapping[str, Any], title: str, rows: Rows) -> Table:
     columns = {"model": result} | ({"against": result["against"]} if result["against"] else {})
     table = Table(title=title)
     table.add_column("")
     for name in columns:
         table.add_column(name, justify="right")
-    parameters = {"parameters": lambda figures: count(figures["parameters"])}
-    for name, text in (parameters | rows).items():
+    parameters: Rows = {"parameters": lambda figures: count(figures["parameters"])}
+    for name, text in {**parameters, **rows}.items():
         table.add_row(name, *(text(figures) for figures in columns.values()))
     return table
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rich.console import JustifyMethod
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,7 @@ from secateur.cli.console import Console, headed
 from secateur.report.numbers import MISSING, count, percent, ranges, size, times
 
 if TYPE_CHECKING:
-    from secateur.workflow.inspection import Inspection, LayerFacts
+    from secateur.workflow.inspection import Inspection, LayerFacts, StoredWeights
 
 LISTED_OUTSIDE = 6
 UNIT_NAMES = {
@@ -45,7 +46,7 @@ def print_inspection(inspection: Inspection) -> None:
     console.print(_ratios(inspection))
     console.print(_coming_back(inspection))
     if inspection.stored is not None:
-        console.print(_stored(inspection))
+        console.print(_stored(inspection.stored))
 
 
 def layer_table(inspection: Inspection) -> Table:
@@ -67,7 +68,7 @@ def layer_table(inspection: Inspection) -> Table:
     table = Table(title=f"layers; FLOPs a token at a context of {inspection.context_tokens}")
     table.add_column("layers")
     for heading in columns:
-        justify = "left" if heading == "attention" else "right"
+        justify: JustifyMethod = "left" if heading == "attention" else "right"
         table.add_column(heading, justify=justify, min_width=max(map(len, heading.split())))
     for members in alike(inspection.layers):
         indices = ranges(layer.index for layer in members)
@@ -155,8 +156,7 @@ def _coming_back(inspection: Inspection) -> Text:
     )
 
 
-def _stored(inspection: Inspection) -> Text:
-    stored = inspection.stored
+def _stored(stored: StoredWeights) -> Text:
     dtypes = ", ".join(f"{count(number)} in {dtype}" for dtype, number in stored.dtypes.items())
     files = "1 file" if len(stored.files) == 1 else f"{len(stored.files)} files"
     text = headed("weights", f": {files}, {size(stored.bytes)}; {dtypes or 'none read'}")

@@ -159,7 +159,7 @@ def predict(
             logits.append(forward(model, to_device(as_tensors(arrays), device)).cpu().numpy())
         else:
             logits.append(model.window_logits(arrays).astype(np.float32))
-    if was_training:
+    if isinstance(model, nn.Module) and was_training:
         model.train()
     found = np.concatenate(logits)
     finite = np.isfinite(found).all(axis=1)

@@ -147,7 +147,8 @@ class _Run:
         self.processes.align(self.model)
         self.names = {p: n for n, p in model.named_parameters() if p.requires_grad}
         self.optimizer = make_optimizer(model, settings)
-        self.step, self.best, self.learning_rate, self.time_used = 0, {}, 0.0, 0.0
+        self.step, self.learning_rate, self.time_used = 0, 0.0, 0.0
+        self.best: dict[str, Tensor] = {}
         self.log: dict[str, Any] = {
             "history": [],
             "losses": [],

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -150,7 +150,7 @@ class MachineData:
     def figures(self, model: nn.Module, processes: Processes, precision: str) -> dict[str, float]:
         """Return ``macro_f1`` over known machines, and ``loss`` over all; every process computes all."""
         model.eval()
-        logits = predicted(model, self._validation, processes.device)
+        logits = predicted(cast("Diagnoser", model), self._validation, processes.device)
         truth = self._validation["label"]
         known = (truth != UNKNOWN).numpy()
         counts = confusion(truth.numpy()[known], logits.argmax(dim=1).numpy()[known], len(LABELS))

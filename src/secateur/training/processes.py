@@ -147,7 +147,7 @@ class Processes:
         """
         if self.count == 1:
             return torch.cat([parts[start] for start in sorted(parts)])
-        inside = agreed(tuple(next(iter(parts.values())).shape[1:]) if parts else None)
+        inside: tuple[int, ...] = agreed(tuple(next(iter(parts.values())).shape[1:]) if parts else ())
         whole = torch.zeros((n_rows, *inside), device=self.device)
         for start, rows in parts.items():
             whole[start : start + len(rows)] = rows

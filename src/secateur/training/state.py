@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class TrainingState:
 
 def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return copies of what training changes: parameters that take gradients, and buffers."""
-    tensors = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    tensors: dict[str, Tensor] = {n: p for n, p in model.named_parameters() if p.requires_grad}
     tensors.update(model.named_buffers())
     return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
 
@@ -59,7 +60,7 @@ def put_back(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         live[name].copy_(tensor)
 
 
-def optimizer_moments(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]) -> dict[str, Tensor]:
+def optimizer_moments(optimizer: torch.optim.Optimizer, names: Mapping[Any, str]) -> dict[str, Tensor]:
     """Flatten an optimiser's state to named tensors."""
     return {
         f"{names[parameter]}/{key}": torch.as_tensor(value).detach().clone()
@@ -69,7 +70,7 @@ def optimizer_moments(optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
 
 
 def restore_moments(
-    optimizer: torch.optim.Optimizer, names: dict[Tensor, str], moments: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer, names: Mapping[Any, str], moments: dict[str, Tensor]
 ) -> None:
     """Put tensors of :func:`optimizer_moments` back into an optimiser that has not stepped yet."""
     parameters = {name: parameter for parameter, name in names.items()}

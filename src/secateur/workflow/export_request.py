@@ -10,6 +10,7 @@ from typing import Literal
 from secateur.core.errors import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
+Scheme = Literal["dynamic", "static", "weights"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class ExportRequest:
     source: str
     folder: Path
     precision: Precision = "fp32"
-    quantise: Literal["dynamic", "static", "weights"] | None = None
+    quantise: Scheme | None = None
     data: str | None = None
     split: str | None = None
     text: Path | None = None

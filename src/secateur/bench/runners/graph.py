@@ -49,4 +49,4 @@ def load(work: Work) -> Graph:
             f"{work.path} takes {inputs}; a graph is measured if it takes '{INPUT}' of shape (batch, tokens, "
             "hidden) and nothing else. Give the bundle of a whole Diagnoser instead."
         )
-    return Graph(session, random_tokens(work.tokens, inputs[INPUT][2]))
+    return Graph(session, random_tokens(work.tokens_of_graph(), inputs[INPUT][2]))

@@ -19,6 +19,7 @@ from secateur.signals.readers.open import indexed_recordings
 from secateur.signals.recording import Recording
 from secateur.signals.windows import common_rate_hz
 
+WINDOW_LENGTH = 8192
 _SHOWN = 3
 
 
@@ -51,7 +52,7 @@ class Report:
         return sum(finding.severity == severity for finding in self.findings)
 
 
-def check(path: Path, *, split: str | None = None, window_length: int = 8192) -> Report:
+def check(path: Path, *, split: str | None = None, window_length: int = WINDOW_LENGTH) -> Report:
     """Check every recording below a path and the set as a whole.
 
     Parameters
