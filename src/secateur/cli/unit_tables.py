@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from rich.console import JustifyMethod
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -68,7 +67,7 @@ def layer_table(inspection: Inspection) -> Table:
     table = Table(title=f"layers; FLOPs a token at a context of {inspection.context_tokens}")
     table.add_column("layers")
     for heading in columns:
-        justify: JustifyMethod = "left" if heading == "attention" else "right"
+        justify: Literal["left", "right"] = "left" if heading == "attention" else "right"
         table.add_column(heading, justify=justify, min_width=max(map(len, heading.split())))
     for members in alike(inspection.layers):
         indices = ranges(layer.index for layer in members)
