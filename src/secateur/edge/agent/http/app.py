@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,20 +28,31 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI page of all endpoints."""
+    answers, shared = TypeAdapter.json_schemas(
+        [
+            (number, "serialization", TypeAdapter(endpoint.answer))
+            for number, endpoint in enumerate(ENDPOINTS)
+        ],
+        ref_template="#/components/schemas/{model}",
+    )
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in ENDPOINTS:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = endpoint.described()
+    for number, endpoint in enumerate(ENDPOINTS):
+        described = endpoint.described(answers[number, "serialization"])
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "secateur agent", "version": version("secateur")},
         "paths": paths,
-        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": shared.get("$defs", {}),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
 def create_app(agent: Agent) -> Guard:
     """Return the ASGI application of an agent."""
-    page = Endpoint(path="/openapi.json", handler=_page, summary="This page")
+    page = Endpoint(path="/openapi.json", handler=_page, summary="This page", answer=dict)
     routes = [endpoint.route(agent) for endpoint in (*ENDPOINTS, page)]
     app = Starlette(
         routes=[*routes, events_route(agent), *page_routes()],

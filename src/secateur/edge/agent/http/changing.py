@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http import answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound, Parameter
 from secateur.edge.agent.http.reading import sensor_of
 from secateur.edge.agent.intake import IntakeFull, Submission
@@ -178,6 +179,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/machines/{machine}/sensors/{sensor}/bursts",
         handler=upload,
+        answer=answers.Taken,
         summary="Send a burst; answered when its result is stored",
         method="POST",
         body=_BURST,
@@ -185,6 +187,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/machines/{machine}/sensors/{sensor}/commission",
         handler=commission,
+        answer=answers.BaselineSummary,
         summary="Forget the baseline and learn it anew",
         method="POST",
         body=_json_of(Nothing),
@@ -192,6 +195,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/alarms/{alarm}/acknowledge",
         handler=acknowledge,
+        answer=answers.Alarm,
         summary="Acknowledge an alarm",
         method="POST",
         body=_json_of(Acknowledgement),
@@ -199,6 +203,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/models",
         handler=install_bundle,
+        answer=answers.Installed,
         summary="Install a signed bundle",
         method="POST",
         query=(Parameter(name="name", kind="string"),),
@@ -207,6 +212,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/models/{model}/shadow",
         handler=shadow,
+        answer=answers.Model,
         summary="Let an installed version run beside the active one, or none",
         method="POST",
         body=_json_of(Shadow),
@@ -214,6 +220,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/models/{model}/self_test",
         handler=self_test,
+        answer=answers.SelfTested,
         summary="Check installed versions again: signature, checksums, golden windows",
         method="POST",
         body=_json_of(SelfTest),
@@ -221,6 +228,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/models/{model}/activate",
         handler=activate,
+        answer=answers.Model,
         summary="Put an installed version to work",
         method="POST",
         body=_json_of(Activation),
@@ -228,6 +236,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/models/{model}/roll_back",
         handler=roll_back,
+        answer=answers.Model,
         summary="Go back to the former version",
         method="POST",
         body=_json_of(Nothing),

@@ -138,11 +138,16 @@ class Endpoint:
     query : tuple of Parameter
     body : dict
         Content type and schema of what is sent.
+    answer : type
+        Of what is answered with status 200.
+    answer_type : str
+        Its content type.
     """
 
     path: str
     handler: Handler
     summary: str
+    answer: Any
     method: str = "GET"
     query: tuple[Parameter, ...] = ()
     body: dict[str, dict[str, Any]] | None = None
@@ -174,8 +179,8 @@ class Endpoint:
 
         return serve
 
-    def described(self) -> dict[str, Any]:
-        """Return the operation of the OpenAPI page."""
+    def described(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Return the operation of the OpenAPI page, given the schema of its answer."""
         names = re.findall(r"{(\w+)(?::path)?}", self.path)
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
@@ -184,7 +189,8 @@ class Endpoint:
             {"name": entry.name, "in": "query", "required": False, "schema": entry.schema()}
             for entry in self.query
         ]
-        answers: dict[str, Any] = {"200": {"description": "OK", "content": {self.answer_type: {}}}}
+        content = {self.answer_type: {"schema": answer}}
+        answers: dict[str, Any] = {"200": {"description": "OK", "content": content}}
         for status, reason in STATUSES.items():
             answers[status] = {"description": reason, "content": {"application/json": {"schema": ERROR}}}
         operation: dict[str, Any] = {

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http import answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
 from secateur.edge.runtime import Runtime
 from secateur.signals.kinematics import FaultOrders
@@ -159,18 +160,22 @@ _BODY = {
 }
 _MODEL, _VERSION = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
 ENDPOINTS = (
-    Endpoint(path="/health/live", handler=live, summary="Whether the agent is alive"),
-    Endpoint(path="/health/ready", handler=ready, summary="Whether the agent takes bursts"),
-    Endpoint(path="/v2/health/live", handler=live, summary="Whether the agent is alive"),
-    Endpoint(path="/v2/health/ready", handler=ready, summary="Whether the agent takes bursts"),
-    Endpoint(path="/v2", handler=server, summary="Name and version of the server"),
+    Endpoint(path="/health/live", handler=live, answer=answers.Live, summary="Whether the agent is alive"),
+    Endpoint(
+        path="/health/ready", handler=ready, answer=answers.Ready, summary="Whether the agent takes bursts"
+    ),
+    Endpoint(path="/v2/health/live", handler=live, answer=answers.Live, summary="Whether the agent is alive"),
+    Endpoint(
+        path="/v2/health/ready", handler=ready, answer=answers.Ready, summary="Whether the agent takes bursts"
+    ),
+    Endpoint(path="/v2", handler=server, answer=answers.Server, summary="Name and version of the server"),
     *(
-        Endpoint(path=base + end, handler=handler, summary=summary, method=method, body=body)
+        Endpoint(path=base + end, handler=handler, answer=answer, summary=summary, method=method, body=body)
         for base in (_MODEL, _VERSION)
-        for end, handler, summary, method, body in (
-            ("", metadata, "Inputs and outputs of a model", "GET", None),
-            ("/ready", model_ready, "Whether a model is at work", "GET", None),
-            ("/infer", infer, "Run a model on windows", "POST", _BODY),
+        for end, handler, answer, summary, method, body in (
+            ("", metadata, answers.ModelMetadata, "Inputs and outputs of a model", "GET", None),
+            ("/ready", model_ready, answers.ModelReady, "Whether a model is at work", "GET", None),
+            ("/infer", infer, answers.Inferred, "Run a model on windows", "POST", _BODY),
         )
     ),
 )

@@ -89,5 +89,11 @@ def _escaped(text: str) -> str:
 
 
 ENDPOINTS = (
-    Endpoint(path="/metrics", handler=metrics, summary="Figures for Prometheus", answer_type="text/plain"),
+    Endpoint(
+        path="/metrics",
+        handler=metrics,
+        answer=str,
+        summary="Figures for Prometheus",
+        answer_type="text/plain",
+    ),
 )

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 
 from secateur.core.memory import peak_resident_bytes, resident_bytes
 from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http import answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, NotFound, Parameter
 from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.state.alarms import Alarm
@@ -38,7 +39,7 @@ def sensor_of(call: Call) -> SensorPath:
     return found
 
 
-def brief(agent: Agent, path: SensorPath) -> dict[str, Any]:
+def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
     """Return the state of a sensor in short."""
     result = path.view.result
     last_s = path.last_burst_running_s
@@ -57,7 +58,7 @@ def brief(agent: Agent, path: SensorPath) -> dict[str, Any]:
     }
 
 
-def fleet(call: Call) -> dict[str, Any]:
+def fleet(call: Call) -> answers.Fleet:
     """Return all machines with the worst level of their sensors."""
     agent: Agent = call.agent
     machines = []
@@ -70,12 +71,11 @@ def fleet(call: Call) -> dict[str, Any]:
     return {"agent": agent.config.name, "unix_s": time.time(), "machines": machines}
 
 
-def machine(call: Call) -> dict[str, Any]:
+def machine(call: Call) -> answers.Machine:
     """Return one machine."""
     for entry in fleet(call)["machines"]:
         if entry["machine"] == call.path["machine"]:
-            found: dict[str, Any] = entry
-            return found
+            return entry
     raise NotFound(f"there is no machine '{call.path['machine'][:64]}'.")
 
 
@@ -159,7 +159,7 @@ def alarms_csv(call: Call) -> StreamingResponse:
     return StreamingResponse(call.agent.alarms.csv(), media_type="text/csv", headers=headers)
 
 
-def outbox(call: Call) -> dict[str, Any]:
+def outbox(call: Call) -> answers.Outbox:
     """Return how full the outbox is, and how the sinks are."""
     agent: Agent = call.agent
     status = agent.outbox.status()
@@ -187,7 +187,7 @@ def outbox(call: Call) -> dict[str, Any]:
     }
 
 
-def status(call: Call) -> dict[str, Any]:
+def status(call: Call) -> answers.Status:
     """Return the agent itself: version, times, memory, latency, sources."""
     agent: Agent = call.agent
     latencies = np.array(agent.latencies_ms) if agent.latencies_ms else np.array([])
@@ -221,20 +221,32 @@ def _view(name: str) -> Any:
 
 _MOST = Parameter(name="most", kind="integer", default=500, lowest=1, highest=5000)
 ENDPOINTS = (
-    Endpoint(path="/api/fleet", handler=fleet, summary="All machines with their levels"),
-    Endpoint(path="/api/machines/{machine}", handler=machine, summary="One machine"),
-    Endpoint(path=_SENSOR, handler=sensor, summary="One sensor: state, latest result, baseline"),
+    Endpoint(
+        path="/api/fleet", handler=fleet, answer=answers.Fleet, summary="All machines with their levels"
+    ),
+    Endpoint(path="/api/machines/{machine}", handler=machine, answer=answers.Machine, summary="One machine"),
+    Endpoint(
+        path=_SENSOR,
+        handler=sensor,
+        answer=answers.Sensor,
+        summary="One sensor: state, latest result, baseline",
+    ),
     Endpoint(
         path=f"{_SENSOR}/waveform",
         handler=lambda call: sensor_of(call).view.waveform(),
+        answer=answers.Waveform,
         summary="Latest waveform",
     ),
     Endpoint(
-        path=f"{_SENSOR}/spectrum", handler=_view("spectrum"), summary="Latest spectrum with fault lines"
+        path=f"{_SENSOR}/spectrum",
+        handler=_view("spectrum"),
+        answer=answers.Spectrum,
+        summary="Latest spectrum with fault lines",
     ),
     Endpoint(
         path=f"{_SENSOR}/envelope",
         handler=envelope,
+        answer=answers.Envelope,
         summary="Envelope spectrum with fault lines: averaged, or of the latest burst in a given band",
         query=(
             Parameter(name="low_hz", kind="number", lowest=0, highest=1e6),
@@ -244,11 +256,13 @@ ENDPOINTS = (
     Endpoint(
         path=f"{_SENSOR}/waterfall",
         handler=lambda call: sensor_of(call).view.waterfall(),
+        answer=answers.Waterfall,
         summary="Spectra over time",
     ),
     Endpoint(
         path=f"{_SENSOR}/trend",
         handler=trend,
+        answer=answers.Trend,
         summary="Indicators over time",
         query=(
             Parameter(
@@ -260,6 +274,7 @@ ENDPOINTS = (
     Endpoint(
         path="/api/alarms",
         handler=alarms,
+        answer=answers.Alarms,
         summary="Alarms, the latest first; open: only those that are open or not acknowledged",
         query=(
             Parameter(name="open", kind="boolean", default=False),
@@ -267,9 +282,30 @@ ENDPOINTS = (
             _MOST,
         ),
     ),
-    Endpoint(path="/api/alarms.csv", handler=alarms_csv, summary="All alarms as CSV", answer_type="text/csv"),
-    Endpoint(path="/api/alarms/{alarm}", handler=alarm, summary="One alarm with its events"),
-    Endpoint(path="/api/outbox", handler=outbox, summary="How full the outbox is, and how the sinks are"),
-    Endpoint(path="/api/status", handler=status, summary="The agent: memory, latency, sources"),
-    Endpoint(path="/api/models", handler=models, summary="Bundles and their versions"),
+    Endpoint(
+        path="/api/alarms.csv",
+        handler=alarms_csv,
+        answer=str,
+        summary="All alarms as CSV",
+        answer_type="text/csv",
+    ),
+    Endpoint(
+        path="/api/alarms/{alarm}",
+        handler=alarm,
+        answer=answers.AlarmWithEvents,
+        summary="One alarm with its events",
+    ),
+    Endpoint(
+        path="/api/outbox",
+        handler=outbox,
+        answer=answers.Outbox,
+        summary="How full the outbox is, and how the sinks are",
+    ),
+    Endpoint(
+        path="/api/status",
+        handler=status,
+        answer=answers.Status,
+        summary="The agent: memory, latency, sources",
+    ),
+    Endpoint(path="/api/models", handler=models, answer=answers.Models, summary="Bundles and their versions"),
 )

@@ -1,0 +1,142 @@
+"""What the agent answers is what its OpenAPI page says: every key is described, and nothing else comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from agent_machines import machine_settings
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.http.app import openapi
+from secateur.edge.agent.http.server import Server
+from secateur.edge.agent.intake import Submission
+
+jsonschema_rs = pytest.importorskip("jsonschema_rs")
+SENSOR = "/api/machines/pump/sensors/drive-end"
+NUMBERS = {
+    "name": "waveform",
+    "datatype": "FP32",
+    "shape": [1, 512],
+    "data": np.sin(np.arange(512.0) ** 1.5).tolist(),
+}
+
+
+def _closed(schema: Any) -> Any:
+    """Return a schema that allows no key which it does not describe."""
+    if isinstance(schema, list):
+        return [_closed(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(entry) for name, entry in schema.items()}
+    return closed | {"additionalProperties": False} if "properties" in schema else closed
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Iterator[httpx.Client]:
+    """An agent that has seen a healthy machine, a fault, a bad burst, and two versions of a bundle."""
+    folder = tmp_path_factory.mktemp("answers")
+    (folder / "token").write_text("secret-token")
+    config = parse_config(
+        {
+            "machines": [machine_settings(bundle="pumps", limits={"raise_after": 1, "raise_window": 1})],
+            "http": {"port": 0, "token": {"file": "token"}, "requests_per_s": 1e6},
+            "sinks": [{"type": "csv", "folder": "log"}],
+            "sources": [{"type": "folder", "folder": "in"}],
+        },
+        folder / "agent.yaml",
+    )
+    agent = Agent(config)
+    agent.bundles.install(bundle_folder, name="pumps")
+    agent.bundles.slot("pumps")._run_beside(agent.bundles.slot("pumps").runtime)
+    agent.bundles.install(bundle_folder, name="unused")
+    agent.start()
+    for number in range(26):
+        samples = np.random.default_rng(number).standard_normal(4096) * (9.0 if number == 24 else 0.3)
+        samples = samples * (number < 25)
+        place = {"machine": "pump", "sensor": "drive-end", "number": number}
+        burst = Burst(**place, samples=samples.astype(np.float32), measured_unix_s=1.7e9)
+        agent.intake.submit(Submission(burst=burst))
+    agent.intake.drain()
+    server = Server(agent)
+    server.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as found:
+        yield found
+    agent.stop()
+    server.stop()
+
+
+CASES: list[tuple[str, str, str, Any]] = [
+    ("get", "/api/fleet", "/api/fleet", None),
+    ("get", "/api/machines/{machine}", "/api/machines/pump", None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}", SENSOR, None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}/waveform", f"{SENSOR}/waveform", None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}/spectrum", f"{SENSOR}/spectrum", None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}/envelope", f"{SENSOR}/envelope", None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}/envelope", f"{SENSOR}/envelope?low_hz=2000", None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}/waterfall", f"{SENSOR}/waterfall", None),
+    ("get", "/api/machines/{machine}/sensors/{sensor}/trend", f"{SENSOR}/trend", None),
+    ("get", "/api/alarms", "/api/alarms", None),
+    ("get", "/api/outbox", "/api/outbox", None),
+    ("get", "/api/status", "/api/status", None),
+    ("get", "/api/models", "/api/models", None),
+    ("get", "/health/live", "/health/live", None),
+    ("get", "/health/ready", "/health/ready", None),
+    ("get", "/v2", "/v2", None),
+    ("get", "/v2/models/{model}", "/v2/models/pumps", None),
+    ("get", "/v2/models/{model}/ready", "/v2/models/pumps/ready", None),
+    ("post", "/v2/models/{model}/infer", "/v2/models/pumps/infer", {"inputs": [NUMBERS]}),
+    ("post", "/api/models/{model}/self_test", "/api/models/pumps/self_test", {}),
+    ("post", "/api/models/{model}/shadow", "/api/models/pumps/shadow", {"version": None}),
+    (
+        "post",
+        "/api/machines/{machine}/sensors/{sensor}/bursts",
+        f"{SENSOR}/bursts",
+        {"samples": [0.5] * 4096},
+    ),
+    ("post", "/api/machines/{machine}/sensors/{sensor}/commission", f"{SENSOR}/commission", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "address", "body"), CASES, ids=lambda case: str(case)[:60])
+def test_every_key_of_an_answer_is_described(
+    client: httpx.Client, method: str, path: str, address: str, body: Any
+) -> None:
+    headers = {"Authorization": "Bearer secret-token"}
+    answer = client.request(method, address, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    _require_described(method, path, answer.json())
+
+
+def test_an_alarm_and_its_acknowledgement_are_described(client: httpx.Client) -> None:
+    (alarm,) = client.get("/api/alarms").json()["alarms"]
+    found = client.get(f"/api/alarms/{alarm['id']}").json()
+    _require_described("get", "/api/alarms/{alarm}", found)
+    headers = {"Authorization": "Bearer secret-token"}
+    done = client.post(f"/api/alarms/{alarm['id']}/acknowledge", json={"author": "Ada"}, headers=headers)
+    _require_described("post", "/api/alarms/{alarm}/acknowledge", done.json())
+
+
+def _require_described(method: str, path: str, answer: Any) -> None:
+    page = openapi()
+    schema = page["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert schema
+    document = {
+        "schema": schema,
+        "$ref": "#/schema",
+        "components": {"schemas": page["components"]["schemas"]},
+    }
+    jsonschema_rs.validator_for(_closed(document)).validate(answer)
+
+
+def test_the_example_holds_something_of_everything(client: httpx.Client) -> None:
+    sensor = client.get(SENSOR).json()
+    assert sensor["result"]["diagnosis"] is not None or sensor["classes"]
+    assert client.get("/api/models").json()["unused"]
+    assert client.get(f"{SENSOR}/trend").json()["entries"]
