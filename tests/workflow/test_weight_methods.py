@@ -14,9 +14,11 @@ from secateur.cli.app import run
 from secateur.core.errors import ConfigError, PlanError
 from secateur.core.progress import quiet
 from secateur.methods.registered import METHODS
-from secateur.models import checkpoint
+from secateur.models import checkpoint, checkpoint_transformer
+from secateur.models.compact.change import WeightChange
 from secateur.models.origin import origin_of
 from secateur.training.state import digest
+from secateur.workflow import compress_model
 from secateur.workflow.transformer_settings import TransformerCut
 from token_tasks import CASES
 
@@ -61,6 +63,14 @@ def ran(capfd):
         return json.loads(capfd.readouterr().out)
 
     return command
+
+
+def timeless(value):
+    """Leave out what may differ from run to run: times, places and the command."""
+    volatile = ("seconds", "provenance", "bytes")
+    if isinstance(value, dict):
+        return {key: timeless(entry) for key, entry in value.items() if key not in volatile}
+    return [timeless(entry) for entry in value] if isinstance(value, list) else value
 
 
 @pytest.fixture
@@ -138,6 +148,33 @@ def test_a_run_is_judged_and_reported_in_its_own_unit(llama, tmp_path, ran):
     assert stage["decisions"]["budget"]["unit"] == "bytes"
     assert all(0 < entry["relative_error"] < 0.05 for entry in stage["decisions"]["matrices"].values())
     assert "fewer bytes, whole model" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", OF_WEIGHTS)
+def test_a_run_that_is_stopped_ends_as_if_left_alone(name, llama, tmp_path, ran, monkeypatch):
+    """Stopped before the weights change, before the checkpoint gets its name, and before the bundle."""
+    asked = ("compress", llama / "dense", "--calibration", llama / "text.txt", "--no-measure-sia")
+    asked = (*asked, "--method", name, "--ratio", 1.5)
+    expected = ran(*asked, "--out", tmp_path / "alone")
+
+    def dying(*_, **__):
+        raise KeyboardInterrupt
+
+    for place, step in (
+        (WeightChange, "put_into"),
+        (checkpoint_transformer, "write_plan"),
+        (compress_model, "export_model"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, step, dying)
+            assert run([*map(str, asked), "--out", str(tmp_path / "killed")]) == 1
+        assert not (tmp_path / "killed" / "result.json").exists()
+    assert (tmp_path / "killed" / "pruned" / "change.json").exists()
+    found = ran(*asked, "--out", tmp_path / "killed")
+    assert timeless(found) == timeless(expected)
+    for file in ("change.json", "weights.safetensors"):
+        left, alone = (tmp_path / folder / "pruned" / file for folder in ("killed", "alone"))
+        assert left.read_bytes() == alone.read_bytes()
 
 
 @pytest.mark.parametrize("case", ["llama-text", "bert-labels", "bert-embeddings"])

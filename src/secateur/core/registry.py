@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from secateur.core.errors import ConfigError
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Registry(Generic[T]):
@@ -23,13 +24,13 @@ class Registry(Generic[T]):
         self.kind = kind
         self._entries: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files an object under ``name``; a name is given once."""
+    def register(self, name: str) -> Callable[[E], E]:
+        """Return a decorator that files an object under ``name``, and gives it back; a name is given once."""
 
-        def file_under(entry: T) -> T:
+        def file_under(entry: E) -> E:
             if name in self._entries:
                 raise ConfigError(f"{self.kind} '{name}' is registered twice; choose another name.")
-            self._entries[name] = entry
+            self._entries[name] = cast(T, entry)
             return entry
 
         return file_under

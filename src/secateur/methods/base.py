@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import nn
 
@@ -106,9 +106,9 @@ class Method(Protocol):
         Whether units are removed, or the shapes stay and weights get a compact form.
     """
 
-    name: str
-    keeps_weights: bool
-    changes: Changes
+    name: ClassVar[str]
+    keeps_weights: ClassVar[bool]
+    changes: ClassVar[Changes]
 
     def compress(
         self,

@@ -91,7 +91,7 @@ class _Planner:
         if choice is not None:
             decisions["probes"] = to_jsonable(choice.probes)
         identity = bind(state.model).whole_plan
-        pending = self.settings.order[self.settings.order.index(stage) :]
+        pending = self.settings.order[len(records) :]
         excess = len(identity.layers) - depth
         if stage == "layers":
             ranking = None
@@ -111,11 +111,14 @@ class _Planner:
             }
             return keep_best(scores, identity, **wanted), decisions
         kinds = tuple(KIND_OF[name] for name in pending if name != "layers")
-        options = {"kind": KIND_OF[stage], "kinds": kinds, "multiple": self.search.multiple}
+        kind, multiple, size = KIND_OF[stage], self.search.multiple, self.target.parameters
         if excess > 0:
-            size = self.target.parameters
-            return equal_share_cut(scores, identity, size, depth=depth, **options), decisions
-        return width_cut(scores, identity, self.target, **options), decisions
+            plan = equal_share_cut(
+                scores, identity, size, depth=depth, kind=kind, kinds=kinds, multiple=multiple
+            )
+        else:
+            plan = width_cut(scores, identity, self.target, kind=kind, kinds=kinds, multiple=multiple)
+        return plan, decisions
 
     def _choose_depth(self) -> DepthChoice:
         """Rank the dense model's layers and choose how many of them stay."""

@@ -71,8 +71,8 @@ def compensated(
     trial = deepcopy(cut)
     with torch.no_grad():
         for removed, home in homes.items():
-            bias = bind(trial).layers[home].output("channel").bias
-            bias += means[removed].to(bias)
+            bias = bind(trial).layers[home].output("channel").get_parameter("bias")
+            bias.add_(means[removed].to(bias))
     without, with_means = (float(sample_losses(model, batches, references).mean()) for model in (cut, trial))
     better = with_means < without
     record |= {"loss_without": without, "loss_with": with_means, "adopted": better}

@@ -12,7 +12,7 @@ from secateur.scoring.scores import Scores
 from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.structure.target import Target
 
-KIND_OF: dict[StageName, WidthKind] = {stage: kind for kind, stage in STAGE_OF.items()}
+KIND_OF: dict[str, WidthKind] = {stage: kind for kind, stage in STAGE_OF.items()}
 
 
 def width_cut(

@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.seeds import derive
-from secateur.methods.base import METHODS, Compression
+from secateur.methods.base import METHODS, Changes, Compression
 from secateur.methods.one_shot import plan_once
 from secateur.methods.records import StageRecord, what_was_cut
 from secateur.methods.settings import SearchSettings
@@ -48,7 +48,7 @@ class Scratch:
 
     name: ClassVar = "scratch"
     keeps_weights: ClassVar = False
-    changes: ClassVar = "units"
+    changes: ClassVar[Changes] = "units"
 
     def __init__(
         self,

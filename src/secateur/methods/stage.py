@@ -230,12 +230,13 @@ class Workbench:
         """
         if relative.is_identity:
             return model, after_cut, {}
-        former = None if after_cut.kl is None else _outputs(model)
+        kl = after_cut.kl
+        former = None if kl is None else _outputs(model)
         report = self._refit(model, plan, self.task.fitting)
         if not report:
             return model, after_cut, {}
         after_refit = self.yardstick.measure(model)
-        if former is not None and after_refit.kl >= after_cut.kl:
+        if former is not None and kl is not None and after_refit.kl is not None and after_refit.kl >= kl:
             put_back(model, former)
             return model, after_cut, {**report, "undone": True}
         return model, after_refit, report

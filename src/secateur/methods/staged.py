@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 from torch import nn
 
 from secateur.core.progress import console
-from secateur.methods.base import Compression
+from secateur.methods.base import Changes, Compression
 from secateur.methods.floor import NO_FLOORS, Floors
 from secateur.methods.records import StageRecord
 from secateur.methods.settings import SearchSettings
@@ -54,7 +54,7 @@ class Staged:
 
     name: ClassVar[str]
     keeps_weights: ClassVar = True
-    changes: ClassVar = "units"
+    changes: ClassVar[Changes] = "units"
     search: SearchSettings
     floors: Floors = NO_FLOORS
 
@@ -94,7 +94,8 @@ class Staged:
         self.floors.require_dense(state.figures)
         if self.search.hand is None and target.met_by(state.plan):
             return self._whole(bench)
-        dense, records, carried = state.figures, [], 0
+        dense, carried = state.figures, 0
+        records: list[StageRecord] = []
         stages = self.stages(bench.total_steps)
         for number, stage in enumerate(stages, start=1):
             former, available = state, stage.steps + carried

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, PlanError
-from secateur.methods.base import Compression
+from secateur.methods.base import Changes, Compression
 from secateur.methods.cost import Cost, CostUnit
 from secateur.methods.records import StageRecord, what_was_cut
 from secateur.models.binding import BoundModel, bind
@@ -62,7 +62,7 @@ class WeightMethod:
 
     name: ClassVar[str]
     keeps_weights: ClassVar = True
-    changes: ClassVar = "weights"
+    changes: ClassVar[Changes] = "weights"
     unit: ClassVar[CostUnit] = "parameters"
 
     def least(self, matrices: Matrices) -> int:

@@ -40,6 +40,16 @@ class BoundProjection:
     module: nn.Module
 
     @property
+    def weight(self) -> Tensor:
+        """The matrix, in the module's own orientation."""
+        return self.module.get_parameter("weight")
+
+    @property
+    def bias(self) -> Tensor | None:
+        """One entry an output feature; None where there is none."""
+        return dict(self.module.named_parameters(recurse=False)).get("bias")
+
+    @property
     def path(self) -> str:
         """Path inside the block."""
         return self.spec.module
@@ -52,7 +62,7 @@ class BoundProjection:
     @property
     def unit_features(self) -> int:
         """Size of the weight along the axis on which units lie."""
-        return self.module.weight.shape[self.spec.unit_axis]
+        return self.weight.shape[self.spec.unit_axis]
 
     def replace(self, weight: Tensor, bias: Tensor | None) -> None:
         """Put new parameters in and bring the module's declared sizes into step.

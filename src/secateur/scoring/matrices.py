@@ -89,7 +89,7 @@ def matrix_scores(
 def _magnitudes(layer: BoundLayer) -> dict[Role, np.ndarray]:
     found = {}
     for projection in layer.all_projections:
-        squares = projection.module.weight.double().square().sum(dim=1 - projection.spec.unit_axis)
+        squares = projection.weight.double().square().sum(dim=1 - projection.spec.unit_axis)
         for role, places in _places(layer, projection).items():
             found[role] = squares[places].mean(dim=-1).sqrt().cpu().numpy()
     return found
@@ -127,7 +127,7 @@ def _features(bound: BoundModel, visit: Visit, *, gradients: bool) -> Iterator[N
         def hook(_module: nn.Module, args: tuple) -> tuple:
             if gradients:
                 return (seen(position, projection, args[0]), *args[1:])
-            norms = projection.module.weight.norm(dim=1 - projection.spec.unit_axis)
+            norms = projection.weight.norm(dim=1 - projection.spec.unit_axis)
             seen(position, projection, args[0] * norms)
             return args
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from secateur.scoring.scores import Scores
 from secateur.structure.counting import head_parameters, parameters, unit_parameters
 from secateur.structure.plan import LayerPlan, PruningPlan
+from secateur.structure.spec import WidthKind
+
+Kind = WidthKind | Literal["head"]
 
 
 class Remaining:
@@ -28,7 +33,7 @@ class Remaining:
         self.total = parameters(start)
         self._layers = {layer.index: _RemainingLayer(start, layer, scores) for layer in start.layers}
 
-    def remove(self, kind: str, layer: int, index: int) -> None:
+    def remove(self, kind: Kind, layer: int, index: int) -> None:
         """Take a unit out, unless it is the last of its kind in the layer.
 
         Parameters
@@ -54,18 +59,19 @@ class Remaining:
 
 class _RemainingLayer:
     def __init__(self, start: PruningPlan, layer: LayerPlan, scores: Scores) -> None:
-        self.units = {
+        self.units: dict[WidthKind, set[int]] = {
             "group": set(layer.groups),
             "cross_group": set(layer.cross_groups),
             "channel": set(layer.channels),
         }
         sharing = start.shape.heads_per_group(layer.index)
         values = scores.heads[layer.index] if scores.heads else None
+
+        def worst_first(group: int, heads: tuple[int, ...]) -> list[int]:
+            return sorted(heads, key=lambda head: 0.0 if values is None else values[group * sharing + head])
+
         self.heads = {
-            group: sorted(
-                layer.heads_of(position, sharing),
-                key=lambda head, group=group: 0.0 if values is None else values[group * sharing + head],
-            )
+            group: worst_first(group, layer.heads_of(position, sharing))
             for position, group in enumerate(layer.groups)
         }
         self._cost = {
@@ -80,7 +86,7 @@ class _RemainingLayer:
     def heads_per_group(self) -> int:
         return len(self.heads[next(iter(self.units["group"]))])
 
-    def remove(self, kind: str, index: int) -> int:
+    def remove(self, kind: Kind, index: int) -> int:
         """Return the parameters that went."""
         if kind == "head":
             if self.heads_per_group < 2:

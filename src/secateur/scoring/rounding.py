@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from secateur.scoring.scores import Scores
@@ -59,6 +61,10 @@ def round_channels(
     raise AssertionError("widths rounded to 1 are within the budget as they came")
 
 
+def _best_first(channels: Sequence[int], values: np.ndarray) -> list[int]:
+    return sorted(channels, key=lambda index: (-values[index], index))
+
+
 class _Widths:
     """Channels a layer, moved in steps of ``step``; the kept ones are always the best of their layer."""
 
@@ -67,10 +73,7 @@ class _Widths:
         self.cost = channel_parameters(start.family, start.shape)
         self.values = {layer.index: scores.channels[layer.index] for layer in start.layers}
         self.best_first = {
-            layer.index: sorted(
-                layer.channels, key=lambda index, own=self.values[layer.index]: (-own[index], index)
-            )
-            for layer in start.layers
+            layer.index: _best_first(layer.channels, self.values[layer.index]) for layer in start.layers
         }
         former = {layer.index: len(layer.channels) for layer in cut.layers}
         self.width = {layer: self._nearest(layer, width) for layer, width in former.items()}

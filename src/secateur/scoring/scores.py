@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from torch import nn
@@ -59,7 +59,8 @@ class Scores:
         def ranked(values: np.ndarray) -> np.ndarray:
             return (values.argsort(kind="stable").argsort(kind="stable") + 0.5) / max(len(values), 1)
 
-        return replace(self, **{name: tuple(map(ranked, self.of(kind))) for kind, name in _FIELDS.items()})
+        found: dict[str, Any] = {name: tuple(map(ranked, self.of(kind))) for kind, name in _FIELDS.items()}
+        return replace(self, **found)
 
     @classmethod
     def gathered(
@@ -76,16 +77,19 @@ class Scores:
         )
 
 
+Needs = Literal["nothing", "weights", "activations", "gradients"]
+
+
 class Criterion(Protocol):
     """How units are scored.
 
     ``needs`` says what of the model is looked at: nothing, its weights, activations, or gradients too.
     """
 
-    needs: ClassVar[Literal["nothing", "weights", "activations", "gradients"]]
+    needs: ClassVar[Needs]
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit inside the layers of ``model``, of which ``bound`` is the binding."""
 
 
-CRITERIA: Registry[Criterion] = Registry("criterion")
+CRITERIA: Registry[type[Criterion]] = Registry("criterion")

@@ -14,7 +14,7 @@ from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
 from secateur.models.calls import Batch, real_tokens, run, token_mask
 from secateur.models.frozen import frozen
 from secateur.scoring.gates import unit_inputs
-from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.scoring.scores import CRITERIA, Needs, ScoredKind, Scores
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 from secateur.tasks.heads import is_causal_lm
 from secateur.tasks.token_backward import last_states
@@ -48,7 +48,7 @@ class ActivationEnergy:
     Cross terms between the dimensions of one head are left out. Compared within one kind of unit.
     """
 
-    needs: ClassVar = "activations"
+    needs: ClassVar[Needs] = "activations"
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit from one forward pass over the batches; of language models without their head."""
@@ -108,5 +108,5 @@ def layer_energies(
 def _column_square(projection: BoundProjection) -> torch.Tensor:
     """Squared norm of the weights behind each input; a part at a time, because float64 is large."""
     along = 1 - projection.spec.unit_axis
-    parts = projection.module.weight.split(SQUARED_AT_ONCE, dim=along)
+    parts = projection.weight.split(SQUARED_AT_ONCE, dim=along)
     return torch.stack([part.double().square().sum(dim=along) for part in parts]).sum(dim=0)

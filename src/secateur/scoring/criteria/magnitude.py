@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.models.binding import BoundLayer, BoundModel, BoundProjection
 from secateur.models.calls import Batch
-from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.scoring.scores import CRITERIA, Needs, ScoredKind, Scores
 from secateur.structure.closure import role_features
 from secateur.structure.spec import QUERY_ROLES
 
@@ -31,7 +31,7 @@ class Magnitude:
     Li et al., "Pruning Filters for Efficient ConvNets", ICLR 2017, for whole filters.
     """
 
-    needs: ClassVar = "weights"
+    needs: ClassVar[Needs] = "weights"
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit by its weights alone; the batches are not looked at."""
@@ -61,5 +61,5 @@ def layer_magnitudes(layer: BoundLayer, kind: ScoredKind) -> np.ndarray:
 def _squares(projection: BoundProjection) -> np.ndarray:
     """Squared norm along the unit axis; a part at a time, because float64 is large."""
     across = 1 - projection.spec.unit_axis
-    parts = projection.module.weight.split(SQUARED_AT_ONCE, dim=across)
+    parts = projection.weight.split(SQUARED_AT_ONCE, dim=across)
     return torch.stack([part.double().square().sum(dim=across) for part in parts]).sum(dim=0).cpu().numpy()

@@ -10,14 +10,14 @@ from torch import nn
 from secateur.core.seeds import generator
 from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
-from secateur.scoring.scores import CRITERIA, Scores
+from secateur.scoring.scores import CRITERIA, Needs, Scores
 
 
 @CRITERIA.register("random")
 class Random:
     """Scores drawn uniformly from [0, 1); the seed decides them."""
 
-    needs: ClassVar = "nothing"
+    needs: ClassVar[Needs] = "nothing"
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Draw one number for every unit; neither model nor batches are looked at."""

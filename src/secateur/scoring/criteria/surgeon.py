@@ -18,7 +18,7 @@ from secateur.scoring.elimination import elimination_costs
 from secateur.scoring.gates import output_gradients
 from secateur.scoring.gram import GramSum
 from secateur.scoring.objective import backward_passes
-from secateur.scoring.scores import CRITERIA, SCORED_KINDS, ScoredKind, Scores
+from secateur.scoring.scores import CRITERIA, SCORED_KINDS, Needs, ScoredKind, Scores
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 
@@ -42,7 +42,7 @@ class Surgeon:
     Martens and Grosse, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", ICML 2015.
     """
 
-    needs: ClassVar = "gradients"
+    needs: ClassVar[Needs] = "gradients"
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit; the numbers are mean loss a sample, and do not depend on the batch size."""

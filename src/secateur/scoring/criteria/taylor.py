@@ -14,7 +14,7 @@ from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
 from secateur.scoring.gates import unit_gradients
 from secateur.scoring.objective import backward_passes
-from secateur.scoring.scores import CRITERIA, ScoredKind, Scores
+from secateur.scoring.scores import CRITERIA, Needs, ScoredKind, Scores
 from secateur.structure.spec import WidthKind
 from secateur.tasks.classification import task_loss
 from secateur.tasks.objective import SummedLoss
@@ -79,7 +79,7 @@ class Taylor:
     absolute value moved inside the sum over tokens.
     """
 
-    needs: ClassVar = "gradients"
+    needs: ClassVar[Needs] = "gradients"
 
     def __init__(self, loss: SummedLoss = task_loss, *, gates: Gates = "unit") -> None:
         self.loss, self.gates = loss, gates
