@@ -20,8 +20,8 @@ def outputs(model, batch):
 @pytest.mark.parametrize("specimen", ZOO, ids=lambda specimen: specimen.name)
 def test_merged_equals_unmerged(specimen):
     model, batch = specimen.build(), specimen.batch()
-    dense, names = outputs(model, batch), list(model.state_dict())
     projections = {id(p.module) for layer in bind(model).layers for p in layer.all_projections}
+    dense, names = outputs(model, batch), list(model.state_dict())
     add_adapters(model, rank=3, alpha=6.0, seed=0)
     adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
     assert {id(module.get_base_layer()) for module in adapted} == projections

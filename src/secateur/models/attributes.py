@@ -7,6 +7,17 @@ from typing import Any
 from torch import nn
 
 
+def config_of(model: nn.Module) -> Any:
+    """Return the configuration of a model, of whose values PyTorch's types know nothing."""
+    config: Any = model.config
+    return config
+
+
+def vocabulary_size(model: nn.Module) -> int:
+    """Return the tokens that a model of text knows."""
+    return int(config_of(model).get_text_config().vocab_size)
+
+
 class OwnConfig:
     """A model's configuration as one module sees it: some values its own, all others those of the model.
 

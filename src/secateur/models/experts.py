@@ -21,7 +21,9 @@ from secateur.models.live_tensors import stored_tensors
 
 ALIGNMENT_BYTES = 16
 """Of a row of a stacked matrix: PyTorch's grouped product, which ``transformers`` takes, asks for it."""
-NAMES = ("gate_proj", "up_proj", "down_proj")
+NAMES = ("wide_gate", "wide_up", "wide_down")
+"""Not those of ``transformers``: peft takes modules of such names for parts of its stacked tensors."""
+
 FUSED = ("gate_up_proj", "down_proj")
 
 
@@ -30,7 +32,7 @@ class Experts(nn.Module):
 
     Attributes
     ----------
-    gate_proj, up_proj, down_proj : torch.nn.Linear
+    wide_gate, wide_up, wide_down : torch.nn.Linear
         Of all experts, one behind the other: their features are the channels.
     expert : Tensor of int64, shape (channels,)
         To which expert a channel belongs, ascending.
@@ -71,8 +73,8 @@ class Experts(nn.Module):
         """
         weights = top_k_weights.new_zeros(hidden_states.shape[0], self.n_experts)
         weights = weights.scatter(1, top_k_index, top_k_weights)[:, self.expert]
-        activations = self.act_fn(self.gate_proj(hidden_states)) * self.up_proj(hidden_states)
-        return self.down_proj((activations * weights).to(hidden_states.dtype))
+        activations = self.act_fn(self.wide_gate(hidden_states)) * self.wide_up(hidden_states)
+        return self.wide_down((activations * weights).to(hidden_states.dtype))
 
 
 def has_stock_experts(model: nn.Module) -> bool:
@@ -122,7 +124,7 @@ def stock_tensors(model: nn.Module) -> dict[str, Tensor] | None:
     for path, module in model.named_modules():
         if not isinstance(module, Experts):
             continue
-        width = module.channels[0] * module.down_proj.weight.element_size()
+        width = module.channels[0] * module.wide_down.weight.element_size()
         if len(set(module.channels)) > 1 or width % ALIGNMENT_BYTES:
             return None
         gate, up, down = (tensors.pop(f"{path}.{name}.weight").detach() for name in NAMES)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secateur.core.errors import ConfigError
-from secateur.training.settings import LoopSettings, WindowLoopSettings, require_choice
+from secateur.training.settings import TaughtSettings, WindowLoopSettings, require_choice
 
 Adapter = Literal["lora", "full"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudentSettings(LoopSettings):
+class StudentSettings(TaughtSettings):
     """What of a cut model learns, and how much it learns from the dense one.
 
     Parameters
@@ -25,10 +25,6 @@ class StudentSettings(LoopSettings):
         Updates are scaled by ``alpha / rank``.
     train_rest : bool
         With LoRA, also train all that is not a projection of a block: norms, embeddings, head, front end.
-    distill_weight : float
-        Share of the loss that comes from the teacher.
-    temperature : float
-        Of the distillation.
     refit : bool
         Whether a method re-fits the output projections by least squares before the steps.
     """
@@ -37,8 +33,6 @@ class StudentSettings(LoopSettings):
     rank: int = 16
     alpha: float = 32.0
     train_rest: bool = True
-    distill_weight: float = 0.5
-    temperature: float = 2.0
     refit: bool = True
 
     def __post_init__(self) -> None:
@@ -46,10 +40,6 @@ class StudentSettings(LoopSettings):
         require_choice("adapter", self.adapter, Adapter)
         if self.rank < 1 or not self.alpha > 0:
             raise ConfigError(f"rank is {self.rank} and alpha {self.alpha}; both must be positive.")
-        if not 0 <= self.distill_weight <= 1:
-            raise ConfigError(f"distill_weight is {self.distill_weight}; it must lie in 0..1.")
-        if not self.temperature > 0:
-            raise ConfigError(f"temperature is {self.temperature}; it must be positive.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -163,7 +163,7 @@ class MixtureSpec(_Strict):
     ----------
     experts : str
         Path of the module that holds the experts. They are laid side by side in it, so that it has the
-        projections ``gate_proj``, ``up_proj`` and ``down_proj`` of all of them.
+        projections ``wide_gate``, ``wide_up`` and ``wide_down`` of all of them.
     router : str
         Path of the module whose weight, (experts, hidden), chooses among them.
     """

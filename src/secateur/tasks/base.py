@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from secateur.models.calls import Batch
 from secateur.tasks.figures import Figures
@@ -14,7 +14,7 @@ from secateur.tasks.objective import Objective, Tally, tally_of
 from secateur.training.loop import LoopData
 from secateur.training.loop import Objective as Loss
 from secateur.training.processes import agreed
-from secateur.training.settings import LoopSettings
+from secateur.training.settings import LoopSettings, TaughtSettings
 
 Learning = tuple[LoopData, Loss]
 """What a gradient loop trains on and judges by, and the loss that it brings down."""
@@ -59,6 +59,17 @@ class Task(Protocol):
 
     def fingerprint(self) -> dict[str, Any]:
         """Return JSON values that tell this task's data from others."""
+
+
+def taught_loss(objective: Objective, settings: LoopSettings, teacher: nn.Module | None) -> Loss:
+    """Return the loss of a batch, with the teacher's share as the settings tell it."""
+    assert isinstance(settings, TaughtSettings), "settings of a loop that a teacher takes part in"
+    weight, temperature = settings.distill_weight, settings.temperature
+
+    def loss(learner: nn.Module, batch: Batch) -> Tensor:
+        return objective.training_loss(learner, batch, teacher, weight=weight, temperature=temperature)
+
+    return loss
 
 
 class Yardstick:

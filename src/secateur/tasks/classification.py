@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,8 +44,8 @@ class Classification(Objective):
         are.
     """
 
-    name: ClassVar = "classification"
-    learns_alone: ClassVar = True
+    name = "classification"
+    learns_alone = True
 
     def __init__(self, *, rounds: bool) -> None:
         self.rounds = rounds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from secateur.tasks.precision import scoring_autocast
 
 def pooled(model: nn.Module, batch: Batch) -> Tensor:
     """Return the mean of the last hidden states over the tokens that are no padding, float32 (B, hidden)."""
-    states = run(model.base_model, batch).last_hidden_state
+    base: Any = model.base_model
+    states = run(base, batch).last_hidden_state
     return mean_over_tokens(states, batch.get("attention_mask", torch.ones_like(batch["input_ids"])))
 
 
@@ -32,9 +33,9 @@ def mean_over_tokens(states: Tensor, mask: Tensor) -> Tensor:
 class Embedding(Objective):
     """One less the cosine between a sentence's embedding and the dense model's embedding of it."""
 
-    name: ClassVar = "embedding"
-    rounds: ClassVar = True
-    learns_alone: ClassVar = False
+    name = "embedding"
+    rounds = True
+    learns_alone = False
 
     def backward(
         self, model: nn.Module, batch: Batch, loss: SummedLoss, *, seed: int, first: int = 0

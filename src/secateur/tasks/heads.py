@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from secateur.core.errors import ConfigError
+from secateur.models.attributes import config_of
 
 
 def is_causal_lm(model: nn.Module) -> bool:
@@ -25,8 +26,8 @@ def is_diagnoser(model: nn.Module) -> bool:
 def chance_of(model: nn.Module) -> float:
     """Return the accuracy of guessing; 0 for a model that gives no class."""
     if is_diagnoser(model):
-        return 1 / len(model.config.classes)
-    return 1 / model.config.num_labels if is_text_classifier(model) else 0.0
+        return 1 / len(config_of(model).classes)
+    return 1 / config_of(model).num_labels if is_text_classifier(model) else 0.0
 
 
 def require_causal_lm(model: nn.Module) -> None:

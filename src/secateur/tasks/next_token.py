@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +42,9 @@ class NextToken(Objective):
     to nothing, and its reference takes a kilobyte a token where whole logits take 200.
     """
 
-    name: ClassVar = "language"
-    rounds: ClassVar = True
-    learns_alone: ClassVar = True
+    name = "language"
+    rounds = True
+    learns_alone = True
 
     def backward(
         self, model: nn.Module, batch: Batch, loss: SummedLoss, *, seed: int, first: int = 0

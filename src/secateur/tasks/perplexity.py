@@ -137,8 +137,8 @@ def _windows(
     """Yield windows, and how many of the last tokens of each are to be predicted."""
     if opening:
         room = context - len(opening)
-        for held, fresh in _opened_windows(tokens, room, min(stride, room)):
-            yield opening + held, fresh
+        for behind, fresh in _opened_windows(tokens, room, min(stride, room)):
+            yield opening + behind, fresh
         return
     held: list[int] = []
     fresh = 0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import derive, generator
+from secateur.models.attributes import config_of
 from secateur.models.general_text import general_source, mixed_batches
 from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
@@ -63,7 +64,7 @@ class TextData:
         Blocks of 256 tokens (fewer where the model has fewer positions) to score on; of sentences, labelled
         texts and answers four times as many.
     refit_blocks : int, optional
-        To re-fit on; default: four times as many.
+        To re-fit on; default: four times as many (:attr:`fitted_blocks`).
     general_share : float
         Share of these blocks that is taken from a general text, of running text only.
     general_text : Path, optional
@@ -96,13 +97,16 @@ class TextData:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.refit_blocks is None:
-            object.__setattr__(self, "refit_blocks", REFIT_BLOCKS_A_SCORED_ONE * self.blocks)
-        for name in ("blocks", "refit_blocks"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name, count in (("blocks", self.blocks), ("refit_blocks", self.fitted_blocks)):
+            if count < 1:
+                raise ConfigError(f"{name} is {count}; it must be at least 1.")
         if not 0 <= self.held_out < 0.5:
             raise ConfigError(f"held_out is {self.held_out}; it must lie between 0 and 0.5.")
+
+    @property
+    def fitted_blocks(self) -> int:
+        """Blocks to re-fit on."""
+        return REFIT_BLOCKS_A_SCORED_ONE * self.blocks if self.refit_blocks is None else self.refit_blocks
 
 
 def block_tokens(config: Any) -> int:
@@ -161,7 +165,7 @@ def require_text_model(model: nn.Module) -> None:
     ConfigError
         If not.
     """
-    if model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
+    if model.main_input_name != "input_ids" or config_of(model).is_encoder_decoder:
         taken = "two texts" if model.main_input_name == "input_ids" else model.main_input_name
         raise ConfigError(
             f"--calibration is one text, but {type(model).__name__} takes {taken}; cut it without data "
@@ -177,7 +181,8 @@ def require_known_tokens(model: nn.Module, highest: int) -> None:
     ConfigError
         If it does.
     """
-    embedding = model.get_input_embeddings().weight.shape[0]
+    whole: Any = model
+    embedding = whole.get_input_embeddings().weight.shape[0]
     if highest >= embedding:
         raise ConfigError(
             f"the tokenizer gives token {highest}, but the embedding of {type(model).__name__} has "
@@ -218,7 +223,7 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
         test=held("test"),
         elsewhere=held("elsewhere"),
         calibration=drawn(data.blocks, data.scored_at_once),
-        fitting=drawn(data.refit_blocks, data.fitted_at_once),
+        fitting=drawn(data.fitted_blocks, data.fitted_at_once),
         probe=_probe(validation),
         seed=data.seed,
     )
@@ -268,7 +273,7 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         test=held("test"),
         elsewhere=held("elsewhere"),
         calibration=drawn("train", data.blocks, data.scored_at_once),
-        fitting=drawn("train", data.refit_blocks, data.fitted_at_once),
+        fitting=drawn("train", data.fitted_blocks, data.fitted_at_once),
         probe=_probe(validation, SENTENCES_A_BLOCK),
         seed=data.seed,
     )
@@ -287,14 +292,15 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
 
 
 def _class_of(model: nn.Module, value: Any, path: Path) -> int:
-    known: dict[str, int] = {str(name): number for name, number in model.config.label2id.items()}
+    config = config_of(model)
+    known: dict[str, int] = {str(name): number for name, number in config.label2id.items()}
     if str(value) in known:
         return known[str(value)]
-    if str(value).lstrip("-").isdigit() and 0 <= int(value) < model.config.num_labels:
+    if str(value).lstrip("-").isdigit() and 0 <= int(value) < config.num_labels:
         return int(value)
     raise DataError(
         f"{path} has the label '{value}', which is none of the model's: {', '.join(known)} (or 0 to "
-        f"{model.config.num_labels - 1})."
+        f"{config.num_labels - 1})."
     )
 
 
@@ -346,7 +352,7 @@ def _of_table(name: TextTaskName, whole: TokenRows, data: TextData) -> TokenTask
         validation=validation,
         test=test,
         calibration=drawn(data.blocks, data.fitted_at_once),
-        fitting=drawn(data.refit_blocks, data.fitted_at_once),
+        fitting=drawn(data.fitted_blocks, data.fitted_at_once),
         probe=_probe(validation, SENTENCES_A_BLOCK),
         seed=data.seed,
     )

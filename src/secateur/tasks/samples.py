@@ -52,7 +52,7 @@ def samples(
 
 
 @torch.no_grad()
-def _continuation(model: nn.Module, text: str, tokenizer: Any) -> str:
+def _continuation(model: Any, text: str, tokenizer: Any) -> str:
     encoded = tokenizer(text, return_tensors="pt", add_special_tokens=False)
     inputs = {name: encoded[name] for name in ("input_ids", "attention_mask")}
     new = model.generate(
@@ -65,7 +65,7 @@ def _continuation(model: nn.Module, text: str, tokenizer: Any) -> str:
 
 
 @torch.no_grad()
-def _class(model: nn.Module, text: str, tokenizer: Any) -> str:
+def _class(model: Any, text: str, tokenizer: Any) -> str:
     encoded = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)
     inputs = {name: encoded[name] for name in ("input_ids", "attention_mask")}
     probabilities = model(**inputs).logits[0].softmax(-1)

@@ -6,10 +6,13 @@ times that. So the body of the model is run first; then its last states are give
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
+from secateur.models.attributes import vocabulary_size
 from secateur.models.calls import Batch, token_inputs
 from secateur.models.stand_in import forward_as
 from secateur.tasks.objective import SummedLoss
@@ -22,7 +25,7 @@ LOGIT_BYTES = 12 * 2**20
 
 def body_of(model: nn.Module) -> nn.Module:
     """Return the module that a causal language model calls for its last hidden states."""
-    base = model.base_model
+    base: Any = model.base_model
     return getattr(base, "decoder", base)
 
 
@@ -71,6 +74,6 @@ def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> No
 
 def _parts(model: nn.Module, ids: Tensor) -> tuple[Tensor, ...]:
     """Positions that predict a token, in parts whose logits are small enough."""
-    vocabulary = int(model.config.get_text_config().vocab_size)
+    vocabulary = vocabulary_size(model)
     size = max(1, LOGIT_BYTES // (4 * vocabulary * len(ids)))
     return torch.arange(ids.shape[1] - 1, device=ids.device).split(size)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from secateur.core.errors import DataError
+from secateur.models.attributes import vocabulary_size
 from secateur.models.precision import autocast
 from secateur.tasks.objective import Objective, Reference
 from secateur.tasks.token_rows import TokenRows
@@ -58,7 +59,7 @@ class TokenData:
             raise DataError(
                 "nothing is held out to judge the training by; give a longer text, so that its end can be."
             )
-        vocabulary = int(model.config.get_text_config().vocab_size)
+        vocabulary = vocabulary_size(model)
         for name, rows in (("training", train), ("validation", validation)):
             low, high = rows.bounds
             if low < 0 or high >= vocabulary:
@@ -99,7 +100,8 @@ class TokenData:
     def figures(self, model: nn.Module, processes: Processes, precision: str) -> dict[str, float]:
         """Return ``loss``, and of classifiers ``macro_f1``, on the validation rows in evaluation mode."""
         model.eval()
-        found, names = {}, ()
+        found: dict[int, Tensor] = {}
+        names: tuple[str, ...] = ()
         starts = list(range(0, len(self._validation), self._validation_rows))
         for start in processes.own(starts):
             stop = min(start + self._validation_rows, len(self._validation))

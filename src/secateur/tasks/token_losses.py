@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from secateur.models.attributes import vocabulary_size
 from secateur.models.calls import Batch, run, token_mask
 
 TOKENS_AT_ONCE = 256
@@ -36,7 +37,7 @@ def next_tokens(batch: Batch) -> Tensor:
 
 def rows_at_once(model: nn.Module, length: int, *, logit_bytes: int) -> int:
     """Return how many blocks of ``length`` tokens give float32 logits of so many bytes; at least 1."""
-    vocabulary = int(model.config.get_text_config().vocab_size)
+    vocabulary = vocabulary_size(model)
     return max(1, logit_bytes // (4 * length * vocabulary))
 
 
@@ -114,7 +115,7 @@ class _NextTokenLoss(torch.autograd.Function):
             student, chosen = logits[row, tokens].float(), targets[row, tokens, None]
             # every line passes once over all of the vocabulary, so nothing is computed twice
             log_p, slope = (student if temperature == 1 else student / temperature).log_softmax(-1), None
-            if weight > 0:
+            if weight > 0 and taught is not None:
                 log_q = (taught[row, tokens].float() / temperature).log_softmax(-1)
                 q = log_q.exp()
                 divergence = torch.dot(q.view(-1), log_q.sub_(log_p).view(-1))
@@ -125,7 +126,7 @@ class _NextTokenLoss(torch.autograd.Function):
                 total -= (1 - weight) * log_p.gather(1, chosen).sum()
                 miss = log_p.exp_().scatter_add_(1, chosen, -torch.ones_like(chosen, dtype=log_p.dtype))
                 slope = miss.mul_(1 - weight) if slope is None else slope.add_(miss, alpha=1 - weight)
-            if gradient is not None:
+            if gradient is not None and slope is not None:
                 gradient[row, tokens] = slope.div_(predicted)
         ctx.save_for_backward(gradient)
         return total / predicted

@@ -20,7 +20,7 @@ class TokenRows:
 
     Parameters
     ----------
-    rows : sequence of Tensor of int64, shape (tokens,)
+    rows : sequence of Tensor of int64, shape (tokens,), or one Tensor
         A tensor (rows, tokens) where all are equally long.
     classes : Tensor of int64, shape (rows,), optional
         For labelled text.
@@ -30,7 +30,7 @@ class TokenRows:
         Token that fills short rows up; it counts for nothing.
     """
 
-    rows: Sequence[Tensor]
+    rows: Sequence[Tensor] | Tensor
     classes: Tensor | None = None
     answers_from: Tensor | None = None
     padding: int = 0

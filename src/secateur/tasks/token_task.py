@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from secateur.core.errors import DataError
 from secateur.models.calls import Batch
-from secateur.tasks.base import Learning
+from secateur.tasks.base import Learning, taught_loss
 from secateur.tasks.kinds import require_fit
 from secateur.tasks.next_token import NextToken
 from secateur.tasks.objective import Objective
@@ -73,6 +74,8 @@ class TokenTask:
     def learning(self, model: nn.Module, settings: LoopSettings, teacher: nn.Module | None) -> Learning:
         """See :class:`secateur.tasks.base.Task`."""
         require_fit(model, self.objective, self.name)
+        if self.train is None:
+            raise DataError("no samples were read to learn from; read the task with learns=True.")
         data = TokenData(
             self.train,
             self.validation,
@@ -81,8 +84,7 @@ class TokenTask:
             model=model,
             teacher=teacher,
         )
-        taught = {"weight": settings.distill_weight, "temperature": settings.temperature}
-        return data, lambda learner, batch: self.objective.training_loss(learner, batch, teacher, **taught)
+        return data, taught_loss(self.objective, settings, teacher)
 
     def scratch_settings(self, recovery: LoopSettings, *, extra_steps: int, seed: int) -> LoopSettings:
         """See :class:`secateur.tasks.base.Task`."""

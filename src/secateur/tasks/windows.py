@@ -13,7 +13,7 @@ from torch import nn
 from secateur.core.seeds import derive
 from secateur.models.calls import Batch
 from secateur.signals.windows import Windows
-from secateur.tasks.base import Learning
+from secateur.tasks.base import Learning, taught_loss
 from secateur.tasks.calibration import draw_batches
 from secateur.tasks.classification import Classification
 from secateur.training.augment import Augmentation, augment
@@ -96,8 +96,7 @@ class WindowTask:
         data = WindowData(self.train, self.validation, settings)
         if isinstance(settings, FitSettings):
             return data, label_loss(self.train, settings)
-        taught = {"weight": settings.distill_weight, "temperature": settings.temperature}
-        return data, lambda learner, batch: self.objective.training_loss(learner, batch, teacher, **taught)
+        return data, taught_loss(self.objective, settings, teacher)
 
     def scratch_settings(self, recovery: WindowLoopSettings, *, extra_steps: int, seed: int) -> FitSettings:
         """See :class:`secateur.tasks.base.Task`."""

@@ -73,6 +73,29 @@ class LoopSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaughtSettings(LoopSettings):
+    """Settings of a gradient loop in which a teacher takes part.
+
+    Parameters
+    ----------
+    distill_weight : float
+        Share of the loss that comes from the teacher.
+    temperature : float
+        Of the distillation.
+    """
+
+    distill_weight: float = 0.5
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.distill_weight <= 1:
+            raise ConfigError(f"distill_weight is {self.distill_weight}; it must lie in 0..1.")
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature is {self.temperature}; it must be positive.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class WindowLoopSettings(LoopSettings):
     """Settings of every gradient loop over labelled windows.
 

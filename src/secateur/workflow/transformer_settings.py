@@ -200,7 +200,7 @@ class TransformerCut:
         if self.max_parameters is not None:
             Budget(max_parameters=self.max_parameters)
         if self.calibration is not None:
-            object.__setattr__(self, "refit_blocks", self.data().refit_blocks)
+            object.__setattr__(self, "refit_blocks", self.data().fitted_blocks)
         if self.units is not None and (not self.units or not set(self.units) <= set(STAGE_OF)):
             raise ConfigError(f"units are {self.units}; allowed: 'group', 'head', 'channel', or several.")
         _ = self.chosen_method
