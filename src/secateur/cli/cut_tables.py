@@ -89,7 +89,7 @@ def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: 
 def standings_table(standings: Mapping[str, Any]) -> Table:
     """Return what dense and cut model are worth on data that took no part, beside the control."""
     table = Table(title="on the part of the data that nothing was fitted to")
-    names = [name for name in standings["dense"]["figures"] if name != "parameters"]
+    names = [name for name in standings["dense"]["figures"] if name not in ("parameters", "loss", "kl")]
     beside = comparisons(standings)
     for heading in ("", *(name.replace("_", " ") for name in names), *beside.values()):
         table.add_column(heading, justify="right" if heading else "left")
