@@ -11,13 +11,14 @@ from rich.table import Table
 
 from secateur.cli.console import Console, headed
 from secateur.core.progress import console as progress_console
-from secateur.report.numbers import MISSING, decimal, duration
+from secateur.report.numbers import MISSING, duration
 from secateur.report.sia import (
     OUTCOMES,
     PAGE,
     UNITS,
     couplings_left,
     figure_headings,
+    measuring,
     open_definitions,
     sentence,
     verdict_rows,
@@ -59,7 +60,7 @@ def print_check(record: Mapping[str, Any], out: Path | None) -> None:
     console.print(table)
     measured = record["measured"]
     if measured is not None:
-        figures = Table(title=_measuring(measured))
+        figures = Table(title=measuring(measured))
         for heading in ("granularity", *figure_headings(record)):
             figures.add_column(heading)
         for row in rows:
@@ -79,11 +80,3 @@ def print_check(record: Mapping[str, Any], out: Path | None) -> None:
     console.print(sentence(record), highlight=False)
     if out is not None:
         console.print(f"page: {out / PAGE}", soft_wrap=True)
-
-
-def _measuring(measured: Mapping[str, Any]) -> str:
-    return (
-        f"{measured['n_samples']} samples, {measured['n_evaluations']} evaluations in "
-        f"{duration(measured['seconds'])}, ended by {measured['ended_by']}; widest interval "
-        f"{decimal(measured['reached_width'], 2)}"
-    )

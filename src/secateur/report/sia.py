@@ -14,7 +14,7 @@ from markupsafe import Markup
 from secateur.core.files import folder_aside
 from secateur.core.records import write_json
 from secateur.report.figures.sia import TITLES, inline, png_of, sia_figures, svg_of
-from secateur.report.numbers import MISSING, percent, signed, times
+from secateur.report.numbers import MISSING, decimal, duration, percent, signed, times
 
 RECORD, PAGE = "sia.json", "sia.html"
 
@@ -37,6 +37,15 @@ OUTCOMES = (
     "few random sets of units; idle: removing a good part of the units costs next to nothing, so nothing is "
     "at stake"
 )
+ENDINGS = {
+    "width": "every interval was narrow enough",
+    "budget": "time was up",
+    "evaluations": "all evaluations that were allowed were used",
+    "exhausted": "nothing was left to draw",
+    "unfinished": "not finished",
+}
+"""Why measuring stopped."""
+
 SENSES = {"at_most": "at most", "at_least": "at least"}
 CAPTIONS = {
     "interactions": "What two removals cost together beyond what they cost alone, by the layers of the two. "
@@ -199,6 +208,16 @@ def _cost(verdict: Mapping[str, Any]) -> str:
     return told
 
 
+def measuring(measured: Mapping[str, Any]) -> str:
+    """Return in words on how much the figures of a check rest."""
+    widest = measured["reached_width"]
+    return (
+        f"{measured['n_samples']} samples, {measured['n_evaluations']} evaluations in "
+        f"{duration(measured['seconds'])}; {ENDINGS[measured['ended_by']]}"
+        f"{'' if widest is None else f'; the widest interval is {decimal(widest, 2)}'}"
+    )
+
+
 def sia_section(check: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return what the template shows of a check; None without one."""
     if not check:
@@ -214,6 +233,7 @@ def sia_section(check: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "residue": couplings_left(check),
         "pictures": _pictures(check),
         "measured": measured,
+        "measuring": measuring(measured) if measured else None,
         "thresholds": check["verdict"]["thresholds"],
     }
 
