@@ -182,7 +182,7 @@ def _write_small_rig(folder: Path) -> None:
         0,
         rigs=(replace(DEFAULT_RIGS[0], speeds_rpm=(1797.0, 1730.0)),),
         physics=DefectPhysics(sizes_mil=(14.0, 21.0), snr_db=(6.0, 9.0)),
-        measurement=Measurement(duration_s=3.5),
+        measurement=Measurement(duration_s=3.5, normal_specimens=2),
     )
     entries = []
     for recording in recordings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -77,6 +79,12 @@ def task() -> WindowTask:
         probe_samples=16,
         batch_size=8,
     )
+
+
+@pytest.fixture(scope="session")
+def task_with_last_fit(task) -> WindowTask:
+    """Return the same task; its last fit learns from 60 windows, where choosing leaves 48 to learn from."""
+    return replace(task, everything=windows_of(20, 3))
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,14 @@ import pytest
 
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.methods import cascade as cascade_module
+from secateur.methods import stage as stage_module
 from secateur.methods.cascade import Cascade
 from secateur.methods.floor import Floors
 from secateur.methods.one_shot import OneShot
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.methods.stage import Workbench
 from secateur.models.binding import bind
+from secateur.recovery.recover import recover
 from secateur.structure.budget import Budget
 from secateur.structure.counting import channel_parameters, shape_parameters
 from secateur.structure.latency import LatencyLimit, LatencyTable
@@ -65,6 +67,25 @@ def test_a_killed_run_goes_on_from_the_last_finished_stage(trained, task, recove
 
     monkeypatch.setattr(Workbench, "cut_and_recover", no_stage)
     assert digest(Cascade().compress(dense, task, BUDGET, recovery, tmp_path).model) == digest(whole.model)
+
+
+def test_depth_is_chosen_without_the_held_out_windows_and_the_last_recovery_learns_from_them(
+    trained, task_with_last_fit, recovery, monkeypatch
+):
+    learnt = []
+
+    def noted(model, teacher, task, settings, out):
+        learnt.append((settings.max_steps, len(task.train)))
+        return recover(model, teacher, task, settings, out)
+
+    monkeypatch.setattr(stage_module, "recover", noted)
+    search = SearchSettings(probe_steps=2)
+    method = Cascade(CascadeSettings(search=search))
+    method.compress(trained["gqa"], task_with_last_fit, BUDGET, recovery)
+    *probes, last = learnt
+    assert probes
+    assert set(probes) == {(2, 48)}
+    assert last == (8, 60)
 
 
 def test_stages_of_another_run_are_refused(trained, task, recovery, tmp_path):

@@ -16,6 +16,14 @@ def test_weights_even_out_the_classes():
     assert weights[labels].mean() == pytest.approx(1)
 
 
+def test_the_healthy_class_weighs_as_much_as_all_damages_together():
+    labels = np.array([0] * 3 + [1] * 6 + [2] * 3 + [3] * 2)
+    weights = class_weights(labels, 4, healthy=0)
+    sums = np.bincount(labels, weights=weights[labels])
+    np.testing.assert_allclose(sums, [7, 7 / 3, 7 / 3, 7 / 3])
+    np.testing.assert_allclose(class_weights(np.zeros(4, int), 2, healthy=0), [1, 0])
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 16), st.booleans())
 def test_a_step_is_the_same_whenever_it_is_asked_for(labels, batch_size, balanced):
     labels = np.array(labels)
@@ -32,6 +40,16 @@ def test_balanced_batches_hold_all_classes_equally_often():
     sampler = BatchSampler(labels, 9, 0, balanced=True)
     for step in range(20):
         np.testing.assert_array_equal(np.bincount(labels[sampler.indices(step)]), [3, 3, 3])
+
+
+def test_half_of_a_balanced_batch_is_healthy():
+    labels = np.array([1] * 90 + [0] * 9 + [2] * 30 + [3] * 5)
+    sampler = BatchSampler(labels, 12, 0, balanced=True, healthy=0)
+    drawn = np.stack([sampler.indices(step) for step in range(15)])
+    for batch in drawn:
+        np.testing.assert_array_equal(np.bincount(labels[batch]), [6, 2, 2, 2])
+    healthy = drawn[labels[drawn] == 0]
+    np.testing.assert_array_equal(np.bincount(healthy - 90), [10] * 9)
 
 
 @pytest.mark.parametrize("balanced", [True, False])

@@ -71,6 +71,17 @@ def test_fault_lines_carry_over_to_a_rig_with_another_resonance(train, validatio
     assert figures.snr_curve[0].macro_f1 < figures.snr_curve[1].macro_f1
 
 
+def test_after_a_last_fit_the_regression_knows_what_the_held_out_windows_alone_show(train, validation):
+    clean_of_one = Windows([s for s in train.segments if s.label != 2], train.spec, hop=LENGTH)
+    chosen, last = (
+        fit_fault_line_regression(clean_of_one, validation, n_classes=3, seed=0, last_fit=last_fit)
+        for last_fit in (False, True)
+    )
+    arrays = rig(2, 4, (3000.0,)).take(range(4, 6))
+    assert 2 not in chosen.window_logits(arrays).argmax(axis=1)
+    assert last.window_logits(arrays).argmax(axis=1).tolist() == [2, 2]
+
+
 def test_the_forest_learns_its_own_rig_and_the_seed_decides(train, validation):
     one, again = (fit_forest(train, n_classes=3, seed=0, n_trees=20) for _ in range(2))
     assert evaluate(one, validation, classes=CLASSES).accuracy >= 0.9

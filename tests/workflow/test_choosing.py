@@ -66,7 +66,7 @@ def test_the_spectrum_stays_where_nothing_else_is_known(prepared):
 
 
 def test_with_many_specimens_held_out_ones_choose_and_stay_out(prepared):
-    preparation = prepared(fleet(6))
+    preparation = prepared(fleet(11))
     assert preparation.front_end.frames > 0
     assert preparation.everything is None
     assert _set_on(preparation) == "held-out specimens"

@@ -88,7 +88,7 @@ class Scratch:
             recovery, extra_steps=self.extra_steps, seed=derive(task.seed, "scratch")
         )
         teacher = None if task.objective.learns_alone else model
-        data, loss = task.learning(small, settings, teacher)
+        data, loss = task.for_last_fit().learning(small, settings, teacher)
         result = run_loop(small, loss, data, settings, out=out, description="training from scratch")
         record = StageRecord(
             method=self.name,

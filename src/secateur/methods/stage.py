@@ -157,7 +157,7 @@ class Workbench:
         """Cut the dense model, re-fit it, give it the probe's recovery, and return its loss a sample."""
         candidate = apply(self.dense, plan)
         self._refit(candidate, plan, self.ranking_batches)
-        self._recover(candidate, self.search.probe_steps, f"probe-{len(plan.layers)}", None)
+        self._recover(candidate, self.task, self.search.probe_steps, f"probe-{len(plan.layers)}")
         references = self.references("probe", self.task.probe)
         return agreed(sample_losses(candidate, self.task.probe, references).numpy())
 
@@ -200,7 +200,7 @@ class Workbench:
             model, decisions = found.model, {**decisions, "compensation": found.record}
         after_cut = self.yardstick.measure(model)
         model, after_refit, report = self._refitted(model, plan, after_cut, relative)
-        done = self._recover(model, steps, stage, out)
+        done = self._recover(model, self.task.for_last_fit(), steps, stage, out)
         after_recovery = self.yardstick.measure(model) if done is not None else after_refit
         record = StageRecord(
             method=self.method,
@@ -246,7 +246,9 @@ class Workbench:
             return {}
         return to_jsonable(refit(model, plan, self.dense, batches, target=self.search.refit_target))
 
-    def _recover(self, model: nn.Module, steps: int, name: str, out: Path | None) -> FitResult | None:
+    def _recover(
+        self, model: nn.Module, task: Task, steps: int, name: str, out: Path | None = None
+    ) -> FitResult | None:
         if self.recovery is None or steps < 1:
             return None
         settings = replace(
@@ -255,7 +257,7 @@ class Workbench:
             evaluate_every=min(self.recovery.evaluate_every, steps),
             seed=derive(self.task.seed, self.method, name),
         )
-        return recover(model, self.dense, self.task, settings, out)
+        return recover(model, self.dense, task, settings, out)
 
 
 def _outputs(model: nn.Module) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from secateur.core.errors import DataError
 from secateur.core.registry import Registry
@@ -13,8 +14,10 @@ from secateur.signals.recording import Recording
 from secateur.signals.selection import (
     by_location,
     complete_sizes,
+    drawn_evenly,
     faults,
     fine_classes,
+    kind_of_machine,
     normals,
     one_rate_each,
     specimen_of,
@@ -229,6 +232,7 @@ def _specimens_out(
     class_of_group: dict[str, str] = {}
     for recording in recordings:
         class_of_group.setdefault(specimen_of(recording), str(recording.fault_location))
+    kind_of = {specimen_of(recording): kind_of_machine(recording) for recording in recordings}
     groups_of: dict[str, list[str]] = defaultdict(list)
     for group, name in class_of_group.items():
         groups_of[name].append(group)
@@ -241,8 +245,7 @@ def _specimens_out(
                 "says that it leaks ('load', 'random_window')."
             )
         count = max(1, round(TEST_SHARE_OF_SPECIMENS * len(groups)))
-        chosen = generator(seed, "specimens", name).permutation(len(groups))[:count]
-        held_out.update(groups[number] for number in chosen)
+        held_out.update(islice(drawn_evenly(groups, kind_of, generator(seed, "specimens", name)), count))
     train = [recording for recording in recordings if specimen_of(recording) not in held_out]
     return train, [recording for recording in recordings if specimen_of(recording) in held_out]
 

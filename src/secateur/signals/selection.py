@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.signals.recording import FAULT_LOCATIONS, Recording
@@ -74,6 +77,38 @@ def specimen_of(recording: Recording) -> str:
     if _case_western(recording):
         return recording.group_id.partition("_at")[0]
     return recording.group_id
+
+
+def kind_of_machine(recording: Recording) -> Hashable:
+    """Return what tells kinds of machines apart: the data set and the geometry of the bearing."""
+    return recording.dataset, recording.fault_orders
+
+
+def drawn_evenly(
+    specimens: Iterable[str], kind_of: Mapping[str, Hashable], rng: np.random.Generator
+) -> Iterator[str]:
+    """Yield specimens in random order, each time one of the kind of machine of which most are left.
+
+    Whoever takes the first of them leaves specimens of every kind as long as there are any: a model that
+    knows a kind of machine with damages alone takes the machine for the damage.
+
+    Parameters
+    ----------
+    specimens : iterable of str
+        Of one class.
+    kind_of : mapping
+        Kind of machine of each specimen.
+    rng : Generator
+    """
+    names = sorted(specimens)
+    waiting = [names[number] for number in rng.permutation(len(names))]
+    left = Counter(kind_of[name] for name in names)
+    while waiting:
+        most = max(left.values())
+        name = next(name for name in waiting if left[kind_of[name]] == most)
+        waiting.remove(name)
+        left[kind_of[name]] -= 1
+        yield name
 
 
 def normals(recordings: Iterable[Recording]) -> list[Recording]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from secateur.core.seeds import generator
 from secateur.signals.recording import Recording
 from secateur.signals.segment import Segment
-from secateur.signals.selection import specimen_of
+from secateur.signals.selection import drawn_evenly, kind_of_machine, specimen_of
 
 SHARE_OF_SPECIMENS = 0.25
 SHARE_OF_RECORDINGS = 0.2
-FEW_SPECIMENS = 4
+FEW_SPECIMENS = 8
 """With fewer of a class to learn from, none can be spared: what was held out is trained on in the end."""
 
 
@@ -46,6 +46,8 @@ def hold_back(
 ) -> HeldBack:
     """Hold back a quarter of the specimens of each class, one at least; of a lone one the last fifth.
 
+    Of each kind of machine some stay in training as long as there are any.
+
     Parameters
     ----------
     recordings : sequence of Recording
@@ -63,7 +65,8 @@ def hold_back(
     specimens: dict[str, set[str]] = {name: set() for name in classes}
     for recording in recordings:
         specimens[class_of[recording.recording_id]].add(specimen_of(recording))
-    held = set() if known_specimens else _drawn(specimens, seed)
+    kind_of = {specimen_of(recording): kind_of_machine(recording) for recording in recordings}
+    held = set() if known_specimens else _drawn(specimens, kind_of, seed)
     judged_unseen = {name for name, members in specimens.items() if members & held}
     train, validation = [], []
     for recording in recordings:
@@ -87,16 +90,15 @@ def hold_back(
     )
 
 
-def _drawn(specimens: dict[str, set[str]], seed: int) -> set[str]:
+def _drawn(specimens: dict[str, set[str]], kind_of: Mapping[str, Hashable], seed: int) -> set[str]:
     """Draw the specimens that are held back; each class keeps one, whatever it shares with others."""
     held: set[str] = set()
     for name in sorted(specimens):
-        members = sorted(specimens[name])
-        count = max(1, round(SHARE_OF_SPECIMENS * len(members)))
-        for number in generator(seed, "validation specimens", name).permutation(len(members)):
+        count = max(1, round(SHARE_OF_SPECIMENS * len(specimens[name])))
+        for specimen in drawn_evenly(specimens[name], kind_of, generator(seed, "validation specimens", name)):
             if len(specimens[name] & held) >= count:
                 break
-            more = held | {members[number]}
+            more = held | {specimen}
             if all(others - more for others in specimens.values()):
                 held = more
     return held

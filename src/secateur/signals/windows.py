@@ -211,6 +211,12 @@ class Windows:
         return names.pop() if len(names) == 1 else None
 
     @property
+    def healthy_label(self) -> int | None:
+        """Label of the healthy machines; None where there are none."""
+        labels = (s.label for s in self.segments if s.recording.fault_location == "normal")
+        return next(labels, None)
+
+    @property
     def unit(self) -> str | None:
         """Unit of the samples as recorded, where all recordings state the same."""
         units = {segment.recording.unit for segment in self.segments}

@@ -57,6 +57,9 @@ class Task(Protocol):
     def scratch_settings(self, recovery: LoopSettings, *, extra_steps: int, seed: int) -> LoopSettings:
         """Return the settings that train a fresh model on as many samples as recovery and dense training."""
 
+    def for_last_fit(self) -> Task:
+        """Return the task that also trains on what was held out to choose by; itself if that stays out."""
+
     def fingerprint(self) -> dict[str, Any]:
         """Return JSON values that tell this task's data from others."""
 

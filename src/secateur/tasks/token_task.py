@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -94,6 +94,10 @@ class TokenTask:
             learning_rate=SCRATCH_LEARNING_RATE,
             seed=seed,
         )
+
+    def for_last_fit(self) -> Self:
+        """See :class:`secateur.tasks.base.Task`; held-out texts stay out."""
+        return self
 
     def fingerprint(self) -> dict[str, Any]:
         """Return digests of all rows."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from torch import nn
@@ -33,6 +33,8 @@ class WindowTask:
     ----------
     train, validation : Windows
         Labelled windows; validation is held out from training groups, never from test groups.
+    everything : Windows or None
+        Both together, where specimens are so few that the last fit needs all of them.
     calibration, probe : tuple of dict
         Batches of training and of validation windows.
     seed : int
@@ -44,6 +46,7 @@ class WindowTask:
 
     train: Windows
     validation: Windows
+    everything: Windows | None = None
     calibration: tuple[Batch, ...] = ()
     probe: tuple[Batch, ...] = ()
     seed: int = 0
@@ -56,6 +59,7 @@ class WindowTask:
         *,
         seed: int,
         augmentation: Augmentation,
+        everything: Windows | None = None,
         calibration_samples: int = 256,
         probe_samples: int = 256,
         batch_size: int = 32,
@@ -76,6 +80,7 @@ class WindowTask:
         return cls(
             train=train,
             validation=validation,
+            everything=everything,
             calibration=drawn(train, calibration_samples, "calibration"),
             probe=drawn(validation, probe_samples, "probe"),
             seed=seed,
@@ -115,9 +120,14 @@ class WindowTask:
             seed=seed,
         )
 
+    def for_last_fit(self) -> Self:
+        """See :class:`secateur.tasks.base.Task`."""
+        return self if self.everything is None else replace(self, train=self.everything)
+
     def fingerprint(self) -> dict[str, Any]:
-        """Return digests of the labels of training and validation windows."""
-        labels = (self.train.labels, self.validation.labels)
+        """Return digests of the labels: of training, validation, and both where there is a last fit."""
+        parts = (self.train, self.validation, self.everything)
+        labels = [part.labels for part in parts if part is not None]
         return {
             "labels": [
                 hashlib.sha256(np.asarray(part, dtype=np.int64).tobytes()).hexdigest() for part in labels

@@ -1,4 +1,9 @@
-"""Rare classes: loss weights and class-balanced batches addressed by step."""
+"""How often each class is learnt from: loss weights, and balanced batches addressed by step.
+
+Half of what is learnt from is healthy, the damages share the other half alike. A window that shows nothing,
+under noise above all, is then no likelier a damaged machine than a healthy one; with all classes alike it
+would be a damaged one three times in four, and the model would raise false alarms.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +13,27 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
 
 
-def class_weights(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """Weight classes inversely to their number of windows.
+def class_weights(labels: np.ndarray, n_classes: int, healthy: int | None = None) -> np.ndarray:
+    """Weight classes inversely to their number of windows, the healthy one as much as all others together.
 
     Parameters
     ----------
     labels : ndarray of int, shape (n,)
     n_classes : int
+    healthy : int, optional
+        Label of the healthy class; None for none.
 
     Returns
     -------
     ndarray of float32, shape (n_classes,)
-        ``n / (present classes * windows of the class)``, so that the mean weight over the windows
-        is 1; 0 for a class without windows.
+        ``n * share / windows of the class``, so that the mean weight over the windows is 1; 0 for a class
+        without windows.
     """
     counts = np.bincount(labels, minlength=n_classes)
-    present = counts > 0
-    weights = np.zeros(n_classes, dtype=np.float32)
-    weights[present] = len(labels) / (present.sum() * counts[present])
-    return weights
+    shares = np.where(counts > 0, 1.0, 0.0)
+    if healthy is not None and counts[healthy] > 0:
+        shares[healthy] = max(shares.sum() - 1, 1)
+    return (len(labels) * shares / (shares.sum() * np.maximum(counts, 1))).astype(np.float32)
 
 
 class BatchSampler:
@@ -42,10 +49,15 @@ class BatchSampler:
     batch_size : int
     seed : int
     balanced : bool
-        Draw all classes equally often, else all windows equally often.
+        Draw all classes equally often, the healthy one as often as all others together; else all windows
+        equally often.
+    healthy : int, optional
+        Label of the healthy class; None for none.
     """
 
-    def __init__(self, labels: np.ndarray, batch_size: int, seed: int, *, balanced: bool) -> None:
+    def __init__(
+        self, labels: np.ndarray, batch_size: int, seed: int, *, balanced: bool, healthy: int | None = None
+    ) -> None:
         labels = np.asarray(labels)
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
@@ -58,8 +70,7 @@ class BatchSampler:
                 f"{int((labels < 0).sum())} training windows have no label; leave unlabelled recordings out."
             )
         self.batch_size, self.seed = batch_size, seed
-        classes = np.unique(labels) if balanced else [None]
-        self._pools = [np.arange(len(labels)) if c is None else np.flatnonzero(labels == c) for c in classes]
+        self._pools = _pools(labels, healthy) if balanced else [np.arange(len(labels))]
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
 
     def _order(self, pool: int, epoch: int) -> np.ndarray:
@@ -83,3 +94,15 @@ class BatchSampler:
             epoch, entry = divmod(turn, len(self._pools[pool]))
             chosen[place] = self._order(pool, epoch)[entry]
         return chosen
+
+
+def _pools(labels: np.ndarray, healthy: int | None) -> list[np.ndarray]:
+    """Return windows that are drawn equally often: of each class, and one healthy pool for each damage."""
+    classes = np.unique(labels)
+    n_damages = max(np.count_nonzero(classes != healthy), 1)
+    pools = []
+    for label in classes:
+        windows = np.flatnonzero(labels == label)
+        n_pools = min(n_damages, len(windows)) if label == healthy else 1
+        pools += [windows[first::n_pools] for first in range(n_pools)]
+    return pools

@@ -23,6 +23,7 @@ from secateur.signals.descriptors.classical import classical_features
 from secateur.signals.descriptors.fault_lines import compact_fault_lines
 from secateur.signals.noise import add_noise
 from secateur.training.augment import Augmentation
+from secateur.training.class_balance import class_weights
 from secateur.training.metrics import confusion, macro_f1
 
 if TYPE_CHECKING:
@@ -183,7 +184,9 @@ def fit_forest(
         train, forest_features, copies=copies, snr_db=snr_db, seed=derive(seed, "forest")
     )
     forest = RandomForestClassifier(
-        n_estimators=n_trees, class_weight="balanced", random_state=derive(seed, "forest")
+        n_estimators=n_trees,
+        class_weight=_weights(labels, train.healthy_label),
+        random_state=derive(seed, "forest"),
     )
     return ClassicalRival(
         name="random forest on classical features",
@@ -200,6 +203,7 @@ def fit_fault_line_regression(
     *,
     n_classes: int,
     seed: int,
+    last_fit: bool = False,
     snr_db: tuple[float, float] = Augmentation.snr_db,
     copies: int = 2,
 ) -> ClassicalRival:
@@ -211,6 +215,8 @@ def fit_fault_line_regression(
         Labelled windows.
     n_classes : int
     seed : int
+    last_fit : bool
+        Whether the validation windows are learnt from as well, once they have chosen.
     snr_db : (float, float)
         Range of the noisy copies, of the validation windows too.
     copies : int
@@ -225,17 +231,31 @@ def fit_fault_line_regression(
         for name, part in (("fault lines", train), ("fault lines validation", validation))
     )
 
-    def fitted(strength: float) -> Any:
-        regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000)
+    def fitted(strength: float, features: np.ndarray, labels: np.ndarray) -> Any:
+        weights = _weights(labels, train.healthy_label)
+        regression = LogisticRegression(C=strength, class_weight=weights, max_iter=5000)
         return make_pipeline(StandardScaler(), regression).fit(features, labels)
 
-    def figure(estimator: Any) -> float:
-        return macro_f1(confusion(truth, estimator.predict(checks), n_classes))
-
+    tried = {strength: fitted(strength, features, labels) for strength in REGULARISATIONS}
+    figures = {
+        strength: macro_f1(confusion(truth, estimator.predict(checks), n_classes))
+        for strength, estimator in tried.items()
+    }
+    best = max(figures, key=lambda strength: figures[strength])
+    estimator = tried[best]
+    if last_fit:
+        both = np.concatenate([features, checks]), np.concatenate([labels, truth])
+        estimator = fitted(best, *both)
     return ClassicalRival(
         name="logistic regression on compact fault lines",
-        estimator=max(map(fitted, REGULARISATIONS), key=figure),
+        estimator=estimator,
         describe=fault_line_features,
         n_classes=n_classes,
         sampling_rate_hz=train.spec.sampling_rate_hz,
     )
+
+
+def _weights(labels: np.ndarray, healthy: int | None) -> dict[int, float]:
+    """Return the weight of each class, as the batches of a model balance them."""
+    weights = class_weights(labels, int(labels.max()) + 1, healthy)
+    return {int(label): float(weights[label]) for label in np.unique(labels)}

@@ -60,7 +60,8 @@ def label_loss(train: Windows, settings: FitSettings) -> Objective:
         logits = forward(model, batch)
         weight = None
         if settings.balance == "loss":
-            weight = torch.as_tensor(class_weights(train.labels, logits.shape[1])).to(logits.device)
+            weights = class_weights(train.labels, logits.shape[1], train.healthy_label)
+            weight = torch.as_tensor(weights).to(logits.device)
         # the mean weight is 1 over all windows, not over those of a batch or of a process's part of it
         losses = functional.cross_entropy(
             logits,

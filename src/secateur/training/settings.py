@@ -102,7 +102,8 @@ class WindowLoopSettings(LoopSettings):
     Parameters
     ----------
     balance : {'sampling', 'loss', 'none'}
-        Rare classes: draw batches with all classes equally often, weight the loss, or neither.
+        Rare classes: draw batches half of healthy windows and half of the damages, all equally often
+        (without a healthy class, of all classes equally often), weight the loss alike, or neither.
     monitor : {'macro_f1', 'loss'}
         What improvement means on validation; at equal macro-F1 the lower loss is better.
     max_validation_windows : int

@@ -42,7 +42,11 @@ class WindowData:
     def __init__(self, train: Windows, validation: Windows, settings: WindowLoopSettings) -> None:
         self._train, self._validation, self._settings = train, validation, settings
         self._sampler = BatchSampler(
-            train.labels, settings.batch_size, settings.seed, balanced=settings.balance == "sampling"
+            train.labels,
+            settings.batch_size,
+            settings.seed,
+            balanced=settings.balance == "sampling",
+            healthy=train.healthy_label,
         )
         if len(validation) == 0:
             raise DataError(

@@ -56,10 +56,15 @@ def judge_rivals(
         task = calibrated_task(preparation, seed=seed, settings=settings.cut.recovery)
         return method.compress(dense, task, None, settings.cut.recovery, folder / "scratch").model
 
+    learnt_from = preparation.train if preparation.everything is None else preparation.everything
     fitted: dict[str, Callable[[], Any]] = {
-        "random_forest": lambda: fit_forest(preparation.train, n_classes=len(classes), seed=seed),
+        "random_forest": lambda: fit_forest(learnt_from, n_classes=len(classes), seed=seed),
         "fault_line_regression": lambda: fit_fault_line_regression(
-            preparation.train, preparation.validation, n_classes=len(classes), seed=seed
+            preparation.train,
+            preparation.validation,
+            n_classes=len(classes),
+            seed=seed,
+            last_fit=preparation.split.last_fit,
         ),
     }
     if plan is not None:

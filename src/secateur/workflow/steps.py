@@ -143,7 +143,11 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
 def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> WindowTask:
     """Return the task of a method, its calibration windows varied as training windows are."""
     return WindowTask.from_windows(
-        preparation.train, preparation.validation, seed=seed, augmentation=settings.augmentation
+        preparation.train,
+        preparation.validation,
+        everything=preparation.everything,
+        seed=seed,
+        augmentation=settings.augmentation,
     )
 
 

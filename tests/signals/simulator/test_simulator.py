@@ -85,7 +85,7 @@ def test_the_strongest_family_is_that_of_the_fault(collection):
 
 
 def test_what_is_known_of_each_recording(collection):
-    assert len(collection) == 3 * (9 + 2) * 4
+    assert len(collection) == 3 * (9 + 4) * 4
     assert len({entry.recording_id for entry in collection}) == len(collection)
     first = collection[0]
     assert (first.sampling_rate_hz, first.duration_s) == (12_000.0, 10.0)
@@ -94,7 +94,7 @@ def test_what_is_known_of_each_recording(collection):
         assert entry.shaft_speed_rpm == pytest.approx(entry.nominal_speed_rpm, rel=0.01)
         assert (entry.fault_size_mil is None) == (entry.fault_location == "normal")
     groups = {entry.group_id for entry in collection if entry.fault_location == "normal"}
-    assert len(groups) == 6
+    assert len(groups) == 12
 
 
 def test_level_does_not_give_the_class_away(collection):

@@ -153,7 +153,7 @@ class Measurement:
 
     sampling_rate_hz: float = 12_000.0
     duration_s: float = 10.0
-    normal_specimens: int = 2
+    normal_specimens: int = 4
     fault_specimens: int = 1
     gain_spread_db: float = 4.0
     mode_spread: float = 0.02
