@@ -9,6 +9,7 @@ import yaml
 from agent_machines import machine_settings
 from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.file import AgentConfig, parse_config, read_config, require_surroundings
+from secateur.edge.agent.state.baseline import baseline_file
 
 
 def _written(tmp_path: Path, **changed: Any) -> Path:
@@ -125,3 +126,38 @@ def test_folders_that_are_to_be_made(tmp_path: Path) -> None:
     }
     require_surroundings(parse_config(value, tmp_path / "agent.yaml"))
     assert list(tmp_path.iterdir()) == []
+
+
+TWICE = [{"type": "mqtt", "topic": "{machine}/{sensor}", "client_id": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"machines": []}, "machines: must hold at least 1"),
+        ({"name": "a b"}, "name: 'a b' is not allowed here; letters, digits"),
+        ({"name": 10}, "name: must be text; write it in quotes"),
+        ({"sources": TWICE, "sinks": [{"type": "mqtt", "client_id": "x"}]}, "two connections to one broker"),
+        ({"sources": TWICE * 2}, "two connections to one broker"),
+        ({"sources": [{"type": "mqtt", "topic": "$share/g/{machine}/{sensor}"}]}, "does not begin with"),
+        ({"sinks": [{"type": "mqtt", "topic": "a/{machine}"}]}, "without wildcards, braces"),
+        ({"sinks": [{"type": "mqtt", "topic": "a/"}]}, "empty levels"),
+        ({"sinks": [{"type": "mqtt", "topic": "$SYS/a"}]}, "does not begin with"),
+        ({"state_folder": "~/state"}, "state_folder: '~/state' begins with '~'"),
+    ],
+)
+def test_what_would_go_wrong_in_silence(changed: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=told.replace("$", r"\$")):
+        parse_config({"machines": [machine_settings()], **changed}, tmp_path / "agent.yaml")
+
+
+def test_connections_to_two_brokers_may_have_one_name(tmp_path: Path) -> None:
+    sinks = [{"type": "mqtt", "client_id": "x", "port": 1884}]
+    value = {"machines": [machine_settings()], "sources": TWICE, "sinks": sinks}
+    assert parse_config(value, tmp_path / "agent.yaml").sinks[0].topic == "secateur"
+
+
+def test_every_sensor_has_a_baseline_of_its_own(tmp_path: Path) -> None:
+    names = ["a", "a.b", "a.b.c", "a-b", "a_b"]
+    files = {baseline_file(tmp_path, machine, sensor) for machine in names for sensor in names}
+    assert len(files) == len(names) ** 2

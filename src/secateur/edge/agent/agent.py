@@ -26,12 +26,13 @@ from secateur.edge.agent.outbox.store import Entry, Outbox
 from secateur.edge.agent.pipeline import Processed, SensorPath
 from secateur.edge.agent.sources.base import Inlet, RunningSource
 from secateur.edge.agent.state.alarms import Alarm, AlarmChange, AlarmStore
+from secateur.edge.agent.state.baseline import baseline_file
 from secateur.edge.agent.state.levels import Judgement, Level
 from secateur.edge.agent.state.trends import Trends
 
 log = logging.getLogger(__name__)
 
-DATABASE_FILE, TRENDS_FILE, BASELINES = "agent.sqlite", "trends.sqlite", "baselines"
+DATABASE_FILE, TRENDS_FILE = "agent.sqlite", "trends.sqlite"
 ALARM_SCHEMA = "secateur.alarm/1"
 LATENCIES_KEPT = 1000
 _LONGEST_PAUSE_S = 5.0
@@ -88,7 +89,7 @@ class Agent:
             (machine.name, sensor.name): SensorPath(
                 machine,
                 sensor,
-                baseline_file=folder / BASELINES / f"{machine.name}.{sensor.name}.json",
+                baseline_file=baseline_file(folder, machine.name, sensor.name),
                 model=None if sensor.bundle is None else self.bundles.slot(sensor.bundle),
             )
             for machine, sensor in config.places().values()

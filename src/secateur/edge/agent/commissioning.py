@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.edge.agent.agent import BASELINES
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.sources.recording import open_recording
+from secateur.edge.agent.state.baseline import baseline_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def open_path(config_file: Path, place: str) -> tuple[Path, SensorPath]:
         known = ", ".join("/".join(names) for names in places)
         raise ConfigError(f"there is no sensor '{place}'; there are {known}.")
     machine, sensor = places[machine_name, sensor_name]
-    file = config.state_folder / BASELINES / f"{machine_name}.{sensor_name}.json"
+    file = baseline_file(config.state_folder, machine_name, sensor_name)
     return config.state_folder, SensorPath(machine, sensor, baseline_file=file)
 
 

@@ -9,7 +9,10 @@ from pydantic import Field, model_validator
 
 from secateur.edge.agent.config.parts import Name, Part, Port, Positive, Secret
 
-Topic = Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f#+]+$")]
+TOPIC_PATTERN = r"^[^\x00-\x1f#+$][^\x00-\x1f#+]*$"
+PREFIX_PATTERN = r"^[^\x00-\x1f#+${}/][^\x00-\x1f#+{}/]*(/[^\x00-\x1f#+{}/]+)*$"
+Topic = Annotated[str, Field(max_length=400, pattern=TOPIC_PATTERN)]
+"""Without wildcards; what begins with ``$`` is the broker's own, or a shared subscription."""
 
 
 class Tls(Part):
@@ -178,7 +181,7 @@ class MqttSink(Broker):
 
     type: Literal["mqtt"]
     name: Name = "mqtt"
-    topic: Topic = "secateur"
+    topic: Annotated[str, Field(max_length=400, pattern=PREFIX_PATTERN)] = "secateur"
     acknowledged_within_s: Positive = 10.0
 
 

@@ -11,9 +11,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from secateur.core.documents import read_yaml
 from secateur.core.errors import ConfigError, DataError
-from secateur.edge.agent.config.connections import Sink, Source
+from secateur.edge.agent.config.connections import PREFIX_PATTERN, TOPIC_PATTERN, Broker, Sink, Source
 from secateur.edge.agent.config.machines import Machine, Sensor
-from secateur.edge.agent.config.parts import Name, Part, Positive, Secret
+from secateur.edge.agent.config.parts import NAME_PATTERN, Name, Part, Positive, Secret
 
 _LARGEST_FILE = 4 << 20
 
@@ -139,6 +139,15 @@ class AgentConfig(Part):
         names = [machine.name for machine in self.machines]
         if len(set(names)) < len(names):
             raise ValueError("two machines have one name")
+        clients = [
+            (link.host, link.port, link.client_id)
+            for link in (*self.sources, *self.sinks)
+            if isinstance(link, Broker) and link.client_id is not None
+        ]
+        if len(set(clients)) < len(clients):
+            raise ValueError(
+                "two connections to one broker share a client_id, and would end each other; give each its own"
+            )
         sinks = [sink.name for sink in self.sinks]
         if len(set(sinks)) < len(sinks):
             raise ValueError("two sinks have one name; give each its own")
@@ -208,9 +217,25 @@ def _causes(error: ValidationError) -> list[Any]:
     ]
 
 
+_ALLOWED = {
+    NAME_PATTERN: "letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+    TOPIC_PATTERN: "a topic without wildcards that does not begin with '$'",
+    PREFIX_PATTERN: "a topic without wildcards, braces and empty levels that does not begin with '$'",
+}
+
+
 def _reason(entry: Any) -> str:
-    plain = {"extra_forbidden": "there is no such key", "missing": "must be given"}
+    context = entry.get("ctx", {})
+    plain = {
+        "extra_forbidden": "there is no such key",
+        "missing": "must be given",
+        "too_short": f"must hold at least {context.get('min_length')}",
+        "string_type": "must be text; write it in quotes",
+    }
     told = plain.get(entry["type"], entry["msg"])
+    if entry["type"] == "string_pattern_mismatch":
+        allowed = _ALLOWED.get(context["pattern"], entry["msg"])
+        told = f"'{str(entry['input'])[:80]}' is not allowed here; {allowed}"
     return str(told).removeprefix("Value error, ").rstrip(".")
 
 
@@ -235,7 +260,8 @@ def require_surroundings(part: Part) -> None:
             elif isinstance(entry, Path) and name.endswith("folder"):
                 _require_folder(name, entry)
             elif isinstance(entry, Path) and not entry.is_file():
-                raise ConfigError(f"{name}: the file {entry} is missing; put it there or correct the path.")
+                what = "is a folder, and a file is needed" if entry.is_dir() else "is missing"
+                raise ConfigError(f"{name}: the file {entry} {what}; put it there or correct the path.")
 
 
 def _require_folder(name: str, folder: Path) -> None:
@@ -260,6 +286,8 @@ def _resolved(part: Part, folder: Path) -> Part:
     for name in type(part).model_fields:
         value = getattr(part, name)
         if isinstance(value, Path):
+            if str(value).startswith("~"):
+                raise ConfigError(f"{name}: '{value}' begins with '~', which is not expanded; write it out.")
             changed[name] = folder / value
         elif isinstance(value, Part):
             changed[name] = _resolved(value, folder)

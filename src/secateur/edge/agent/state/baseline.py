@@ -191,6 +191,11 @@ class Baseline:
         }
 
 
+def baseline_file(state_folder: Path, machine: str, sensor: str) -> Path:
+    """Return where the baseline of a sensor is kept; names may hold dots, so machines have folders."""
+    return state_folder / "baselines" / machine / f"{sensor}.json"
+
+
 def _transformed(name: str, value: float) -> float:
     return math.log(max(value, 1e-12)) if is_level(name) else value
 
