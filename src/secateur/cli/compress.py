@@ -165,7 +165,7 @@ def compress(
 
 
 def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
-    from secateur.cli.settings import cut_settings, device_limits, hand_allocation
+    from secateur.cli.settings import recordings_cut
     from secateur.cli.tables import print_run
     from secateur.core.errors import ConfigError
     from secateur.training.settings import FitSettings
@@ -190,23 +190,7 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
             batch_size=chosen["batch_size"],
             learning_rate=learning_rate_for(chosen["backbone"]),
         ),
-        cut=cut_settings(
-            method=chosen["method"],
-            ratio=given["ratio"],
-            device=device_limits(
-                latency_ms=given["latency_ms"],
-                latency_table=given["latency_table"],
-                memory_mib=given["memory_mib"],
-                runtime_mib=given["runtime_mib"],
-            ),
-            criterion=given["criterion"],
-            hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
-            multiple=given["multiple"],
-            min_accuracy=given["min_accuracy"],
-            recovery_steps=given["recovery_steps"],
-            batch_size=chosen["batch_size"],
-            rounds=given["rounds"],
-        ),
+        cut=recordings_cut(given, method=chosen["method"], batch_size=chosen["batch_size"]),
         snr_curve_db=options.parse_snr(chosen["snr"]),
         rivals=chosen["rivals"],
         sia=SiaSettings(measure=measure_sia, follow=given["criterion"] is None),

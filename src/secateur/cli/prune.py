@@ -12,11 +12,6 @@ import typer
 from secateur.cli import options
 from secateur.cli.settings_file import Settings
 
-DIAGNOSER_DEFAULTS: dict[str, Any] = {
-    "method": "cascade",
-    "batch_size": 32,
-}
-
 
 def prune(
     model: Annotated[
@@ -125,6 +120,9 @@ def prune(
     A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
     is cut on a text, or by the magnitude of its weights without any data.
     """
+    given = dict(locals())
+    for name in ("out", "model", "overwrite", "as_json", "device", "track"):
+        del given[name]
     from secateur.cli.fitting import require_fitting
     from secateur.cli.model_kind import is_diagnoser
     from secateur.core.errors import ConfigError
@@ -132,90 +130,30 @@ def prune(
     from secateur.core.progress import quiet
     from secateur.models.checkpoint_files import CHECKSUMS
 
-    given: dict[str, Any] = {
-        "block_fraction": block_fraction,
-        "vocabulary": vocabulary,
-        "units": None if units is None else tuple(units.split(",")),
-        "uniform": uniform or None,
-        "seed": seed,
-        "calibration_blocks": calibration_blocks,
-        "general_share": general_share,
-        "general_text": general_text,
-        "max_memory": max_memory,
-        "rounds": rounds,
-        "recovery_minutes": recovery_minutes,
-        "recovery_adapter": recovery_adapter,
-        "recovery_control": recovery_control,
-        "data": data,
-        "split": split,
-        "method": method,
-        "layers": layers,
-        "heads": heads,
-        "channels": channels,
-        "task": task,
-        "min_accuracy": min_accuracy,
-        "max_perplexity_ratio": max_perplexity_ratio,
-        "recovery_steps": recovery_steps,
-        "batch_size": batch_size,
-        "latency_ms": latency_ms,
-        "latency_table": latency_table,
-        "runtime_mib": runtime_mib,
-        "memory_mib": memory_mib,
-        "precision": precision,
-    }
-    common: dict[str, Any] = {
-        "ratio": ratio,
-        "criterion": criterion,
-        "calibration": calibration,
-        "multiple": multiple,
-    }
+    given["units"] = None if units is None else tuple(units.split(","))
+    given["uniform"] = uniform or None
     if out.exists() and Path(model).exists() and out.samefile(model):
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())
     require_fitting(given, "recordings" if diagnoser else "model")
     with quiet() if as_json else nullcontext(), result_at(out, marker=CHECKSUMS, overwrite=overwrite):
-        show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, **common, **given)
+        show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, given)
     show(as_json)
 
 
-def _prune_diagnoser(
-    model: str,
-    out: Path,
-    *,
-    ratio: float | None,
-    criterion: str | None,
-    calibration: Path | None,
-    multiple: int | None,
-    **given: Any,
-) -> Any:
-    from secateur.cli.settings import cut_settings, device_limits, hand_allocation
+def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
+    from secateur.cli.settings import recordings_cut
     from secateur.cli.tables import print_stages
     from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
     from secateur.workflow.steps import load_for_task, prune_and_save
 
-    if calibration is not None and given["data"] is not None:
+    calibration, data = given["calibration"], given["data"]
+    if calibration is not None and data is not None:
         raise ConfigError("--calibration and --data are the same for a Diagnoser; give one of them.")
-    chosen = DIAGNOSER_DEFAULTS | {name: value for name, value in given.items() if value is not None}
-    cut = cut_settings(
-        method=chosen["method"],
-        ratio=ratio,
-        device=device_limits(
-            **{
-                name: given[name]
-                for name in ("latency_ms", "latency_table", "memory_mib", "precision", "runtime_mib")
-            }
-        ),
-        criterion=criterion,
-        hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
-        multiple=multiple,
-        min_accuracy=given["min_accuracy"],
-        recovery_steps=given["recovery_steps"],
-        batch_size=chosen["batch_size"],
-        rounds=given["rounds"],
-    )
-    data = str(calibration) if calibration is not None else given["data"]
+    cut = recordings_cut(given, method=given["method"] or "cascade", batch_size=given["batch_size"] or 32)
+    data = data if calibration is None else str(calibration)
     dense, task, preparation = load_for_task(Path(model), data=data, split=given["split"])
     prune_and_save(dense, preparation, task=task, cut=cut, folder=out)
     records = JsonLines(out.parent / f"{out.name}.records.jsonl").read()
@@ -229,7 +167,7 @@ def _prune_diagnoser(
     return show
 
 
-def _prune_transformer(model: str, out: Path, **given: Any) -> Any:
+def _prune_transformer(model: str, out: Path, given: dict[str, Any]) -> Any:
     from secateur.cli.cut_tables import print_cut
     from secateur.cli.model_settings import model_cut
     from secateur.core.memory import parse_size

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
@@ -120,4 +122,26 @@ def cut_settings(
         rounds=rounds or 1,
         cascade=CascadeSettings(search=search, floors=Floors(min_accuracy=min_accuracy)),
         recovery=RecoverySettings(max_steps=recovery_steps, batch_size=batch_size),
+    )
+
+
+def recordings_cut(given: Mapping[str, Any], *, method: str, batch_size: int) -> CutSettings:
+    """Gather what the options of a command, by the names of its parameters, say about cutting a Diagnoser."""
+    return cut_settings(
+        method=method,
+        ratio=given["ratio"],
+        device=device_limits(
+            latency_ms=given["latency_ms"],
+            latency_table=given["latency_table"],
+            memory_mib=given["memory_mib"],
+            precision=given.get("precision"),
+            runtime_mib=given["runtime_mib"],
+        ),
+        criterion=given["criterion"],
+        hand=hand_allocation(given["layers"], given["heads"], given["channels"]),
+        multiple=given["multiple"],
+        min_accuracy=given["min_accuracy"],
+        recovery_steps=given["recovery_steps"],
+        batch_size=batch_size,
+        rounds=given["rounds"],
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.methods import cascade, int4, magnitude, one_shot, rounds, scratch, svd
-from secateur.methods.base import METHODS
+from secateur.methods.base import METHODS, Method
+from secateur.methods.settings import CascadeSettings, RoundsSettings
 
 __all__ = [
     "METHODS",
@@ -14,12 +16,21 @@ __all__ = [
     "changes_weights",
     "int4",
     "magnitude",
+    "method_of",
     "one_shot",
     "require_none_of_units",
     "rounds",
     "scratch",
     "svd",
 ]
+
+
+def method_of(name: str, *, cascade: CascadeSettings, rounds: RoundsSettings) -> Method:
+    """Return the method of a name with its settings; those without settings of their own take the search."""
+    chosen: Any = METHODS.get(name)
+    if changes_weights(name):
+        return chosen()
+    return chosen({"cascade": cascade, "rounds": rounds}.get(name, cascade.search))
 
 
 def changes_weights(method: str) -> bool:

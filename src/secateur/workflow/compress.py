@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secateur.core.files import remove_folder, rename_file
+from secateur.core.files import rename_file
 from secateur.core.progress import console
-from secateur.core.provenance import provenance
-from secateur.core.records import JsonLines, read_json, to_jsonable, write_json
+from secateur.core.records import JsonLines, to_jsonable
+from secateur.core.seeds import derive
 from secateur.export.bundle import BundleInfo
 from secateur.models import checkpoint
+from secateur.models.calls import Batch
 from secateur.models.diagnoser import Diagnoser
-from secateur.report.page import write_report
 from secateur.training.evaluate import evaluate, fidelity, predict
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
@@ -22,10 +23,11 @@ from secateur.workflow.examples import write_examples
 from secateur.workflow.export import export_bundle
 from secateur.workflow.folds import fold_folder, mean_of_folds
 from secateur.workflow.rivals import judge_rivals
-from secateur.workflow.settings import RunSettings
-from secateur.workflow.sia_of_run import checked, followed
+from secateur.workflow.run import RECORDS, RIVALS, carry_out, finish, finished
+from secateur.workflow.settings import RunSettings, SiaSettings
+from secateur.workflow.sia import calibration_windows
+from secateur.workflow.sia_of_run import followed
 from secateur.workflow.steps import (
-    partial_folder,
     prune_and_save,
     records_path,
     require_reachable,
@@ -33,11 +35,6 @@ from secateur.workflow.steps import (
 )
 from secateur.workflow.task import Preparation, prepare, split_record
 from secateur.workflow.verdict import verdict_of
-
-RESULT = "result.json"
-REPORT = "report.html"
-SIA = "sia.json"
-RIVALS = ".rivals.partial"
 
 
 def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -68,91 +65,103 @@ def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> di
     require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
     claim(out, settings.to_json(), seed=settings.task.seed, overwrite=overwrite)
     if len(folds) == 1:
-        return _finished(out) or _compress_fold(folds[0], settings, out)
+        return _compress_fold(folds[0], settings, out)
     results = []
     for fold in folds:
         console.rule(fold.split.protocol)
-        place = out / fold_folder(fold.split.protocol)
-        results.append(_finished(place) or _compress_fold(fold, settings, place))
-    if not (out / RESULT).exists():
-        write_json(out / RESULT, mean_of_folds(settings, results))
-    if not (out / REPORT).exists():
-        write_report(out)
-    return read_json(out / RESULT)
-
-
-def _finished(out: Path) -> dict[str, Any] | None:
-    """Return the result of a run whose figures are all there; what stands behind them is made up for."""
-    if not (out / RESULT).exists():
-        return None
-    if (out / REPORT).exists():
-        console.print(f"{out / RESULT} is there already; nothing is left to do")
-    else:
-        write_report(out)
-    remove_folder(out / RIVALS)
-    return read_json(out / RESULT)
+        results.append(_compress_fold(fold, settings, out / fold_folder(fold.split.protocol)))
+    return finished(out) or finish(out, mean_of_folds(settings, results))
 
 
 def _compress_fold(preparation: Preparation, settings: RunSettings, out: Path) -> dict[str, Any]:
-    task = settings.task
-    dense = train_dense(
-        preparation, backbone=settings.backbone, task=task, settings=settings.fit, folder=out / "dense"
+    stations = _WindowStations(
+        preparation=preparation,
+        settings=settings,
+        name=settings.backbone,
+        seed=settings.task.seed,
+        sia=settings.sia,
     )
-    check = checked(dense, preparation, settings, out / SIA)
-    cut = followed(settings, check)
-    if (out / "pruned" / checkpoint.CHECKSUMS).exists():
-        remove_folder(partial_folder(out / "pruned"))
-        pruned = checkpoint.load(out / "pruned")
-    else:
-        pruned = prune_and_save(dense, preparation, task=task, cut=cut, folder=out / "pruned").model
-    if records_path(out / "pruned").exists():
-        rename_file(records_path(out / "pruned"), out / "records.jsonl")
-    described = checkpoint.describe(out / "pruned")
-    judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=task.seed)
-    trained = checkpoint.describe(out / "dense").metadata
-    cost = described.metadata.get("cost", {"ratio": judged["ratio"], "unit": "parameters"})
-    rivals: dict[str, Any] = {}
-    if settings.rivals:
-        rivals = judge_rivals(
-            dense,
+    return carry_out(stations, settings.to_json(), out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WindowStations:
+    """A run on windows of vibration: the dense model is trained, and rivals are judged beside it."""
+
+    preparation: Preparation
+    settings: RunSettings
+    name: str
+    seed: int
+    sia: SiaSettings
+
+    def dense(self, folder: Path) -> Diagnoser:
+        run = self.settings
+        return train_dense(
+            self.preparation, backbone=run.backbone, task=run.task, settings=run.fit, folder=folder
+        )
+
+    def ratio(self, dense: Diagnoser) -> float | None:
+        del dense
+        return self.settings.cut.ratio
+
+    def samples(self) -> tuple[tuple[Batch, ...], dict[str, Any]]:
+        return calibration_windows(self.preparation, self.sia.samples, seed=derive(self.seed, "sia"))
+
+    def cut(self, dense: Diagnoser, check: dict[str, Any], folder: Path) -> None:
+        cut = followed(self.settings, check)
+        prune_and_save(dense, self.preparation, task=self.settings.task, cut=cut, folder=folder)
+
+    def judge(self, dense: Diagnoser, check: dict[str, Any], out: Path) -> dict[str, Any]:
+        preparation, settings = self.preparation, self.settings
+        cut, pruned = followed(settings, check), checkpoint.load(out / "pruned")
+        if records_path(out / "pruned").exists():
+            rename_file(records_path(out / "pruned"), out / RECORDS)
+        described = checkpoint.describe(out / "pruned")
+        judged = compare(dense, pruned, preparation, snr_curve_db=settings.snr_curve_db, seed=self.seed)
+        trained = checkpoint.describe(out / "dense").metadata
+        cost = described.metadata.get("cost", {"ratio": judged["ratio"], "unit": "parameters"})
+        rivals: dict[str, Any] = {}
+        if settings.rivals:
+            rivals = judge_rivals(
+                dense,
+                preparation,
+                None if cut.changes_weights else described.plan,
+                settings=settings,
+                dense_steps=trained["fit"]["steps"],
+                folder=out / RIVALS,
+            )
+        known = {
+            **judged,
+            "baselines": rivals,
+            "split": split_record(preparation.split),
+            "validation_macro_f1": trained["chosen_by"]["validation_macro_f1"],
+        }
+        verdict = verdict_of(known)
+        bundle = export_bundle(
+            pruned,
             preparation,
-            None if cut.changes_weights else described.plan,
-            settings=settings,
-            dense_steps=trained["fit"]["steps"],
-            folder=out / RIVALS,
+            folder=out / "bundle",
+            plan=described.plan,
+            name=f"{self.name} {cut.method if cut.changes_weights else 'pruned'} {cost['ratio']:.1f}x",
+            seed=self.seed,
+            values=judged["pruned"],
+            verdict=verdict,
         )
-    known = {
-        **judged,
-        "baselines": rivals,
-        "split": split_record(preparation.split),
-        "validation_macro_f1": trained["chosen_by"]["validation_macro_f1"],
-    }
-    verdict = verdict_of(known)
-    bundle = export_bundle(
-        pruned,
-        preparation,
-        folder=out / "bundle",
-        plan=described.plan,
-        name=f"{settings.backbone} {cut.method if cut.changes_weights else 'pruned'} {cost['ratio']:.1f}x",
-        seed=task.seed,
-        values=judged["pruned"],
-        verdict=verdict,
-    )
-    device = {}
-    if cut.device is not None:
-        device = check_on_device(
-            out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
-        )
-    result = _result(preparation, settings, judged, bundle, described, rivals, out)
-    result |= {"ratio": cost["ratio"], "counted": cost["unit"]}
-    result |= {"criterion": None if cut.changes_weights else cut.cascade.search.criterion}
-    result |= {"sia": check, "device": device}
-    result |= {"verdict": verdict.model_dump(mode="json"), "abstention": _abstention(bundle)}
-    write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=task.seed)
-    write_json(out / RESULT, result)
-    write_report(out)
-    remove_folder(out / RIVALS)
-    return result
+        device = {}
+        if cut.device is not None:
+            device = check_on_device(
+                out / "bundle", cut.device, described.plan, window_tokens=pruned.front_end.n_tokens
+            )
+        result = _result(preparation, settings, judged, bundle, described, rivals, out)
+        result |= {"ratio": cost["ratio"], "counted": cost["unit"]}
+        result |= {"criterion": None if cut.changes_weights else cut.cascade.search.criterion}
+        result |= {
+            "device": device,
+            "verdict": verdict.model_dump(mode="json"),
+            "abstention": _abstention(bundle),
+        }
+        write_examples(preparation, {"dense": dense, "pruned": pruned}, out / "examples.npz", seed=self.seed)
+        return result
 
 
 def compare(
@@ -203,18 +212,16 @@ def _result(
     out: Path,
 ) -> dict[str, Any]:
     split = preparation.split
-    origin = provenance(seed=settings.task.seed)
     return to_jsonable(
         {
             **judged,
             "classes": split.classes,
             "split": split_record(split),
-            "seed": settings.task.seed,
             "backbone": settings.backbone,
             "method": settings.cut.method,
             "stopped_by_floor": described.metadata["stopped_by_floor"],
             "reason": described.metadata["reason"],
-            "stages": JsonLines(out / "records.jsonl").read(),
+            "stages": JsonLines(out / RECORDS).read(),
             "parity": bundle.parity.model_dump(),
             "bytes": {
                 "dense": (out / "dense" / checkpoint.TENSORS).stat().st_size,
@@ -222,9 +229,6 @@ def _result(
                 "bundle": bundle.n_bytes,
             },
             "baselines": rivals,
-            "settings": settings.to_json(),
             "data_sha256": preparation.data_sha256,
-            "versions": origin["versions"],
-            "provenance": origin,
         }
     )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from secateur.core.errors import ConfigError, ExportError, UnsupportedArchitecture
-from secateur.core.files import remove_folder
 from secateur.core.progress import console
-from secateur.core.provenance import provenance
-from secateur.core.records import JsonLines, read_json, to_jsonable, write_json
-from secateur.core.seeds import derive
+from secateur.core.records import to_jsonable, write_json
 from secateur.methods.weights import WeightMethod
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
-from secateur.report.page import write_report
+from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
 from secateur.tasks.reading import RANKING_SAMPLES, task_of_model
 from secateur.tasks.samples import samples
@@ -26,16 +24,14 @@ from secateur.training.state import digest
 from secateur.workflow.claim import claim
 from secateur.workflow.export import export_model
 from secateur.workflow.export_request import ExportRequest
+from secateur.workflow.run import RECORDS, carry_out
 from secateur.workflow.settings import SiaSettings
-from secateur.workflow.sia import Effort, check_model, check_structurally, record_of
-from secateur.workflow.sia_of_run import COMPONENTS, warned
-from secateur.workflow.steps import partial_folder
+from secateur.workflow.steps import write_records
 from secateur.workflow.transformer import prune_transformer
 from secateur.workflow.transformer_blocks import task_of
 from secateur.workflow.transformer_settings import TransformerCut, budget_of
 from secateur.workflow.transformer_source import Source, open_source
 
-RESULT, REPORT, SIA, RECORDS = "result.json", "report.html", "sia.json", "records.jsonl"
 EVALUATIONS = 40
 """Of the independence check: a pass of a language model takes as long as hundreds of a Diagnoser."""
 
@@ -70,29 +66,7 @@ class ModelRunSettings:
 
 
 def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Carry out a whole run, or the rest of one that was stopped.
-
-    Parameters
-    ----------
-    settings : ModelRunSettings
-    out : Path
-        Run folder; see ``docs/run_folder.md`` for what it gets.
-    overwrite : bool, default False
-        Whether a run with other settings in it goes.
-
-    Returns
-    -------
-    dict
-        The content of ``result.json``.
-
-    Raises
-    ------
-    ConfigError
-        If ``out`` holds a run with other settings and ``overwrite`` is not given, or the model does not fit
-        the task.
-    SecateurError
-        Whatever a step may raise; the steps finished so far stay.
-    """
+    """Carry out a whole run on a trained model; see :func:`secateur.workflow.compress.compress`."""
     out = Path(out)
     source = open_source(settings.source)
     cut = replace(settings.cut, task=settings.cut.task or task_of_model(source.model), judged=True)
@@ -101,76 +75,67 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
         method.require_reachable(source.model, budget)
     task = task_of(source, cut)
     claim(out, settings.to_json(), seed=cut.seed, overwrite=overwrite)
-    if (out / RESULT).exists():
-        console.print(f"{out / RESULT} is there already; nothing is left to do")
-        if not (out / REPORT).exists():
-            write_report(out)
-        return read_json(out / RESULT)
-    write_json(
-        out / "dense" / "reference.json",
-        {
-            "source": settings.source,
-            "model_class": type(source.model).__name__,
-            "parameters": parameters(bind(source.model).whole_plan),
-            "weights_sha256": digest(source.model),
-        },
+    stations = _TextStations(
+        source=source,
+        task=task,
+        cut_settings=cut,
+        budget=budget,
+        name=settings.source,
+        seed=cut.seed,
+        sia=settings.sia,
     )
-    check = _checked(source, task, settings, out / SIA)
-    if not (out / "pruned" / checkpoint.CHECKSUMS).exists():
-        prune_transformer(settings.source, cut, out / "pruned")
-    remove_folder(partial_folder(out / "pruned"))
-    pruned = checkpoint.describe(out / "pruned").metadata
-    lines = JsonLines(out / RECORDS)
-    lines.clear()
-    for record in pruned["stages"]:
-        lines.append(record)
-    origin = provenance(seed=cut.seed)
-    result = to_jsonable(
-        {
+    return carry_out(stations, settings.to_json(), out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TextStations:
+    """A run on a trained model: the dense model is given, and both are asked to say something."""
+
+    source: Source
+    task: TokenTask
+    cut_settings: TransformerCut
+    budget: Budget | None
+    name: str
+    seed: int
+    sia: SiaSettings
+
+    def dense(self, folder: Path) -> PreTrainedModel:
+        model = self.source.model
+        told = {
+            "source": self.name,
+            "model_class": type(model).__name__,
+            "parameters": parameters(bind(model).whole_plan),
+            "weights_sha256": digest(model),
+        }
+        write_json(folder / "reference.json", told)
+        return model
+
+    def ratio(self, dense: PreTrainedModel) -> float | None:
+        whole = parameters(bind(dense).whole_plan)
+        return None if self.budget is None else max(1.0, whole / self.budget.target_parameters(whole))
+
+    def samples(self) -> tuple[tuple[Batch, ...], dict[str, Any]]:
+        batches = _first(self.task.calibration, RANKING_SAMPLES[self.task.name])
+        count = sum(len(batch["input_ids"]) for batch in batches)
+        return batches, {"kind": self.task.name, "path": self.cut_settings.calibration, "count": count}
+
+    def cut(self, dense: PreTrainedModel, check: dict[str, Any], folder: Path) -> None:
+        del dense, check
+        prune_transformer(self.name, self.cut_settings, folder)
+
+    def judge(self, dense: PreTrainedModel, check: dict[str, Any], out: Path) -> dict[str, Any]:
+        del dense, check
+        cut, pruned = self.cut_settings, checkpoint.describe(out / "pruned").metadata
+        write_records(pruned["stages"], out / RECORDS)
+        return {
             **pruned,
             "method": cut.method,
             "criterion": cut.criterion,
             "task": cut.task,
-            "seed": cut.seed,
-            "sia": check,
-            "samples": _samples(source, task, out / "pruned"),
+            "samples": _samples(self.source, self.task, out / "pruned"),
             **_bundle(cut, out),
-            "settings": settings.to_json(),
             "data_sha256": pruned["calibration_sha256"],
-            "versions": origin["versions"],
-            "provenance": origin,
         }
-    )
-    write_json(out / RESULT, result)
-    write_report(out)
-    return result
-
-
-def _checked(source: Source, task: TokenTask, settings: ModelRunSettings, path: Path) -> dict[str, Any]:
-    if not path.exists():
-        write_json(path, _check(source, task, settings))
-    return warned(read_json(path))
-
-
-def _check(source: Source, task: TokenTask, settings: ModelRunSettings) -> dict[str, Any]:
-    sia, cut, model = settings.sia, settings.cut, source.model
-    bound, drawn, effort = bind(model), None, None
-    budget = budget_of(cut, bound.whole_plan)
-    whole = parameters(bound.whole_plan)
-    ratio = None if budget is None else max(1.0, whole / budget.target_parameters(whole))
-    if sia.measure:
-        batches = _first(task.calibration, RANKING_SAMPLES[task.name])
-        effort = Effort(budget_s=math.inf, samples=sia.samples, max_evaluations=sia.evaluations)
-        seed = derive(cut.seed, "sia")
-        check = check_model(model, batches, ratio=ratio, effort=effort, seed=seed, components=COMPONENTS)
-        drawn = {
-            "kind": task.name,
-            "path": cut.calibration,
-            "count": sum(len(b["input_ids"]) for b in batches),
-        }
-    else:
-        check = check_structurally(bound, ratio)
-    return record_of(settings.source, bound.shape, check, samples=drawn, effort=effort, seed=cut.seed)
 
 
 def _first(batches: tuple[Batch, ...], count: int) -> tuple[Batch, ...]:

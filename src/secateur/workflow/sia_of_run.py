@@ -7,45 +7,44 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from secateur.core.progress import console
 from secateur.core.records import read_json, write_json
-from secateur.core.seeds import derive
 from secateur.models.binding import bind
-from secateur.models.diagnoser import Diagnoser
 from secateur.sia.components import Component
 from secateur.workflow.settings import CutSettings, RunSettings
-from secateur.workflow.sia import Effort, calibration_windows, check_model, check_structurally, record_of
-from secateur.workflow.task import Preparation
+from secateur.workflow.sia import Effort, check_model, check_structurally, record_of
 
 COMPONENTS: tuple[Component, ...] = ("layer", "group", "channel")
 """What a run cuts: closed units."""
 
 
-def checked(dense: Diagnoser, preparation: Preparation, settings: RunSettings, path: Path) -> dict[str, Any]:
-    """Check the dense model and write what was found, or read it if that was done before.
+def checked(stations: Any, dense: nn.Module, path: Path, *, seed: int) -> dict[str, Any]:
+    """Check the dense model of a run and write what was found, or read it if that was done before.
 
     A granularity whose importance is not to be trusted is told on the console; the run goes on.
 
     Parameters
     ----------
-    dense : Diagnoser
-    preparation : Preparation
-    settings : RunSettings
+    stations : secateur.workflow.run.Stations
+    dense : nn.Module
     path : Path
-        Of the record.
-
-    Returns
-    -------
-    dict
-        See :func:`secateur.workflow.sia.record_of`.
+        Of the record; see :func:`secateur.workflow.sia.record_of`.
+    seed : int
     """
     if not path.exists():
-        write_json(path, _check(dense, preparation, settings))
-    return warned(read_json(path))
-
-
-def warned(record: dict[str, Any]) -> dict[str, Any]:
-    """Tell on the console which granularities cannot be trusted; return the record."""
+        sia, told, effort = stations.sia, None, None
+        if sia.measure:
+            effort = Effort(budget_s=math.inf, samples=sia.samples, max_evaluations=sia.evaluations)
+            batches, told = stations.samples()
+            of_run = {"effort": effort, "seed": seed, "components": COMPONENTS}
+            check = check_model(dense, batches, ratio=stations.ratio(dense), **of_run)
+        else:
+            check = check_structurally(bind(dense), stations.ratio(dense))
+        shape = bind(dense).shape
+        write_json(path, record_of(stations.name, shape, check, samples=told, effort=effort, seed=seed))
+    record = read_json(path)
     for entry in record["verdict"]["granularities"]:
         if entry["verdict"] == "unreliable":
             failed = ", ".join(
@@ -56,18 +55,6 @@ def warned(record: dict[str, Any]) -> dict[str, Any]:
                 f"this model ({failed}); expect more loss than scores promise. See the report."
             )
     return record
-
-
-def _check(dense: Diagnoser, preparation: Preparation, settings: RunSettings) -> dict[str, Any]:
-    sia, ratio, seed = settings.sia, settings.cut.ratio, derive(settings.task.seed, "sia")
-    shape, samples, effort = bind(dense).shape, None, None
-    if sia.measure:
-        effort = Effort(budget_s=math.inf, samples=sia.samples, max_evaluations=sia.evaluations)
-        batches, samples = calibration_windows(preparation, sia.samples, seed=seed)
-        check = check_model(dense, batches, ratio=ratio, effort=effort, seed=seed, components=COMPONENTS)
-    else:
-        check = check_structurally(bind(dense), ratio)
-    return record_of(settings.backbone, shape, check, samples=samples, effort=effort, seed=seed)
 
 
 def followed(settings: RunSettings, record: dict[str, Any]) -> CutSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,7 @@ from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
 from secateur.methods.base import Compression, Method
-from secateur.methods.cascade import Cascade
-from secateur.methods.registered import METHODS
-from secateur.methods.rounds import Rounds
+from secateur.methods.registered import method_of
 from secateur.methods.settings import RoundsSettings
 from secateur.methods.targets import target_of
 from secateur.methods.weights import WeightMethod
@@ -153,15 +152,8 @@ def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSetting
 
 def method_for(cut: CutSettings) -> Method:
     """Return the method that the settings name, with its settings."""
-    chosen = METHODS.get(cut.method)
-    if cut.changes_weights:
-        return chosen()
-    if chosen is Cascade:
-        return chosen(cut.cascade)
-    search = cut.cascade.search
-    if chosen is Rounds:
-        return Rounds(RoundsSettings(search=search, rounds=cut.rounds, floors=cut.cascade.floors))
-    return chosen(search)
+    rounds = RoundsSettings(search=cut.cascade.search, rounds=cut.rounds, floors=cut.cascade.floors)
+    return method_of(cut.method, cascade=cut.cascade, rounds=rounds)
 
 
 def load_with_task(
@@ -234,7 +226,7 @@ def prune_and_save(
         partial,
     )
     # the checkpoint last: once it is there, nothing of this step is done again
-    write_records(compression, records_path(folder))
+    write_records(compression.records, records_path(folder))
     checkpoint.save(
         compression.model,
         folder,
@@ -260,9 +252,9 @@ def records_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.records.jsonl")
 
 
-def write_records(compression: Compression, path: Path) -> None:
+def write_records(records: Iterable[Any], path: Path) -> None:
     """Write the stage records anew, one a line."""
     lines = JsonLines(path)
     lines.clear()
-    for record in compression.records:
+    for record in records:
         lines.append(record)

@@ -11,13 +11,9 @@ from secateur.blockwise.refit import Target
 from secateur.core.errors import ConfigError, PlanError
 from secateur.core.seeds import derive
 from secateur.methods.base import Method
-from secateur.methods.cascade import Cascade
 from secateur.methods.floor import Floors
-from secateur.methods.one_shot import OneShot
-from secateur.methods.registered import METHODS, changes_weights, require_none_of_units
-from secateur.methods.rounds import Rounds
+from secateur.methods.registered import changes_weights, method_of, require_none_of_units
 from secateur.methods.rounds import kinds_to_cut as kinds_of_method
-from secateur.methods.scratch import Scratch
 from secateur.methods.settings import (
     ALL_STAGES,
     STAGE_NAMES,
@@ -294,28 +290,20 @@ class TransformerCut:
     @property
     def chosen_method(self) -> Method:
         """The method with its settings."""
-        if self.changes_weights:
-            return METHODS.get(self.method)()
-        if self.method == "cascade":
-            return Cascade(
-                CascadeSettings(
-                    search=self.search,
-                    order=self.order if self.units is None else self._stages_of_units,
-                    recovery_shares=self.recovery_shares,
-                    floors=self.floors,
-                )
-            )
-        if self.method == "rounds":
-            return Rounds(
-                RoundsSettings(
-                    search=self.search,
-                    rounds=self.rounds,
-                    kinds=self.units,
-                    uniform=self.uniform,
-                    floors=self.floors,
-                )
-            )
-        return (OneShot if self.method == "one_shot" else Scratch)(self.search)
+        cascade = CascadeSettings(
+            search=self.search,
+            order=self.order if self.units is None else self._stages_of_units,
+            recovery_shares=self.recovery_shares,
+            floors=self.floors,
+        )
+        rounds = RoundsSettings(
+            search=self.search,
+            rounds=self.rounds,
+            kinds=self.units,
+            uniform=self.uniform,
+            floors=self.floors,
+        )
+        return method_of(self.method, cascade=cascade, rounds=rounds)
 
     @property
     def recovery(self) -> TextRecoverySettings | None:
