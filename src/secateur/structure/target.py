@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
@@ -19,13 +19,14 @@ class Limit(Protocol):
     name : str
         What is bounded: "latency", "memory".
     unit : str
-    most : float
-        The bound, in that unit.
     """
 
-    name: str
-    unit: str
-    most: float
+    name: ClassVar[str]
+    unit: ClassVar[str]
+
+    @property
+    def most(self) -> float:
+        """The bound, in that unit."""
 
     def cost(self, family: str, shape: ModelShape) -> float:
         """Return what a model of this family and shape is predicted to cost.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,28 +25,35 @@ class Task(Protocol):
 
     Attributes
     ----------
-    name : str
-        Name of the task, as ``--task`` takes it.
-    objective : Objective
-    seed : int
-        The run's seed.
-    calibration : tuple of dict
-        Training batches by which units are scored.
-    fitting : tuple of dict
-        Training batches on which projections are re-fitted.
-    probe : tuple of dict
-        Validation batches on which candidate depths are compared.
     unit_of_samples : str
         What a sample is, in words ("windows").
     """
 
-    name: str
-    objective: Objective
-    seed: int
-    calibration: tuple[Batch, ...]
-    fitting: tuple[Batch, ...]
-    probe: tuple[Batch, ...]
-    unit_of_samples: str
+    unit_of_samples: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """Name of the task, as ``--task`` takes it."""
+
+    @property
+    def objective(self) -> Objective:
+        """What a model's answers are worth."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def calibration(self) -> tuple[Batch, ...]:
+        """Training batches by which units are scored."""
+
+    @property
+    def fitting(self) -> tuple[Batch, ...]:
+        """Training batches on which projections are re-fitted."""
+
+    @property
+    def probe(self) -> tuple[Batch, ...]:
+        """Validation batches on which candidate depths are compared."""
 
     def validation_batches(self) -> Iterable[Batch]:
         """Yield the samples that are held out from training; nothing where none are."""

@@ -16,10 +16,11 @@ from secateur.signals.windows import Windows
 from secateur.tasks.base import Learning, taught_loss
 from secateur.tasks.calibration import draw_batches
 from secateur.tasks.classification import Classification
+from secateur.tasks.objective import Objective
 from secateur.training.augment import Augmentation, augment
 from secateur.training.batches import as_tensors
 from secateur.training.fit import label_loss
-from secateur.training.settings import FitSettings, WindowLoopSettings
+from secateur.training.settings import FitSettings, LoopSettings, WindowLoopSettings
 from secateur.training.window_data import WindowData
 
 JUDGED_AT_ONCE = 64
@@ -40,8 +41,8 @@ class WindowTask:
     seed : int
     """
 
-    name: ClassVar = "windows"
-    objective: ClassVar = Classification(rounds=False)
+    name: ClassVar[str] = "windows"
+    objective: ClassVar[Objective] = Classification(rounds=False)
     unit_of_samples: ClassVar = "windows"
 
     train: Windows
@@ -95,16 +96,18 @@ class WindowTask:
         """See :class:`secateur.tasks.base.Task`; the windows are clean."""
         yield from map(as_tensors, self.validation.batches(JUDGED_AT_ONCE))
 
-    def learning(self, model: nn.Module, settings: WindowLoopSettings, teacher: nn.Module | None) -> Learning:
+    def learning(self, model: nn.Module, settings: LoopSettings, teacher: nn.Module | None) -> Learning:
         """See :class:`secateur.tasks.base.Task`."""
         del model
+        assert isinstance(settings, WindowLoopSettings), "settings of a loop over windows"
         data = WindowData(self.train, self.validation, settings)
         if isinstance(settings, FitSettings):
             return data, label_loss(self.train, settings)
         return data, taught_loss(self.objective, settings, teacher)
 
-    def scratch_settings(self, recovery: WindowLoopSettings, *, extra_steps: int, seed: int) -> FitSettings:
+    def scratch_settings(self, recovery: LoopSettings, *, extra_steps: int, seed: int) -> FitSettings:
         """See :class:`secateur.tasks.base.Task`."""
+        assert isinstance(recovery, WindowLoopSettings), "settings of a loop over windows"
         steps = recovery.max_steps + extra_steps
         return FitSettings(
             max_steps=steps,

@@ -187,12 +187,13 @@ def compare(
         for model in (dense, pruned)
     )
     logits = [predict(model, test, snr_db=snr_db, seed=seed) for model in (dense, pruned)]
+    whole, left = (sum(parameter.numel() for parameter in model.parameters()) for model in (dense, pruned))
     return to_jsonable(
         {
             "dense": dense_figures,
             "pruned": pruned_figures,
             "fidelity": fidelity(*logits),
-            "ratio": dense_figures.parameters / pruned_figures.parameters,
+            "ratio": whole / left,
         }
     )
 
@@ -207,7 +208,7 @@ def _result(
     settings: RunSettings,
     judged: dict[str, Any],
     bundle: BundleInfo,
-    described: checkpoint.Description,
+    described: checkpoint.Description | checkpoint.TransformerDescription,
     rivals: dict[str, Any],
     out: Path,
 ) -> dict[str, Any]:

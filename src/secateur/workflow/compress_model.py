@@ -115,7 +115,7 @@ class _TextStations:
         return None if self.budget is None else max(1.0, whole / self.budget.target_parameters(whole))
 
     def samples(self) -> tuple[tuple[Batch, ...], dict[str, Any]]:
-        batches = _first(self.task.calibration, RANKING_SAMPLES[self.task.name])
+        batches = _first(self.task.calibration, RANKING_SAMPLES[self.cut_settings.task or "text"])
         count = sum(len(batch["input_ids"]) for batch in batches)
         return batches, {"kind": self.task.name, "path": self.cut_settings.calibration, "count": count}
 
@@ -149,6 +149,7 @@ def _first(batches: tuple[Batch, ...], count: int) -> tuple[Batch, ...]:
 
 
 def _samples(source: Source, task: TokenTask, folder: Path) -> list[dict[str, Any]]:
+    assert task.test is not None, "a run holds samples out"
     small = checkpoint.load(folder)
     own = checkpoint.load_tokenizer(folder)
     return samples(

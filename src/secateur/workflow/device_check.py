@@ -57,7 +57,7 @@ def check_on_device(
         peak = worker.ask("memory")["peak"]
     found = predicted(limits.limits(window_tokens=window_tokens), plan)
     for name, entry in found.items():
-        entry |= _latency(turns, table) if name == "latency" else _memory(peak)
+        entry |= _latency(turns, work.threads) if name == "latency" else _memory(peak)
         entry["verdict"] = _verdict(entry, table if name == "latency" else None)
     for name, entry in found.items():
         if entry["verdict"] == "broken":
@@ -65,8 +65,8 @@ def check_on_device(
     return found
 
 
-def _latency(turns: list[Turn], table: LatencyTable) -> dict[str, float]:
-    medians = [turn.cpu if table.threads == 1 else turn.wall for turn in turns]
+def _latency(turns: list[Turn], threads: int) -> dict[str, float]:
+    medians = [turn.cpu if threads == 1 else turn.wall for turn in turns]
     low, measured, high = np.percentile(medians, (SPREAD[0], 50, SPREAD[1])).tolist()
     return {"measured": measured, "low": low, "high": high}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +33,9 @@ def write_examples(
     test = preparation.test
     random = generator(seed, "examples")
     rows = [int(random.choice(np.flatnonzero(test.labels == label))) for label in np.unique(test.labels)]
-    arrays = test.take(rows)
+    arrays: dict[str, Any] = test.take(rows)
     with torch.no_grad():
-        probabilities = {
+        probabilities: dict[str, Any] = {
             f"{name}_probabilities": forward(model.eval(), as_tensors(arrays)).softmax(-1).numpy()
             for name, model in models.items()
         }

@@ -108,7 +108,7 @@ def export_bundle(
             calibration=_calibration(preparation.train, seed=seed) if scheme == "static" else (),
         )
     test, split = preparation.test, preparation.split
-    noise = {"snr_db": split.test_snr_db, "seed": seed}
+    noise: dict[str, Any] = {"snr_db": split.test_snr_db, "seed": seed}
     if values is None:
         console.print("judging the checkpoint")
         values = to_jsonable(evaluate(model, test, classes=preparation.classes, **noise))

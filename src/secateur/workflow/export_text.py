@@ -171,7 +171,7 @@ def export_causal_bundle(request: ExportRequest, opened: TextModel) -> CausalBun
         name=opened.name,
         plan=opened.plan,
         tokenizer=opened.tokenizer,
-        metrics=None if tokens is None else _Judge(opened, request.text, tokens),
+        metrics=None if tokens is None or request.text is None else _Judge(opened, request.text, tokens),
         lineage=_lineage(),
         precision=CAUSAL_PRECISIONS[request.precision],
         scheme=request.quantise or "weights",

@@ -9,6 +9,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.records import to_jsonable
+from secateur.models.attributes import config_of
 from secateur.models.binding import BoundModel, bind
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import (
@@ -190,7 +191,7 @@ def inspect_model(outline: Outline, *, context_tokens: int, layer: int | None = 
         origin=outline.origin,
         model_class=type(outline.model).__name__,
         family=spec.family,
-        model_type=bound.base.config.model_type,
+        model_type=config_of(bound.base).model_type,
         shape=shape,
         parameters=parameters,
         block_parameters=parameters - shape.other_parameters,
@@ -242,7 +243,7 @@ def _unit_facts(family: str, shape: ModelShape, layer: int, context: int) -> dic
     """One unit more, less what there is: its operations, also where the layer has one unit only."""
 
     def cost(**more: int) -> int:
-        raised = {name: _raised(getattr(shape, name), layer, by) for name, by in more.items()}
+        raised: dict[str, Any] = {name: _raised(getattr(shape, name), layer, by) for name, by in more.items()}
         channels = raised.get("channels_per_layer", shape.channels_per_layer)
         widened = replace(shape, **raised, channels_per_expert=shape.experts_with(channels))
         after, before = (
@@ -339,5 +340,6 @@ def _tied(model: nn.Module) -> tuple[tuple[str, ...], ...]:
 
 def _head_flops(model: nn.Module) -> int:
     """Two operations for each weight of the projection to the vocabulary."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    whole: Any = model
+    head = whole.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     return 2 * head.weight.numel() if head is not None else 0

@@ -56,7 +56,7 @@ def judge_checkpoint(
     else:
         model, task, preparation = load_for_task(folder, data=data, split=split)
         division, test, digest = preparation.split, preparation.test, preparation.data_sha256
-    noise = {"snr_db": division.test_snr_db, "seed": task.seed}
+    noise: dict[str, Any] = {"snr_db": division.test_snr_db, "seed": task.seed}
     evaluation = evaluate(model, test, classes=division.classes, snr_curve_db=snr_curve_db, **noise)
     closeness = None
     if against is not None:

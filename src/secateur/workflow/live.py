@@ -112,7 +112,9 @@ def sia_live(
 def _batches(calibration: Calibration) -> tuple[Batch, ...] | None:
     if calibration is None or isinstance(calibration, str | Path) or not len(calibration):
         return None
-    return None if isinstance(calibration[0], str) else tuple(calibration)
+    return (
+        None if isinstance(calibration[0], str) else tuple(b for b in calibration if not isinstance(b, str))
+    )
 
 
 @contextmanager
@@ -123,5 +125,5 @@ def _file(calibration: Calibration) -> Iterator[Path | None]:
         return
     with TemporaryDirectory() as folder:
         path = Path(folder) / "texts.txt"
-        path.write_text("\n\n".join(calibration) + "\n", encoding="utf-8")
+        path.write_text("\n\n".join(map(str, calibration)) + "\n", encoding="utf-8")
         yield path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,7 @@ def _run_seed(seed: int, settings: OrderSettings, folder: Path, first: Preparati
         preparation = first if seed == settings.task.seed else prepare_one(settings.of_seed(seed))
         _measure_seed(seed, settings, folder, preparation)
         found = _measured(folder)
+    assert found is not None, "everything of the seed has just been measured"
     remove_folder(folder / STAGES)
     return {"seed": seed, **found}
 
@@ -135,7 +136,7 @@ def _measure_chain(
 
 
 def _result(
-    settings: OrderSettings, preparation: Preparation, seeds: list[Mapping[str, Any]]
+    settings: OrderSettings, preparation: Preparation, seeds: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     return to_jsonable(
         {

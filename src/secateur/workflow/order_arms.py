@@ -117,6 +117,7 @@ def run_arm(
         compression = _compress(name, dense, task, settings, stages)
     except PlanError as error:
         return {"name": name, "failed": str(error)}
+    assert isinstance(compression.model, Diagnoser), "as the dense model is"
     figures = judge.figures(compression.model)
     return to_jsonable(
         {

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from secateur.core.progress import track
 from secateur.core.records import to_jsonable
@@ -67,7 +68,7 @@ class Scorer:
         }
         self._references = {name: references_of(dense, part) for name, part in self._parts.items()}
 
-    def score(self, model: Diagnoser, plan: PruningPlan) -> dict[Granularity, Halves]:
+    def score(self, model: nn.Module, plan: PruningPlan) -> dict[Granularity, Halves]:
         """Score ``model``, which ``plan`` left of the dense one."""
         found = {name: self._on(name, model, plan) for name in self._parts}
         return {
@@ -75,7 +76,7 @@ class Scorer:
             for granularity in GRANULARITIES
         }
 
-    def _on(self, name: str, model: Diagnoser, plan: PruningPlan) -> dict[Granularity, Mapping[Any, float]]:
+    def _on(self, name: str, model: nn.Module, plan: PruningPlan) -> dict[Granularity, Mapping[Any, float]]:
         batches, bound = self._parts[name], bind(model)
         scores = self._criterion.score(model, bound, batches, seed=self._seed)
         whole = float(sample_losses(model, batches, self._references[name]).mean())
@@ -118,7 +119,8 @@ def matched_cuts(bench: Workbench) -> dict[StageName, PruningPlan]:
     one layer at least; a width that cannot give up as much is cut down to one unit a layer.
     """
     identity = bench.identity
-    floors = {stage: parameters(_narrowest(identity, stage)) for stage in ("groups", "channels")}
+    widths: tuple[StageName, ...] = ("groups", "channels")
+    floors = {stage: parameters(_narrowest(identity, stage)) for stage in widths}
     n_removed = max(
         (
             n
@@ -128,9 +130,9 @@ def matched_cuts(bench: Workbench) -> dict[StageName, PruningPlan]:
         default=1,
     )
     ranking = bench.rank_layers(bench.dense, n_removed)
-    cuts = {"layers": identity.without_layers(ranking.order[:n_removed])}
+    cuts: dict[StageName, PruningPlan] = {"layers": identity.without_layers(ranking.order[:n_removed])}
     target, scores = parameters(cuts["layers"]), bench.score(bench.dense)
-    for stage in ("groups", "channels"):
+    for stage in widths:
         cuts[stage] = allocate(
             scores, identity, max(target, floors[stage]), multiple=1, kinds=(KIND_OF[stage],)
         )
@@ -175,7 +177,7 @@ def measure_staleness(
     found: list[dict[str, Any]] = []
 
     def compare(
-        how: How, stage: StageName, model: Diagnoser, plan: PruningPlan, facts: dict[str, Any]
+        how: How, stage: StageName, model: nn.Module, plan: PruningPlan, facts: dict[str, Any]
     ) -> None:
         after = scorer.score(model, plan)
         for granularity in GRANULARITIES:
@@ -203,10 +205,10 @@ def measure_staleness(
     for stage in track(STAGE_NAMES, "staleness in the cascade"):
         name = next((name for name in ORDERS if ORDERS[name][0] == stage and name in stages_of), None)
         if name is not None:
-            model, plan, record = stage_model(stages_of[name], 1, stage)
+            model, plan, told = stage_model(stages_of[name], 1, stage)
             # a stage that had nothing to cut makes nothing stale
             if not plan.is_identity:
-                compare("cascade", stage, model, plan, _facts(record))
+                compare("cascade", stage, model, plan, _facts(told))
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.provenance import provenance
@@ -130,8 +131,9 @@ def fit_machines(
 ) -> FitResult:
     """Train a model on described machines, in place; see :func:`secateur.training.loop.run_loop`."""
 
-    def objective(model: Diagnoser, batch: Batch) -> torch.Tensor:
-        return open_world_loss(described_logits(model, batch).float(), batch["label"])
+    def objective(learner: nn.Module, batch: Batch) -> torch.Tensor:
+        assert isinstance(learner, Diagnoser), "the model that is given"
+        return open_world_loss(described_logits(learner, batch).float(), batch["label"])
 
     return run_loop(
         model, objective, MachineData(train, validation, loop), loop, out=state, description="pre-training"

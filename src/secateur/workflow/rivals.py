@@ -54,7 +54,9 @@ def judge_rivals(
     def scratch() -> Diagnoser:
         method = Scratch(settings.cut.cascade.search, plan=plan, extra_steps=dense_steps)
         task = calibrated_task(preparation, seed=seed, settings=settings.cut.recovery)
-        return method.compress(dense, task, None, settings.cut.recovery, folder / "scratch").model
+        made = method.compress(dense, task, None, settings.cut.recovery, folder / "scratch").model
+        assert isinstance(made, Diagnoser), "as the dense model is"
+        return made
 
     learnt_from = preparation.train if preparation.everything is None else preparation.everything
     fitted: dict[str, Callable[[], Any]] = {

@@ -25,9 +25,17 @@ RIVALS = ".rivals.partial"
 class Stations(Protocol):
     """What the stations of a run do for one kind of task; models are those that ``dense`` gives."""
 
-    name: str
-    seed: int
-    sia: SiaSettings
+    @property
+    def name(self) -> str:
+        """Of the model."""
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+
+    @property
+    def sia(self) -> SiaSettings:
+        """How far the dense model is checked."""
 
     def dense(self, folder: Path) -> Any:
         """Return the dense model: trained into ``folder``, or written down there which it is."""

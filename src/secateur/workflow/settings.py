@@ -106,7 +106,7 @@ class DeviceLimits:
             If a number is out of range, or the table is of other windows.
         """
         found: list[Limit] = []
-        if self.latency_ms is not None:
+        if self.latency_ms is not None and self.latency_table is not None:
             if self.latency_table.window_tokens != window_tokens:
                 raise PlanError(
                     f"the latency table is of windows of {self.latency_table.window_tokens} tokens, the "

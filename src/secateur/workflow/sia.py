@@ -173,7 +173,7 @@ def check_model(
         progress=None if tell is None else lambda found: tell(with_measured(found)),
     )
     found = with_measured(measured)
-    if found.verdict.share is None:
+    if found.verdict.share is None or ratio is None:
         return found
     criterion = found.verdict.criterion or DEFAULT_CRITERION
     console.print(f"trial cut to {ratio:g}x by {criterion}")

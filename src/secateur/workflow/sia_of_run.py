@@ -38,8 +38,8 @@ def checked(stations: Any, dense: nn.Module, path: Path, *, seed: int) -> dict[s
         if sia.measure:
             effort = Effort(budget_s=math.inf, samples=sia.samples, max_evaluations=sia.evaluations)
             batches, told = stations.samples()
-            of_run = {"effort": effort, "seed": seed, "components": COMPONENTS}
-            check = check_model(dense, batches, ratio=stations.ratio(dense), **of_run)
+            ratio = stations.ratio(dense)
+            check = check_model(dense, batches, ratio=ratio, effort=effort, seed=seed, components=COMPONENTS)
         else:
             check = check_structurally(bind(dense), stations.ratio(dense))
         shape = bind(dense).shape

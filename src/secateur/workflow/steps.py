@@ -25,7 +25,7 @@ from secateur.signals.selection import specimen_of
 from secateur.structure.target import predicted
 from secateur.tasks.windows import WindowTask
 from secateur.training.fit import fit
-from secateur.training.settings import FitSettings
+from secateur.training.settings import FitSettings, WindowLoopSettings
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.settings import CutSettings, TaskSettings
 from secateur.workflow.task import Preparation, prepare_one
@@ -139,7 +139,7 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
         target_of(bind(model).whole_plan, budget, cut.cascade.search.hand)
 
 
-def calibrated_task(preparation: Preparation, *, seed: int, settings: FitSettings) -> WindowTask:
+def calibrated_task(preparation: Preparation, *, seed: int, settings: WindowLoopSettings) -> WindowTask:
     """Return the task of a method, its calibration windows varied as training windows are."""
     return WindowTask.from_windows(
         preparation.train,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -248,7 +248,7 @@ def split_record(split: Split) -> dict[str, Any]:
     }
 
 
-def digest_of(recordings: Sequence[Recording]) -> str:
+def digest_of(recordings: Iterable[Recording]) -> str:
     """Return one SHA-256 for recordings in any order: of their files, or of samples that have no file."""
     lines = sorted(f"{recording.recording_id} {_sha256(recording)}" for recording in recordings)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -259,4 +259,4 @@ def _sha256(recording: Recording) -> str:
         return recording.sha256
     if recording.path is not None:
         return sha256_of(recording.path)
-    return hashlib.sha256(np.ascontiguousarray(recording.read())).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(recording.read()).data).hexdigest()

@@ -14,7 +14,7 @@ from secateur.core.files import remove_folder, require_replaceable
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
-from secateur.models import checkpoint
+from secateur.models import checkpoint, checkpoint_transformer
 from secateur.models.binding import bind
 from secateur.models.checkpoint_card import weight_files
 from secateur.models.checkpoint_files import read_checksums
@@ -113,7 +113,7 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
         small, out, plan=plan, weights=change, metadata=metadata, tokenizer=tokenizer, source=source.folder
     )
     remove_folder(partial_folder(out))
-    described = checkpoint.describe(out)
+    described = checkpoint_transformer.describe(out)
     files = weight_files(read_checksums(out))
     result["pruned"]["bytes"] = sum((out / file).stat().st_size for file in files)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -20,7 +20,7 @@ from secateur.recovery.settings import TextRecoverySettings
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.comparison import Comparison, Standing
 from secateur.tasks.kinds import objective_of
-from secateur.tasks.reading import read_task, require_text_model, task_of_model
+from secateur.tasks.reading import TextTaskName, read_task, require_text_model, task_of_model
 from secateur.tasks.token_task import JUDGED_AT_ONCE, TokenTask
 from secateur.workflow.transformer_settings import TransformerCut, budget_of
 from secateur.workflow.transformer_source import Source
@@ -44,7 +44,7 @@ class CutModel:
     record: dict[str, Any]
 
 
-def task_of(source: Source, cut: TransformerCut, **other: int) -> TokenTask:
+def task_of(source: Source, cut: TransformerCut, **other: Any) -> TokenTask:
     """Read the task of a cut from its calibration file; without one, a task without samples.
 
     Parameters
@@ -85,7 +85,7 @@ def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, fol
         Where finished stages are kept, so that a stopped cut goes on.
     """
     task = task_of(source, cut)
-    cut = replace(cut, task=task.name if cut.calibration else None)
+    cut = replace(cut, task=cast("TextTaskName", task.name) if cut.calibration else None)
     scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
     console.print(f"{cut.method}{scored}")
     if task.name == "text" and not cut.general_share and not cut.changes_weights:
@@ -116,8 +116,8 @@ def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, fol
 def _trained_whole(model: nn.Module, task: TokenTask, cut: TransformerCut, out: Path | None) -> Compression:
     """Return a copy of the dense model, trained where the vocabulary alone is to be cut."""
     small, plan = deepcopy(model), bind(model).whole_plan
-    if cut.recovers:
-        recover(small, model, task, cut.recovery, out)
+    if (recovery := cut.recovery) is not None:
+        recover(small, model, task, recovery, out)
     return Compression.by_plan(method=cut.method, model=small.eval(), plan=plan, records=())
 
 
@@ -141,10 +141,10 @@ def _standings(
         "cut": judged(made.model),
     }
     steps = sum(record.recovery_steps for record in made.records)
-    if steps and cut.recovery_control:
+    if steps and cut.recovery_control and (recovery := cut.recovery) is not None:
         console.print(f"training the dense model alike, {steps} steps, for comparison")
         control = deepcopy(dense)
-        alike: TextRecoverySettings = replace(cut.recovery, max_steps=steps, max_minutes=None)
+        alike: TextRecoverySettings = replace(recovery, max_steps=steps, max_minutes=None)
         recover(control, dense, task, alike, None if folder is None else folder / "control")
         found[CONTROL] = judged(control)
     return found

@@ -252,7 +252,8 @@ class TransformerCut:
         return self.judged or self.recovers or self.method != "rounds" or self.floors != Floors()
 
     def data(self) -> TextData:
-        """Return what is read of the calibration file."""
+        """Return what is read of the calibration file, where there is one."""
+        assert self.calibration is not None, "asked for where a calibration file is given"
         return TextData(
             path=self.calibration,
             blocks=self.calibration_blocks,
@@ -380,4 +381,4 @@ def target_parameters(cut: TransformerCut, tokens_cut: PruningPlan) -> int:
 
 def kinds_to_cut(cut: TransformerCut, identity: PruningPlan, target: int) -> tuple[WidthKind, ...]:
     """Return the units that were chosen; else see :func:`secateur.methods.rounds.kinds_to_cut`."""
-    return cut.units or kinds_of_method(cut.criterion, identity, target)
+    return cut.units or kinds_of_method(cut.criterion or TEXT_CRITERION, identity, target)

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from secateur.models import checkpoint
+from secateur.models import checkpoint, checkpoint_transformer
 from secateur.models.loading_bars import no_bars
 from secateur.models.pretrained import open_pretrained
 from secateur.structure.plan import PruningPlan
@@ -50,7 +50,7 @@ def open_source(name: str) -> Source:
     """
     folder = Path(name)
     if checkpoint.kind_of(folder) == "transformer":
-        described = checkpoint.describe(folder)
+        described = checkpoint_transformer.describe(folder)
         return Source(
             name=name,
             model=checkpoint.load(folder),

@@ -29,9 +29,13 @@ def chooser(job: Job) -> Callable[[int, LayerScores], LayerPlan]:
     widths = equal_plan(job.identity, job.target, job.cut).layers[0]
 
     def best(index: int, scores: LayerScores) -> LayerPlan:
+        widths_of: tuple[tuple[ScoredKind, int], ...] = (
+            ("group", len(widths.groups)),
+            ("channel", len(widths.channels)),
+        )
         kept = {
             kind: tuple(np.sort(np.argsort(-scores[kind], kind="stable")[:count]).tolist())
-            for kind, count in (("group", len(widths.groups)), ("channel", len(widths.channels)))
+            for kind, count in widths_of
         }
         return replace(job.identity.layers[index], groups=kept["group"], channels=kept["channel"])
 
@@ -53,7 +57,8 @@ def save_scores(done: Progress, index: int, scores: LayerScores) -> None:
     """Put the scores of a layer aside."""
     path = done.scores(index)
     path.parent.mkdir(exist_ok=True)
-    np.savez(path, **scores)
+    arrays: dict[str, Any] = {str(kind): values for kind, values in scores.items()}
+    np.savez(path, **arrays)
 
 
 def _all_scores(done: Progress, n_layers: int) -> Scores:

@@ -47,8 +47,8 @@ def cut_all(job: Job) -> PruningPlan:
     """Cut, re-fit and write one layer after the other; return what stays."""
     done, n_layers = job.done, job.dense.n_layers
     choose = chooser(job)
-    for index, kept in enumerate(done.layers):
-        keep_widths(job.model.bound.layers[index], layer_plan(index, kept))
+    for index, told in enumerate(done.layers):
+        keep_widths(job.model.bound.layers[index], layer_plan(index, told))
     with progress("cutting, one layer at a time", n_layers) as bar:
         bar.advance(done.cut)
         for index in range(done.cut, n_layers):

@@ -26,7 +26,7 @@ from secateur.core.memory import (
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
-from secateur.models import checkpoint
+from secateur.models import checkpoint, checkpoint_transformer
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
@@ -197,7 +197,7 @@ def _layout(
     shape = equal_plan(identity, target, cut).result if cut.uniform else identity.shape
     work = Work(
         model=model,
-        samples=(cut.refit_blocks if cut.calibration else 0)
+        samples=(cut.data().fitted_blocks if cut.calibration else 0)
         * (1 if is_causal_lm(model.model) else SENTENCES_A_BLOCK),
         length=block_tokens(model.model.config),
         widths=tuple(LayerWidths.of(shape, layer) for layer in range(shape.n_layers)),
@@ -224,7 +224,7 @@ def _take_place(done: Progress, out: Path) -> None:
 
 
 def _result(out: Path, record: dict[str, Any], before: tuple[int, int] | None) -> dict[str, Any]:
-    described = checkpoint.describe(out)
+    described = checkpoint_transformer.describe(out)
     after = traffic_bytes()
     read, written = (None, None) if before is None or after is None else np.subtract(after, before).tolist()
     used = {"peak_bytes": peak_resident_bytes(), "read_bytes": read, "written_bytes": written}

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from secateur.core.errors import ConfigError
-from secateur.models import checkpoint
+from secateur.models import checkpoint, checkpoint_transformer
 from secateur.models.binding import BoundModel, bind
 from secateur.models.empty_model import empty_model
 from secateur.models.pretrained import inventory_of, open_tokenizer, read_config
@@ -127,7 +127,7 @@ def open_streamed(folder: Path) -> StreamedModel:
         raise ConfigError(f"{folder} is no folder; a limit of memory needs a local transformers folder.")
     history: dict[str, Any] = {}
     if checkpoint.kind_of(folder) == "transformer":
-        described = checkpoint.describe(folder)
+        described = checkpoint_transformer.describe(folder)
         if described.form == "own":
             raise ConfigError(
                 f"{folder} has layers of different widths and is not a plain transformers folder; cut the "

@@ -45,7 +45,7 @@ def texts(
     )
     console.print("reading and embedding the text")
     at_once = layout.blocks_at_once
-    fitting = calibration_batches(source, cut, cut.refit_blocks, at_once)
+    fitting = calibration_batches(source, cut, cut.data().fitted_blocks, at_once)
     require_enough(sum(map(rows, fitting)))
     scoring = None
     if cut.criterion == "activation":
