@@ -78,9 +78,6 @@ OURS: dict[str, Ours] = {
     "secateur: surgeon, KV groups too, re-fit on 128 blocks": Ours(
         criterion="surgeon", refit_blocks=128, kinds=("group", "channel")
     ),
-    "secateur: surgeon, KV groups and query heads too, re-fit on 128 blocks": Ours(
-        criterion="surgeon", refit_blocks=128, kinds=("group", "head", "channel")
-    ),
     "secateur: surgeon, KV groups too, two rounds, re-fit on 128 blocks": Ours(
         criterion="surgeon", rounds=2, refit_blocks=128, kinds=("group", "channel")
     ),
