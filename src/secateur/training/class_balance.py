@@ -99,7 +99,7 @@ class BatchSampler:
 def _pools(labels: np.ndarray, healthy: int | None) -> list[np.ndarray]:
     """Return windows that are drawn equally often: of each class, and one healthy pool for each damage."""
     classes = np.unique(labels)
-    n_damages = max(np.count_nonzero(classes != healthy), 1)
+    n_damages = max(int(np.count_nonzero(classes != healthy)), 1)
     pools = []
     for label in classes:
         windows = np.flatnonzero(labels == label)
