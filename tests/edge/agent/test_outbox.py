@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -300,6 +301,29 @@ def test_check_repair_and_export(tmp_path: Path) -> None:
     records = _outbox(again).next("s")
     assert all(record.redelivered for record in records)
     again.close()
+
+
+def test_a_file_that_is_cut_short_and_damaged_in_places_gives_what_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sqlite"
+    database = Database(path)
+    payload = b'{"pad": "' + b"x" * 400 + b'"}'
+    place = {"kind": "result", "machine": "m", "sensor": "s"}
+    outbox = Outbox(database, OutboxSettings(), ["s"])
+    outbox.append([Entry(key=f"k{n}", payload=payload, **place) for n in range(2000)])
+    database.checkpoint()
+    database.close()
+    content = bytearray(path.read_bytes()[:-7000])
+    pages = [60, 110, 170]
+    for page in pages:
+        content[page * 4096 : page * 4096 + 2000] = np.random.default_rng(page).bytes(2000)
+    path.write_bytes(bytes(content))
+    assert not check(path).sound
+    saved = repair(path)
+    assert saved.rows > 2000 - 30 * len(pages)
+    found = [entry["seq"] for entry in export(path)]
+    assert found == sorted(set(found))
+    assert len(found) == saved.rows
+    assert check(path).sound
 
 
 def test_a_torn_log_loses_only_what_was_not_acknowledged(tmp_path: Path) -> None:

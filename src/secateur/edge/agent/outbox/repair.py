@@ -16,6 +16,11 @@ from secateur.core.locks import sole_owner
 from secateur.edge.agent.outbox.database import connect
 
 _STEP = 256
+_NO_END = (1 << 63) - 1
+_FEW = 16
+_MOST_KEYS = 20_000_000
+"""So many are looked for behind a damage: the note of the highest may be damaged, too."""
+
 _COLUMNS = "seq, key, kind, machine, sensor, running_s, created_unix_s, payload, crc"
 _OTHER_TABLES = {"sinks": 3, "counters": 2, "alarms": 12, "alarm_events": 7, "seen": 2}
 
@@ -164,6 +169,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; give the agent's database, such as state/agent.sqlite.")
     connection = sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=10.0)
+    # else SQLite gives nothing of a file that is shorter than its head says
+    connection.execute("PRAGMA writable_schema = ON")
     tables: set[str] = set()
     with contextlib.suppress(sqlite3.DatabaseError):  # damage is for the caller to find
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -174,34 +181,57 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 
 def _rows(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
-    """Yield rows upwards as far as they can be read, then, after a damage, downwards from the end."""
+    """Yield all rows that can be read, in order."""
     last = -1
     try:
-        while rows := _some(connection, f"seq > {last} ORDER BY seq"):
-            yield from rows
+        while rows := _some(connection, last + 1, _NO_END):
+            yield from filter(_is_whole, rows)
             last = rows[-1][0]
-        return
     except sqlite3.DatabaseError:
-        pass
-    # the step that failed may hold sound rows before the damage
-    for size in (16, 1):
-        with contextlib.suppress(sqlite3.DatabaseError):
-            while rows := _some(connection, f"seq > {last} ORDER BY seq", size):
-                yield from rows
-                last = rows[-1][0]
-    behind: list[tuple[Any, ...]] = []
-    first = 1 << 62
-    for size in (_STEP, 16, 1):
-        with contextlib.suppress(sqlite3.DatabaseError):
-            while rows := _some(connection, f"seq < {first} AND seq > {last} ORDER BY seq DESC", size):
-                behind.extend(rows)
-                first = rows[-1][0]
-    yield from reversed(behind)
+        yield from _around_damage(connection, last + 1)
 
 
-def _some(connection: sqlite3.Connection, where: str, size: int = _STEP) -> list[tuple[Any, ...]]:
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM results WHERE {where} LIMIT {size}").fetchall()
-    return [row for row in rows if isinstance(row[7], bytes)]
+def _around_damage(connection: sqlite3.Connection, first: int) -> Iterator[tuple[Any, ...]]:
+    """Yield rows from ``first`` on, a few at a time and singly where some are missing.
+
+    A damaged page may end a search early and without an error, so what one leaves out is asked for by itself.
+    """
+    last = min(_highest(connection), first + _MOST_KEYS)
+    for low in range(first, last + 1, _FEW):
+        high = min(low + _FEW - 1, last)
+        rows = _read(connection, low, high)
+        if len(rows) < high - low + 1:
+            rows = [row for key in range(low, high + 1) for row in _read(connection, key, key)]
+        yield from filter(_is_whole, rows)
+
+
+def _read(connection: sqlite3.Connection, low: int, high: int) -> list[tuple[Any, ...]]:
+    try:
+        return [row for row in _some(connection, low, high) if low <= row[0] <= high]
+    except sqlite3.DatabaseError:
+        return []
+
+
+def _highest(connection: sqlite3.Connection) -> int:
+    """Return the highest number that a row may have."""
+    found = [0]
+    for query in (
+        "SELECT seq FROM sqlite_sequence WHERE name = 'results'",
+        "SELECT seq FROM results ORDER BY seq DESC LIMIT 1",
+    ):
+        with contextlib.suppress(sqlite3.DatabaseError):
+            found += [int(value) for (value,) in connection.execute(query) if isinstance(value, int)]
+    return max(found)
+
+
+def _some(connection: sqlite3.Connection, low: int, high: int) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        f"SELECT {_COLUMNS} FROM results WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?", (low, high, _STEP)
+    ).fetchall()
+
+
+def _is_whole(row: tuple[Any, ...]) -> bool:
+    return isinstance(row[7], bytes)
 
 
 def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str, width: int) -> None:
