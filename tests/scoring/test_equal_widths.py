@@ -74,6 +74,8 @@ def test_every_expert_keeps_its_best_channels_and_equally_many():
     for layer, scores in zip(plan.layers, SCORES.channels, strict=True):
         best = {*np.argsort(scores[:20])[5:].tolist(), *(20 + np.argsort(scores[20:])[5:]).tolist()}
         assert set(layer.channels) == best
+    told_nothing = equal_widths(SCORES, identity, WHOLE + router - 9 * CHANNEL)
+    assert told_nothing.result.channels_per_expert == ((8, 8),) * 3
     with pytest.raises(PlanError, match="--uniform"):
         equal_widths(SCORES, identity.with_channels(0, range(1, 40)), 100)
 

@@ -14,14 +14,17 @@ from secateur.structure.plan import PruningPlan
 FEWEST_CHANNELS = 1 / 8
 """Share of the channels below which groups are cut as well."""
 
+OF_EXPERTS = 8
+"""The width of an expert is a multiple of it: kernels for stacked experts ask for rows of 16 bytes."""
+
 
 def equal_widths(
     scores: Scores, start: PruningPlan, target_parameters: int, *, multiple: int | None = None
 ) -> PruningPlan:
     """Keep the same number of channels, and if need be of groups, in every layer.
 
-    In a mixture every expert keeps the same number of channels. Channels are cut first; groups only where
-    fewer than an eighth of the channels would stay.
+    In a mixture every expert keeps the same number of channels, a multiple of 8. Channels are cut first;
+    groups only where fewer than an eighth of the channels would stay.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def equal_widths(
         channels = _channels_within(start, groups, target_parameters)
         if channels >= all_channels * FEWEST_CHANNELS or (groups == 1 and channels):
             step = multiples_to_try(channels, multiple)[0]
+            if shape.has_experts and multiple is None:
+                step = max(step, OF_EXPERTS)
             rounded = channels if channels < step or channels == all_channels else channels // step * step
             return keep_best(scores, start, groups=groups, channels=rounded)
     smallest = _parameters_with(start, 1, 1)
