@@ -2,7 +2,7 @@
 
 ``python benchmarks/agent/foreign_machines.py --data DATA --out FILE --bundle NAME=PATH [--bundle NAME=PATH]``
 
-``DATA`` holds ``cwru`` and ``uestc``. Three answers are counted for each window: of the model alone, of the
+``DATA`` holds ``cwru``, ``cwru_fan_end`` and ``uestc``. Three answers are counted for each window: of the model alone, of the
 model with the judgement that the agent uses (abstention, unlikeness, evidence), and of the plain envelope
 rule. Signals of no bearing at all must be refused.
 """
@@ -111,6 +111,7 @@ def main() -> None:
         runtime = Runtime(path)
         rigs = {
             "CWRU drive end": case_western(given.data, fan_end=False),
+            "CWRU fan end": case_western(given.data, fan_end=True),
             "UESTC": uestc(given.data),
         }
         result["bundles"][name] = {
