@@ -2,9 +2,9 @@
 
 ``python benchmarks/agent/foreign_machines.py --data DATA --out FILE --bundle NAME=PATH [--bundle NAME=PATH]``
 
-``DATA`` holds ``cwru``, ``cwru_fan_end`` and ``uestc``. Three answers are counted for each window: of the model alone, of the
-model with the judgement that the agent uses (abstention, unlikeness, evidence), and of the plain envelope
-rule. Signals of no bearing at all must be refused.
+``DATA`` holds ``cwru``, ``cwru_fan_end`` and ``uestc``. Three answers are counted for each window: of the
+model alone, of the model with the judgement that the agent uses (abstention, unlikeness, evidence), and of
+the plain envelope rule. Signals of no bearing at all must be refused.
 """
 
 from __future__ import annotations
