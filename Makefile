@@ -56,8 +56,8 @@ $(INSTALLED): constraints.txt pyproject.toml
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/secateur compress --data simulated --split fault_size --backbone small-mha --ratio 13.8 \
-		--train-steps 120 --recovery-steps 60 --snr=-6,6 --out demo/small-mha
+	$(BIN)/secateur compress --data simulated --split fault_size --backbone foundation-micro --ratio 2 \
+		--train-steps 120 --recovery-steps 60 --snr=-6,6 --out demo/foundation-micro
 
 demo-plant: $(INSTALLED)
 	$(BIN)/python examples/demo_plant.py

@@ -24,6 +24,7 @@ CUT = {
     "min_accuracy": None,
     "recovery_steps": 1,
     "batch_size": 1,
+    "learning_rate": 1e-3,
 }
 
 

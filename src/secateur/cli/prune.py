@@ -147,12 +147,19 @@ def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
     from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
+    from secateur.recovery.settings import RecoverySettings
     from secateur.workflow.steps import load_for_task, prune_and_save
 
     calibration, data = given["calibration"], given["data"]
     if calibration is not None and data is not None:
         raise ConfigError("--calibration and --data are the same for a Diagnoser; give one of them.")
-    cut = recordings_cut(given, method=given["method"] or "cascade", batch_size=given["batch_size"] or 32)
+    fitted = describe(Path(model)).metadata.get("fit_settings") or {}
+    cut = recordings_cut(
+        given,
+        method=given["method"] or "cascade",
+        batch_size=given["batch_size"] or 32,
+        learning_rate=fitted.get("learning_rate", RecoverySettings.learning_rate),
+    )
     data = data if calibration is None else str(calibration)
     dense, task, preparation = load_for_task(Path(model), data=data, split=given["split"])
     prune_and_save(dense, preparation, task=task, cut=cut, folder=out)

@@ -93,9 +93,13 @@ def cut_settings(
     min_accuracy: float | None,
     recovery_steps: int | None,
     batch_size: int,
+    learning_rate: float,
     rounds: int | None = None,
 ) -> CutSettings:
     """Gather what the options say about cutting.
+
+    Recovery takes steps of the ``learning_rate`` that the dense model was trained with: one that went on
+    from a trained model is not to be thrown off by larger ones.
 
     All targets that are given must hold. The default ratio is taken where there is no other target and no
     allocation by hand; defaults of ratio and recovery are those of methods that remove units.
@@ -121,11 +125,15 @@ def cut_settings(
         device=device,
         rounds=rounds or 1,
         cascade=CascadeSettings(search=search, floors=Floors(min_accuracy=min_accuracy)),
-        recovery=RecoverySettings(max_steps=recovery_steps, batch_size=batch_size),
+        recovery=RecoverySettings(
+            max_steps=recovery_steps, batch_size=batch_size, learning_rate=learning_rate
+        ),
     )
 
 
-def recordings_cut(given: Mapping[str, Any], *, method: str, batch_size: int) -> CutSettings:
+def recordings_cut(
+    given: Mapping[str, Any], *, method: str, batch_size: int, learning_rate: float
+) -> CutSettings:
     """Gather what the options of a command, by the names of its parameters, say about cutting a Diagnoser."""
     return cut_settings(
         method=method,
@@ -143,5 +151,6 @@ def recordings_cut(given: Mapping[str, Any], *, method: str, batch_size: int) ->
         min_accuracy=given["min_accuracy"],
         recovery_steps=given["recovery_steps"],
         batch_size=batch_size,
+        learning_rate=learning_rate,
         rounds=given["rounds"],
     )
