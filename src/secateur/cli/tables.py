@@ -10,7 +10,7 @@ from rich.table import Table
 
 from secateur.cli.console import Console
 from secateur.report.device import in_words
-from secateur.report.numbers import count, decimal, duration, interval, percent, size, times
+from secateur.report.numbers import count, decimal, duration, percent, size, times
 from secateur.report.sia import sentence
 from secateur.report.stage_figure import stage_figure
 
@@ -35,18 +35,16 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
     split = result["split"]
     leak = "leaks: the test knows the specimens" if split["leaks"] else "does not leak"
     table = Table(title=f"{result['backbone']} on {split['protocol']} ({leak})")
-    for heading in ("", "parameters", "accuracy", "95 %", "macro-F1", "false alarms", "ECE"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    for heading in ("", "parameters", "accuracy % (95 %)", "macro-F1", "false\nalarms"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     rows = {"dense": result["dense"], "pruned": result["pruned"], **result["baselines"]}
     for name, figures in rows.items():
         table.add_row(
             name.replace("_", " "),
             count(figures.get("parameters")),
-            percent(figures["accuracy"]),
-            interval(figures.get("accuracy_interval")),
+            _with_ends(figures["accuracy"], figures.get("accuracy_interval")),
             percent(figures["macro_f1"]),
             percent(figures["false_alarm_rate"]),
-            decimal(figures["ece"]),
         )
     console.print(table)
     if result.get("sia"):
@@ -71,6 +69,12 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
         console.print(f"stopped by the accuracy floor: {result['reason']}")
     for page in (out / "report.html", *sorted(out.glob("*/report.html"))):
         console.print(f"report: {page}", soft_wrap=True)
+
+
+def _with_ends(share: float, ends: Sequence[float] | None) -> str:
+    """Write a share with its interval, in per cent: '99.5 (98.9–100.0)'."""
+    known = "" if not ends else f" ({100 * ends[0]:.1f}–{100 * ends[1]:.1f})"
+    return f"{100 * share:.1f}{known}"
 
 
 def stage_table(records: Sequence[Mapping[str, Any]]) -> Table:
