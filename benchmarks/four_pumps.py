@@ -63,9 +63,9 @@ def write_fleet(seed: int, folder: Path) -> None:
     (folder / "recordings.yaml").write_text(text, encoding="utf-8")
 
 
-def quick(data: Path, steps: int, out: Path) -> dict:
-    """Carry out README's quick command, with its number of steps changed; the noise curve is left out."""
-    command = f"compress --data {data} --split specimen --backbone nano-mha --ratio 2 --snr= --json"
+def quick(data: Path, backbone: str, steps: int, out: Path) -> dict:
+    """Carry out README's quick command, backbone and steps changed; the noise curve is left out."""
+    command = f"compress --data {data} --split specimen --backbone {backbone} --ratio 2 --snr= --json"
     command += f" --train-steps {steps} --recovery-steps 60 --out {out}"
     if not (out / "result.json").exists():
         subprocess.run(
@@ -103,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="recordings and run folders")
     parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
+    parser.add_argument("--backbone", default="nano-mha")
     parser.add_argument("--fleets", type=json.loads, default=[0, 1, 2])
     parser.add_argument("--steps", type=json.loads, default=list(STEPS))
     given = parser.parse_args()
@@ -111,7 +112,8 @@ def main() -> None:
         data = given.work / f"fleet-{seed}"
         write_fleet(seed, data)
         for steps in given.steps:
-            rows.append(row_of(seed, steps, quick(data, steps, given.work / f"run-{seed}-{steps}")))
+            out = given.work / f"run-{given.backbone}-{seed}-{steps}"
+            rows.append(row_of(seed, steps, quick(data, given.backbone, steps, out)))
             print(table(rows[-1:]), flush=True)
     write_json(given.out.with_suffix(".json"), {"rows": rows})
     given.out.with_suffix(".md").write_text(table(rows), encoding="utf-8")
