@@ -94,7 +94,7 @@ def test_units_are_those_asked_for(llama, text, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"units": ("layer",)}, "allowed: 'channel', 'group', or both"),
+        ({"units": ("layer",)}, "allowed: 'group', 'head', 'channel', or several"),
         ({"units": ()}, "allowed"),
         ({"units": ("channel",), "uniform": True}, "leave --units out"),
     ],
