@@ -67,7 +67,7 @@ def test_compress_prints_the_result_and_is_a_no_op_when_repeated(
 
     text = shown(*command)
     assert "nano-mha on fault_size:14 (does not leak)" in text
-    assert f"{100 * result['pruned']['accuracy']:.1f} %" in text
+    assert f" {100 * result['pruned']['accuracy']:.1f} (" in text
     assert f"report: {out / 'report.html'}" in text
 
 
