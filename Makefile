@@ -38,7 +38,7 @@ help:
 	@echo "make demo     one whole run on the simulated rig: result table and report"
 	@echo "make demo-plant  a broker, three simulated machines of which one develops a fault, and the agent"
 	@echo "make test     lint, import rules and every test"
-	@echo "make test-long  slow exports (every family, every precision), fault runs of the agent"
+	@echo "make test-long  slow exports, fault runs of the agent, stopped runs, two processes"
 	@echo "make quick    the fast tests alone"
 	@echo "make test-edge  the tests of bundles and of the device, in $(EDGE_VENV) without torch"
 	@echo "make test-extras  the tests of extras and of real models, each in an environment of its own"
@@ -72,7 +72,7 @@ test: lint test-edge
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long"
 
 test-long: $(INSTALLED)
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) -m long tests/export tests/edge/agent
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) -m long tests/bench tests/edge/agent tests/export tests/training tests/workflow
 
 $(EDGE_INSTALLED): constraints.txt pyproject.toml
 	@echo "installing what a device needs into $(EDGE_VENV)"

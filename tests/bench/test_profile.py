@@ -58,7 +58,7 @@ def test_the_check_is_no_entry_of_the_table():
     assert len(set(widths_to_measure(HEADS, CHANNELS))) == len(widths_to_measure(HEADS, CHANNELS))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_preset_is_measured(tmp_path, capsys):
     out = tmp_path / "latency.json"
     assert run(["profile", "nano-gqa", "--out", str(out), "--seconds", "1", "--json"]) == 0

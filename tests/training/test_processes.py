@@ -130,7 +130,7 @@ def test_one_state_is_left_by_both(trained):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_work_in_two_processes(small_rig, tmp_path):
     dense, cut = tmp_path / "dense", tmp_path / "cut"
     options = ["--data", small_rig, "--split", "fault_size:14", "--backbone", "nano-gqa"]
