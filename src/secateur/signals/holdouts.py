@@ -17,7 +17,7 @@ from secateur.signals.selection import (
     drawn_evenly,
     faults,
     fine_classes,
-    kind_of_machine,
+    kinds_of_machines,
     normals,
     one_rate_each,
     specimen_of,
@@ -232,7 +232,7 @@ def _specimens_out(
     class_of_group: dict[str, str] = {}
     for recording in recordings:
         class_of_group.setdefault(specimen_of(recording), str(recording.fault_location))
-    kind_of = {specimen_of(recording): kind_of_machine(recording) for recording in recordings}
+    kind_of = kinds_of_machines(recordings)
     groups_of: dict[str, list[str]] = defaultdict(list)
     for group, name in class_of_group.items():
         groups_of[name].append(group)

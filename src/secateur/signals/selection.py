@@ -79,9 +79,9 @@ def specimen_of(recording: Recording) -> str:
     return recording.group_id
 
 
-def kind_of_machine(recording: Recording) -> Hashable:
-    """Return what tells kinds of machines apart: the data set and the geometry of the bearing."""
-    return recording.dataset, recording.fault_orders
+def kinds_of_machines(recordings: Iterable[Recording]) -> dict[str, Hashable]:
+    """Return the kind of machine of each specimen: the data set and the geometry of the bearing tell it."""
+    return {specimen_of(recording): (recording.dataset, recording.fault_orders) for recording in recordings}
 
 
 def drawn_evenly(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from secateur.core.seeds import generator
 from secateur.signals.recording import Recording
 from secateur.signals.segment import Segment
-from secateur.signals.selection import drawn_evenly, kind_of_machine, specimen_of
+from secateur.signals.selection import drawn_evenly, kinds_of_machines, specimen_of
 
 SHARE_OF_SPECIMENS = 0.25
 SHARE_OF_RECORDINGS = 0.2
@@ -65,7 +65,7 @@ def hold_back(
     specimens: dict[str, set[str]] = {name: set() for name in classes}
     for recording in recordings:
         specimens[class_of[recording.recording_id]].add(specimen_of(recording))
-    kind_of = {specimen_of(recording): kind_of_machine(recording) for recording in recordings}
+    kind_of = kinds_of_machines(recordings)
     held = set() if known_specimens else _drawn(specimens, kind_of, seed)
     judged_unseen = {name for name, members in specimens.items() if members & held}
     train, validation = [], []

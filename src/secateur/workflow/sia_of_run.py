@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -16,18 +16,21 @@ from secateur.sia.components import Component
 from secateur.workflow.settings import CutSettings, RunSettings
 from secateur.workflow.sia import Effort, check_model, check_structurally, record_of
 
+if TYPE_CHECKING:
+    from secateur.workflow.run import Stations
+
 COMPONENTS: tuple[Component, ...] = ("layer", "group", "channel")
 """What a run cuts: closed units."""
 
 
-def checked(stations: Any, dense: nn.Module, path: Path, *, seed: int) -> dict[str, Any]:
+def checked(stations: Stations, dense: nn.Module, path: Path, *, seed: int) -> dict[str, Any]:
     """Check the dense model of a run and write what was found, or read it if that was done before.
 
     A granularity whose importance is not to be trusted is told on the console; the run goes on.
 
     Parameters
     ----------
-    stations : secateur.workflow.run.Stations
+    stations : Stations
     dense : nn.Module
     path : Path
         Of the record; see :func:`secateur.workflow.sia.record_of`.
