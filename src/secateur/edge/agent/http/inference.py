@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
-from secateur.edge.agent.http import answers
+from secateur.edge.agent.http import inference_answers as answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
 from secateur.edge.runtime import Runtime
 from secateur.signals.kinematics import FaultOrders

@@ -104,12 +104,7 @@ class Bundles:
 
     def status(self) -> dict[str, Any]:
         """Return all bundles: those that sensors name, and others that are installed."""
-        others = [name for name in self.store.names() if name not in self.slots]
-        return {
-            "models": [slot.status() for slot in self.slots.values()],
-            "unused": [{"name": name, "versions": self.store.versions(name)} for name in others],
-            "installable": bool(self.settings.trusted_keys),
-        }
+        return _overview([slot.status() for slot in self.slots.values()], self.store)
 
 
 def store_of(state_folder: Path, settings: Models) -> ModelStore:
@@ -128,12 +123,17 @@ def named_bundles(config: AgentConfig) -> list[str]:
 def seen_from_outside(config: AgentConfig) -> dict[str, Any]:
     """Return what an agent would load if it started now, like :meth:`Bundles.status`; nothing is changed."""
     store = store_of(config.state_folder, config.models)
-    names = named_bundles(config)
-    others = [name for name in store.names() if name not in names]
+    return _overview([_seen(store, name) for name in named_bundles(config)], store)
+
+
+def _overview(models: list[dict[str, Any]], store: ModelStore) -> dict[str, Any]:
+    named = {model["name"] for model in models}
     return {
-        "models": [_seen(store, name) for name in names],
-        "unused": [{"name": name, "versions": store.versions(name)} for name in others],
-        "installable": bool(config.models.trusted_keys),
+        "models": models,
+        "unused": [
+            {"name": name, "versions": store.versions(name)} for name in store.names() if name not in named
+        ],
+        "installable": bool(store.trusted),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from secateur.core.locks import sole_owner
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.models.bundles import Bundles, named_bundles, seen_from_outside, store_of
+from secateur.edge.agent.models.slot import ModelSlot
 
 
 class StoppedAgent:
@@ -36,6 +37,12 @@ class StoppedAgent:
             bundles.load(named_bundles(self._config))
             yield bundles
 
+    def _changed(self, name: str, change: Callable[[ModelSlot], object]) -> dict[str, Any]:
+        with self._bundles() as bundles:
+            slot = bundles.slot(name)
+            change(slot)
+            return slot.status()
+
     def list(self) -> dict[str, Any]:
         """Return all bundles."""
         return seen_from_outside(self._config)
@@ -47,24 +54,15 @@ class StoppedAgent:
 
     def activate(self, name: str, version: str) -> dict[str, Any]:
         """Put an installed version to work."""
-        with self._bundles() as bundles:
-            slot = bundles.slot(name)
-            slot.activate(version)
-            return slot.status()
+        return self._changed(name, lambda slot: slot.activate(version))
 
     def shadow(self, name: str, version: str | None) -> dict[str, Any]:
         """Let an installed version run beside the active one, or none."""
-        with self._bundles() as bundles:
-            slot = bundles.slot(name)
-            slot.shadow(version)
-            return slot.status()
+        return self._changed(name, lambda slot: slot.shadow(version))
 
     def roll_back(self, name: str) -> dict[str, Any]:
         """Put the former version to work again."""
-        with self._bundles() as bundles:
-            slot = bundles.slot(name)
-            slot.roll_back()
-            return slot.status()
+        return self._changed(name, ModelSlot.roll_back)
 
     def self_test(self, name: str, version: str | None) -> dict[str, Any]:
         """Check installed versions as at their installation."""
