@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 class Mosquitto:
-    """One broker, which can be killed and started again on the same port."""
+    """One broker, which can be stopped or killed and started again on the same port."""
 
     def __init__(self, folder: Path, settings: Sequence[str] = ()) -> None:
         if BROKER is None:
@@ -37,6 +37,8 @@ class Mosquitto:
             f"listener {self.port} 127.0.0.1",
             "allow_anonymous true",
             "max_queued_messages 0",
+            "persistence true",
+            f"persistence_location {folder}/",
             *settings,
         ]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
@@ -60,6 +62,13 @@ class Mosquitto:
     def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End in order: the broker writes down who has subscribed to what."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+        self._process = None
 
     def kill(self) -> None:
         if self._process is not None:
