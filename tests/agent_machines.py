@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.intake import Submission
+
+GUARD_S = 60.0
+"""A test that hangs ends after so long; no verdict may depend on how quick the machine is."""
 
 RATE_HZ, SAMPLES, SPEED_RPM = 12_000.0, 4096, 1800.0
 
@@ -25,6 +34,21 @@ def sensor_settings(**changed: Any) -> dict[str, Any]:
 
 def machine_settings(**changed: Any) -> dict[str, Any]:
     return {"name": "pump", "speed": {"rpm": SPEED_RPM}, "sensors": [sensor_settings(**changed)]}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    last_s = time.monotonic() + GUARD_S
+    while not holds():
+        assert time.monotonic() < last_s, "it never came to hold"
+        time.sleep(0.01)
+
+
+def feed(agent: Agent, bursts: Iterable[Burst]) -> None:
+    """Submit bursts and wait until each is done."""
+    for burst in bursts:
+        agent.intake.submit(Submission(burst=burst), timeout_s=GUARD_S)
+    assert agent.intake.drain(GUARD_S)
 
 
 def outer_race_knocks(phase: float, order: float = 3.585) -> np.ndarray:

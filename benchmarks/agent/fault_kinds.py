@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -79,10 +78,7 @@ def broker_killed(plant: Plant, numbers: list[int]) -> None:
     first, second, third = _pieces(plant.rng, numbers, 3)
     plant.feed(first)
     os.kill(plant.process.pid, signal.SIGSTOP)
-    seen = -1
-    while seen != len(plant.consumer.seen):
-        seen = len(plant.consumer.seen)
-        time.sleep(0.1)
+    plant.consumer.catch_up()
     plant.broker.kill()
     os.kill(plant.process.pid, signal.SIGCONT)
     plant.feed(second)

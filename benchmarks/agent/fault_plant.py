@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import queue
 import random
 import signal
 import sys
@@ -25,6 +26,8 @@ from mosquitto import Mosquitto
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["fault_child"])
 BURSTS = 24
+GUARD_S = 180.0
+"""A run that hangs ends after so long; what it shows may not depend on how quick the machine is."""
 
 
 class Consumer:
@@ -34,6 +37,8 @@ class Consumer:
         self.seen: list[tuple[str, int, bool]] = []
         self.delay_s = 0.0
         self._ready = threading.Event()
+        self._marks: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._mark = 0
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="consumer", protocol=paho.MQTTv5)
         client.on_connect = lambda c, *_: c.subscribe("out/#", qos=1)
         client.on_subscribe = lambda *_: self._ready.set()
@@ -52,13 +57,31 @@ class Consumer:
 
     def wait_until_ready(self) -> None:
         """Wait until the broker has let the consumer in: a broker that was killed knows no session."""
-        if not self._ready.wait(15):
+        if not self._ready.wait(GUARD_S):
             raise TimeoutError("the consumer was not let in")
+
+    def catch_up(self) -> None:
+        """Wait until all that the broker has acknowledged is here.
+
+        The broker serves its clients in turn and its messages in order: when a mark comes back, and nothing
+        has come since the mark before, nothing was left to be handed on.
+        """
+        seen = -1
+        while seen != len(self.seen):
+            seen, self._mark = len(self.seen), self._mark + 1
+            self._client.publish("out/mark", json.dumps({"mark": self._mark}), qos=1)
+            try:
+                while self._marks.get(timeout=GUARD_S) != self._mark:
+                    pass
+            except queue.Empty:
+                raise TimeoutError("a mark did not come back to the consumer") from None
 
     def _take(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
         if self.delay_s:
             time.sleep(self.delay_s)
         value = json.loads(message.payload)
+        if "mark" in value:
+            self._marks.put(value["mark"])
         if value.get("number") is not None:
             self.seen.append((value["sensor"], value["number"], bool(value["redelivered"] or message.dup)))
 
@@ -95,11 +118,11 @@ class Plant:
         )
         self.process.start()
         other.close()
-        self.until(lambda kind, _: kind == "ready", within_s=180.0)
+        self.until(lambda kind, _: kind == "ready")
 
-    def until(self, holds: Callable[[str, Any], bool], within_s: float = 20.0) -> None:
+    def until(self, holds: Callable[[str, Any], bool]) -> None:
         """Take what the agent says until it says what is waited for."""
-        last_s = time.monotonic() + within_s
+        last_s = time.monotonic() + GUARD_S
         while time.monotonic() < last_s:
             if self.pipe.poll(0.05):
                 kind, value = self.pipe.recv()
@@ -156,15 +179,15 @@ class Plant:
         """Wait until everything has been taken and delivered."""
         self.pipe.send(("free",))
         self.feed([number for number in range(BURSTS) if number not in self.taken])
-        last_s = time.monotonic() + 60.0
+        last_s = time.monotonic() + GUARD_S
         while len(self.taken) < BURSTS and time.monotonic() < last_s:
             self.listen(0.05)
         self.waiting = None
-        self.until(lambda kind, value: kind == "waiting" and value == 0, within_s=60.0)
+        self.until(lambda kind, value: kind == "waiting" and value == 0)
         self.consumer.delay_s = 0.0
         while time.monotonic() < last_s and len({n for _, n, _ in self.consumer.seen}) < BURSTS:
             time.sleep(0.02)
-        time.sleep(0.05)
+        self.consumer.catch_up()
 
     def close(self) -> None:
         """End all three."""

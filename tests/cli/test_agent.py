@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from agent_machines import SAMPLES, machine_settings
+from agent_machines import GUARD_S, SAMPLES, machine_settings, until
 from mosquitto import Mosquitto
 from secateur.cli.app import run
 
@@ -118,13 +117,7 @@ def test_an_agent_runs_reloads_and_stops(running: subprocess.Popen[str], plant: 
     assert running.stdout is not None
     assert json.loads(running.stdout.readline())["address"].startswith("http://127.0.0.1:")
     log = tmp_path / "log"
-    last_s = time.monotonic() + 60
-    while time.monotonic() < last_s:
-        lines = sum(len(path.read_text().splitlines()) - 1 for path in log.glob("*.csv"))
-        if lines == 40:
-            break
-        time.sleep(0.05)
-    assert lines == 40
+    until(lambda: sum(len(path.read_text().splitlines()) - 1 for path in log.glob("*.csv")) == 40)
     plant.write_text(plant.read_text() + "\nunknown: 1\n")
     running.send_signal(signal.SIGHUP)
     assert running.stderr is not None
@@ -132,7 +125,7 @@ def test_an_agent_runs_reloads_and_stops(running: subprocess.Popen[str], plant: 
         if "former configuration goes on" in line:
             break
     running.send_signal(signal.SIGTERM)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=GUARD_S)
     assert running.returncode == 0
     assert all(json.loads(line)["level"] for line in err.splitlines())
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from agent_machines import machine_settings
+from agent_machines import feed, machine_settings
 from secateur.bundle.archive import sign_bundle
 from secateur.bundle.signature import create_key
 from secateur.cli.app import run
@@ -20,7 +20,6 @@ from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.http.server import Server
-from secateur.edge.agent.intake import Submission
 
 SAMPLES = 12_000
 
@@ -125,13 +124,12 @@ def test_the_life_of_a_bundle_over_http(
     monkeypatch.setenv("SECATEUR_TOKEN", "sesame")
     second = said("install", address, folder / "two", "--name", "pumps")
     assert (first["state"], second["state"]) == ("active", "candidate")
+    bursts = []
     for number in range(3):
         samples = np.random.default_rng(number).standard_normal(SAMPLES).astype(np.float32)
-        burst = Burst(
-            machine="pump", sensor="drive-end", samples=samples, measured_unix_s=1.7e9, number=number
-        )
-        agent.intake.submit(Submission(burst=burst))
-    agent.intake.drain()
+        place = {"machine": "pump", "sensor": "drive-end", "number": number}
+        bursts.append(Burst(**place, samples=samples, measured_unix_s=1.7e9))
+    feed(agent, bursts)
     trial = said("list", address)["models"][0]["shadow"]
     assert (trial["bursts"], trial["agreement"]) == (3, 1.0)
     assert trial["answered"] == trial["active_answered"]

@@ -10,13 +10,12 @@ import httpx
 import numpy as np
 import pytest
 
-from agent_machines import machine_settings
+from agent_machines import GUARD_S, feed, machine_settings
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.http.app import openapi
 from secateur.edge.agent.http.server import Server
-from secateur.edge.agent.intake import Submission
 
 jsonschema_rs = pytest.importorskip("jsonschema_rs")
 SENSOR = "/api/machines/pump/sensors/drive-end"
@@ -57,16 +56,16 @@ def client(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path) -> Ite
     agent.bundles.slot("pumps")._run_beside(agent.bundles.slot("pumps").runtime)
     agent.bundles.install(bundle_folder, name="unused")
     agent.start()
+    bursts = []
     for number in range(26):
         samples = np.random.default_rng(number).standard_normal(4096) * (9.0 if number == 24 else 0.3)
         samples = samples * (number < 25)
         place = {"machine": "pump", "sensor": "drive-end", "number": number}
-        burst = Burst(**place, samples=samples.astype(np.float32), measured_unix_s=1.7e9)
-        agent.intake.submit(Submission(burst=burst))
-    agent.intake.drain()
+        bursts.append(Burst(**place, samples=samples.astype(np.float32), measured_unix_s=1.7e9))
+    feed(agent, bursts)
     server = Server(agent)
     server.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as found:
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=GUARD_S) as found:
         yield found
     agent.stop()
     server.stop()

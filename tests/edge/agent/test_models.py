@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent_machines import RATE_HZ, machine_settings
+from agent_machines import RATE_HZ, feed, machine_settings
 from secateur.bundle.signature import create_key
 from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.edge.agent.agent import Agent
@@ -21,7 +21,6 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import Models as ModelSettings
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
-from secateur.edge.agent.intake import Submission
 from secateur.edge.agent.models.opinion import Opinion, ask, weigh
 from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.models.store import Choice, Installed, ModelStore
@@ -268,8 +267,7 @@ def _burst(number: int, length: int = 12_000) -> Burst:
 def test_results_name_the_model_and_carry_evidence(agent_with_bundle: Callable[[], Agent]) -> None:
     agent = agent_with_bundle()
     agent.start()
-    agent.intake.submit(Submission(burst=_burst(1)))
-    agent.intake.drain()
+    feed(agent, [_burst(1)])
     result = agent.paths["pump", "drive-end"].view.result
     (slot,) = agent.bundles.slots.values()
     assert result["diagnosis"]["version"] == slot.runtime.version

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from agent_machines import machine_settings
+from agent_machines import GUARD_S, feed, machine_settings, until
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import AgentConfig, parse_config
+from secateur.edge.agent.http import limits
 from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.intake import Submission
 from secateur.edge.agent.outbox.store import Record
@@ -48,43 +50,35 @@ def agent(config: AgentConfig) -> Iterator[Agent]:
 def client(agent: Agent) -> Iterator[httpx.Client]:
     server = Server(agent)
     server.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=10.0, trust_env=False) as found:
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=GUARD_S, trust_env=False) as found:
         yield found
     server.stop()
-
-
-def _feed(agent: Agent, bursts: list[Burst]) -> None:
-    for burst in bursts:
-        agent.intake.submit(Submission(burst=burst))
-    agent.intake.drain()
 
 
 def test_a_fault_raises_one_alarm_and_its_end_closes_it(
     agent: Agent, make_burst: Callable[..., Burst]
 ) -> None:
-    _feed(agent, [make_burst(number) for number in range(25)])
+    feed(agent, [make_burst(number) for number in range(25)])
     assert agent.alarms.list() == []
-    _feed(agent, [make_burst(number, knocks=4.0) for number in range(25, 40)])
+    feed(agent, [make_burst(number, knocks=4.0) for number in range(25, 40)])
     (alarm,) = agent.alarms.list()
     assert alarm.is_open
     assert alarm.highest.word == "alarm"
     assert "rms" in alarm.causes
     assert {"line_bpfo", "kurtosis"} & set(alarm.causes)
-    _feed(agent, [make_burst(number) for number in range(40, 170)])
+    feed(agent, [make_burst(number) for number in range(40, 170)])
     (alarm,) = agent.alarms.list()
     assert not alarm.is_open
-    _feed(agent, [make_burst(number, knocks=4.0) for number in range(170, 180)])
+    feed(agent, [make_burst(number, knocks=4.0) for number in range(170, 180)])
     (alarm,) = agent.alarms.list()  # it came back within the hour: the same alarm
     assert alarm.is_open
     assert [event["kind"] for event in agent.alarms.events(alarm.id)].count("opened") == 1
 
 
 def test_what_is_bad_never_becomes_a_diagnosis(agent: Agent, make_burst: Callable[..., Burst]) -> None:
-    _feed(agent, [make_burst(number) for number in range(25)])
-    import numpy as np
-
+    feed(agent, [make_burst(number) for number in range(25)])
     dead = np.zeros(4096)
-    _feed(agent, [make_burst(number, samples=dead) for number in range(25, 60)])
+    feed(agent, [make_burst(number, samples=dead) for number in range(25, 60)])
     result = agent.paths["pump", "drive-end"].view.result
     assert result["sensor_state"] == "defect"
     assert result["indicators"] == {}
@@ -94,7 +88,7 @@ def test_what_is_bad_never_becomes_a_diagnosis(agent: Agent, make_burst: Callabl
 
 
 def test_the_same_burst_twice_is_one_result(agent: Agent, make_burst: Callable[..., Burst]) -> None:
-    _feed(agent, [make_burst(1), make_burst(1), make_burst(2)])
+    feed(agent, [make_burst(1), make_burst(1), make_burst(2)])
     assert agent.twice == 1
 
 
@@ -103,13 +97,13 @@ def test_levels_alarms_and_baselines_survive_a_restart(
 ) -> None:
     first = Agent(config)
     first.start()
-    _feed(first, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
+    feed(first, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
     first.stop()
     second = Agent(config)
     second.start()
     path = second.paths["pump", "drive-end"]
     assert path.baseline.is_learned("all speeds")
-    _feed(second, [make_burst(35, knocks=4.0)])
+    feed(second, [make_burst(35, knocks=4.0)])
     assert path.view.result["bearing"]["level"] == "alarm"
     assert len(second.alarms.list()) == 1
     second.stop()
@@ -120,10 +114,8 @@ def test_results_reach_the_log_in_order(
 ) -> None:
     agent = Agent(config)
     agent.start()
-    _feed(agent, [make_burst(number) for number in range(12)])
-    deadline = time.monotonic() + 10
-    while agent.outbox.status().rows and time.monotonic() < deadline:
-        time.sleep(0.02)
+    feed(agent, [make_burst(number) for number in range(12)])
+    until(lambda: agent.outbox.status().rows == 0)
     agent.stop()
     (log,) = (tmp_path / "log").glob("*.csv")
     lines = log.read_text().splitlines()
@@ -170,7 +162,7 @@ def test_upload_state_and_metrics(
 def test_an_alarm_is_acknowledged_and_exported(
     client: httpx.Client, agent: Agent, make_burst: Callable[..., Burst]
 ) -> None:
-    _feed(agent, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
+    feed(agent, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
     (alarm,) = client.get("/api/alarms", params={"open": "true"}).json()["alarms"]
     where = f"/api/alarms/{alarm['id']}"
     form = {"author": "=Ada", "comment": "bearing ordered"}
@@ -188,7 +180,7 @@ def test_an_alarm_is_acknowledged_and_exported(
 
 
 def test_commissioning_anew(client: httpx.Client, agent: Agent, make_burst: Callable[..., Burst]) -> None:
-    _feed(agent, [make_burst(number) for number in range(25)])
+    feed(agent, [make_burst(number) for number in range(25)])
     where = "/api/machines/pump/sensors/drive-end"
     assert client.get(where).json()["baseline"]["bands"]["all speeds"]["learned"]
     assert client.post(f"{where}/commission", headers=TOKEN).status_code == 200
@@ -251,15 +243,19 @@ def test_without_a_token_nothing_can_be_changed(
     server.stop()
 
 
-def test_too_many_requests(config: AgentConfig) -> None:
+def test_too_many_requests(config: AgentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now_s))
     slow = config.http.model_copy(update={"requests_per_s": 1.0})
     agent = Agent(config.model_copy(update={"http": slow}))
     server = Server(agent)
     server.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=GUARD_S, trust_env=False) as client:
         codes = [client.get("/health/live").status_code for _ in range(15)]
-    assert codes.count(200) in (10, 11)
-    assert codes[-1] == 429
+        now_s = 2.0
+        later = [client.get("/health/live").status_code for _ in range(3)]
+    assert codes == [200] * 10 + [429] * 5
+    assert later == [200, 200, 429]
     agent.stop()
     server.stop()
 
@@ -277,7 +273,7 @@ def test_every_endpoint_is_described(client: httpx.Client) -> None:
 def test_a_silent_sensor_is_told_once(config: AgentConfig, make_burst: Callable[..., Burst]) -> None:
     agent = Agent(config)
     agent.start()
-    _feed(agent, [make_burst(1)])
+    feed(agent, [make_burst(1)])
     path = agent.paths["pump", "drive-end"]
     agent.watch_itself()
     assert not path.silent
@@ -289,7 +285,7 @@ def test_a_silent_sensor_is_told_once(config: AgentConfig, make_burst: Callable[
     seen = [json.loads(record.payload) for record in records]
     silent = [entry for entry in seen if entry["sensor_state"] == "silent"]
     assert len(silent) <= 1
-    _feed(agent, [make_burst(2)])
+    feed(agent, [make_burst(2)])
     assert not path.silent
     agent.stop()
 
@@ -297,7 +293,7 @@ def test_a_silent_sensor_is_told_once(config: AgentConfig, make_burst: Callable[
 def test_a_reload_changes_limits_and_keeps_what_is_learned(
     agent: Agent, config: AgentConfig, make_burst: Callable[..., Burst], tmp_path: Path
 ) -> None:
-    _feed(agent, [make_burst(number) for number in range(25)])
+    feed(agent, [make_burst(number) for number in range(25)])
     changed = parse_config(
         {
             "machines": [machine_settings(limits={"raise_after": 1, "raise_window": 1})],
@@ -310,5 +306,5 @@ def test_a_reload_changes_limits_and_keeps_what_is_learned(
     path = agent.paths["pump", "drive-end"]
     assert path.sensor.limits.raise_after == 1
     assert path.baseline.is_learned("all speeds")
-    _feed(agent, [make_burst(26, knocks=8.0)])
+    feed(agent, [make_burst(26, knocks=8.0)])
     assert path.view.result["bearing"]["level"] == "alarm"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from agent_machines import machine_settings
+from agent_machines import GUARD_S, machine_settings
 from secateur.edge.agent import service
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.config.file import read_config
@@ -28,7 +28,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         address = f"\0secateur-test-{tmp_path.name}"
         channel.bind(address)
-        channel.settimeout(60.0)
+        channel.settimeout(GUARD_S)
         monkeypatch.setenv("NOTIFY_SOCKET", "@" + address[1:])
         yield channel
 
@@ -44,12 +44,16 @@ def test_ready_alive_and_stopping(
     systemd: socket.socket, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
-    program = threading.Thread(target=service.run, args=(config,), kwargs={"for_s": 1.0})
+    stop: list[threading.Event] = []
+    monkeypatch.setattr(service, "_listen_to_signals", lambda ended, _: stop.append(ended))
+    program = threading.Thread(target=service.run, args=(config,))
     program.start()
     told = [systemd.recv(200).decode()]
     while told[-1] != "STOPPING=1":
         told.append(systemd.recv(200).decode())
-    program.join(60.0)
+        if told[-1] == "WATCHDOG=1":
+            stop[0].set()
+    program.join(GUARD_S)
     assert told[0] == "READY=1"
     assert set(told[1:-1]) == {"WATCHDOG=1"}
 

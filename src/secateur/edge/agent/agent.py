@@ -132,9 +132,7 @@ class Agent:
 
     def stop(self) -> None:
         """Take no more, finish what waits, send what can be sent at once, and close all files."""
-        for source in self.sources:
-            source.stop()
-        self.intake.drain()
+        self._stop_sources()
         self._stopping.set()
         self.intake.stop()
         for delivery in self.deliveries:
@@ -145,6 +143,12 @@ class Agent:
         self.database.checkpoint()
         self.database.close()
         log.info("stopped")
+
+    def _stop_sources(self) -> None:
+        for source in self.sources:
+            source.stop()
+        if not self.intake.drain():
+            log.warning("%d bursts still wait; their sources give them again", self.intake.waiting)
 
     @staticmethod
     def _saved(path: SensorPath) -> None:
@@ -165,9 +169,7 @@ class Agent:
             If it cannot be used; the former one goes on.
         """
         former = self.config
-        for source in self.sources:
-            source.stop()
-        self.intake.drain()
+        self._stop_sources()
         for delivery in self.deliveries:
             delivery.stop()
         for path in self.paths.values():

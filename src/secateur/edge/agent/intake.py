@@ -101,11 +101,14 @@ class Intake:
         """Bursts in the queue."""
         return self._queue.qsize()
 
-    def drain(self, within_s: float = 10.0) -> None:
-        """Wait until all that was submitted is done."""
+    def drain(self, within_s: float = 10.0) -> bool:
+        """Wait until all that was submitted is done; return whether it is."""
         last_s = time.monotonic() + within_s
-        while self._queue.unfinished_tasks and time.monotonic() < last_s:
+        while self._queue.unfinished_tasks:
+            if time.monotonic() >= last_s:
+                return False
             time.sleep(0.01)
+        return True
 
     def stop(self, within_s: float = 10.0) -> None:
         """Finish what waits and stop the worker."""
