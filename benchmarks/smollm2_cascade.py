@@ -8,8 +8,9 @@ Ways to cut, each with the same steps of recovery (``--steps``, of 8 blocks of 2
 one-shot by the surgeon; layers alone; random units of all layers; the cascade's shape from scratch. Beside
 them the dense model with equal training. With ``--steps 0`` nothing is trained, and these last two are left
 out. Text: ``pydoc_data.topics`` in three parts that do not overlap (60 % to calibrate and train on, 15 % to
-choose by, the rest to judge by); each ``--text NAME=FILE`` is judged on too and took no part. Perplexity is
-given over that of the dense model. A draw is another choice of calibration blocks and another seed.
+choose by, the rest to judge by); the second half of each ``--text NAME=FILE`` is judged on too and took no
+part. Perplexity is given over that of the dense model. A draw is another choice of calibration blocks and
+another seed.
 
 Finished cells and finished stages are kept, so the same command goes on; ``--only TEXT`` picks cells.
 """
@@ -17,6 +18,7 @@ Finished cells and finished stages are kept, so the same command goes on; ``--on
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -52,6 +54,7 @@ from secateur.tasks.token_task import TokenTask
 RATIOS = (2.0, 4.0, 8.0, 13.8)
 """Unless others are asked for."""
 DRAWS = (0, 1, 2)
+PLAN = "plan.json"
 SCORED, FITTED, VALIDATION, PROBE = 32, 128, 32, 8
 SEARCH = SearchSettings(
     criterion="surgeon",
@@ -76,7 +79,9 @@ class Study:
         self.validation = _blocks(text.between)[:VALIDATION]
         own = {"docs": text.evaluation}
         for name, path in texts.items():
-            tokens = opened.tokenizer(path.read_text("utf-8"), add_special_tokens=False, verbose=False)
+            whole = path.read_text("utf-8")
+            half = whole[len(whole) // 2 :]
+            tokens = opened.tokenizer(half, add_special_tokens=False, verbose=False)
             own[name] = tokens["input_ids"][:EVALUATION_TOKENS]
         self.texts = own
         out.mkdir(parents=True, exist_ok=True)
@@ -140,8 +145,9 @@ class Study:
     ) -> None:
         console.print(cell)
         started = time.perf_counter()
-        place = self.work / cell.replace(", ", "_").replace(" ", "-")
+        place = self._place(name, ratio, draw)
         made = make(ratio, draw, place)
+        write_json(place / PLAN, plan_to_json(made.plan))
         if self._dense is None:
             self._dense = self.judged(self.dense)
         found = self.judged(made.model)
@@ -154,7 +160,6 @@ class Study:
                 "steps_given": self.steps,
                 "parameters": parameters(made.plan),
                 "block_parameters": block_parameters(made.plan.family, made.plan.result),
-                "plan": plan_to_json(made.plan),
                 "steps": sum(record.recovery_steps for record in made.records),
                 "perplexity": {text: one.value for text, one in found.items()},
                 "over_dense": {text: paired_ratio(one, self._dense[text]) for text, one in found.items()},
@@ -162,6 +167,9 @@ class Study:
                 "seconds": time.perf_counter() - started,
             }
         )
+
+    def _place(self, way: str, ratio: float, draw: int) -> Path:
+        return self.work / f"{way.replace(' ', '-')}_{ratio:g}x_draw{draw}"
 
     def _budget(self, ratio: float) -> Budget:
         whole = bind(self.dense).whole_plan
@@ -184,8 +192,7 @@ class Study:
         )
 
     def _scratch(self, ratio: float, draw: int, place: Path) -> Compression:
-        name = f"cascade, {ratio:g}x, draw {draw}"
-        plan = next(plan_from_json(row["plan"]) for row in self.cells.read() if row["cell"] == name)
+        plan = plan_from_json(json.loads((self._place("cascade", ratio, draw) / PLAN).read_text()))
         return Scratch(SEARCH, plan=plan).compress(self.dense, self.task(draw), None, self.recovery(), place)
 
     def _layers(self, ratio: float, draw: int, place: Path) -> Compression:
