@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 BROKER = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+_WITHIN_S = 60.0
 REASON = "mosquitto is not installed; run: apt-get install mosquitto"
 
 
@@ -51,9 +52,10 @@ class Mosquitto:
             [BROKER, "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
         )
         log.close()
-        for _ in range(200):
+        last_s = time.monotonic() + _WITHIN_S
+        while self._process.poll() is None and time.monotonic() < last_s:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=0.2).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=_WITHIN_S).close()
                 return
             except OSError:
                 time.sleep(0.02)

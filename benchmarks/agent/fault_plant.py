@@ -98,9 +98,7 @@ class Plant:
         self.folder, self.rng = folder, rng
         self.state = folder / "state"
         self.state.mkdir()
-        self.broker = Mosquitto(
-            folder / "broker", ["persistence true", f"persistence_location {folder}/broker/"]
-        )
+        self.broker = Mosquitto(folder / "broker")
         self.consumer = Consumer(self.broker.port)
         self.taken: set[int] = set()
         self.sent = 0

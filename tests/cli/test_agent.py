@@ -72,7 +72,7 @@ def test_commission(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_outbox(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from secateur.edge.agent.config.file import Outbox as Settings
+    from secateur.edge.agent.config.settings import Outbox as Settings
     from secateur.edge.agent.outbox.database import Database
     from secateur.edge.agent.outbox.store import Entry, Outbox
 

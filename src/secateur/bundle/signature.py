@@ -133,7 +133,7 @@ def check_signature(manifest: bytes, content: bytes | None, trusted: Sequence[Pa
     ConfigError
         If a key file cannot be read.
     """
-    keys = {_raw(_read_public(path)): path for path in trusted}
+    keys = {_raw(read_public_key(path)): path for path in trusted}
     if content is None:
         if keys:
             raise CheckpointError(
@@ -188,7 +188,14 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def _read_public(path: Path) -> Ed25519PublicKey:
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """Read a public key in PEM form.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or holds no Ed25519 public key.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 

@@ -14,7 +14,7 @@ from secateur.cli import options
 def agent(
     config: Annotated[Path, typer.Argument(help="YAML file, see docs/agent.md.", show_default=False)],
     check: Annotated[
-        bool, typer.Option("--check", help="Try the configuration and its bundles, say what it holds, stop.")
+        bool, typer.Option("--check", help="Try all that the configuration names, say what it holds, stop.")
     ] = False,
     for_s: Annotated[
         float | None, typer.Option(help="Stop by itself after so many seconds.", min=0.1)
@@ -22,17 +22,14 @@ def agent(
     as_json: options.AsJson = False,
 ) -> None:
     """Watch machines continuously: bursts in, levels, diagnoses and alarms out, nothing acknowledged lost."""
-    from secateur.edge.agent.config.file import read_config, require_surroundings
-
-    found = read_config(config)
     if check:
-        require_surroundings(found)
-        _show(config, found, as_json=as_json)
+        _show(config, as_json=as_json)
         return
+    from secateur.edge.agent.config.file import read_entries
     from secateur.edge.agent.logs import set_up_logs
     from secateur.edge.agent.service import run
 
-    set_up_logs(found.log_level)
+    set_up_logs(read_entries(config).log_level)
     run(config, told=lambda address: _tell(address, as_json=as_json), for_s=for_s)
 
 
@@ -40,19 +37,18 @@ def _tell(address: str, *, as_json: bool) -> None:
     typer.echo(json.dumps({"address": address}) if as_json else f"listening on {address}")
 
 
-def _show(path: Path, found: object, *, as_json: bool) -> None:
-    from secateur.edge.agent.config.file import AgentConfig
-    from secateur.edge.agent.models.bundles import require_bundles
+def _show(path: Path, *, as_json: bool) -> None:
+    from secateur.edge.agent.trial import check
 
-    assert isinstance(found, AgentConfig)
-    bundles = require_bundles(found)
+    checked = check(path)
+    found = checked.config
     summary = {
         "file": str(path),
         "machines": len(found.machines),
         "sensors": len(found.places()),
         "sources": [source.type for source in found.sources],
         "sinks": [sink.name for sink in found.sinks],
-        "bundles": [f"{name} {version}" for name, version in bundles.items()],
+        "bundles": [f"{name} {version}" for name, version in checked.bundles.items()],
         "http": f"{found.http.host}:{found.http.port}",
         "state_folder": str(found.state_folder),
     }

@@ -43,12 +43,14 @@ def _agent(where: str, token_file: Path | None) -> RunningAgent | StoppedAgent:
         from secateur.edge.agent.models.stopped import StoppedAgent
 
         return StoppedAgent(Path(where))
-    from secateur.edge.agent.config.parts import Secret
+    from secateur.edge.agent.config.secret import Token
     from secateur.edge.agent.models.running import RunningAgent
 
-    token = os.environ.get(TOKEN_VARIABLE) or None
+    token = None
     if token_file is not None:
-        token = Secret(file=token_file).read()
+        token = Token.model_construct(file=token_file).read()
+    elif os.environ.get(TOKEN_VARIABLE):
+        token = Token(env=TOKEN_VARIABLE).read()
     return RunningAgent(where, token=token)
 
 

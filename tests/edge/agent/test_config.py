@@ -8,7 +8,8 @@ import yaml
 
 from agent_machines import machine_settings
 from secateur.core.errors import ConfigError
-from secateur.edge.agent.config.file import AgentConfig, parse_config, read_config, require_surroundings
+from secateur.edge.agent.config.file import parse_config, read_config
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.state.baseline import baseline_file
 
 
@@ -81,51 +82,12 @@ def test_only_the_cause_is_named(tmp_path: Path) -> None:
     assert "at least 1 item" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"http": {"token": {"file": "lost"}}},
-        {"sinks": [{"type": "mqtt", "password": {"file": "lost"}}]},
-        {"sinks": [{"type": "mqtt", "tls": {"ca_file": "lost"}}]},
-        {"models": {"trusted_keys": ["lost"]}},
-        {"sources": [{"type": "replay", "file": "lost", "machine": "pump", "sensor": "drive-end"}]},
-    ],
-)
-def test_files_that_are_named_must_be_there(tmp_path: Path, changed: dict[str, Any]) -> None:
-    config = read_config(_written(tmp_path, **changed))
-    with pytest.raises(ConfigError, match="lost"):
-        require_surroundings(config)
-    (tmp_path / "lost").write_text("content")
-    require_surroundings(config)
+def _opcua(**changed: Any) -> dict[str, Any]:
+    return {"sources": [{"type": "opcua", "machine": "pump", "speed_node": "i=1", **changed}]}
 
 
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({"state_folder": "here"}, "state_folder: .*here must be a folder, but .*here is none; move it away"),
-        ({"state_folder": "here/below"}, "state_folder: .*below must be a folder, but .*here is none"),
-        ({"state_folder": "gone"}, "but .*gone is none"),
-        ({"sinks": [{"type": "csv", "folder": "here"}]}, "folder: .*here must be a folder"),
-        ({"models": {"install_folder": "here"}}, "install_folder: .*here must be a folder"),
-        ({"state_folder": "x" * 300}, "state_folder: .* cannot be used .*name another"),
-    ],
-)
-def test_what_stands_in_the_way_of_a_folder(changed: dict[str, Any], told: str, tmp_path: Path) -> None:
-    (tmp_path / "here").write_text("a file")
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
-    config = parse_config({"machines": [machine_settings()], **changed}, tmp_path / "agent.yaml")
-    with pytest.raises(ConfigError, match=told):
-        require_surroundings(config)
-
-
-def test_folders_that_are_to_be_made(tmp_path: Path) -> None:
-    value = {
-        "machines": [machine_settings()],
-        "state_folder": "a/b",
-        "sinks": [{"type": "csv", "folder": "c"}],
-    }
-    require_surroundings(parse_config(value, tmp_path / "agent.yaml"))
-    assert list(tmp_path.iterdir()) == []
+def _modbus(**changed: Any) -> dict[str, Any]:
+    return {"sources": [{"type": "modbus", "machine": "pump", "address": 0, **changed}]}
 
 
 TWICE = [{"type": "mqtt", "topic": "{machine}/{sensor}", "client_id": "x"}]
@@ -144,6 +106,26 @@ TWICE = [{"type": "mqtt", "topic": "{machine}/{sensor}", "client_id": "x"}]
         ({"sinks": [{"type": "mqtt", "topic": "a/"}]}, "empty levels"),
         ({"sinks": [{"type": "mqtt", "topic": "$SYS/a"}]}, "does not begin with"),
         ({"state_folder": "~/state"}, "state_folder: '~/state' begins with '~'"),
+        ({"state_folder": ""}, "state_folder: '' is no path"),
+        ({"sinks": [{"type": "webhook", "url": "http://"}]}, "sinks.0.webhook.url: 'http://' is no address"),
+        ({"sinks": [{"type": "webhook", "url": "http://:80/x"}]}, "give http://HOST or https://HOST"),
+        ({"sinks": [{"type": "webhook", "url": "plant.example/x"}]}, "is no address"),
+        ({"sinks": [{"type": "webhook", "url": "http://h:99999"}]}, "is no address .Port out of range"),
+        ({"sinks": [{"type": "webhook", "url": "http://a b/x"}]}, "is no address"),
+        ({"sinks": [{"type": "webhook", "url": "http://ada:pw@h/x"}]}, "no user and no password"),
+        ({"sinks": [{"type": "webhook", "url": "http://h/x#y"}]}, "ends in '#'"),
+        (_opcua(url="opc.tcp://:4840"), "give opc.tcp://HOST"),
+        (_opcua(url="http://h"), "give opc.tcp://HOST"),
+        ({"sinks": [{"type": "mqtt", "host": "mqtt://broker"}]}, "'mqtt://broker' is no host; .* as 'port'"),
+        ({"sinks": [{"type": "mqtt", "host": "broker:1883"}]}, "'broker:1883' is no host"),
+        ({"sinks": [{"type": "mqtt", "host": ""}]}, "'' is no host"),
+        ({"sinks": [{"type": "mqtt", "host": "192.168.1.300"}]}, "'192.168.1.300' is no host"),
+        ({"http": {"host": "hall 3"}}, "http.host: 'hall 3' is no host"),
+        ({"sinks": [{"type": "mqtt", "password": {"env": "A"}}]}, "password belongs to a username"),
+        ({"sinks": [{"type": "mqtt", "tls": {"key_file": "a"}}]}, "key_file belongs to a certificate_file"),
+        ({"sinks": [{"type": "sparkplug", "group": "a/b", "node": "n"}]}, "sparkplug.group: 'a/b'"),
+        ({"sinks": [{"type": "sparkplug", "group": "a", "node": "+"}]}, "sparkplug.node: .* is not allowed"),
+        (_modbus(address=65535, number="float32"), "takes two registers"),
     ],
 )
 def test_what_would_go_wrong_in_silence(changed: dict[str, Any], told: str, tmp_path: Path) -> None:

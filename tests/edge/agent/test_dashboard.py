@@ -98,7 +98,7 @@ def test_a_person_finds_the_fault_and_acknowledges_it(plant: tuple[Agent, Server
     )
     browser.run("document.querySelector('dialog form').requestSubmit()")
     browser.wait_for("document.body.innerText.includes('seen by Ada')")
-    (alarm,) = agent.alarms.list()
+    (alarm,) = agent.alarms.latest()
     assert (alarm.acknowledged_by, alarm.comment) == ("Ada", "bearing ordered <i>")
     _click(browser, "Events")
     browser.wait_for("document.querySelectorAll('.thread li').length >= 2")

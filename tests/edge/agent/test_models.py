@@ -18,9 +18,9 @@ from secateur.bundle.signature import create_key
 from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
-from secateur.edge.agent.config.file import Models as ModelSettings
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
+from secateur.edge.agent.config.settings import Models as ModelSettings
 from secateur.edge.agent.models.opinion import Opinion, ask, weigh
 from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.models.store import Choice, Installed, ModelStore

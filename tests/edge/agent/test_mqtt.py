@@ -22,7 +22,8 @@ from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import Broker
 from secateur.edge.agent.config.connections import MqttSink as MqttSinkSettings
-from secateur.edge.agent.config.file import AgentConfig, parse_config
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.intake import Submission
 from secateur.edge.agent.outbox.store import Record
 from secateur.edge.agent.publish import Replay, publish

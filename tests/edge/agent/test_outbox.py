@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.core.errors import CheckpointError
-from secateur.edge.agent.config.file import Outbox as OutboxSettings
+from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
 from secateur.edge.agent.outbox.delivery import Delivery
 from secateur.edge.agent.outbox.repair import check, export, repair

@@ -15,7 +15,8 @@ import pytest
 from agent_machines import GUARD_S, feed, machine_settings, until
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
-from secateur.edge.agent.config.file import AgentConfig, parse_config
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.http import limits
 from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.intake import Submission
@@ -59,18 +60,18 @@ def test_a_fault_raises_one_alarm_and_its_end_closes_it(
     agent: Agent, make_burst: Callable[..., Burst]
 ) -> None:
     feed(agent, [make_burst(number) for number in range(25)])
-    assert agent.alarms.list() == []
+    assert agent.alarms.latest() == []
     feed(agent, [make_burst(number, knocks=4.0) for number in range(25, 40)])
-    (alarm,) = agent.alarms.list()
+    (alarm,) = agent.alarms.latest()
     assert alarm.is_open
     assert alarm.highest.word == "alarm"
     assert "rms" in alarm.causes
     assert {"line_bpfo", "kurtosis"} & set(alarm.causes)
     feed(agent, [make_burst(number) for number in range(40, 170)])
-    (alarm,) = agent.alarms.list()
+    (alarm,) = agent.alarms.latest()
     assert not alarm.is_open
     feed(agent, [make_burst(number, knocks=4.0) for number in range(170, 180)])
-    (alarm,) = agent.alarms.list()  # it came back within the hour: the same alarm
+    (alarm,) = agent.alarms.latest()  # it came back within the hour: the same alarm
     assert alarm.is_open
     assert [event["kind"] for event in agent.alarms.events(alarm.id)].count("opened") == 1
 
@@ -84,7 +85,7 @@ def test_what_is_bad_never_becomes_a_diagnosis(agent: Agent, make_burst: Callabl
     assert result["indicators"] == {}
     assert result["diagnosis"] is None
     assert result["bearing"]["level"] == "normal"
-    assert agent.alarms.list() == []
+    assert agent.alarms.latest() == []
 
 
 def test_the_same_burst_twice_is_one_result(agent: Agent, make_burst: Callable[..., Burst]) -> None:
@@ -105,7 +106,7 @@ def test_levels_alarms_and_baselines_survive_a_restart(
     assert path.baseline.is_learned("all speeds")
     feed(second, [make_burst(35, knocks=4.0)])
     assert path.view.result["bearing"]["level"] == "alarm"
-    assert len(second.alarms.list()) == 1
+    assert len(second.alarms.latest()) == 1
     second.stop()
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
-from secateur.edge.agent.config.file import AgentConfig
+from secateur.edge.agent.config.consistency import OWN_SENSOR
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.events import Events
 from secateur.edge.agent.intake import Intake, Submission
@@ -96,7 +97,7 @@ class Agent:
         }
         for (machine, sensor), path in self.paths.items():
             path.levels.restore(self.alarms.open_causes(machine, sensor))
-        sinks = [open_sink(settings, config, self.database) for settings in config.sinks]
+        sinks = [open_sink(settings, config, self.database.next_number) for settings in config.sinks]
         self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
         self.deliveries = [
             Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s) for sink in sinks
@@ -110,10 +111,15 @@ class Agent:
     def start(self) -> None:
         """Start the worker, the deliveries and the sources."""
         self.intake.start()
-        for part in (*self.deliveries, *self.sources):
-            part.start()
+        self._start_links()
         self._started = True
         log.info("watching %d sensors of %d machines", len(self.paths), len(self.config.machines))
+
+    def _start_links(self) -> None:
+        for delivery in self.deliveries:
+            delivery.start()
+        for source in self.sources:
+            source.start()
 
     @property
     def is_ready(self) -> bool:
@@ -182,8 +188,7 @@ class Agent:
         except SecateurError as error:
             self._build(former)
             failure = error
-        for part in (*self.deliveries, *self.sources):
-            part.start()
+        self._start_links()
         if failure is not None:
             raise failure
         log.info("configuration read again")
@@ -304,8 +309,8 @@ class Agent:
                 self._publish_silent(path)
         status = self.outbox.status()
         level = Level.WARNING if status.filling else Level.NORMAL
-        causes = {"outbox": level} if level else {}
-        self._raise_own("outbox", Judgement(level=level, causes=causes, score=status.share))
+        causes = {OWN_SENSOR: level} if level else {}
+        self._raise_own(OWN_SENSOR, Judgement(level=level, causes=causes, score=status.share))
 
     def _publish_silent(self, path: SensorPath) -> None:
         machine, sensor = path.machine.name, path.sensor.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from secateur.edge.agent.config.connections import (
     FolderSource,
@@ -15,8 +16,7 @@ from secateur.edge.agent.config.connections import (
     Source,
     SparkplugSink,
 )
-from secateur.edge.agent.config.file import AgentConfig
-from secateur.edge.agent.outbox.database import Database
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.sinks import base as sinks
 from secateur.edge.agent.sources.base import Inlet, RunningSource
 
@@ -50,8 +50,15 @@ def open_source(settings: Source, inlet: Inlet, config: AgentConfig, number: int
     return ModbusSource(settings, inlet)
 
 
-def open_sink(settings: Sink, config: AgentConfig, database: Database) -> sinks.Sink:
+def open_sink(settings: Sink, config: AgentConfig, next_number: Callable[[str], int]) -> sinks.Sink:
     """Return a sink that is not connected yet.
+
+    Parameters
+    ----------
+    settings : Sink
+    config : AgentConfig
+    next_number : callable
+        Counts up by name, over restarts too.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def open_sink(settings: Sink, config: AgentConfig, database: Database) -> sinks.
         return Sparkplug(
             settings,
             client_id=_client_id(config, settings.name),
-            next_bdseq=lambda: _next_number(database, f"bdseq {settings.name}"),
+            next_bdseq=lambda: next_number(f"bdseq {settings.name}"),
         )
     if isinstance(settings, LogSink):
         from secateur.edge.agent.sinks.log import CsvLog, ParquetLog
@@ -83,13 +90,3 @@ def _client_id(config: AgentConfig, part: str) -> str:
     """Return an identifier that stays over restarts and differs between agents of one name."""
     place = hashlib.sha256(str(config.state_folder.absolute()).encode()).hexdigest()[:8]
     return f"{config.name}-{part}-{place}"
-
-
-def _next_number(database: Database, name: str) -> int:
-    with database.transaction() as connection:
-        row = connection.execute(
-            "INSERT INTO counters VALUES (?, 0) ON CONFLICT(name) DO UPDATE SET value = value + 1 "
-            "RETURNING value",
-            (name,),
-        ).fetchone()
-    return int(row[0])

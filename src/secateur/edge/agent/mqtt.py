@@ -8,7 +8,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 
 from secateur.core.errors import ConfigError
-from secateur.edge.agent.config.connections import Broker
+from secateur.edge.agent.config.connections import Broker, Tls
 
 LARGEST_PACKET = 64 << 20
 
@@ -41,7 +41,7 @@ def new_client(
     if broker.username is not None:
         client.username_pw_set(broker.username, None if broker.password is None else broker.password.read())
     if broker.tls is not None:
-        client.tls_set_context(_context(broker))
+        client.tls_set_context(tls_context(broker.tls))
     properties = Properties(paho.PacketTypes.CONNECT)  # type: ignore[attr-defined]
     properties.SessionExpiryInterval = session_s
     properties.MaximumPacketSize = LARGEST_PACKET
@@ -55,14 +55,19 @@ def new_client(
     return client, arguments
 
 
-def _context(broker: Broker) -> ssl.SSLContext:
-    tls = broker.tls
-    assert tls is not None
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return what a TLS connection is made with.
+
+    Raises
+    ------
+    ConfigError
+        If a certificate or key cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=None if tls.ca_file is None else str(tls.ca_file))
         if tls.certificate_file is not None:
             context.load_cert_chain(tls.certificate_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"TLS to {broker.host}: a certificate or key cannot be used ({error}).") from None
+        raise ConfigError(f"a certificate or key of tls cannot be used ({error}).") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

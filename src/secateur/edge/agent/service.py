@@ -11,10 +11,11 @@ from pathlib import Path
 from secateur.core.errors import SecateurError
 from secateur.core.locks import sole_owner
 from secateur.edge.agent.agent import Agent
-from secateur.edge.agent.config.file import AgentConfig, read_config, require_surroundings
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.housekeeping import Housekeeping
 from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.systemd import notify, reloading
+from secateur.edge.agent.trial import idle, usable_config
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,16 @@ def run(
     SecateurError
         If the configuration cannot be used, the address is taken, or another agent uses the state folder.
     """
-    config = read_config(config_file)
-    require_surroundings(config)
+    config = _usable(config_file)
     with sole_owner(config.state_folder):
         _serve(config, config_file, told, for_s)
+    return config
+
+
+def _usable(config_file: Path, *, running: bool = False) -> AgentConfig:
+    config = usable_config(config_file, running=running)
+    for trouble in idle(config):
+        log.warning("%s", trouble)
     return config
 
 
@@ -99,8 +106,7 @@ def _listen_to_signals(ended: threading.Event, again: threading.Event) -> None:
 def _reload(agent: Agent, config_file: Path) -> None:
     reloading()
     try:
-        config = read_config(config_file)
-        require_surroundings(config)
+        config = _usable(config_file, running=True)
         later = agent.reload(config)
         if later:
             log.warning("%s changed; that takes effect after a restart", " and ".join(later))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from secateur.edge.agent.config.parts import Name, Part, Port, Positive, Secret
+from secateur.edge.agent.config.addresses import Host, HttpUrl, OpcUaUrl
+from secateur.edge.agent.config.parts import Name, Part, Place, Port, Positive
+from secateur.edge.agent.config.secret import Secret, Token
 
 TOPIC_PATTERN = r"^[^\x00-\x1f#+$][^\x00-\x1f#+]*$"
 PREFIX_PATTERN = r"^[^\x00-\x1f#+${}/][^\x00-\x1f#+{}/]*(/[^\x00-\x1f#+{}/]+)*$"
@@ -26,21 +27,33 @@ class Tls(Part):
         Of this client, where the server asks for them.
     """
 
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: Place | None = None
+    certificate_file: Place | None = None
+    key_file: Place | None = None
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> Tls:
+        if self.key_file is not None and self.certificate_file is None:
+            raise ValueError("key_file belongs to a certificate_file; give both")
+        return self
 
 
 class Broker(Part):
     """An MQTT broker and how to speak to it."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 1883
     tls: Tls | None = None
     username: str | None = None
     password: Secret | None = None
     client_id: Name | None = None
     keepalive_s: Annotated[int, Field(ge=1, le=3600)] = 20
+
+    @model_validator(mode="after")
+    def _password_of_a_user(self) -> Broker:
+        if self.password is not None and self.username is None:
+            raise ValueError("password belongs to a username; give both")
+        return self
 
 
 class MqttSource(Broker):
@@ -75,6 +88,13 @@ class MqttSource(Broker):
             raise ValueError("topic holds a name in braces other than {machine} and {sensor}")
         return self
 
+    @property
+    def subscription(self) -> str:
+        """What is asked for at the broker."""
+        if self.payload == "sparkplug":
+            return f"spBv1.0/{self.topic}/#"
+        return self.topic.replace("{machine}", "+").replace("{sensor}", "+")
+
 
 class FolderSource(Part):
     """Bursts as files in a folder: ``MACHINE/SENSOR/NAME.npy`` (or ``.json``, ``.raw``).
@@ -88,7 +108,7 @@ class FolderSource(Part):
     """
 
     type: Literal["folder"]
-    folder: Path
+    folder: Place
     every_s: Positive = 1.0
     done: Literal["delete", "keep"] = "delete"
 
@@ -103,7 +123,7 @@ class ReplaySource(Part):
     """
 
     type: Literal["replay"]
-    file: Path
+    file: Place
     machine: Name
     sensor: Name
     channel: Annotated[int, Field(ge=0)] = 0
@@ -121,7 +141,7 @@ class OpcUaSource(Part):
     """
 
     type: Literal["opcua"]
-    url: Annotated[str, Field(pattern=r"^opc\.tcp://")]
+    url: OpcUaUrl
     machine: Name
     sensor: Name | None = None
     speed_node: str | None = None
@@ -152,7 +172,7 @@ class ModbusSpeed(Part):
     """
 
     type: Literal["modbus"]
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 502
     device_id: Annotated[int, Field(ge=0, le=255)] = 1
     machine: Name
@@ -161,6 +181,12 @@ class ModbusSpeed(Part):
     number: Literal["uint16", "int16", "uint32", "float32"] = "uint16"
     factor: Positive = 1.0
     every_s: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _second_register(self) -> ModbusSpeed:
+        if self.number in ("uint32", "float32") and self.address == 65535:
+            raise ValueError(f"a {self.number} takes two registers, and 65535 is the last; lower address")
+        return self
 
 
 Source = Annotated[
@@ -200,7 +226,7 @@ class LogSink(Part):
 
     type: Literal["csv", "parquet"]
     name: Name = "log"
-    folder: Path
+    folder: Place
     days: Annotated[int, Field(ge=1)] = 366
 
 
@@ -210,15 +236,15 @@ class WebhookSink(Part):
     Attributes
     ----------
     url : str
-    token : Secret or None
+    token : Token or None
         Sent as ``Authorization: Bearer``.
     send : {"alarms", "all"}
     """
 
     type: Literal["webhook"]
     name: Name = "webhook"
-    url: Annotated[str, Field(pattern=r"^https?://")]
-    token: Secret | None = None
+    url: HttpUrl
+    token: Token | None = None
     send: Literal["alarms", "all"] = "alarms"
     timeout_s: Positive = 10.0
 

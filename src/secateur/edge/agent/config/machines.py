@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from secateur.core.errors import SecateurError
 from secateur.edge.agent.config.parts import Name, Part, Positive
+from secateur.edge.agent.signal.indicators import band_edges_hz, band_places, indicator_names
 from secateur.signals.bearings.given import given_bearing
 from secateur.signals.kinematics import FaultOrders
 
@@ -87,6 +88,14 @@ class Speed(Part):
     max_age_s: Positive = 60.0
     lowest_rpm: Annotated[float, Field(ge=0)] = 0.0
     highest_rpm: Positive = 100_000.0
+
+    @model_validator(mode="after")
+    def _believed(self) -> Speed:
+        if not self.lowest_rpm < self.highest_rpm:
+            raise ValueError("lowest_rpm must be lower than highest_rpm")
+        if self.rpm is not None and not self.lowest_rpm <= self.rpm <= self.highest_rpm:
+            raise ValueError(f"rpm {self.rpm:g} lies outside lowest_rpm to highest_rpm; no speed is believed")
+        return self
 
 
 class Level(Part):
@@ -254,6 +263,32 @@ class Sensor(Part):
             raise ValueError(f"indicators.lowest_hz must lie below {nyquist:g} Hz")
         if band is not None and not 0 <= band[0] < band[1] <= nyquist:
             raise ValueError(f"indicators.envelope_band_hz must rise and lie within 0 to {nyquist:g} Hz")
+        edges = band_edges_hz(self.indicators.lowest_hz, self.sampling_rate_hz, self.indicators.bands)
+        places = band_places(edges, self.burst_samples, self.sampling_rate_hz)
+        if any(first >= second for first, second in pairwise(places)):
+            step_hz = self.sampling_rate_hz / self.burst_samples
+            raise ValueError(
+                f"bursts of {self.burst_samples} samples resolve {step_hz:.3g} Hz, so a band is empty; raise "
+                "indicators.lowest_hz, or lower indicators.bands"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bursts_in_time(self) -> Sensor:
+        duration_s = self.burst_samples / self.sampling_rate_hz
+        if duration_s >= self.silent_after_s:
+            raise ValueError(f"a burst lasts {duration_s:g} s; silent_after_s must be longer")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_of_indicators(self) -> Sensor:
+        known = indicator_names(self.indicators.bands, lines=self.bearing is not None)
+        for key in ("absolute", "rise_per_hour"):
+            unknown = sorted(getattr(self.limits, key).keys() - set(known))
+            if unknown:
+                raise ValueError(
+                    f"limits.{key} names {', '.join(unknown)}; this sensor has {', '.join(known)}"
+                )
         return self
 
 

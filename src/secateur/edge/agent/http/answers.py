@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal
 
 from typing_extensions import TypedDict
+
+from secateur.edge.agent.sources.base import SourceStatus
 
 Level = Literal["normal", "warning", "alarm"]
 
@@ -263,16 +265,6 @@ class Outbox(TypedDict):
     sinks: list[Sink]
 
 
-class Source(TypedDict):
-    """A source and what came of it."""
-
-    name: str
-    connected: bool
-    counts: dict[str, int]
-    trouble: NotRequired[str]
-    open_bursts: NotRequired[int]
-
-
 class Latency(TypedDict):
     """From the last sample to the stored result."""
 
@@ -294,7 +286,7 @@ class Status(TypedDict):
     latency_ms: Latency
     bursts: dict[str, int]
     database_repairs: int
-    sources: list[Source]
+    sources: list[SourceStatus]
 
 
 class Version(TypedDict):

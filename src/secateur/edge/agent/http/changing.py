@@ -167,7 +167,7 @@ def _json_of(kind: type[_Form]) -> dict[str, dict[str, Any]]:
     return {"application/json": kind.model_json_schema()}
 
 
-_BURST = {
+_BURST: dict[str, dict[str, Any]] = {
     "application/json": {
         "type": "object",
         "required": ["samples"],

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from secateur.edge.agent.config.file import Http
+from secateur.edge.agent.config.settings import Http
 from secateur.edge.agent.http.page_files import PREFIX
 
 Scope = MutableMapping[str, Any]

@@ -12,6 +12,7 @@ from secateur.edge.agent.http.endpoint import Call, Endpoint
 from secateur.edge.agent.http.reading import brief
 from secateur.edge.agent.state.levels import Level
 
+Samples = list[tuple[dict[str, str], float]]
 _STATES = ("ok", "defect", "wrongly set up", "silent", "waiting")
 
 
@@ -34,7 +35,7 @@ def _lines(agent: Agent) -> Iterator[str]:
     yield from _family("secateur_outbox_rows", "gauge", "Results that wait", [({}, status.rows)])
     yield from _family("secateur_outbox_share", "gauge", "Filled share of the outbox", [({}, status.share)])
     if status.hours_left is not None:
-        hours = [({}, status.hours_left)]
+        hours: Samples = [({}, status.hours_left)]
         yield from _family("secateur_outbox_hours_left", "gauge", "Hours that still fit", hours)
     yield from _family(
         "secateur_dropped_total",
@@ -58,7 +59,10 @@ def _lines(agent: Agent) -> Iterator[str]:
 
 
 def _sensors(agent: Agent) -> Iterator[str]:
-    levels, states, ages, indicators = [], [], [], []
+    levels: Samples = []
+    states: Samples = []
+    ages: Samples = []
+    indicators: Samples = []
     for (machine, sensor), path in agent.paths.items():
         place, now = {"machine": machine, "sensor": sensor}, brief(agent, path)
         levels.append((place, float(Level[now["level"].upper()])))
@@ -74,7 +78,7 @@ def _sensors(agent: Agent) -> Iterator[str]:
     yield from _family("secateur_indicator", "gauge", "Indicators of the last burst", indicators)
 
 
-def _family(name: str, kind: str, meaning: str, samples: list[tuple[dict[str, str], float]]) -> Iterator[str]:
+def _family(name: str, kind: str, meaning: str, samples: Samples) -> Iterator[str]:
     if not samples:
         return
     yield f"# HELP {name} {meaning}"

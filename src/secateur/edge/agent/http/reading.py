@@ -45,10 +45,11 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
     last_s = path.last_burst_running_s
     state = "waiting" if result is None else "silent" if path.silent else result["sensor_state"]
     diagnosis = None if result is None else result["diagnosis"]
+    level: answers.Level = "normal" if result is None else result["bearing"]["level"]
     return {
         "sensor": path.sensor.name,
         "sensor_state": state,
-        "level": Level.NORMAL.word if result is None else result["bearing"]["level"],
+        "level": level,
         "causes": {} if result is None else result["bearing"]["causes"],
         "learned": 0.0 if result is None else result["bearing"]["learned"],
         "label": None if diagnosis is None else diagnosis["label"],
@@ -61,7 +62,7 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
 def fleet(call: Call) -> answers.Fleet:
     """Return all machines with the worst level of their sensors."""
     agent: Agent = call.agent
-    machines = []
+    machines: list[answers.Machine] = []
     for machine in agent.config.machines:
         sensors = [brief(agent, agent.paths[machine.name, sensor.name]) for sensor in machine.sensors]
         worst = max((entry["level"] for entry in sensors), key=_RANK.__getitem__)
@@ -107,9 +108,9 @@ def _with_lines(path: SensorPath, spectrum: dict[str, Any]) -> dict[str, Any]:
     result = path.view.result
     rpm = None if result is None else result["speed"]["rpm"]
     orders = _orders(path.orders)
-    if orders is None or (rpm is None and not spectrum.get("in_orders")):
+    factor = 1.0 if spectrum.get("in_orders") else None if rpm is None else rpm / 60.0
+    if orders is None or factor is None:
         return spectrum | {"lines": None, "speed_rpm": rpm}
-    factor = 1.0 if spectrum.get("in_orders") else rpm / 60.0
     return spectrum | {"lines": {name: rate * factor for name, rate in orders.items()}, "speed_rpm": rpm}
 
 
@@ -138,7 +139,7 @@ def trend(call: Call) -> dict[str, Any]:
 
 def alarms(call: Call) -> dict[str, Any]:
     """Return alarms, the latest first."""
-    found = call.agent.alarms.list(
+    found = call.agent.alarms.latest(
         open_only=call.query["open"], most=call.query["most"], machine=call.query["machine"]
     )
     return {"alarms": [alarm.to_json() for alarm in found]}
@@ -190,7 +191,11 @@ def outbox(call: Call) -> answers.Outbox:
 def status(call: Call) -> answers.Status:
     """Return the agent itself: version, times, memory, latency, sources."""
     agent: Agent = call.agent
-    latencies = np.array(agent.latencies_ms) if agent.latencies_ms else np.array([])
+    latencies = np.array(agent.latencies_ms)
+
+    def share(percent: int) -> float | None:
+        return float(np.percentile(latencies, percent)) if len(latencies) else None
+
     return {
         "agent": agent.config.name,
         "version": version("secateur"),
@@ -199,10 +204,7 @@ def status(call: Call) -> answers.Status:
         "ready": agent.is_ready,
         "memory_bytes": resident_bytes(),
         "peak_memory_bytes": peak_resident_bytes(),
-        "latency_ms": {
-            f"p{share}": float(np.percentile(latencies, share)) if len(latencies) else None
-            for share in (50, 90, 99)
-        },
+        "latency_ms": {"p50": share(50), "p90": share(90), "p99": share(99)},
         "bursts": {**agent.intake.counts, "twice": agent.twice, "waiting": agent.intake.waiting},
         "database_repairs": agent.database.repairs,
         "sources": [source.status() for source in agent.sources],

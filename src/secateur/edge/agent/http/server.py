@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from secateur.core.errors import ConfigError
 from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.http.address import bound_socket
 from secateur.edge.agent.http.app import create_app
 
 MOST_CONNECTIONS = 200
@@ -51,18 +50,7 @@ class Server:
     """
 
     def __init__(self, agent: Agent) -> None:
-        settings = agent.config.http
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((settings.host, settings.port))
-        except OSError as error:
-            self._socket.close()
-            raise ConfigError(
-                f"http.host {settings.host} port {settings.port} cannot be used: {error.strerror}; "
-                "stop what listens there, or give another http.port."
-            ) from None
+        self._socket = bound_socket(agent.config.http)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             create_app(agent),

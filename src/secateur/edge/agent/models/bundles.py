@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.edge.agent.config.file import AgentConfig, Models
+from secateur.edge.agent.config.settings import AgentConfig, Models
+from secateur.edge.agent.models.fit import misfits
 from secateur.edge.agent.models.slot import ModelSlot, described
 from secateur.edge.agent.models.store import Choice, ModelStore
 from secateur.edge.foundation import SHIPPED
+from secateur.edge.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -137,49 +140,63 @@ def _overview(models: list[dict[str, Any]], store: ModelStore) -> dict[str, Any]
     }
 
 
-def require_bundles(config: AgentConfig) -> dict[str, str]:
-    """Return the version of each bundle that an agent would put to work if it started now.
+@dataclass(frozen=True, kw_only=True)
+class TriedBundle:
+    """A bundle that sensors name, loaded as an agent would if it started now.
 
-    Raises
-    ------
-    ConfigError
-        If a sensor names a bundle of which no version can be used.
+    Attributes
+    ----------
+    name : str
+    runtime : Runtime or None
+        Of the version that would be at work; None if there is none.
+    refused : list of str
+        Why versions before it are not used.
+    trouble : str
+        Why none can be used; empty if one can.
     """
-    found = {}
-    for model in seen_from_outside(config)["models"]:
-        name, active = model["name"], model["active"]
-        if active is None:
-            user = next(
-                f"{machine}/{sensor}"
-                for (machine, sensor), (_, settings) in config.places().items()
-                if settings.bundle == name
+
+    name: str
+    runtime: Runtime | None
+    refused: list[str]
+    trouble: str = ""
+
+
+def tried_bundle(store: ModelStore, name: str) -> TriedBundle:
+    """Load the bundle of a name; nothing is changed."""
+    try:
+        if name == SHIPPED_NAME and not store.versions(name):
+            return TriedBundle(name=name, runtime=store.loaded(SHIPPED), refused=[])
+        runtime, refused = store.best(name)
+    except SecateurError as error:
+        return TriedBundle(name=name, runtime=None, refused=[], trouble=str(error))
+    return TriedBundle(name=name, runtime=runtime, refused=refused)
+
+
+def bundle_troubles(config: AgentConfig, bundles: Iterable[TriedBundle]) -> Iterator[str]:
+    """Yield for each sensor why the bundle that it names can say nothing about it."""
+    tried = {bundle.name: bundle for bundle in bundles}
+    for (machine, name), (_, sensor) in config.places().items():
+        if sensor.bundle is None:
+            continue
+        runtime, label = tried[sensor.bundle].runtime, f"sensor {machine}/{name}, bundle {sensor.bundle}"
+        if runtime is None:
+            yield (
+                f"{label}: {tried[sensor.bundle].trouble} Use 'secateur models install', or leave 'bundle' "
+                "out to watch by limits alone"
             )
-            raise ConfigError(
-                f"sensor {user}: {model['trouble']} Use 'secateur models install', or leave 'bundle' out to "
-                "watch by limits alone."
-            )
-        found[name] = active["version"]
-    return found
+        else:
+            yield from (f"{label}: {reason}" for reason in misfits(runtime.manifest, sensor))
 
 
 def _seen(store: ModelStore, name: str) -> dict[str, Any]:
-    choice = store.choice(name)
-    active, trouble, refused = None, "", []
-    if name == SHIPPED_NAME and not store.versions(name):
-        active = described(store.loaded(SHIPPED))
-    else:
-        try:
-            runtime, refused = store.best(name)
-            active = described(runtime)
-        except SecateurError as error:
-            trouble = str(error)
+    choice, tried = store.choice(name), tried_bundle(store, name)
     return {
         "name": name,
-        "active": active,
+        "active": None if tried.runtime is None else described(tried.runtime),
         "former": choice.former[0] if choice.former else None,
         "versions": store.versions(name),
-        "trouble": trouble,
-        "rolled_back": refused,
+        "trouble": tried.trouble,
+        "rolled_back": tried.refused,
         "shadow": None,
         "candidate": choice.candidate,
     }

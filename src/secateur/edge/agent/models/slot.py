@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.edge.agent.config.file import Models as ModelSettings
+from secateur.edge.agent.config.settings import Models as ModelSettings
 from secateur.edge.agent.models.opinion import Opinion
 from secateur.edge.agent.models.store import Choice, Installed, ModelStore
 from secateur.edge.runtime import Runtime

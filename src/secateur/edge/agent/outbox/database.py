@@ -131,6 +131,16 @@ class Database:
         if self._on_repair is not None:
             self._on_repair(aside)
 
+    def next_number(self, name: str) -> int:
+        """Count up by name, from 0, over restarts too."""
+        with self.transaction() as connection:
+            row = connection.execute(
+                "INSERT INTO counters VALUES (?, 0) ON CONFLICT(name) DO UPDATE SET value = value + 1 "
+                "RETURNING value",
+                (name,),
+            ).fetchone()
+        return int(row[0])
+
     def checkpoint(self) -> None:
         """Bring what is in the log into the main file."""
         with self._lock, contextlib.suppress(sqlite3.OperationalError):

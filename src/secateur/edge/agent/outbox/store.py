@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from secateur.edge.agent.config.file import Outbox as OutboxSettings
+from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, RunningClock
 
 Kind = Literal["result", "alarm"]
@@ -257,7 +257,8 @@ class Outbox:
             damaged = [row[0] for row in rows if zlib.crc32(row[7]) != row[8]]
             for seq in damaged:
                 self._delete(connection, "seq = ?", (seq,), reason="dropped: damaged on disk")
-        now_s, total, found = self._clock.now_s(), 0, []
+        found: list[Record] = []
+        now_s, total = self._clock.now_s(), 0
         for seq, key, kind, machine, sensor, running_s, created_unix_s, payload, _ in rows:
             if seq in damaged:
                 continue

@@ -29,6 +29,20 @@ def band_edges_hz(lowest_hz: float, sampling_rate_hz: float, bands: int) -> np.n
     return np.geomspace(lowest_hz, sampling_rate_hz / 2, bands + 1)
 
 
+def band_places(edges_hz: np.ndarray, samples: int, sampling_rate_hz: float) -> np.ndarray:
+    """Return the first spectral line of each band, and one past the last, int (bands + 1,)."""
+    lines = samples // 2 + 1
+    places = np.clip(np.rint(edges_hz * samples / sampling_rate_hz).astype(int), 1, lines - 1)
+    places[-1] = lines
+    return places
+
+
+def indicator_names(bands: int, *, lines: bool) -> tuple[str, ...]:
+    """Return the names of all indicators of a sensor, those of fault lines if its bearing is known."""
+    found = ("rms", *SHAPES, *(f"band_{number}" for number in range(1, bands + 1)))
+    return found + tuple(f"line_{name}" for name in FAULTS) if lines else found
+
+
 def waveform_indicators(
     samples: np.ndarray, sampling_rate_hz: float, edges_hz: np.ndarray
 ) -> dict[str, float]:
@@ -66,8 +80,7 @@ def waveform_indicators(
     line_power *= 2.0 / len(x) ** 2
     if len(x) % 2 == 0:
         line_power[-1] /= 2.0
-    places = np.clip(np.rint(edges_hz * len(x) / sampling_rate_hz).astype(int), 1, len(line_power) - 1)
-    places[-1] = len(line_power)
+    places = band_places(edges_hz, len(x), sampling_rate_hz)
     summed = np.concatenate([[0.0], np.cumsum(line_power)])
     levels = np.sqrt(np.maximum(np.diff(summed[places]), 0.0))
     return found | {f"band_{number}": float(level) for number, level in enumerate(levels, start=1)}

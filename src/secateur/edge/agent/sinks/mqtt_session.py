@@ -185,4 +185,4 @@ class MqttSession:
 
     def _received(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:
         if self._on_message is not None:
-            self._on_message(message.topic, message.payload)
+            self._on_message(message.topic, bytes(message.payload))

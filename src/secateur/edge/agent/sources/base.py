@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import NotRequired, Protocol
+
+from typing_extensions import TypedDict
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.intake import Submission
+
+
+class SourceStatus(TypedDict):
+    """A source and what came of it."""
+
+    name: str
+    connected: bool
+    counts: dict[str, int]
+    trouble: NotRequired[str]
+    open_bursts: NotRequired[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,5 +72,5 @@ class RunningSource(Protocol):
     def stop(self) -> None:
         """Stop; what was submitted is still told done."""
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SourceStatus:
         """Return its state, for people."""

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import FolderSource as FolderSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
-from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, from_json, from_raw
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class FolderSource:
         if self._thread.is_alive():
             self._thread.join(10.0)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SourceStatus:
         """Return its state, for people."""
         return {"name": self.name, "connected": self._settings.folder.is_dir(), "counts": dict(self.counts)}
 

@@ -18,7 +18,7 @@ from secateur.edge.agent.config.connections import MqttSource as MqttSourceSetti
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.mqtt import new_client
 from secateur.edge.agent.sources.assembly import Assembler
-from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
 from secateur.edge.agent.sparkplug.host import Host
@@ -85,7 +85,7 @@ class MqttSource:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SourceStatus:
         """Return its state, for people."""
         counts = self.counts + self._assembler.counts + self._host.counts
         return {
@@ -96,12 +96,6 @@ class MqttSource:
             "counts": dict(counts),
         }
 
-    @property
-    def _subscription(self) -> str:
-        if self._settings.payload == "sparkplug":
-            return f"spBv1.0/{self._settings.topic}/#"
-        return self._settings.topic.replace("{machine}", "+").replace("{sensor}", "+")
-
     def _on_connect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
         if reason.is_failure:
             self._tell(f"connection refused: {reason}")
@@ -110,7 +104,7 @@ class MqttSource:
         log.info("%s: connected", self.name)
         self._held.clear()
         self._held_order.clear()
-        client.subscribe(self._subscription, qos=1)
+        client.subscribe(self._settings.subscription, qos=1)
         self._connected.set()
 
     def _on_disconnect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
@@ -129,15 +123,15 @@ class MqttSource:
         self.trouble = trouble
 
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
-        held = (message.mid, message.qos)
+        held, content = (message.mid, message.qos), bytes(message.payload)
         self.counts["messages"] += 1
         try:
             if self._settings.payload == "sparkplug":
-                self._take_sparkplug(message.topic, message.payload, held)
+                self._take_sparkplug(message.topic, content, held)
             else:
                 machine, sensor = self._place(message.topic)
                 parse = from_json if self._settings.payload == "json" else from_raw
-                self._take(machine, sensor, parse(message.payload), held)
+                self._take(machine, sensor, parse(content), held)
         except IntakeFull:
             # not acknowledged: the broker gives it again when the connection is made anew
             log.warning("%s: too many bursts wait; the connection is made anew", self.name)

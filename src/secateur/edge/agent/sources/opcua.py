@@ -28,17 +28,25 @@ class OpcUaSource(PollingSource):
     Raises
     ------
     ConfigError
-        If asyncua is not installed.
+        If asyncua is not installed, or a node has no identifier such as ``ns=2;i=3``.
     """
 
     def __init__(self, settings: OpcUaSettings, inlet: Inlet) -> None:
         super().__init__(f"opcua {settings.url}", every_s=settings.every_s)
         try:
             import asyncua.sync  # noqa: F401
+            from asyncua.ua import NodeId
         except ImportError:
             raise ConfigError(
                 "an opcua source needs the package asyncua; run: pip install 'secateur[opcua]'"
             ) from None
+        for node in (settings.speed_node, settings.burst_node):
+            try:
+                NodeId.from_string(node or "i=1")
+            except Exception as error:  # asyncua raises classes of its own
+                raise ConfigError(
+                    f"'{node}' is no node of OPC UA ({error}); write it like ns=2;i=3"
+                ) from None
         self._settings, self._inlet = settings, inlet
         self._client: Any = None
         self._last_time: object = None

@@ -6,7 +6,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,7 +18,7 @@ MOST_PARTS = 4096
 MAGIC = b"SVB1"
 _HEADER = struct.Struct("<4sBBHHxxqddff8s")
 HEADER_BYTES = _HEADER.size
-_TYPES = {0: np.dtype("<f4"), 1: np.dtype("<i2")}
+_TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<i2")}
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from typing import Any
+
+from secateur.edge.agent.sources.base import SourceStatus
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class PollingSource:
         if self._thread.is_alive():
             self._thread.join(10.0)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SourceStatus:
         """Return its state, for people."""
         return {
             "name": self.name,

@@ -6,14 +6,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from typing import Any
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import ReplaySource as ReplaySettings
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.agent.intake import IntakeFull, Submission
-from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.recording import open_recording
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ class ReplaySource:
     Raises
     ------
     DataError
-        If the recording cannot be read, or has another rate than the sensor.
+        If the recording cannot be read, has another rate than the sensor, or holds no whole burst.
     """
 
     def __init__(self, settings: ReplaySettings, inlet: Inlet, sensor: Sensor) -> None:
@@ -45,6 +44,12 @@ class ReplaySource:
             raise DataError(
                 f"{settings.file} has {rate_hz:g} Hz; sensor {sensor.name} is set up for "
                 f"{sensor.sampling_rate_hz:g} Hz."
+            )
+        longest = self._recording.burst_samples or len(self._recording.samples)
+        if longest < sensor.burst_samples:
+            raise DataError(
+                f"{settings.file} holds {longest} samples in a row; a burst of sensor {sensor.name} has "
+                f"{sensor.burst_samples}."
             )
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source-replay", daemon=True)
@@ -59,7 +64,7 @@ class ReplaySource:
         if self._thread.is_alive():
             self._thread.join(10.0)
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SourceStatus:
         """Return its state, for people."""
         return {"name": self.name, "connected": self._thread.is_alive(), "counts": dict(self.counts)}
 

@@ -202,7 +202,7 @@ class AlarmStore:
         assert found is not None
         return found
 
-    def list(self, *, open_only: bool = False, most: int = 200, machine: str | None = None) -> list[Alarm]:
+    def latest(self, *, open_only: bool = False, most: int = 200, machine: str | None = None) -> list[Alarm]:
         """Return alarms, the latest first."""
         where, values = ["1"], []
         if open_only:
@@ -240,7 +240,7 @@ class AlarmStore:
         """Yield all alarms as CSV; text that a spreadsheet would take for a formula is quoted."""
         names = [*Alarm.__dataclass_fields__]
         yield _line(names)
-        for alarm in self.list(most=ALARMS_KEPT):
+        for alarm in self.latest(most=ALARMS_KEPT):
             values = alarm.to_json() | {"causes": _named(alarm.causes)}
             yield _line([_shown(name, values[name]) for name in names])
 

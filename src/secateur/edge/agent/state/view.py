@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import defaultdict, deque
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class SensorView:
         self._averaged: Spectrum | None = None
         self._waterfall: deque[tuple[float, np.ndarray]] = deque(maxlen=WATERFALL_ROWS)
         self._classes: deque[tuple[float, str | None]] = deque(maxlen=CLASSES_KEPT)
-        self._time_in_state: Counter[str] = Counter()
+        self._time_in_state: defaultdict[str, float] = defaultdict(float)
         self._last: tuple[float, str] | None = None
         self.result: dict[str, Any] | None = None
 

@@ -1,0 +1,204 @@
+"""Where entries of a configuration contradict each other, or the same thing is asked for twice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+from secateur.edge.agent.config.addresses import plain_host
+from secateur.edge.agent.config.connections import (
+    Broker,
+    FolderSource,
+    LogSink,
+    ModbusSpeed,
+    MqttSink,
+    MqttSource,
+    OpcUaSource,
+    ReplaySource,
+    Sink,
+    Source,
+    SparkplugSink,
+    WebhookSink,
+)
+from secateur.edge.agent.config.settings import AgentConfig
+
+OWN_SENSOR = "outbox"
+"""The agent reports on itself as a machine of its own name with this sensor."""
+
+
+def contradictions(config: AgentConfig) -> Iterator[str]:
+    """Yield each contradiction in a sentence that names both entries; places on the disk must be absolute."""
+    for find in (_names, _places, _clients, _speeds, _twice, _loops, _folders):
+        yield from find(config)
+
+
+def _repeated(entries: Iterable[tuple[str, Hashable]]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of labels whose values are the same; None is like nothing else."""
+    first: dict[Hashable, str] = {}
+    for label, value in entries:
+        if value is not None and first.setdefault(value, label) != label:
+            yield first[value], label
+
+
+def _labelled(kind: str, entries: Iterable[object]) -> list[str]:
+    return [f"{kind}.{number}" for number, _ in enumerate(entries)]
+
+
+def _names(config: AgentConfig) -> Iterator[str]:
+    labels = _labelled("machines", config.machines)
+    for one, other in _repeated(zip(labels, (machine.name for machine in config.machines), strict=True)):
+        yield f"{one} and {other}: two machines have one name; give each its own"
+    for one, other in _repeated(
+        zip(_labelled("sinks", config.sinks), (s.name for s in config.sinks), strict=True)
+    ):
+        yield f"{one} and {other}: two sinks have one name; give each its own"
+    if (config.name, OWN_SENSOR) in config.places():
+        yield (
+            f"name: the agent reports on itself as {config.name}/{OWN_SENSOR}, which is a sensor here; "
+            "rename one of the two"
+        )
+
+
+def _places(config: AgentConfig) -> Iterator[str]:
+    machines = [machine.name for machine in config.machines]
+    for number, source in enumerate(config.sources):
+        if not isinstance(source, ReplaySource | OpcUaSource | ModbusSpeed):
+            continue
+        sensor = None if isinstance(source, ModbusSpeed) else source.sensor
+        if source.machine not in machines:
+            yield f"sources.{number}: names machine {source.machine}; there are {', '.join(machines)}"
+        elif sensor is not None and (source.machine, sensor) not in config.places():
+            yield f"sources.{number}: names {source.machine}/{sensor}, which is no sensor here"
+
+
+def _clients(config: AgentConfig) -> Iterator[str]:
+    labels = _labelled("sources", config.sources) + _labelled("sinks", config.sinks)
+    for one, other in _repeated(zip(labels, map(_client, (*config.sources, *config.sinks)), strict=True)):
+        yield (
+            f"{one} and {other}: two connections to one broker share a client_id, and would end each other; "
+            "give each its own"
+        )
+
+
+def _client(link: Source | Sink) -> Hashable:
+    if not isinstance(link, Broker) or link.client_id is None:
+        return None
+    return plain_host(link.host), link.port, link.client_id
+
+
+def _speeds(config: AgentConfig) -> Iterator[str]:
+    feeds = [
+        (f"sources.{number}", source.machine)
+        for number, source in enumerate(config.sources)
+        if isinstance(source, ModbusSpeed)
+        or (isinstance(source, OpcUaSource) and source.speed_node is not None)
+    ]
+    for one, other in _repeated(feeds):
+        yield f"{one} and {other}: both feed the speed of one machine; keep one"
+    fixed = {machine.name for machine in config.machines if machine.speed.rpm is not None}
+    for label, machine in feeds:
+        if machine in fixed:
+            yield f"{label}: feeds the speed of {machine}, whose speed.rpm is fixed; leave one of them out"
+
+
+def _twice(config: AgentConfig) -> Iterator[str]:
+    origins, targets = map(_origin, config.sources), map(_target, config.sinks)
+    for one, other in _repeated(zip(_labelled("sources", config.sources), origins, strict=True)):
+        yield f"{one} and {other}: both bring the same bursts; keep one"
+    for one, other in _repeated(zip(_labelled("sinks", config.sinks), targets, strict=True)):
+        yield f"{one} and {other}: both send to the same place; keep one"
+
+
+def _origin(source: Source) -> Hashable:
+    if isinstance(source, MqttSource):
+        return "mqtt", plain_host(source.host), source.port, source.subscription
+    if isinstance(source, ReplaySource):
+        return "replay", source.machine, source.sensor
+    if isinstance(source, OpcUaSource) and source.burst_node is not None:
+        return "opcua", source.machine, source.sensor
+    return None
+
+
+def _target(sink: Sink) -> Hashable:
+    if isinstance(sink, MqttSink):
+        return "mqtt", plain_host(sink.host), sink.port, sink.topic
+    if isinstance(sink, SparkplugSink):
+        return "sparkplug", plain_host(sink.host), sink.port, sink.group, sink.node
+    if isinstance(sink, WebhookSink):
+        return "webhook", sink.url
+    return sink.type, sink.folder.resolve()
+
+
+def _loops(config: AgentConfig) -> Iterator[str]:
+    for place, source in enumerate(config.sources):
+        if not isinstance(source, MqttSource):
+            continue
+        for number, sink in enumerate(config.sinks):
+            if not isinstance(sink, MqttSink | SparkplugSink):
+                continue
+            if (plain_host(source.host), source.port) == (plain_host(sink.host), sink.port):
+                yield from (
+                    f"sources.{place}.topic: {told}"
+                    for told in _heard(config, source, f"sinks.{number}", sink)
+                )
+
+
+def _heard(
+    config: AgentConfig, source: MqttSource, label: str, sink: MqttSink | SparkplugSink
+) -> Iterator[str]:
+    if isinstance(sink, SparkplugSink) and source.payload == "sparkplug":
+        # results and bursts may share a group, but edge nodes are machines, and a node has one session
+        if source.topic == sink.group and sink.node in {machine.name for machine in config.machines}:
+            yield f"{label}.node is {sink.node}, which is a machine of that group; give the node another name"
+        return
+    topic = next((topic for topic in _published(config, sink) if matches(source.subscription, topic)), None)
+    if topic is not None:
+        yield f"it would take results of {label} for bursts, such as those on {topic}; give one another topic"
+
+
+def _published(config: AgentConfig, sink: MqttSink | SparkplugSink) -> Iterator[str]:
+    for machine, sensor in (*config.places(), (config.name, OWN_SENSOR)):
+        if isinstance(sink, MqttSink):
+            yield from (f"{sink.topic}/{machine}/{sensor}/{kind}" for kind in ("result", "alarm"))
+        else:
+            yield from (f"spBv1.0/{sink.group}/{kind}/{sink.node}" for kind in ("NBIRTH", "NDEATH"))
+            device = f"{sink.node}/{machine}:{sensor}"
+            yield from (f"spBv1.0/{sink.group}/{kind}/{device}" for kind in ("DBIRTH", "DDATA"))
+
+
+def matches(subscription: str, topic: str) -> bool:
+    """Whether a topic of MQTT matches a subscription, which may hold ``+`` and end in ``#``."""
+    wanted, levels = subscription.split("/"), topic.split("/")
+    if wanted[-1] == "#":
+        wanted.pop()
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(
+        one in ("+", other) for one, other in zip(wanted, levels, strict=True)
+    )
+
+
+def _folders(config: AgentConfig) -> Iterator[str]:
+    watched = [
+        (f"sources.{number}.folder", source.folder)
+        for number, source in enumerate(config.sources)
+        if isinstance(source, FolderSource)
+    ]
+    if config.models.install_folder is not None:
+        watched.append(("models.install_folder", config.models.install_folder))
+    written = [
+        (f"sinks.{number}.folder", sink.folder)
+        for number, sink in enumerate(config.sinks)
+        if isinstance(sink, LogSink)
+    ]
+    for (one, folder), (other, second) in combinations(watched, 2):
+        if _within(folder, second) or _within(second, folder):
+            yield f"{one} and {other}: one watched folder is, or lies in, the other; keep them apart"
+    for label, folder in watched:
+        for other, target in (*written, ("state_folder", config.state_folder)):
+            if _within(target, folder):
+                yield f"{other} and {label}: what is written would lie in a watched folder; keep them apart"
+
+
+def _within(folder: Path, other: Path) -> bool:
+    return folder.resolve().is_relative_to(other.resolve())

@@ -1,0 +1,231 @@
+"""Tries everything that a configuration names before the agent starts, and tells all troubles at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from secateur.bundle.signature import read_public_key
+from secateur.core.errors import ConfigError, SecateurError
+from secateur.core.extras import explained
+from secateur.core.locks import LOCK_SUFFIX, sole_owner
+from secateur.edge.agent.config.connections import (
+    FolderSource,
+    ModbusSpeed,
+    MqttSource,
+    OpcUaSource,
+    ReplaySource,
+    Sink,
+    Tls,
+)
+from secateur.edge.agent.config.consistency import contradictions
+from secateur.edge.agent.config.file import read_entries, require_none
+from secateur.edge.agent.config.parts import Part
+from secateur.edge.agent.config.secret import Secret
+from secateur.edge.agent.config.settings import AgentConfig
+from secateur.edge.agent.connect import open_sink, open_source
+from secateur.edge.agent.http.address import bound_socket
+from secateur.edge.agent.models.bundles import bundle_troubles, named_bundles, store_of, tried_bundle
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.state.baseline import Baseline, baseline_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A configuration of which everything was tried.
+
+    Attributes
+    ----------
+    config : AgentConfig
+    bundles : dict
+        Version that would be at work, by the name that sensors give.
+    """
+
+    config: AgentConfig
+    bundles: dict[str, str]
+
+
+def check(path: Path) -> Checked:
+    """Read a configuration and try all that it names, also on behalf of an agent that runs; change nothing.
+
+    Raises
+    ------
+    ConfigError
+        If anything is wrong; the message holds all of it.
+    """
+    config = read_entries(path)
+    store = store_of(config.state_folder, config.models)
+    bundles = [tried_bundle(store, name) for name in named_bundles(config)]
+    troubles = [
+        *contradictions(config),
+        *unusable(config, running=_is_in_use(config.state_folder)),
+        *idle(config),
+        *bundle_troubles(config, bundles),
+    ]
+    require_none(path, troubles)
+    return Checked(
+        config=config,
+        bundles={bundle.name: bundle.runtime.version for bundle in bundles if bundle.runtime is not None},
+    )
+
+
+def usable_config(path: Path, *, running: bool = False) -> AgentConfig:
+    """Read a configuration and try what an agent cannot start without.
+
+    Parameters
+    ----------
+    path : Path
+    running : bool
+        Whether an agent runs on it already, and has its port.
+
+    Raises
+    ------
+    ConfigError
+        If anything of that is wrong; the message holds all of it.
+    """
+    config = read_entries(path)
+    require_none(path, [*contradictions(config), *unusable(config, running=running)])
+    return config
+
+
+def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
+    """Yield what stops a start: files, folders, secrets, keys, packages, recordings, baselines, the port.
+
+    Parameters
+    ----------
+    config : AgentConfig
+    running : bool
+        Whether an agent runs on it already, and has its port.
+    """
+    for name in ("state_folder", "models", "http"):
+        yield from _tried(name, getattr(config, name))
+    for (machine, sensor), (_, settings) in config.places().items():
+        file = baseline_file(config.state_folder, machine, sensor)
+        yield from _told(f"sensor {machine}/{sensor}", partial(Baseline, settings.commissioning, file))
+    places = {place: sensor for place, (_, sensor) in config.places().items()}
+    inlet = Inlet(submit=lambda _: None, set_speed=lambda *_: None, places=places)
+    for number, source in enumerate(config.sources):
+        label = f"sources.{number}"
+        found = list(_tried(label, source))
+        lost = isinstance(source, ReplaySource) and (source.machine, source.sensor) not in places
+        if not found and not lost:  # of a place that is not there the contradictions tell
+            found = list(_told(label, partial(open_source, source, inlet, config, number)))
+        yield from found
+    for number, sink in enumerate(config.sinks):
+        label = f"sinks.{number}"
+        found = list(_tried(label, sink))
+        yield from found or _told(label, partial(_open_and_close, sink, config))
+    if not running:
+        yield from _told("http", lambda: bound_socket(config.http).close())
+
+
+def idle(config: AgentConfig) -> Iterator[str]:
+    """Yield what would be there in vain: sensors without bursts, bearings without a speed."""
+    anywhere = config.http.token is not None or any(
+        isinstance(source, MqttSource | FolderSource) for source in config.sources
+    )
+    given = {
+        (source.machine, source.sensor)
+        for source in config.sources
+        if not isinstance(source, MqttSource | FolderSource | ModbusSpeed) and source.sensor is not None
+    }
+    fed = {
+        source.machine
+        for source in config.sources
+        if isinstance(source, ModbusSpeed)
+        or (isinstance(source, OpcUaSource) and source.speed_node is not None)
+    }
+    for place, (machine, sensor) in config.places().items():
+        label = f"sensor {'/'.join(place)}"
+        if not anywhere and place not in given:
+            yield f"{label}: no source brings its bursts; give one, or http.token for uploads"
+        told_with_bursts = anywhere and place not in given
+        if sensor.bearing is None or machine.speed.rpm is not None or machine.name in fed or told_with_bursts:
+            continue
+        yield (
+            f"{label}: it has a bearing, but nobody gives the speed of {machine.name}; give speed.rpm or a "
+            "feed, or leave bearing out"
+        )
+
+
+def _tried(label: str, value: object) -> Iterator[str]:
+    """Try what a part of the configuration names on this machine, down to its last entry."""
+    if isinstance(value, Secret):
+        yield from _told(label, value.read)
+    elif isinstance(value, tuple):
+        for number, entry in enumerate(value):
+            yield from _tried(f"{label}.{number}", entry)
+    elif isinstance(value, Part):
+        found = [
+            told
+            for name in type(value).model_fields
+            for told in _tried(f"{label}.{name}", getattr(value, name))
+        ]
+        if isinstance(value, Tls) and not found:
+            found = list(_told(label, partial(_require_certificates, value)))
+        yield from found
+    elif isinstance(value, Path):
+        yield from _told(label, partial(_opener(label), value))
+
+
+def _told(label: str, act: Callable[[], object]) -> Iterator[str]:
+    try:
+        with explained("this part"):
+            act()
+    except (SecateurError, OSError, ValueError) as error:
+        yield f"{label}: {str(error).rstrip('.')}"
+
+
+def _open_and_close(sink: Sink, config: AgentConfig) -> None:
+    open_sink(sink, config, lambda _: 0).close()
+
+
+def _opener(label: str) -> Callable[[Path], object]:
+    if label.endswith("folder"):
+        return _require_folder
+    return read_public_key if ".trusted_keys." in label else _require_file
+
+
+def _require_certificates(tls: Tls) -> None:
+    from secateur.edge.agent.mqtt import tls_context
+
+    tls_context(tls)
+
+
+def _require_file(file: Path) -> None:
+    if not file.is_file():
+        what = "is a folder, and a file is needed" if file.is_dir() else "is missing"
+        raise ConfigError(f"the file {file} {what}; put it there or correct the path")
+    if not os.access(file, os.R_OK):
+        raise ConfigError(f"this user may not read {file}; run 'chown' or 'chmod' on it")
+
+
+def _require_folder(folder: Path) -> None:
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
+        is_folder, writable = there.is_dir(), os.access(there, os.W_OK | os.X_OK)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be used ({error.strerror}); name another") from None
+    if not is_folder:
+        raise ConfigError(
+            f"{folder} must be a folder, but {there} is none; move it away, or name another folder"
+        )
+    if not writable:
+        raise ConfigError(
+            f"this user may not write in {there}; run 'chown' or 'chmod' on it, or name another"
+        )
+
+
+def _is_in_use(state_folder: Path) -> bool:
+    try:
+        if not (state_folder / LOCK_SUFFIX).exists():
+            return False
+        with sole_owner(state_folder):
+            return False
+    except ConfigError:
+        return True
+    except OSError:  # a folder that cannot be used is told as such
+        return False
