@@ -80,7 +80,8 @@ def test_the_life_of_a_bundle_while_its_agent_is_stopped(plant: Path, said: Any,
     folder = plant.parent
     assert run(["agent", str(plant), "--check", "--json"]) == 2
     assert (
-        "sensor pump/drive-end: no version of bundle 'pumps'" in json.loads(capsys.readouterr().out)["error"]
+        "sensor pump/drive-end, bundle pumps: no version of bundle 'pumps'"
+        in json.loads(capsys.readouterr().out)["error"]
     )
     first = said("install", plant, folder / "one", "--name", "pumps")
     assert (first["name"], first["state"]) == ("pumps", "active")
