@@ -63,7 +63,8 @@ def test_a_person_finds_the_fault_and_acknowledges_it(plant: tuple[Agent, Server
     fleet = _text(browser)
     assert fleet.index("pump") < fleet.index("fan")  # the worst first
     assert "<b>roof</b>" in fleet  # text, no markup
-    assert "1 alarm, 0 warning, 1 normal" in fleet
+    assert "1 alarm, 0 warning, 1 unknown, 0 normal" in fleet  # of the fan nothing is known
+    assert "sensors without usable bursts: 1 of 1" in fleet
 
     browser.open(address + SENSOR)
     browser.wait_for("document.querySelectorAll('.plot .curve').length === 4")
@@ -111,6 +112,25 @@ def test_a_person_finds_the_fault_and_acknowledges_it(plant: tuple[Agent, Server
 
 
 @pytest.mark.slow
+def test_a_refresh_stays_small_however_long_the_agent_runs(
+    plant: tuple[Agent, Server], browser: Chromium
+) -> None:
+    agent, server = plant
+    indicators = agent.paths["pump", "drive-end"].view.result["indicators"]
+    for second in range(1200):
+        agent.trends.add("pump", "drive-end", 1.71e9 + second, 0, indicators)
+    browser.open(f"http://127.0.0.1:{server.port}/{SENSOR}")
+    browser.wait_for("document.querySelectorAll('.plot .curve').length === 4")
+    browser.wait_for("document.body.innerText.includes('1000 bursts')")
+    asked = browser.run(
+        "performance.getEntriesByType('resource').map((e) => [new URL(e.name).pathname, e.decodedBodySize])"
+    )
+    sizes = {path: size for path, size in asked if path.startswith("/api/machines/")}
+    assert len(sizes) == 6
+    assert sum(sizes.values()) < 250_000
+
+
+@pytest.mark.slow
 def test_phone_names_and_a_lost_agent(plant: tuple[Agent, Server], browser: Chromium) -> None:
     _, server = plant
     browser.resize(360, 740, dark=True)
@@ -118,6 +138,8 @@ def test_phone_names_and_a_lost_agent(plant: tuple[Agent, Server], browser: Chro
     browser.wait_for("document.querySelectorAll('.plot .curve').length === 4")
     assert browser.run("document.documentElement.scrollWidth") <= 360
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(17, 22, 27)"
+    heights = "[...document.querySelectorAll('.plot .tick')].map((t) => t.getBoundingClientRect().height)"
+    assert min(browser.run(heights)) >= 10  # as large as on a wide screen
     # everything that can be used has a name for a screen reader
     used = ("button", "link", "textbox", "spinbutton", "combobox", "image")
     for node in browser.call("Accessibility.getFullAXTree")["nodes"]:

@@ -150,6 +150,8 @@ def test_upload_state_and_metrics(
     assert client.get(f"{where}/envelope", params={"low_hz": 4000, "high_hz": 2000}).status_code == 400
     assert len(client.get(f"{where}/waterfall").json()["rows"]) == 2
     assert len(client.get(f"{where}/trend").json()["entries"]) == 2
+    (entry, _) = client.get(f"{where}/trend", params={"indicator": "rms"}).json()["entries"]
+    assert list(entry["means"]) == ["rms"]
     fleet = client.get("/api/fleet").json()
     assert fleet["machines"][0]["sensors"][0]["level"] == "normal"
     text = client.get("/metrics").text

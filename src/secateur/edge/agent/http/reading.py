@@ -126,7 +126,13 @@ def envelope(call: Call) -> dict[str, Any]:
 def trend(call: Call) -> dict[str, Any]:
     """Return indicators over time."""
     path, tier = sensor_of(call), call.query["tier"]
-    entries = call.agent.trends.read(path.machine.name, path.sensor.name, tier=tier, most=call.query["most"])
+    entries = call.agent.trends.read(
+        path.machine.name,
+        path.sensor.name,
+        tier=tier,
+        most=call.query["most"],
+        indicator=call.query["indicator"],
+    )
     result = path.view.result
     band = None if result is None else result["bearing"]["band"]
     return {
@@ -270,6 +276,7 @@ ENDPOINTS = (
             Parameter(
                 name="tier", kind="string", default="bursts", choices=tuple(name for name, _, _ in TIERS)
             ),
+            Parameter(name="indicator", kind="string"),
             _MOST,
         ),
     ),

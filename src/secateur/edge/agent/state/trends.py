@@ -92,9 +92,15 @@ class Trends:
                     )
 
     def read(
-        self, machine: str, sensor: str, *, tier: str = "bursts", most: int = 1000
+        self,
+        machine: str,
+        sensor: str,
+        *,
+        tier: str = "bursts",
+        most: int = 1000,
+        indicator: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the latest entries of a tier, oldest first."""
+        """Return the latest entries of a tier, oldest first, with the means of all indicators or of one."""
         number = [name for name, _, _ in TIERS].index(tier)
         with self._lock:
             rows = self._connection.execute(
@@ -107,7 +113,11 @@ class Trends:
                 "start_unix_s": start,
                 "bursts": count,
                 "worst": worst,
-                "means": {name: total / times for name, (total, times) in json.loads(sums).items()},
+                "means": {
+                    name: total / times
+                    for name, (total, times) in json.loads(sums).items()
+                    if indicator in (None, name)
+                },
             }
             for start, count, worst, sums in reversed(rows)
         ]

@@ -2,9 +2,17 @@
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { badge, diagnosis, duration, percent, plain } from "./words.js";
+import { badge, diagnosis, duration, levelNow, percent, plain } from "./words.js";
 
-const RANKS = { alarm: 0, warning: 1, normal: 2 };
+const LEVELS = ["alarm", "warning", "unknown", "normal"];
+
+/** The level of a machine: the worst that is known of its sensors. */
+function machineLevel(entry) {
+  const found = new Set(entry.sensors.map(levelNow));
+  return ["alarm", "warning", "normal", "unknown"].find((level) => found.has(level));
+}
+
+const silent = (sensors) => sensors.filter((entry) => entry.sensor_state !== "ok").length;
 
 /** Address of a sensor's view. */
 export const sensorAddress = (machine, sensor) => `#/machine/${encodeURIComponent(machine)}/${encodeURIComponent(sensor)}`;
@@ -12,7 +20,7 @@ export const sensorAddress = (machine, sensor) => `#/machine/${encodeURIComponen
 function sensorRow(machine, entry) {
   const causes = Object.keys(entry.causes).map(plain).join(", ");
   return h("li", { class: entry.stale ? "stale" : null },
-    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", badge(entry.level),
+    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", levelNow(entry) === "unknown" ? null : badge(entry.level),
     entry.sensor_state === "ok" ? null : [" ", badge(entry.sensor_state)],
     h("p", {}, [
       causes && `raised: ${causes}`,
@@ -23,8 +31,10 @@ function sensorRow(machine, entry) {
 }
 
 function card(entry) {
-  return h("section", { class: `card level-of-${entry.level}` },
-    h("h2", {}, h("a", { href: `#/machine/${encodeURIComponent(entry.machine)}` }, entry.machine), " ", badge(entry.level)),
+  const level = machineLevel(entry), lost = silent(entry.sensors);
+  return h("section", { class: `card level-of-${level}` },
+    h("h2", {}, h("a", { href: `#/machine/${encodeURIComponent(entry.machine)}` }, entry.machine), " ", badge(level)),
+    lost ? h("p", { class: "trouble" }, `sensors without usable bursts: ${lost} of ${entry.sensors.length}`) : null,
     entry.description ? h("p", {}, entry.description) : null,
     h("ul", {}, entry.sensors.map((sensor) => sensorRow(entry.machine, sensor))));
 }
@@ -39,13 +49,13 @@ export class Fleet {
 
   async refresh() {
     const { machines } = await get("/api/fleet");
-    const by = Object.groupBy(machines, (entry) => entry.level);
-    const sensors = machines.flatMap((entry) => entry.sensors);
-    const silent = sensors.filter((entry) => entry.sensor_state !== "ok").length;
+    const by = Object.groupBy(machines, machineLevel);
+    const sensors = machines.flatMap((entry) => entry.sensors), lost = silent(sensors);
     fill(this.counts, `${machines.length} machines: `,
-      ["alarm", "warning", "normal"].map((level) => `${by[level]?.length ?? 0} ${level}`).join(", "),
-      silent ? `; ${silent} of ${sensors.length} sensors are not ok` : "");
-    fill(this.cards, [...machines].sort((one, other) => RANKS[one.level] - RANKS[other.level]).map(card));
+      LEVELS.map((level) => `${by[level]?.length ?? 0} ${level}`).join(", "),
+      lost ? `; sensors without usable bursts: ${lost} of ${sensors.length}` : "");
+    const rank = (entry) => 2 * LEVELS.indexOf(machineLevel(entry)) - (silent(entry.sensors) > 0);
+    fill(this.cards, [...machines].sort((one, other) => rank(one) - rank(other)).map(card));
   }
 }
 

@@ -3,10 +3,8 @@
 import { h } from "./dom.js";
 import { number } from "./words.js";
 
-const WIDTH = 800, HEIGHT = 220, LEFT = 62, RIGHT = 10, TOP = 16, BOTTOM = 34;
-
-/** Whether the sheet sets larger letters, so that fewer fit. */
-const isNarrow = () => matchMedia("(width < 45rem)").matches;
+const HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 18, BOTTOM = 34;
+const LETTER = 7;
 
 /** Round places between two ends, about as many as asked for. */
 export function ticks(low, high, count) {
@@ -28,7 +26,7 @@ export class LinePlot {
     this.sayX = sayX;
     this.at = null;
     this.svg = h("svg", {
-      viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0", class: "plot", "aria-label": title,
+      height: HEIGHT, role: "img", tabindex: "0", class: "plot", "aria-label": title,
       onpointermove: (event) => this.point(event), onpointerdown: (event) => this.point(event),
       onkeydown: (event) => this.key(event),
     });
@@ -36,6 +34,16 @@ export class LinePlot {
     this.note = h("p", { class: "note" });
     this.element = h("figure", { class: "panel" },
       h("figcaption", {}, h("h3", {}, title), this.readout), this.svg, this.note);
+    this.width = 0;
+    new ResizeObserver(() => this.fit()).observe(this.svg);
+  }
+
+  /** Draw in the pixels of the screen, so that letters are as large on a phone as on a wide screen. */
+  fit() {
+    const width = Math.round(this.svg.getBoundingClientRect().width);
+    if (width === this.width) return;
+    this.width = width;
+    if (this.given) this.draw(this.given);
   }
 
   /**
@@ -43,14 +51,16 @@ export class LinePlot {
    * @param {{xs: number[], ys: (number|null)[], xTitle?: string, yTitle?: string, high?: number, note?: string,
    *   marks?: {x: number, name: string, kind: string}[], levels?: {y: number, name: string, kind: string}[]}} given
    */
-  draw({ xs, ys, xTitle, yTitle, high, marks = [], levels = [], note = "" }) {
+  draw(given) {
+    this.given = given;
+    const { xs, ys, xTitle, yTitle, high, marks = [], levels = [], note = "" } = given;
     this.xTitle = xTitle ?? this.xTitle;
     this.yTitle = yTitle ?? this.yTitle;
     const shown = xs.map((x, place) => [x, ys[place]]).filter(([x, y]) => y !== null && Number.isFinite(y) && (high === undefined || x <= high));
     this.points = shown;
     this.note.textContent = shown.length ? note : "nothing to show yet";
     this.svg.replaceChildren();
-    if (!shown.length) return;
+    if (!shown.length || this.width <= LEFT + RIGHT) return;
     this.limits(shown, levels);
     const inside = marks.filter((mark) => mark.x >= this.x0 && mark.x <= this.x1);
     this.svg.append(...this.axes(), ...levels.filter((level) => level.y >= this.y0 && level.y <= this.y1).map((level) => this.level(level)),
@@ -78,44 +88,49 @@ export class LinePlot {
     this.x1 = points.at(-1)[0] > this.x0 ? points.at(-1)[0] : this.x0 + 1;
   }
 
-  px(x) { return LEFT + ((x - this.x0) / (this.x1 - this.x0)) * (WIDTH - LEFT - RIGHT); }
+  px(x) { return LEFT + ((x - this.x0) / (this.x1 - this.x0)) * (this.width - LEFT - RIGHT); }
   py(y) { return HEIGHT - BOTTOM - ((y - this.y0) / (this.y1 - this.y0)) * (HEIGHT - TOP - BOTTOM); }
 
   axes() {
     const found = [];
-    const least = ((isNarrow() ? 13 : 7.5) * (this.sayX(this.x1).length + 1)) / (WIDTH - LEFT - RIGHT);
+    const least = (LETTER * (this.sayX(this.x1).length + 2)) / (this.width - LEFT - RIGHT);
     for (const x of ticks(this.x0, this.x1, Math.max(1, Math.min(8, Math.floor(1 / least))))) {
       found.push(h("line", { x1: this.px(x), x2: this.px(x), y1: TOP, y2: HEIGHT - BOTTOM, class: "grid" }),
-        h("text", { x: this.px(x), y: HEIGHT - BOTTOM + 14, class: "tick", "text-anchor": "middle" }, this.sayX(x)));
+        this.tick(this.px(x), this.sayX(x)));
     }
     for (const y of ticks(this.y0, this.y1, 4)) {
-      found.push(h("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: this.py(y), y2: this.py(y), class: "grid" }),
+      found.push(h("line", { x1: LEFT, x2: this.width - RIGHT, y1: this.py(y), y2: this.py(y), class: "grid" }),
         h("text", { x: LEFT - 6, y: this.py(y) + 4, class: "tick", "text-anchor": "end" }, number(y)));
     }
-    found.push(h("text", { x: WIDTH - RIGHT, y: HEIGHT - 4, class: "axis", "text-anchor": "end" }, this.xTitle),
+    found.push(h("text", { x: this.width - RIGHT, y: HEIGHT - 4, class: "axis", "text-anchor": "end" }, this.xTitle),
       h("text", { x: 4, y: 11, class: "axis" }, this.yTitle));
     return found;
   }
 
+  tick(x, text) {
+    const half = (LETTER * text.length) / 2, inside = Math.max(half, Math.min(this.width - half, x));
+    return h("text", { x: inside, y: HEIGHT - BOTTOM + 14, class: "tick", "text-anchor": "middle" }, text);
+  }
+
   marks(marks) {
-    let last = -Infinity;
+    let free = -Infinity;
     return [...marks].sort((one, other) => one.x - other.x).flatMap((mark) => {
-      const x = this.px(mark.x), named = x - last > (isNarrow() ? 12 : 8) * mark.name.length;
-      if (named) last = x;
+      const x = this.px(mark.x), end = x + 3 + LETTER * mark.name.length, named = x >= free && end <= this.width;
+      if (named) free = end;
       return [h("line", { x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM, class: `mark mark-${mark.kind}` }, h("title", {}, mark.name)),
         ...(named ? [h("text", { x: x + 3, y: TOP + 8, class: `mark-name mark-${mark.kind}` }, mark.name)] : [])];
     });
   }
 
   level({ y, name, kind }) {
-    return h("g", {}, h("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: this.py(y), y2: this.py(y), class: `level level-${kind}` }),
-      h("text", { x: WIDTH - RIGHT - 4, y: this.py(y) - 3, class: "axis", "text-anchor": "end" }, name));
+    return h("g", {}, h("line", { x1: LEFT, x2: this.width - RIGHT, y1: this.py(y), y2: this.py(y), class: `level level-${kind}` }),
+      h("text", { x: this.width - RIGHT - 4, y: this.py(y) - 3, class: "axis", "text-anchor": "end" }, name));
   }
 
   point(event) {
     if (!this.points?.length) return;
     const box = this.svg.getBoundingClientRect();
-    const x = this.x0 + (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT) * (this.x1 - this.x0);
+    const x = this.x0 + (event.clientX - box.left - LEFT) / (this.width - LEFT - RIGHT) * (this.x1 - this.x0);
     this.place(this.nearest(x));
   }
 

@@ -83,7 +83,7 @@ export class Sensor {
     const [sensor, waveform, spectrum, envelope, trend, waterfall] = await Promise.all([get(this.path),
       ...["waveform", "spectrum"].map((name) => get(`${this.path}/${name}`)),
       get(`${this.path}/envelope${banded}`).catch((error) => this.refuseBand(error)),
-      get(`${this.path}/trend?tier=${this.tier.value}&most=1000`), get(`${this.path}/waterfall`)]);
+      get(`${this.path}/trend?tier=${this.tier.value}&most=1000&indicator=${this.indicator.value || "rms"}`), get(`${this.path}/waterfall`)]);
     this.unit = sensor.settings.unit;
     fill(this.words, latest(sensor));
     if (this.low.value === "") [this.low.value, this.high.value] = sensor.band_hz;
@@ -91,7 +91,7 @@ export class Sensor {
     if (this.upTo.value === "") this.upTo.value = sensor.settings.sampling_rate_hz / 2;
     this.spectrum.draw({ high: Number(this.upTo.value), xs: scaled(spectrum.step_hz, spectrum.amplitude.length), ys: spectrum.amplitude, yTitle: `${this.unit} peak`, marks: this.marks(spectrum.lines) });
     if (envelope) this.drawEnvelope(envelope, sensor.fault_orders);
-    this.drawTrend(trend);
+    this.drawTrend(trend, [...new Set([...Object.keys(sensor.result?.indicators ?? {}), ...Object.keys(trend.medians)])]);
     this.waterfall.draw(waterfall);
     this.history.draw(sensor);
   }
@@ -118,13 +118,11 @@ export class Sensor {
       scaled(rate, HARMONICS, rate).map((x, place) => ({ x, kind: family, name: `${family.toUpperCase().replace("BSF2", "2BSF")}${place ? ` ×${place + 1}` : ""}` })));
   }
 
-  drawTrend({ entries, medians, limits, tier }) {
-    const names = [...new Set(entries.flatMap((entry) => Object.keys(entry.means)))];
-    const chosen = names.includes(this.indicator.value) ? this.indicator.value : names.includes("rms") ? "rms" : names[0];
+  drawTrend({ entries, medians, limits, tier }, names) {
+    const chosen = names.includes(this.indicator.value) ? this.indicator.value : "rms";
     if (names.join() !== [...this.indicator.options].map((option) => option.value).join()) {
       fill(this.indicator, names.map((name) => h("option", { value: name }, plain(name))));
     }
-    if (chosen === undefined) return this.trend.draw({ xs: [], ys: [] });
     this.indicator.value = chosen;
     const levels = [["median", medians[chosen]], ["warning", limits[chosen]?.warning], ["alarm", limits[chosen]?.alarm]];
     return this.trend.draw({

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 export const FAMILY_NAMES = {
   bpfo: "outer race (BPFO)", bpfi: "inner race (BPFI)", bsf2: "ball (2 × BSF)", ftf: "cage (FTF)", shaft: "shaft",
 };
-const SIGNS = { normal: "●", ok: "●", warning: "▲", alarm: "■", defect: "✕", silent: "○", waiting: "○" };
+const SIGNS = { normal: "●", ok: "●", warning: "▲", alarm: "■", defect: "✕", silent: "○", waiting: "○", unknown: "○" };
 
 /** A number with three digits that count. */
 export function number(value) {
@@ -40,6 +40,9 @@ export function badge(state) {
   return h("span", { class: `badge state-${String(state).replaceAll(" ", "-")}` },
     h("span", { "aria-hidden": "true" }, known), ` ${plain(state)}`);
 }
+
+/** The level of a bearing as it is known now: nobody knows of one whose sensor gives nothing that can be used. */
+export const levelNow = (sensor) => (sensor.level === "normal" && sensor.sensor_state !== "ok" ? "unknown" : sensor.level);
 
 /** The class that a model gives, or that it cannot say. */
 export const diagnosis = (label) => (label === null ? "cannot say" : plain(label));
