@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.outbox.store import Record
 
 GUARD_S = 60.0
 """A test that hangs ends after so long; no verdict may depend on how quick the machine is."""
@@ -34,6 +39,26 @@ def sensor_settings(**changed: Any) -> dict[str, Any]:
 
 def machine_settings(**changed: Any) -> dict[str, Any]:
     return {"name": "pump", "speed": {"rpm": SPEED_RPM}, "sensors": [sensor_settings(**changed)]}
+
+
+def linked_config(tmp_path: Path, sources: list[Any], sinks: list[Any]) -> AgentConfig:
+    """Return the configuration of one machine with these links."""
+    value = {"machines": [machine_settings()], "sources": sources, "sinks": sinks}
+    return parse_config(value, tmp_path / "agent.yaml")
+
+
+def record(number: int) -> Record:
+    return Record(
+        seq=number,
+        key=f"k{number}",
+        kind="result",
+        machine="pump",
+        sensor="a",
+        payload=json.dumps({"number": number, "bearing": {"level": "normal", "score": 1.5}}).encode(),
+        created_unix_s=1.7e9,
+        historical=False,
+        redelivered=False,
+    )
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agent_machines import SAMPLES, machine_settings, outer_race_knocks
+from mosquitto import Mosquitto
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Machine
 from secateur.edge.agent.outbox.database import Database
@@ -61,3 +62,10 @@ def database(tmp_path: Path) -> Iterator[Database]:
     found = Database(tmp_path / "agent.sqlite")
     yield found
     found.close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    found = Mosquitto(tmp_path / "broker")
+    yield found
+    found.kill()

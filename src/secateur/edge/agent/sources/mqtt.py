@@ -68,6 +68,7 @@ class MqttSource:
             manual_ack=True,
         )
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
@@ -101,10 +102,16 @@ class MqttSource:
             self._tell(f"connection refused: {reason}")
             return
         self.trouble = ""
-        log.info("%s: connected", self.name)
         self._held.clear()
         self._held_order.clear()
         client.subscribe(self._settings.subscription, qos=1)
+
+    def _on_subscribe(self, _: paho.Client, __: Any, ___: int, reasons: Any, ____: Any) -> None:
+        refused = next((reason for reason in reasons if reason.is_failure), None)
+        if refused is not None:
+            self._tell(f"the broker refuses the subscription to {self._settings.subscription}: {refused}")
+            return
+        log.info("%s: connected", self.name)
         self._connected.set()
 
     def _on_disconnect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:

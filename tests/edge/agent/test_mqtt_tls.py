@@ -1,0 +1,92 @@
+"""Connections to a broker by TLS, with an authority of its own."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_machines import record
+from mosquitto import Mosquitto
+from mqtt_consumer import Consumer
+from secateur.edge.agent.config.connections import MqttSink as MqttSinkSettings
+from secateur.edge.agent.sinks.base import SinkUnavailable
+from secateur.edge.agent.sinks.mqtt import MqttSink
+
+
+# paho leaves the socket of a failed handshake to the garbage collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_tls(tmp_path: Path) -> None:
+    folder = tmp_path / "certificates"
+    _write_certificates(folder)
+    broker = Mosquitto(
+        tmp_path / "broker",
+        [f"cafile {folder}/ca.pem", f"certfile {folder}/server.pem", f"keyfile {folder}/server.key"],
+    )
+    consumer = Consumer(broker.port, "out/#", ca_certs=str(folder / "ca.pem"))
+    good = {"type": "mqtt", "host": "localhost", "port": broker.port, "topic": "out"}
+    sink = MqttSink(
+        MqttSinkSettings.model_validate(good | {"tls": {"ca_file": str(folder / "ca.pem")}}), client_id="tls"
+    )
+    sink.publish([record(1)])
+    consumer.wait(lambda found: len(found) == 1)
+    sink.close()
+    with pytest.raises(SinkUnavailable, match="cannot be reached"):
+        MqttSink(MqttSinkSettings.model_validate(good | {"tls": {}}), client_id="x").publish([record(1)])
+    gc.collect()
+    consumer.close()
+    broker.kill()
+
+
+def _write_certificates(folder: Path) -> None:
+    """Write an authority and a certificate of localhost that it signed."""
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    folder.mkdir()
+    now = datetime.datetime.now(datetime.UTC)
+
+    def certificate(name: str, key: Any, issuer: str, issuer_key: Any, ca: bool) -> x509.Certificate:
+        built = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+            .issuer_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=2))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+            )
+        )
+        if not ca:
+            names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+            built = built.add_extension(names, critical=False)
+        return built.sign(issuer_key, hashes.SHA256())
+
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    pem = serialization.Encoding.PEM
+    (folder / "ca.pem").write_bytes(certificate("test ca", ca_key, "test ca", ca_key, True).public_bytes(pem))
+    (folder / "server.pem").write_bytes(
+        certificate("localhost", key, "test ca", ca_key, False).public_bytes(pem)
+    )
+    (folder / "server.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+
+
+def test_a_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
+    from secateur.core.errors import ConfigError
+
+    settings = MqttSinkSettings.model_validate(
+        {"type": "mqtt", "tls": {"ca_file": str(tmp_path / "none.pem")}}
+    )
+    with pytest.raises(ConfigError, match="certificate"):
+        MqttSink(settings, client_id="x").publish([record(1)])
