@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from window_models import MODELS, Budget, prepared, window_logits
+from window_models import CUT, DENSE, MODELS, RULE, SCRATCH, Budget, prepared, window_logits
 
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
@@ -26,8 +26,12 @@ from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.readers.open import load_recordings
 from secateur.signals.recording import FAULT_LOCATIONS, ArraySource, Recording
 from secateur.signals.selection import specimen_of
+from secateur.training.metrics import log_softmax
 
 FOLDS = (1, 2, 3)
+WITH_RULE = {f"{name} and rule": name for name in (DENSE, CUT, SCRATCH)}
+"""The logarithms of both probabilities added: whatever one of them knows."""
+
 BEARING_AT = {"DE": "6205", "FE": "6203"}
 LOCATION = {"inner": "inner_race", "outer": "outer_race", "ball": "ball"}
 
@@ -93,6 +97,8 @@ def cell(data: Path, work: Path, fold: int, seed: int, budget: Budget) -> dict:
         seed=seed,
     )
     logits = window_logits(preparation, budget, work / f"fold-{fold}-seed-{seed}", seed=seed)
+    logits |= {both: logits[name] + logits[RULE] for both, name in WITH_RULE.items()}
+    logits = {name: log_softmax(values) for name, values in logits.items()}
     test, figures = preparation.test, {}
     for name, log_p in logits.items():
         whole, truth = by_recording(log_p, test.labels, test.recording_ids)
@@ -116,7 +122,7 @@ def table(cells: list[dict]) -> str:
         "right windows %",
     ]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for name in MODELS:
+    for name in (*MODELS, *WITH_RULE):
 
         def mean(figure: str, fold: int, name: str = name) -> float:
             return float(np.mean([c["models"][name][figure] for c in cells if c["fold"] == fold]))
