@@ -15,6 +15,7 @@ Flag = Literal[
     "wrong unit",
     "wrong length",
     "not finite",
+    "out of range",
     "dead",
     "stuck",
     "clipped",
@@ -27,7 +28,7 @@ Flag = Literal[
 SensorState = Literal["ok", "defect", "wrongly set up", "silent"]
 
 SETUP_FLAGS: tuple[Flag, ...] = ("wrong rate", "wrong unit", "wrong length")
-DEFECT_FLAGS: tuple[Flag, ...] = ("not finite", "dead", "stuck", "clipped", "offset")
+DEFECT_FLAGS: tuple[Flag, ...] = ("not finite", "out of range", "dead", "stuck", "clipped", "offset")
 SPEED_FLAGS: tuple[Flag, ...] = ("speed unknown", "speed stale", "speed not believed")
 
 RATE_TOLERANCE = 0.005
@@ -35,6 +36,9 @@ STUCK_SHARE, STUCK_LEAST = 0.02, 64
 CLIPPED_SHARE, CLIPPED_LEAST, CLIPPED_RUN = 0.001, 6, 3
 OFFSET_SHARE = 0.5
 _DEAD = 1e-6
+
+QUIETEST, LOUDEST = 1e-12, 1e12
+"""Of the largest sample: less or more no sensor gives in any unit, and squares stay in range by far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +125,9 @@ def _waveform_flags(x: np.ndarray, full_scale: float | None) -> list[Flag]:
     if len(x) == 0 or not np.isfinite(x).all():
         return ["not finite"]
     low, high = float(x.min()), float(x.max())
-    if high - low <= _DEAD * max(abs(low), abs(high), full_scale or 0.0):
+    if max(abs(low), abs(high)) > LOUDEST:
+        return ["out of range"]
+    if high - low <= max(QUIETEST, _DEAD * max(abs(low), abs(high), full_scale or 0.0)):
         return ["dead"]
     flags: list[Flag] = []
     runs = _equal_runs(x)

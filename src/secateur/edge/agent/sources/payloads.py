@@ -123,7 +123,8 @@ def from_raw(content: bytes) -> Piece:
         raise DataError(
             f"{len(body)} bytes of samples are no whole number of {dtype.name} samples; cut short?"
         )
-    samples = np.frombuffer(body, dtype=dtype).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
+        samples = np.frombuffer(body, dtype=dtype).astype(np.float64)
     if kind == 1:
         if not (math.isfinite(scale) and scale > 0):
             raise DataError(f"int16 samples need a positive scale; {scale} was given.")

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from secateur.edge.agent.signal.averaged import Spectrum
+from secateur.edge.agent.signal.quality import LOUDEST
 
 WATERFALL_ROWS, WATERFALL_POINTS = 64, 256
+LEAST_SAMPLES = 16
+"""Shorter bursts have no spectrum to show."""
 CLASSES_KEPT = 500
 POINTS_SHOWN = 2048
 
@@ -38,13 +41,13 @@ class SensorView:
         running_s: float,
     ) -> None:
         """Take a burst and its result."""
-        row = _peaks(_amplitudes(samples), WATERFALL_POINTS) if np.isfinite(samples).all() else None
+        row = _peaks(_amplitudes(samples), WATERFALL_POINTS) if _has_spectrum(samples) else None
         state = result["bearing"]["level"] if result["sensor_state"] == "ok" else result["sensor_state"]
         with self._lock:
             self._samples, self._rate_hz, self.result = samples, sampling_rate_hz, result
             self._averaged = averaged or self._averaged
             if row is not None:
-                self._waterfall.append((result["measured_unix_s"], row.astype(np.float16)))
+                self._waterfall.append((result["measured_unix_s"], row.astype(np.float32)))
             if result["diagnosis"] is not None:
                 self._classes.append((result["measured_unix_s"], result["diagnosis"]["label"]))
             if self._last is not None:
@@ -62,7 +65,7 @@ class SensorView:
         """Return the amplitude spectrum of the latest burst."""
         with self._lock:
             samples, rate_hz = self._samples, self._rate_hz
-        if len(samples) < 2 or not np.isfinite(samples).all():
+        if not _has_spectrum(samples):
             return {"step_hz": 1.0, "amplitude": []}
         amplitude = _amplitudes(samples)
         shown = _peaks(amplitude, POINTS_SHOWN)
@@ -81,7 +84,7 @@ class SensorView:
 
         with self._lock:
             samples, rate_hz, averaged = self._samples, self._rate_hz, self._averaged
-        if band_hz is not None and len(samples) > 16 and np.isfinite(samples).all():
+        if band_hz is not None and _has_spectrum(samples):
             frequency_hz, amplitude = envelope_spectrum(samples, rate_hz, band_hz)
             shown = amplitude[:POINTS_SHOWN]
             return {
@@ -120,9 +123,13 @@ class SensorView:
         }
 
 
+def _has_spectrum(samples: np.ndarray) -> bool:
+    return len(samples) >= LEAST_SAMPLES and bool((np.abs(samples) <= LOUDEST).all())
+
+
 def _amplitudes(samples: np.ndarray) -> np.ndarray:
-    taper = np.hanning(len(samples) + 1)[:-1]
-    return np.abs(np.fft.rfft((samples - samples.mean()) * taper)) * (2.0 / taper.sum())
+    taper, wide = np.hanning(len(samples) + 1)[:-1], samples.astype(np.float64)
+    return np.abs(np.fft.rfft((wide - wide.mean()) * taper)) * (2.0 / taper.sum())
 
 
 def _peaks(values: np.ndarray, most: int) -> np.ndarray:
