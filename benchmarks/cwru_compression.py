@@ -66,7 +66,6 @@ def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str], furthe
     from secateur.core.progress import console
     from secateur.core.records import JsonLines
     from secateur.methods.scratch import Scratch
-    from secateur.methods.settings import CascadeSettings, SearchSettings
     from secateur.models import checkpoint
     from secateur.models.binding import bind
     from secateur.recovery.settings import RecoverySettings
@@ -75,8 +74,9 @@ def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str], furthe
     from secateur.training.classical import fit_fault_line_regression, fit_forest
     from secateur.training.evaluate import evaluate, fidelity, predict
     from secateur.training.settings import FitSettings
-    from secateur.workflow.settings import CutSettings, TaskSettings
-    from secateur.workflow.steps import calibrated_task, method_for, train_dense
+    from secateur.workflow.cut_settings import CutSettings
+    from secateur.workflow.settings import TaskSettings
+    from secateur.workflow.steps import calibrated_task, train_dense
     from secateur.workflow.task import prepare_one
 
     torch.set_num_threads(1)
@@ -147,9 +147,9 @@ def run_cell(cell: Cell, data: str, work: Path, methods: Collection[str], furthe
             plan = plans.get(ratio) or checkpoint.describe(folder / f"cascade-{ratio:g}").plan
             made = Scratch(plan=plan, extra_steps=trained_steps).compress(dense, calibrated, None, recovery)
         else:
-            cut = CutSettings(method=method, ratio=ratio, cascade=CascadeSettings(search=SearchSettings()))
+            cut = CutSettings(method=method, ratio=ratio)
             budget = Budget(ratio=min(ratio, largest))
-            made = method_for(cut).compress(dense, calibrated, budget, recovery)
+            made = cut.chosen_method.compress(dense, calibrated, budget, recovery)
             checkpoint.save(made.model, place, plan=made.plan)
             plans[ratio] = made.plan if method == "cascade" else plans.get(ratio)
         judge(

@@ -183,7 +183,7 @@ def report(result: dict[str, Any], model_bytes: int) -> dict[str, Any]:
         "ratio": result["ratio"],
         "channels": result["pruned"]["channels"][0],
         "form": result["form"],
-        "scored_blocks": result["settings"]["calibration_blocks"],
+        "scored_blocks": result["settings"]["text"]["data"]["blocks"],
         "refit_blocks": result["refit"]["windows"],
         "projections_refitted": result["refit"]["adopted"],
         "residuals": [

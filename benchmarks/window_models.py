@@ -26,7 +26,8 @@ from secateur.training.evaluate import predict
 from secateur.training.metrics import log_softmax
 from secateur.training.settings import FitSettings
 from secateur.workflow.backbone import learning_rate_for, windows_for
-from secateur.workflow.settings import CutSettings, TaskSettings, windows_of
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.settings import TaskSettings, windows_of
 from secateur.workflow.steps import calibrated_task, prune_and_save, train_dense
 from secateur.workflow.task import Preparation, digest_of
 

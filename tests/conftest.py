@@ -205,7 +205,8 @@ def small_settings(small_rig: Path) -> RunSettings:
     """Settings of a run that takes seconds: a nano backbone, few steps, states written every fifth step."""
     from secateur.recovery.settings import RecoverySettings
     from secateur.training.settings import FitSettings
-    from secateur.workflow.settings import CutSettings, RunSettings, TaskSettings
+    from secateur.workflow.cut_settings import CutSettings
+    from secateur.workflow.settings import RunSettings, TaskSettings
 
     return RunSettings(
         task=TaskSettings(data=str(small_rig), split="fault_size:14"),

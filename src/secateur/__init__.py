@@ -103,7 +103,7 @@ def prune(
     task : {"text", "answers", "labels", "embeddings"}, optional
         What the file holds; default: what the model's head is for.
     **cut
-        Fields of :class:`secateur.workflow.transformer_settings.TransformerCut`: ``ratio``,
+        Options of ``secateur prune`` by their names: ``ratio``,
         ``block_fraction`` or ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch";
         "magnitude", "int4", "svd"), ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``,
         ``seed`` and more.

@@ -8,24 +8,12 @@ import pytest
 
 from even_shapes import even_table
 from secateur.cli.app import run
-from secateur.cli.settings import cut_settings, device_limits
 from secateur.core.records import write_json
 from secateur.models.binding import bind
 from secateur.models.checkpoint import describe, load
 from secateur.structure.latency import LatencyTable
 
 TABLE = even_table(tokens=(24,), window_tokens=24)
-NOTHING = {"latency_ms": None, "latency_table": None, "memory_mib": None, "runtime_mib": None}
-CUT = {
-    "method": "cascade",
-    "criterion": "taylor",
-    "hand": None,
-    "multiple": None,
-    "min_accuracy": None,
-    "recovery_steps": 1,
-    "batch_size": 1,
-    "learning_rate": 1e-3,
-}
 
 
 @pytest.fixture
@@ -52,15 +40,6 @@ def refused(capfd, tmp_path, small_run):
         return json.loads(capfd.readouterr().out)["error"]
 
     return call
-
-
-def test_the_ratio_is_the_default_and_only_where_nothing_else_is_asked_for():
-    assert cut_settings(ratio=None, device=device_limits(**NOTHING), **CUT).ratio == 13.8
-    memory = device_limits(**NOTHING | {"memory_mib": 90.0})
-    assert cut_settings(ratio=None, device=memory, **CUT).ratio is None
-    both = cut_settings(ratio=4.0, device=memory, **CUT).budget(window_tokens=24)
-    assert both.ratio == 4.0
-    assert [limit.name for limit in both.limits] == ["memory"]
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def compress(data, *options):
         (["--min-accuracy", "95"], "must lie in 0..1"),
         (
             ["--min-accuracy", "0.5", "--method", "one_shot"],
-            "--min-accuracy goes with methods that have stages",
+            "--min-accuracy: not for method 'one_shot'; leave out, or choose --method cascade",
         ),
         (["--batch-size", "0"], "Invalid value for '--batch-size'"),
         (["--train-steps", "-5"], "Invalid value for '--train-steps'"),

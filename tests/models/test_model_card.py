@@ -45,7 +45,7 @@ def test_a_cut_model_says_what_it_is(form, source, tmp_path):
     plan = PruningPlan.identity(bound.spec.family, bound.shape).with_channels(0, range(40))
     plan = plan.with_channels(1, range(40 if form == "plain" else 44))
     small = apply(model, plan)
-    metadata = {"source": str(source), "settings": {"criterion": "magnitude", "calibration": None}}
+    metadata = {"source": str(source), "criterion": "magnitude", "calibration": None}
     checkpoint.save(small, tmp_path / "cut", plan=plan, metadata=metadata, source=source)
     head, body = parts(tmp_path / "cut")
     assert head["license"] == "llama3.2"

@@ -14,8 +14,8 @@ from secateur.models import checkpoint
 from secateur.tasks.tables import read_rows
 from secateur.workflow import compress_model as module
 from secateur.workflow.compress_model import ModelRunSettings, compress_model
+from secateur.workflow.cut_options import cut_of_model
 from secateur.workflow.settings import SiaSettings
-from secateur.workflow.transformer_settings import TransformerCut
 from token_tasks import BERT, DROPOUT_FREE
 
 LABELS = ("normal", "inner")
@@ -52,7 +52,7 @@ def settings_of(classifier, **cut):
     options = {"method": "cascade", "ratio": 1.05, "calibration_blocks": 2, "max_depths": 1}
     return ModelRunSettings(
         source=str(source),
-        cut=TransformerCut(calibration=table, **options | cut),
+        cut=cut_of_model(calibration=table, **options | cut),
         sia=SiaSettings(measure=False, follow=False),
     )
 
@@ -85,15 +85,15 @@ def test_a_run_leaves_its_folder_and_goes_on_after_a_stop(classifier, tmp_path, 
     assert "accuracy on validation samples" in page
     assert checkpoint.describe(out / "pruned").metadata["task"] == "labels"
     assert not list(out.glob(".*"))
-    monkeypatch.setattr(module, "prune_transformer", lambda *_: pytest.fail("cut again"))
+    monkeypatch.setattr(module, "prune_model", lambda *_: pytest.fail("cut again"))
     assert compress_model(settings, out) == result
-    with pytest.raises(ConfigError, match=r"other settings \(cut\.seed: 0 there, 1 asked for\)"):
+    with pytest.raises(ConfigError, match=r"other settings \(cut\..*seed: 0 there, 1 asked for\)"):
         compress_model(settings_of(classifier, recovery_steps=2, seed=1), out)
 
 
 def test_what_cannot_be_leaves_nothing(classifier, tmp_path):
     with pytest.raises(ConfigError, match="a run is judged on data"):
-        ModelRunSettings(source="model", cut=TransformerCut(criterion="magnitude", ratio=1.1))
+        ModelRunSettings(source="model", cut=cut_of_model(criterion="magnitude", ratio=1.1))
     with pytest.raises(ConfigError, match="predicts no next token"):
         compress_model(settings_of(classifier, task="text"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

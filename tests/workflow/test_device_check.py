@@ -13,8 +13,8 @@ from secateur.core.provenance import provenance
 from secateur.report.device import in_words
 from secateur.structure.memory import MIB
 from secateur.workflow import device_check
+from secateur.workflow.cut_settings import DeviceLimits
 from secateur.workflow.device_check import check_on_device
-from secateur.workflow.settings import DeviceLimits
 
 PLAN = whole("gpt2", 1)
 TABLE = even_table(

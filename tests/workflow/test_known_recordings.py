@@ -8,7 +8,8 @@ from secateur.core.progress import quiet
 from secateur.recovery.settings import RecoverySettings
 from secateur.training.settings import FitSettings
 from secateur.workflow.compress import compress
-from secateur.workflow.settings import CutSettings, RunSettings, SiaSettings, TaskSettings
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings
 from secateur.workflow.task import prepare
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]

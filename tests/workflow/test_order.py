@@ -300,6 +300,10 @@ def test_a_folder_is_claimed_once_and_other_things_are_left_alone(tmp_path):
     claim(tmp_path / "run", {"a": {"b": 1}}, seed=0)
     with pytest.raises(ConfigError, match=r"a\.b: 1 there, 2 asked for"):
         claim(tmp_path / "run", {"a": {"b": 2}}, seed=0)
+    with pytest.raises(ConfigError, match="begun by another version of secateur"):
+        claim(tmp_path / "run", {"a": {"c": 1}}, seed=0)
+    with pytest.raises(ConfigError, match=r"a: .* there, None asked for"):
+        claim(tmp_path / "run", {"a": None}, seed=0)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.json").write_text(json.dumps({}))
     with pytest.raises(ConfigError, match="no run folder"):

@@ -27,7 +27,8 @@ from secateur.recovery.settings import RecoverySettings
 from secateur.training.augment import Augmentation
 from secateur.training.settings import FitSettings
 from secateur.workflow.compress import compress
-from secateur.workflow.settings import CutSettings, RunSettings, SiaSettings, TaskSettings
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings
 
 
 def watched(function, event_of):

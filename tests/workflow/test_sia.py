@@ -15,7 +15,8 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.progress import console
 from secateur.core.records import read_json, write_json
 from secateur.models.binding import bind
-from secateur.workflow.settings import CutSettings, RunSettings, SiaSettings, TaskSettings
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings
 from secateur.workflow.sia import (
     Effort,
     check_diagnoser,
@@ -119,15 +120,15 @@ def test_texts_that_cannot_be_read_are_told(llama_folder, tmp_path):
 
 
 def settings(**more) -> RunSettings:
-    return RunSettings(task=TaskSettings(data="simulated", split="load"), **more)
+    return RunSettings(task=TaskSettings(data="simulated", split="load"), cut=CutSettings(ratio=2.0), **more)
 
 
 def test_a_run_follows_the_recommendation_unless_a_criterion_was_named():
     record = {"verdict": {"criterion": "activation"}}
-    assert followed(settings(), record).cascade.search.criterion == "activation"
+    assert followed(settings(), record).search.criterion == "activation"
     named = settings(sia=SiaSettings(follow=False))
     assert followed(named, record) == named.cut
-    assert followed(settings(), {"verdict": {"criterion": None}}) == CutSettings()
+    assert followed(settings(), {"verdict": {"criterion": None}}) == CutSettings(ratio=2.0)
 
 
 def test_an_unreliable_granularity_is_told_and_the_record_is_not_made_again(tmp_path):

@@ -16,9 +16,11 @@ from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.core.memory import parse_size
 from secateur.core.progress import quiet
 from secateur.models import checkpoint
+from secateur.workflow.cut_options import cut_of_model
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.prune import prune_model
 from secateur.workflow.streaming import memory, passes, prune
 from secateur.workflow.streaming.prune import prune_streaming
-from secateur.workflow.transformer import TransformerCut, prune_transformer
 from streamed import GIBIBYTE, write_specimen, write_text
 
 LIMIT = 8 * GIBIBYTE
@@ -43,7 +45,7 @@ def glm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_specimen("glm", tmp_path_factory.mktemp("glm") / "dense")
 
 
-def a_cut(text: Path | None, **changes: Any) -> TransformerCut:
+def a_cut(text: Path | None, **changes: Any) -> CutSettings:
     chosen = {
         "block_fraction": 0.3,
         "criterion": "activation",
@@ -51,7 +53,7 @@ def a_cut(text: Path | None, **changes: Any) -> TransformerCut:
         "calibration_blocks": 9,
         "refit_blocks": 9,
     }
-    return TransformerCut(**chosen | changes)
+    return cut_of_model(**chosen | changes)
 
 
 def require_equal(expected: Path, found: Path) -> None:
@@ -70,7 +72,7 @@ def test_a_streaming_cut_is_a_cut_in_memory(family: str, target: str, text: Path
     source = write_specimen(family, tmp_path / "dense")
     equal = family in ("glm", "llama", "gpt2")
     cut = a_cut(text, uniform=equal, refit_blocks=9 if family == "glm" else 13, refit_target=target)
-    expected = prune_transformer(str(source), cut, tmp_path / "memory")
+    expected = prune_model(str(source), cut, tmp_path / "memory")
     found = prune_streaming(source, tmp_path / "streamed", cut, max_memory_bytes=LIMIT)
     require_equal(tmp_path / "memory", tmp_path / "streamed")
     assert found["refit"]["adopted"] == expected["refit"]["adopted"] > 0
@@ -88,7 +90,7 @@ def test_magnitude_needs_no_data(family: str, uniform: bool, tmp_path: Path):
     changes = {"pad_token_id": 0} if family == "whisper" else {}
     source = write_specimen(family, tmp_path / "dense", **changes)
     cut = a_cut(None, criterion="magnitude", uniform=uniform)
-    prune_transformer(str(source), cut, tmp_path / "memory")
+    prune_model(str(source), cut, tmp_path / "memory")
     found = prune_streaming(source, tmp_path / "streamed", cut, max_memory_bytes=LIMIT)
     require_equal(tmp_path / "memory", tmp_path / "streamed")
     assert found["refit"] is None

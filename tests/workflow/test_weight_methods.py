@@ -19,7 +19,7 @@ from secateur.models.compact.change import WeightChange
 from secateur.models.origin import origin_of
 from secateur.training.state import digest
 from secateur.workflow import compress_model
-from secateur.workflow.transformer_settings import TransformerCut
+from secateur.workflow.cut_options import cut_of_model
 from token_tasks import CASES
 
 OF_WEIGHTS = [name for name in METHODS.names() if METHODS.get(name).changes == "weights"]
@@ -194,7 +194,8 @@ def test_models_in_memory_take_them_with_and_without_batches(name, case):
     [
         ({"criterion": "surgeon"}, "--criterion"),
         ({"block_fraction": 0.2, "ratio": None}, "--block-fraction"),
-        ({"max_parameters": 1000}, "--memory-mib"),
+        ({"max_parameters": 1000}, "--max-parameters"),
+        ({"memory_mib": 1.0}, "--memory-mib"),
         ({"recovery_steps": 5}, "--recovery-steps"),
         ({"rounds": 2}, "--rounds"),
         ({"uniform": True}, "--uniform"),
@@ -204,12 +205,12 @@ def test_models_in_memory_take_them_with_and_without_batches(name, case):
 @pytest.mark.parametrize("name", OF_WEIGHTS)
 def test_options_of_cuts_are_refused(name, given, said):
     with pytest.raises(ConfigError, match=f"{said}: not for method '{name}'"):
-        TransformerCut(**{"method": name, "ratio": 2.0} | given)
+        cut_of_model(**{"method": name, "ratio": 2.0} | given)
 
 
 def test_a_ratio_is_asked_for_and_streaming_is_refused(llama, tmp_path, refused):
     with pytest.raises(PlanError, match="goes by a ratio"):
-        TransformerCut(method="int4")
+        cut_of_model(method="int4")
     options_of_method = ("--ratio", 1.2, "--method", "svd", "--max-memory", "2GiB")
     told = refused("prune", llama / "dense", "--out", tmp_path / "x", *options_of_method)
     assert "takes the whole model into memory" in told

@@ -10,23 +10,25 @@ from typing import Annotated, Any
 import typer
 
 from secateur.cli import options
+from secateur.cli.cut_group import METHODS, with_cut_options
 from secateur.cli.settings_file import Settings
 
-RECORDINGS_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "split": "fault_size",
     "backbone": "small-mha",
     "snr": "-10,-6,-2,2,6,10",
-    "method": "cascade",
     "train_steps": 600,
     "batch_size": 32,
     "rivals": True,
     "seed": 0,
 }
-MODEL_DEFAULTS: dict[str, Any] = {"method": "cascade"}
+"""Of recordings."""
 
 
+@with_cut_options
 def compress(
     out: options.Out,
+    *,
     model: Annotated[
         str | None,
         typer.Argument(
@@ -43,7 +45,6 @@ def compress(
     calibration: Annotated[
         Path | None, typer.Option(help="File of the task, with MODEL: text, or a table.", show_default=False)
     ] = None,
-    task: options.Task = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -51,27 +52,8 @@ def compress(
             "default fault_size; recordings."
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="nano|micro|mini|small|base with -mha or -gqa; foundation-micro or a Diagnoser's "
-            "checkpoint, to go on from; or a local GPT-2 or Llama folder; default small-mha; recordings."
-        ),
-    ] = None,
-    ratio: options.Ratio = None,
-    block_fraction: options.BlockFraction = None,
-    latency_ms: options.LatencyMs = None,
-    latency_table: options.LatencyTable = None,
-    memory_mib: Annotated[
-        float | None,
-        typer.Option(
-            help="MiB at most: of the process that runs the exported Diagnoser at its peak; for a "
-            "transformers model of its weights."
-        ),
-    ] = None,
-    runtime_mib: options.RuntimeMib = None,
-    vocabulary: options.Vocabulary = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
+    channel: options.Channel = None,
+    window_length: options.WindowLength = None,
     snr: Annotated[
         str | None,
         typer.Option(
@@ -79,47 +61,12 @@ def compress(
             "-10,-6,-2,2,6,10; recordings."
         ),
     ] = None,
-    method: Annotated[str | None, typer.Option(help=f"{options.METHODS}; default cascade.")] = None,
+    method: Annotated[str, typer.Option(help=f"{METHODS}.")] = "cascade",
     criterion: Annotated[
         str | None,
         typer.Option(
             help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random; default: "
             "of recordings what the check of the dense model recommends, else taylor; of text surgeon."
-        ),
-    ] = None,
-    layers: options.Layers = None,
-    heads: options.Heads = None,
-    channels: options.Channels = None,
-    multiple: options.Multiple = None,
-    rounds: options.Rounds = None,
-    min_accuracy: options.MinAccuracy = None,
-    max_perplexity_ratio: options.MaxPerplexityRatio = None,
-    calibration_blocks: options.CalibrationBlocks = None,
-    general_share: options.GeneralShare = None,
-    general_text: options.GeneralText = None,
-    train_steps: Annotated[
-        int | None,
-        typer.Option(min=1, help="Optimiser steps of the dense model, at most; default 600; recordings."),
-    ] = None,
-    recovery_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Recovery steps over all stages, at most; default for recordings 300, else none."
-        ),
-    ] = None,
-    recovery_minutes: options.RecoveryMinutes = None,
-    recovery_adapter: options.RecoveryAdapter = None,
-    recovery_control: options.RecoveryControl = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows a step; default 32; recordings.")
-    ] = None,
-    channel: options.Channel = None,
-    window_length: options.OwnWindowLength = None,
-    rivals: Annotated[
-        bool | None,
-        typer.Option(
-            "--rivals/--no-rivals",
-            help="Also fit the baselines: forest, fault lines, the shape from scratch (default); recordings.",
         ),
     ] = None,
     measure_sia: Annotated[
@@ -129,6 +76,26 @@ def compress(
             "checked in any case."
         ),
     ] = True,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="nano|micro|mini|small|base with -mha or -gqa; foundation-micro or a Diagnoser's "
+            "checkpoint, to go on from; or a local GPT-2 or Llama folder; default small-mha; recordings."
+        ),
+    ] = None,
+    train_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Optimiser steps of the dense model, at most; default 600; recordings."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
+    rivals: Annotated[
+        bool | None,
+        typer.Option(
+            "--rivals/--no-rivals",
+            help="Also fit the baselines: forest, fault lines, the shape from scratch (default); recordings.",
+        ),
+    ] = None,
+    cut: dict[str, Any],
     overwrite: options.Overwrite = False,
     device: options.Device = None,
     track: options.Track = None,
@@ -140,19 +107,20 @@ def compress(
     How small: a ratio, a latency, a memory, or several of them, all of which then hold. The same command
     goes on where a stopped one ended.
     """
-    given = dict(locals())
-    for name in ("out", "model", "overwrite", "as_json", "measure_sia", "device", "track"):
-        del given[name]
-    from secateur.cli.fitting import require_fitting
     from secateur.core.errors import ConfigError
     from secateur.core.locks import sole_writer
     from secateur.core.progress import quiet
 
+    given = {
+        **cut,
+        **{"data": data, "calibration": calibration, "split": split, "channel": channel, "snr": snr},
+        **{"window_length": window_length, "method": method, "criterion": criterion, "backbone": backbone},
+        **{"train_steps": train_steps, "seed": seed, "rivals": rivals},
+    }
     if (model is None) == (data is None):
         raise ConfigError(
             "give either a trained MODEL with --calibration FILE, or --data with recordings to train one on."
         )
-    require_fitting(given, "recordings" if model is None else "model")
     settings, carry_out, show = (
         _for_recordings(given, measure_sia) if model is None else _for_model(model, given, measure_sia)
     )
@@ -165,17 +133,18 @@ def compress(
 
 
 def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
-    from secateur.cli.settings import recordings_cut
     from secateur.cli.tables import print_run
     from secateur.core.errors import ConfigError
     from secateur.training.settings import FitSettings
     from secateur.workflow.backbone import learning_rate_for, windows_for
     from secateur.workflow.compress import compress as carry_out
+    from secateur.workflow.cut_options import cut_of_diagnoser
     from secateur.workflow.settings import RunSettings, SiaSettings, TaskSettings, windows_of
 
     if given["calibration"] is not None:
         raise ConfigError("--calibration: goes with a trained MODEL; recordings are given as --data.")
-    chosen = RECORDINGS_DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    chosen = DEFAULTS | {name: value for name, value in given.items() if value is not None}
+    learning_rate = learning_rate_for(chosen["backbone"])
     settings = RunSettings(
         task=TaskSettings(
             data=options.absolute(chosen["data"]),
@@ -188,14 +157,9 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
         fit=FitSettings(
             max_steps=chosen["train_steps"],
             batch_size=chosen["batch_size"],
-            learning_rate=learning_rate_for(chosen["backbone"]),
+            learning_rate=learning_rate,
         ),
-        cut=recordings_cut(
-            given,
-            method=chosen["method"],
-            batch_size=chosen["batch_size"],
-            learning_rate=learning_rate_for(chosen["backbone"]),
-        ),
+        cut=cut_of_diagnoser(given, method=given["method"], learning_rate=learning_rate),
         snr_curve_db=options.parse_snr(chosen["snr"]),
         rivals=chosen["rivals"],
         sia=SiaSettings(measure=measure_sia, follow=given["criterion"] is None),
@@ -205,11 +169,10 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
 
 def _for_model(model: str, given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
     from secateur.cli.cut_tables import print_model_run
-    from secateur.cli.model_settings import model_cut
     from secateur.workflow.compress_model import EVALUATIONS, ModelRunSettings, compress_model
+    from secateur.workflow.cut_options import cut_of_model
     from secateur.workflow.settings import SiaSettings
 
-    wanted = MODEL_DEFAULTS | {name: value for name, value in given.items() if value is not None}
-    cut = model_cut({**given, **wanted, "precision": None, "units": None, "uniform": None})
     sia = SiaSettings(measure=measure_sia, follow=False, evaluations=EVALUATIONS)
-    return ModelRunSettings(source=model, cut=cut, sia=sia), compress_model, print_model_run
+    settings = ModelRunSettings(source=model, cut=cut_of_model(**given), sia=sia)
+    return settings, compress_model, print_model_run

@@ -69,7 +69,8 @@ def check_recordings(
 
     from secateur.core.progress import quiet
     from secateur.core.records import to_jsonable
-    from secateur.signals.checks.run import WINDOW_LENGTH, check
+    from secateur.signals.checks.run import check
+    from secateur.signals.windows import WINDOW_LENGTH
 
     with quiet() if as_json else nullcontext():
         report = check(path, split=split, window_length=window_length or WINDOW_LENGTH)

@@ -9,13 +9,13 @@ from typer.core import TyperCommand
 GROUPS: dict[str, tuple[str, ...]] = {
     "Data": (
         "data", "calibration", "task", "split", "channel", "window_length", "text", "description", "snr",
-        "bundle", "vocabulary",
+        "bundle", "vocabulary", "general_share", "general_text",
     ),
     "Bearing and speed": (
         "bearing", "balls", "ball_mm", "pitch_mm", "angle", "orders", "shaft_rpm", "sampling_rate",
     ),
     "Size to reach": (
-        "ratio", "block_fraction", "latency_ms", "latency_table", "memory_mib", "runtime_mib",
+        "ratio", "block_fraction", "latency_ms", "latency_table", "memory_mib", "precision", "runtime_mib",
         "min_accuracy", "max_perplexity_ratio",
     ),
     "How it is cut": (

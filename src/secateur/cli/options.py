@@ -9,9 +9,6 @@ import typer
 
 from secateur.core.errors import ConfigError
 
-METHODS = "cascade, one_shot, rounds or scratch; without removing units magnitude, int4 or svd"
-"""Registered methods in words; their table is not imported for a help page."""
-
 Data = Annotated[
     str,
     typer.Option(
@@ -44,112 +41,15 @@ Backbone = Annotated[
         "to go on from; or a local GPT-2 or Llama folder."
     ),
 ]
-Ratio = Annotated[
-    float | None,
-    typer.Option(
-        help="Dense over remaining parameters of the whole model; 13.8 where no other target is given."
-    ),
-]
-LatencyMs = Annotated[
-    float | None,
-    typer.Option(help="Milliseconds from a raw window to probabilities, at most; with --latency-table."),
-]
-LatencyTable = Annotated[
-    Path | None,
-    typer.Option(help="Table of this backbone that 'secateur profile' measured on the device."),
-]
-RuntimeMib = Annotated[
-    float | None,
-    typer.Option(help="MiB that the device's process holds without the model; default: see docs/device.md."),
-]
 TrainSteps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the dense model, at most.")]
 RecoverySteps = Annotated[int, typer.Option(min=1, help="Recovery steps over all stages, at most.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Windows a step.")]
-Method = Annotated[str, typer.Option(help="cascade or one_shot.")]
 Criterion = Annotated[
     str,
     typer.Option(help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random."),
 ]
-Task = Annotated[
-    str | None,
-    typer.Option(
-        help="What --calibration holds: text, answers (prompt, answer), labels (text, label) or embeddings "
-        "(sentences); default: what the model's head is for."
-    ),
-]
-MaxPerplexityRatio = Annotated[
-    float | None,
-    typer.Option(
-        help="Validation perplexity over the dense model's above which a stage is undone; language models."
-    ),
-]
-BlockFraction = Annotated[
-    float | None,
-    typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
-]
-Vocabulary = Annotated[Path | None, typer.Option(help="Keep the tokens that this text uses; transformers.")]
-CalibrationBlocks = Annotated[
-    int | None,
-    typer.Option(min=1, help="Blocks of 256 tokens of the text, default 32; transformers."),
-]
-GeneralShare = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=0.95,
-        help="Share of these blocks taken from a general text, so that a cut on one text costs others "
-        "less; default 0; language models.",
-    ),
-]
-GeneralText = Annotated[
-    Path | None,
-    typer.Option(help="General text in place of the one that comes along; with --general-share."),
-]
-Rounds = Annotated[
-    int | None,
-    typer.Option(min=1, help="Rounds of scoring, cutting, re-fitting, default 1; transformers."),
-]
-RecoveryMinutes = Annotated[
-    float | None,
-    typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
-]
-RecoveryAdapter = Annotated[
-    str | None,
-    typer.Option(
-        help="What recovery trains: full (all weights, default) or lora (less memory); language models."
-    ),
-]
-RecoveryControl = Annotated[
-    bool | None,
-    typer.Option(
-        "--recovery-control/--no-recovery-control",
-        help="Train the dense model alike, to tell mending from adaptation to the text (default); "
-        "language models.",
-    ),
-]
-Layers = Annotated[int | None, typer.Option(help="Layers to keep, by hand; with --heads and --channels.")]
-Heads = Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]
-Channels = Annotated[int | None, typer.Option(help="FFN channels to keep in each layer, by hand.")]
-Multiple = Annotated[
-    int | None,
-    typer.Option(help="Round channel widths to this multiple; default: the largest that harms little."),
-]
-MinAccuracy = Annotated[
-    float | None,
-    typer.Option(
-        help="Validation accuracy (0 to 1) under which the cascade goes back to its last good stage."
-    ),
-]
 Snr = Annotated[
     str, typer.Option(help="Signal-to-noise ratios of the curve in dB, separated by commas; '' for none.")
-]
-OwnWindowLength = Annotated[
-    int | None,
-    typer.Option(
-        min=512,
-        help="Samples of a window, at the lowest rate of the recordings and at most 12 kHz; fewer for short "
-        "recordings; default 8192; recordings.",
-    ),
 ]
 
 

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from secateur.cli import options
+from secateur.cli.cut_group import METHODS, with_cut_options
 from secateur.cli.settings_file import Settings
 
 
+@with_cut_options
 def prune(
     model: Annotated[
         str,
@@ -22,30 +24,16 @@ def prune(
         ),
     ],
     out: options.Out,
-    ratio: Annotated[
-        float | None,
-        typer.Option(
-            help="Dense over remaining parameters of the whole model; Diagnosers: 13.8 where no other target "
-            "is given."
-        ),
+    *,
+    data: options.OtherData = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Text to score and re-fit on; for a Diagnoser recordings, as --data."),
     ] = None,
-    block_fraction: options.BlockFraction = None,
-    memory_mib: Annotated[
-        float | None,
-        typer.Option(
-            help="MiB on the device at most: of the process at its peak; for transformers of the weights."
-        ),
+    split: options.OtherSplit = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"{METHODS}; default for Diagnosers cascade, else rounds.")
     ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="Precision of the weights on the device, with --memory-mib: fp32 (default) or int8; for "
-            "transformers also fp16, bf16, int4."
-        ),
-    ] = None,
-    latency_ms: options.LatencyMs = None,
-    latency_table: options.LatencyTable = None,
-    runtime_mib: options.RuntimeMib = None,
     criterion: Annotated[
         str | None,
         typer.Option(
@@ -53,37 +41,6 @@ def prune(
             "random. Default: taylor for Diagnosers, surgeon for transformers, activation with --max-memory."
         ),
     ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="Text to score and re-fit on; for a Diagnoser recordings, as --data."),
-    ] = None,
-    vocabulary: options.Vocabulary = None,
-    units: Annotated[
-        str | None,
-        typer.Option(
-            help="What to cut of each block: some of group, head, channel; a head is a query head inside its "
-            "KV group. Default of rounds: group,channel by surgeon where heads share keys; else channel, and "
-            "group where too few channels would stay. Default of cascade: group,channel; transformers."
-        ),
-    ] = None,
-    uniform: Annotated[
-        bool,
-        typer.Option("--uniform", help="Equal widths in all layers, for a plain folder; transformers."),
-    ] = False,
-    multiple: options.Multiple = None,
-    calibration_blocks: options.CalibrationBlocks = None,
-    general_share: options.GeneralShare = None,
-    general_text: options.GeneralText = None,
-    rounds: options.Rounds = None,
-    recovery_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Recovery steps at most; default for Diagnosers 300, for transformers none."
-        ),
-    ] = None,
-    recovery_minutes: options.RecoveryMinutes = None,
-    recovery_adapter: options.RecoveryAdapter = None,
-    recovery_control: options.RecoveryControl = None,
     max_memory: Annotated[
         str | None,
         typer.Option(
@@ -94,21 +51,7 @@ def prune(
     seed: Annotated[
         int | None, typer.Option(help="Of calibration and random scores, default 0; transformers.")
     ] = None,
-    data: options.OtherData = None,
-    split: options.OtherSplit = None,
-    task: options.Task = None,
-    method: Annotated[
-        str | None,
-        typer.Option(help=f"{options.METHODS}; default for Diagnosers cascade, else rounds."),
-    ] = None,
-    layers: options.Layers = None,
-    heads: options.Heads = None,
-    channels: options.Channels = None,
-    min_accuracy: options.MinAccuracy = None,
-    max_perplexity_ratio: options.MaxPerplexityRatio = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows a step, default 32; Diagnosers.")
-    ] = None,
+    cut: dict[str, Any],
     overwrite: options.Overwrite = False,
     device: options.Device = None,
     track: options.Track = None,
@@ -120,44 +63,43 @@ def prune(
     A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
     is cut on a text, or by the magnitude of its weights without any data.
     """
-    given = dict(locals())
-    for name in ("out", "model", "overwrite", "as_json", "device", "track"):
-        del given[name]
-    from secateur.cli.fitting import require_fitting
     from secateur.cli.model_kind import is_diagnoser
     from secateur.core.errors import ConfigError
     from secateur.core.outputs import result_at
     from secateur.core.progress import quiet
     from secateur.models.checkpoint_files import CHECKSUMS
 
-    given["units"] = None if units is None else tuple(units.split(","))
-    given["uniform"] = uniform or None
+    given = {
+        **cut,
+        **{"data": data, "calibration": calibration, "split": split, "method": method},
+        **{"criterion": criterion, "max_memory": max_memory, "seed": seed},
+    }
     if out.exists() and Path(model).exists() and out.samefile(model):
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
-    diagnoser = is_diagnoser(model, if_gone=Path(model).is_absolute())
-    require_fitting(given, "recordings" if diagnoser else "model")
+    cut_it = _prune_diagnoser if is_diagnoser(model, if_gone=Path(model).is_absolute()) else _prune_model
     with quiet() if as_json else nullcontext(), result_at(out, marker=CHECKSUMS, overwrite=overwrite):
-        show = (_prune_diagnoser if diagnoser else _prune_transformer)(model, out, given)
+        show = cut_it(model, out, given)
     show(as_json)
 
 
 def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
-    from secateur.cli.settings import recordings_cut
     from secateur.cli.tables import print_stages
     from secateur.core.errors import ConfigError
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
     from secateur.recovery.settings import RecoverySettings
+    from secateur.workflow.cut_options import cut_of_diagnoser
     from secateur.workflow.steps import load_for_task, prune_and_save
 
     calibration, data = given["calibration"], given["data"]
     if calibration is not None and data is not None:
         raise ConfigError("--calibration and --data are the same for a Diagnoser; give one of them.")
+    if given["seed"] is not None:
+        raise ConfigError("--seed: a Diagnoser is cut with the seed that it was trained with; leave out.")
     fitted = describe(Path(model)).metadata.get("fit_settings") or {}
-    cut = recordings_cut(
+    cut = cut_of_diagnoser(
         given,
         method=given["method"] or "cascade",
-        batch_size=given["batch_size"] or 32,
         learning_rate=fitted.get("learning_rate", RecoverySettings.learning_rate),
     )
     data = data if calibration is None else str(calibration)
@@ -174,16 +116,16 @@ def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
     return show
 
 
-def _prune_transformer(model: str, out: Path, given: dict[str, Any]) -> Any:
+def _prune_model(model: str, out: Path, given: dict[str, Any]) -> Any:
     from secateur.cli.cut_tables import print_cut
-    from secateur.cli.model_settings import model_cut
     from secateur.core.memory import parse_size
+    from secateur.workflow.cut_options import cut_of_model
+    from secateur.workflow.prune import prune_model
     from secateur.workflow.streaming.prune import prune_streaming
-    from secateur.workflow.transformer import prune_transformer
 
-    cut = model_cut(given)
+    cut = cut_of_model(**given)
     if given["max_memory"] is None:
-        result = prune_transformer(model, cut, out)
+        result = prune_model(model, cut, out)
     else:
         limit = parse_size(given["max_memory"])
         result = prune_streaming(Path(model), out, cut, max_memory_bytes=limit)

@@ -130,11 +130,10 @@ def _range(values: tuple[int, ...]) -> str:
 
 
 def _manner(metadata: Mapping[str, Any]) -> Iterator[str]:
-    settings = metadata.get("settings") or {}
-    if settings.get("criterion"):
-        yield f"- units chosen by: {settings['criterion']}"
+    if metadata.get("criterion"):
+        yield f"- units chosen by: {metadata['criterion']}"
     if metadata.get("calibration_sha256"):
-        text = Path(str(settings.get("calibration") or "a text")).name
+        text = Path(str(metadata.get("calibration") or "a text")).name
         yield f"- calibrated on: {text} (SHA-256 {metadata['calibration_sha256'][:12]})"
     refit = metadata.get("refit") or {}
     if refit.get("projections"):

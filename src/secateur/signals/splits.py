@@ -21,6 +21,7 @@ from secateur.signals.selection import (
     specimen_of,
 )
 from secateur.signals.validation import hold_back
+from secateur.signals.windows import WINDOW_LENGTH
 
 __all__ = ["PROTOCOLS", "Protocol", "Segment", "Split", "make_splits", "parse_protocol"]
 
@@ -28,8 +29,8 @@ EVERYTHING = "everything"
 
 
 def piece_of(window_length: int) -> float:
-    """Return the seconds of the pieces that random splits draw: 1 for windows of 8192 samples."""
-    return window_length / 8192
+    """Return the seconds of the pieces that random splits draw: 1 for windows of the default length."""
+    return window_length / WINDOW_LENGTH
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,9 +60,12 @@ def window_starts(n_samples: int, length: int, hop: int) -> np.ndarray:
     return np.arange(0, n_samples - length + 1, hop, dtype=np.int64)
 
 
+WINDOW_LENGTH = 8192
+"""Samples of a window, unless another length is asked for."""
+
 HIGHEST_RATE_HZ = 12_000.0
-"""Recordings are brought to the lowest rate among them, and to no more than this: a window of 8192
-samples must hold some twenty shaft turns for its fault lines to stand apart."""
+"""Recordings are brought to the lowest rate among them, and to no more than this: a window
+must hold some twenty shaft turns for its fault lines to stand apart."""
 
 
 def common_rate_hz(recordings: Iterable[Recording]) -> float:
@@ -83,7 +86,7 @@ class WindowSpec:
     """
 
     sampling_rate_hz: float
-    length: int = 8192
+    length: int = WINDOW_LENGTH
 
     def __post_init__(self) -> None:
         if not self.sampling_rate_hz > 0 or self.length < 2:

@@ -32,8 +32,8 @@ def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = F
     Raises
     ------
     ConfigError
-        If ``out`` holds something else, or a run with other settings, which the message names, and
-        ``overwrite`` is not given.
+        If ``out`` holds something else, or a run with other settings, which the message names, or of another
+        version, and ``overwrite`` is not given.
     """
     if overwrite and (out / RUN).exists() and read_json(out / RUN, ("settings",))["settings"] != settings:
         remove_folder(out)
@@ -43,12 +43,37 @@ def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = F
         write_json(out / RUN, {"settings": settings, **provenance(seed=seed)})
         return
     theirs = read_json(out / RUN, ("settings",))["settings"]
+    require_same_version(theirs, settings, out)
     if theirs != settings:
         differing = ", ".join(differences(theirs, settings))
         raise ConfigError(
             f"{out} holds a run with other settings ({differing}); repeat its command, choose another --out, "
             "or add --overwrite."
         )
+
+
+def require_same_version(theirs: Any, mine: Any, where: Path) -> None:
+    """Refuse work that was begun with settings of other names than this version writes for such a run.
+
+    Raises
+    ------
+    ConfigError
+        Saying what can be done.
+    """
+    if not isinstance(theirs, dict) or theirs.keys() != mine.keys():
+        return
+    if any(_named_otherwise(theirs[name], mine[name]) for name in mine):
+        raise ConfigError(
+            f"{where} was begun by another version of secateur, which names its settings otherwise; finish "
+            "it with that version, choose another --out, or begin anew: --overwrite, or remove the folder."
+        )
+
+
+def _named_otherwise(theirs: Any, mine: Any) -> bool:
+    """Whether parts that both have are made of other fields; a part that is left out tells nothing."""
+    if not isinstance(theirs, dict) or not isinstance(mine, dict):
+        return False
+    return theirs.keys() != mine.keys() or any(_named_otherwise(theirs[name], mine[name]) for name in mine)
 
 
 def differences(theirs: Any, mine: Any, name: str = "") -> list[str]:

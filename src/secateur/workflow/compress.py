@@ -154,7 +154,7 @@ class _WindowStations:
             )
         result = _result(preparation, settings, judged, bundle, described, rivals, out)
         result |= {"ratio": cost["ratio"], "counted": cost["unit"]}
-        result |= {"criterion": None if cut.changes_weights else cut.cascade.search.criterion}
+        result |= {"criterion": cut.criterion}
         result |= {
             "device": device,
             "verdict": verdict.model_dump(mode="json"),

@@ -17,20 +17,21 @@ from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
-from secateur.tasks.reading import RANKING_SAMPLES, task_of_model
+from secateur.tasks.reading import task_of_model
 from secateur.tasks.samples import samples
 from secateur.tasks.token_task import TokenTask
 from secateur.training.state import digest
 from secateur.workflow.claim import claim
+from secateur.workflow.cut_model import task_of
+from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.export import export_model
 from secateur.workflow.export_request import ExportRequest
+from secateur.workflow.prune import prune_model
 from secateur.workflow.run import RECORDS, carry_out
 from secateur.workflow.settings import SiaSettings
+from secateur.workflow.source import Source, open_source
 from secateur.workflow.steps import write_records
-from secateur.workflow.transformer import prune_transformer
-from secateur.workflow.transformer_blocks import task_of
-from secateur.workflow.transformer_settings import TransformerCut, budget_of
-from secateur.workflow.transformer_source import Source, open_source
+from secateur.workflow.target import budget_of
 
 EVALUATIONS = 40
 """Of the independence check: a pass of a language model takes as long as hundreds of a Diagnoser."""
@@ -44,18 +45,18 @@ class ModelRunSettings:
     ----------
     source : str
         A ``transformers`` folder, a GGUF file, a name on the hub, or a checkpoint of such a model.
-    cut : TransformerCut
+    cut : CutSettings
         With calibration data.
     sia : SiaSettings
         Its criterion is not followed: models of text are scored by the surgeon, which it does not measure.
     """
 
     source: str
-    cut: TransformerCut
+    cut: CutSettings
     sia: SiaSettings = field(default_factory=lambda: SiaSettings(follow=False, evaluations=EVALUATIONS))
 
     def __post_init__(self) -> None:
-        if self.cut.calibration is None:
+        if self.cut.data is None:
             raise ConfigError(
                 "a run is judged on data; give --calibration FILE (or cut alone, with 'secateur prune')."
             )
@@ -69,19 +70,23 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
     """Carry out a whole run on a trained model; see :func:`secateur.workflow.compress.compress`."""
     out = Path(out)
     source = open_source(settings.source)
-    cut = replace(settings.cut, task=settings.cut.task or task_of_model(source.model), judged=True)
+    asked, data = settings.cut.tokens, settings.cut.data
+    assert data is not None, "checked by the settings"
+    cut = replace(settings.cut, text=replace(asked, judged=True))
+    cut = cut.on(asked.task or task_of_model(source.model))
     budget = budget_of(cut, bind(source.model).whole_plan)
     if isinstance(method := cut.chosen_method, WeightMethod):
         method.require_reachable(source.model, budget)
     task = task_of(source, cut)
-    claim(out, settings.to_json(), seed=cut.seed, overwrite=overwrite)
+    claim(out, settings.to_json(), seed=asked.seed, overwrite=overwrite)
     stations = _TextStations(
         source=source,
         task=task,
         cut_settings=cut,
+        file=data.path,
         budget=budget,
         name=settings.source,
-        seed=cut.seed,
+        seed=asked.seed,
         sia=settings.sia,
     )
     return carry_out(stations, settings.to_json(), out)
@@ -93,7 +98,8 @@ class _TextStations:
 
     source: Source
     task: TokenTask
-    cut_settings: TransformerCut
+    cut_settings: CutSettings
+    file: Path
     budget: Budget | None
     name: str
     seed: int
@@ -115,25 +121,22 @@ class _TextStations:
         return None if self.budget is None else max(1.0, whole / self.budget.target_parameters(whole))
 
     def samples(self) -> tuple[tuple[Batch, ...], dict[str, Any]]:
-        batches = _first(self.task.calibration, RANKING_SAMPLES[self.cut_settings.task or "text"])
+        batches = _first(self.task.calibration, self.cut_settings.search.ranking_samples)
         count = sum(len(batch["input_ids"]) for batch in batches)
-        return batches, {"kind": self.task.name, "path": self.cut_settings.calibration, "count": count}
+        return batches, {"kind": self.task.name, "path": self.file, "count": count}
 
     def cut(self, dense: PreTrainedModel, check: dict[str, Any], folder: Path) -> None:
         del dense, check
-        prune_transformer(self.name, self.cut_settings, folder)
+        prune_model(self.name, self.cut_settings, folder)
 
     def judge(self, dense: PreTrainedModel, check: dict[str, Any], out: Path) -> dict[str, Any]:
         del dense, check
-        cut, pruned = self.cut_settings, checkpoint.describe(out / "pruned").metadata
+        pruned = checkpoint.describe(out / "pruned").metadata
         write_records(pruned["stages"], out / RECORDS)
         return {
             **pruned,
-            "method": cut.method,
-            "criterion": cut.criterion,
-            "task": cut.task,
             "samples": _samples(self.source, self.task, out / "pruned"),
-            **_bundle(cut, out),
+            **_bundle(self.file if self.task.name in ("text", "answers") else None, out),
             "data_sha256": pruned["calibration_sha256"],
         }
 
@@ -160,10 +163,9 @@ def _samples(source: Source, task: TokenTask, folder: Path) -> list[dict[str, An
     )
 
 
-def _bundle(cut: TransformerCut, out: Path) -> dict[str, Any]:
+def _bundle(text: Path | None, out: Path) -> dict[str, Any]:
     """Export the pruned model; say why where there is no exporter for it."""
     folder = out / "bundle"
-    text = cut.calibration if cut.task in ("text", "answers") else None
     try:
         if not folder.exists():
             export_model(

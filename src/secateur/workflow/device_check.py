@@ -19,7 +19,7 @@ from secateur.structure.latency import LatencyTable
 from secateur.structure.memory import MIB
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import predicted
-from secateur.workflow.settings import DeviceLimits
+from secateur.workflow.cut_settings import DeviceLimits
 
 SECONDS = 10.0
 SPREAD = (10, 90)

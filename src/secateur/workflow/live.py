@@ -23,10 +23,11 @@ from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.kinds import objective_of
 from secateur.tasks.reading import RANKING_SAMPLES, TextTaskName, task_of_model
 from secateur.tasks.token_task import TokenTask
+from secateur.workflow.cut_model import cut_blocks, task_of
+from secateur.workflow.cut_options import cut_of_model
 from secateur.workflow.sia import Check, Effort, check_model
-from secateur.workflow.transformer_blocks import cut_blocks, task_of
-from secateur.workflow.transformer_settings import TransformerCut, budget_of
-from secateur.workflow.transformer_source import Source
+from secateur.workflow.source import Source
+from secateur.workflow.target import budget_of
 
 Calibration = str | Path | Sequence[str] | Sequence[Batch] | None
 """A file, texts, batches of tensors as the model takes them, or nothing."""
@@ -47,7 +48,7 @@ def prune_live(
         return _by_batches(model, cut, batches)
     with _file(calibration) as path:
         source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
-        settings = TransformerCut(
+        settings = cut_of_model(
             calibration=path, task=task, recovery_control=False, **_with_criterion(path, cut)
         )
         return cut_blocks(source, settings, bind(model).whole_plan, None).compression
@@ -62,18 +63,17 @@ def _with_criterion(path: Path | None, cut: dict[str, Any]) -> dict[str, Any]:
     """Without data, units are scored by their weights."""
     if path is not None or changes_weights(cut.get("method", "rounds")):
         return cut
-    return {"criterion": "magnitude", **cut}
+    return {**cut, "criterion": cut.get("criterion") or "magnitude"}
 
 
 def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...]) -> Compression:
     """Score and re-fit on batches that are there, from which nothing can be held out."""
-    criterion = cut.pop("criterion", None)
-    settings = TransformerCut(**_with_criterion(None, cut))
-    if settings.changes_weights:
-        settings = replace(settings, criterion=criterion)
+    criterion = cut.get("criterion") or TEXT_CRITERION
+    # a criterion without data passes the check for a file, of which batches take the place
+    settings = cut_of_model(**_with_criterion(None, {**cut, "criterion": None}))
     method: Method = settings.chosen_method
     if isinstance(method, Rounds):
-        search = replace(settings.search, criterion=criterion or TEXT_CRITERION)
+        search = replace(settings.search, criterion=criterion)
         method = Rounds(replace(method.settings, search=search))
     task = TokenTask(
         name=task_of_model(model),
@@ -81,7 +81,7 @@ def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...
         train=None,
         calibration=batches,
         fitting=batches,
-        seed=settings.seed,
+        seed=settings.tokens.seed,
     )
     return method.compress(model, task, budget_of(settings, bind(model).whole_plan), None)
 
@@ -103,7 +103,7 @@ def sia_live(
             if path is None:
                 raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
             source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
-            cut = TransformerCut(calibration=path, ratio=ratio or 1.0, seed=seed)
+            cut = cut_of_model(calibration=path, ratio=ratio or 1.0, seed=seed)
             task = task_of(source, cut, blocks=RANKING_SAMPLES["text"])
             batches = task.calibration
     return check_model(model, batches, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)

@@ -15,12 +15,12 @@ from secateur.report.figures.order_pictures import write_order_pictures
 from secateur.tasks.windows import WindowTask
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
+from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.order_arms import Judge, run_arm
 from secateur.workflow.order_information import measure_information
 from secateur.workflow.order_settings import ARMS, COARSE_TO_FINE, ORDERS, OrderSettings
 from secateur.workflow.order_staleness import measure_staleness
 from secateur.workflow.order_summary import summarise
-from secateur.workflow.settings import CutSettings
 from secateur.workflow.steps import calibrated_task, require_reachable, train_dense
 from secateur.workflow.task import Preparation, prepare_one, split_record
 

@@ -9,6 +9,7 @@ from typing import Any
 from secateur.core.records import read_json, to_jsonable, write_json
 from secateur.methods.scratch import Scratch
 from secateur.models.diagnoser import Diagnoser
+from secateur.recovery.settings import RecoverySettings
 from secateur.signals.envelope_rule import EnvelopeRule, knows
 from secateur.structure.plan import PruningPlan
 from secateur.training.classical import fit_fault_line_regression, fit_forest
@@ -52,9 +53,13 @@ def judge_rivals(
     classes = preparation.classes
 
     def scratch() -> Diagnoser:
-        method = Scratch(settings.cut.cascade.search, plan=plan, extra_steps=dense_steps)
-        task = calibrated_task(preparation, seed=seed, settings=settings.cut.recovery)
-        made = method.compress(dense, task, None, settings.cut.recovery, folder / "scratch").model
+        extra_steps, recovery = dense_steps, settings.cut.recovery
+        if recovery is None:
+            recovery = RecoverySettings(max_steps=dense_steps, batch_size=settings.fit.batch_size)
+            extra_steps = 0
+        method = Scratch(settings.cut.search, plan=plan, extra_steps=extra_steps)
+        task = calibrated_task(preparation, seed=seed, settings=recovery)
+        made = method.compress(dense, task, None, recovery, folder / "scratch").model
         assert isinstance(made, Diagnoser), "as the dense model is"
         return made
 

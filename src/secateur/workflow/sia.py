@@ -30,9 +30,9 @@ from secateur.structure.shape import ModelShape
 from secateur.tasks.calibration import draw_batches
 from secateur.tasks.heads import chance_of, is_causal_lm
 from secateur.workflow.outline import outline_of
+from secateur.workflow.source import Source, open_source
 from secateur.workflow.steps import load_for_task
 from secateur.workflow.task import Preparation, split_record
-from secateur.workflow.transformer_source import Source, open_source
 
 CRITERIA = ("taylor", "activation", "magnitude")
 WINDOWS, BLOCKS, PASSAGES = 128, 24, 64

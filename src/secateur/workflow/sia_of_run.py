@@ -13,7 +13,8 @@ from secateur.core.progress import console
 from secateur.core.records import read_json, write_json
 from secateur.models.binding import bind
 from secateur.sia.components import Component
-from secateur.workflow.settings import CutSettings, RunSettings
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.settings import RunSettings
 from secateur.workflow.sia import Effort, check_model, check_structurally, record_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,4 @@ def followed(settings: RunSettings, record: dict[str, Any]) -> CutSettings:
     criterion = record["verdict"]["criterion"]
     if not settings.sia.follow or criterion is None:
         return settings.cut
-    cascade = settings.cut.cascade
-    search = replace(cascade.search, criterion=criterion)
-    return replace(settings.cut, cascade=replace(cascade, search=search))
+    return replace(settings.cut, search=replace(settings.cut.search, criterion=criterion))

@@ -13,9 +13,7 @@ from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, to_jsonable
 from secateur.core.seeds import derive
-from secateur.methods.base import Compression, Method
-from secateur.methods.registered import method_of
-from secateur.methods.settings import RoundsSettings
+from secateur.methods.base import Compression
 from secateur.methods.targets import target_of
 from secateur.methods.weights import WeightMethod
 from secateur.models import checkpoint
@@ -24,10 +22,13 @@ from secateur.models.diagnoser import Diagnoser
 from secateur.signals.selection import specimen_of
 from secateur.structure.target import predicted
 from secateur.tasks.windows import WindowTask
+from secateur.training.augment import Augmentation
 from secateur.training.fit import fit
-from secateur.training.settings import FitSettings, WindowLoopSettings
+from secateur.training.settings import FitSettings, LoopSettings, WindowLoopSettings
 from secateur.workflow.backbone import build_dense
-from secateur.workflow.settings import CutSettings, TaskSettings
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.settings import TaskSettings
+from secateur.workflow.target import budget_of
 from secateur.workflow.task import Preparation, prepare_one
 
 
@@ -132,28 +133,23 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
         If it cannot be reached; the message names the largest ratio, the least latency or memory, or the
         counts, that can; or if the latency table is of other models.
     """
-    budget, method = cut.budget(window_tokens=model.front_end.n_tokens), method_for(cut)
+    budget, method = budget_of(cut, window_tokens=model.front_end.n_tokens), cut.chosen_method
     if isinstance(method, WeightMethod):
         method.require_reachable(model, budget)
     else:
-        target_of(bind(model).whole_plan, budget, cut.cascade.search.hand)
+        target_of(bind(model).whole_plan, budget, cut.search.hand)
 
 
-def calibrated_task(preparation: Preparation, *, seed: int, settings: WindowLoopSettings) -> WindowTask:
-    """Return the task of a method, its calibration windows varied as training windows are."""
+def calibrated_task(preparation: Preparation, *, seed: int, settings: LoopSettings | None) -> WindowTask:
+    """Return the task of a method, its calibration windows varied as those of its recovery are."""
+    varied = settings.augmentation if isinstance(settings, WindowLoopSettings) else Augmentation()
     return WindowTask.from_windows(
         preparation.train,
         preparation.validation,
         everything=preparation.everything,
         seed=seed,
-        augmentation=settings.augmentation,
+        augmentation=varied,
     )
-
-
-def method_for(cut: CutSettings) -> Method:
-    """Return the method that the settings name, with its settings."""
-    rounds = RoundsSettings(search=cut.cascade.search, rounds=cut.rounds, floors=cut.cascade.floors)
-    return method_of(cut.method, cascade=cut.cascade, rounds=rounds)
 
 
 def load_with_task(
@@ -217,8 +213,8 @@ def prune_and_save(
     """
     require_replaceable(folder, checkpoint.CHECKSUMS)
     partial = partial_folder(folder)
-    budget = cut.budget(window_tokens=dense.front_end.n_tokens)
-    compression = method_for(cut).compress(
+    budget = budget_of(cut, window_tokens=dense.front_end.n_tokens)
+    compression = cut.chosen_method.compress(
         dense,
         calibrated_task(preparation, seed=task.seed, settings=cut.recovery),
         budget,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secateur.core.errors import ConfigError
+from secateur.signals.windows import WINDOW_LENGTH
 
 FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
 """Families of spectral lines; the first four follow the bearing, the last one the shaft itself."""
@@ -71,7 +72,7 @@ class FrontEndSettings:
     """
 
     sampling_rate_hz: float
-    window_length: int = 8192
+    window_length: int = WINDOW_LENGTH
     band_shares: tuple[float, ...] = (0.1, 0.233, 0.367, 0.5, 0.633, 0.767, 0.9)
     band_filter_length: int = 48
     envelope_hop: int = 8

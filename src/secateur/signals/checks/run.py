@@ -17,9 +17,8 @@ from secateur.signals.findings import Finding, error, gravest_first, refuse
 from secateur.signals.plausibility import bearing_findings, rate_findings, speed_findings
 from secateur.signals.readers.open import indexed_recordings
 from secateur.signals.recording import Recording
-from secateur.signals.windows import common_rate_hz
+from secateur.signals.windows import WINDOW_LENGTH, common_rate_hz
 
-WINDOW_LENGTH = 8192
 _SHOWN = 3
 
 

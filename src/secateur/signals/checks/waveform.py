@@ -12,8 +12,9 @@ from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.recording import Recording
 from secateur.signals.speed import REACH, RefinedSpeed, refine_shaft_rate
+from secateur.signals.windows import HIGHEST_RATE_HZ, WINDOW_LENGTH
 
-DEFAULT_WINDOW_S = 8192 / 12_000
+DEFAULT_WINDOW_S = WINDOW_LENGTH / HIGHEST_RATE_HZ
 CLIPPED_SHARE = 1e-4
 CLIPPED_SAMPLES = 10
 STUCK_SHARE = 0.1

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from secateur.methods.rounds import kinds_to_cut
 from secateur.scoring.allocation import allocate
 from secateur.scoring.equal_widths import equal_widths
 from secateur.scoring.scores import ScoredKind, Scores
 from secateur.structure.plan import LayerPlan, PruningPlan
+from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.streaming.job import Job
 from secateur.workflow.streaming.progress import Progress
-from secateur.workflow.transformer_settings import TransformerCut, kinds_to_cut
 
 LayerScores = dict[ScoredKind, np.ndarray]
 
@@ -23,8 +24,8 @@ def chooser(job: Job) -> Callable[[int, LayerScores], LayerPlan]:
     """Return what tells the units of a layer that stay, given the layer's scores."""
     if not job.cut.uniform:
         scores = _all_scores(job.done, job.dense.n_layers)
-        kinds = kinds_to_cut(job.cut, job.identity, job.target)
-        plan = allocate(scores, job.identity, job.target, multiple=job.cut.multiple, kinds=kinds)
+        kinds = job.cut.units or kinds_to_cut(job.cut.search.criterion, job.identity, job.target)
+        plan = allocate(scores, job.identity, job.target, multiple=job.cut.search.multiple, kinds=kinds)
         return lambda index, _: plan.layers[index]
     widths = equal_plan(job.identity, job.target, job.cut).layers[0]
 
@@ -42,7 +43,7 @@ def chooser(job: Job) -> Callable[[int, LayerScores], LayerPlan]:
     return best
 
 
-def equal_plan(identity: PruningPlan, target: int, cut: TransformerCut) -> PruningPlan:
+def equal_plan(identity: PruningPlan, target: int, cut: CutSettings) -> PruningPlan:
     """Return a plan with the right widths; which units stay is told by scores that are not there yet."""
     shape = identity.shape
     nothing = Scores(
@@ -50,7 +51,7 @@ def equal_plan(identity: PruningPlan, target: int, cut: TransformerCut) -> Pruni
         channels=tuple(np.zeros(count) for count in shape.channels_per_layer),
         comparable=False,
     )
-    return equal_widths(nothing, identity, target, multiple=cut.multiple)
+    return equal_widths(nothing, identity, target, multiple=cut.search.multiple)
 
 
 def save_scores(done: Progress, index: int, scores: LayerScores) -> None:

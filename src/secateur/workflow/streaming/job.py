@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from secateur.blockwise.samples import Samples
 from secateur.structure.plan import PruningPlan
 from secateur.structure.shape import ModelShape
+from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.streaming.memory import Layout
 from secateur.workflow.streaming.progress import Progress
 from secateur.workflow.streaming.source import StreamedModel
-from secateur.workflow.transformer_settings import TransformerCut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Job:
     Attributes
     ----------
     model : StreamedModel
-    cut : TransformerCut
+    cut : CutSettings
     done : Progress
     layout : Layout
     scoring : Samples or None
@@ -36,7 +36,7 @@ class Job:
     """
 
     model: StreamedModel
-    cut: TransformerCut
+    cut: CutSettings
     done: Progress
     layout: Layout
     scoring: Samples | None

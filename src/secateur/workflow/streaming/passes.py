@@ -81,7 +81,7 @@ def _cut_one(
     taught = pass_dense(layer, samples, (energies.see,) if on_the_way else ())
     kept = choose(index, _from(energies, layer) if on_the_way else scores)
     keep_widths(layer, kept)
-    fitting = Refit(target=job.cut.refit_target, gram=getattr(torch, job.layout.gram))
+    fitting = Refit(target=job.cut.search.refit_target, gram=getattr(torch, job.layout.gram))
     pass_cut(layer, samples, taught, fitting)
     return kept, fitting.records
 

@@ -97,12 +97,17 @@ def resume_or_start(folder: Path, settings: dict[str, Any]) -> Progress:
     found = read_json(folder / SETTINGS)
     if not isinstance(found, dict):
         raise CheckpointError(f"{folder / SETTINGS} is damaged; remove {folder} to begin anew.")
-    different = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    if found.keys() != wanted.keys():
+        raise ConfigError(
+            f"{folder} holds a cut that another version of secateur began; finish it with that version, or "
+            "remove the folder to begin anew."
+        )
+    different = sorted(name for name in wanted if wanted[name] != found[name])
     if different:
         name = different[0]
         raise ConfigError(
-            f"{folder} holds an interrupted cut with another {name} ({found.get(name)!r}, now "
-            f"{wanted.get(name)!r}). Repeat that command to go on with it, or remove the folder."
+            f"{folder} holds an interrupted cut with another {name} ({found[name]!r}, now "
+            f"{wanted[name]!r}). Repeat that command to go on with it, or remove the folder."
         )
     if not (folder / STATE).is_file():
         return Progress(folder=folder)

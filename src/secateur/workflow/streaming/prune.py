@@ -2,7 +2,7 @@
 
 Blocks are read from their shards one after the other; what the calibration text has become in front of a
 block waits on disk, once for the dense and once for the cut model. The plan, the re-fit and the folder are
-those of :func:`secateur.workflow.transformer.prune_transformer`.
+those of :func:`secateur.workflow.prune.prune_model`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from secateur.structure.counting import parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.heads import is_causal_lm
 from secateur.tasks.reading import SENTENCES_A_BLOCK, block_tokens
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.prune import figures
 from secateur.workflow.streaming.choice import equal_plan
 from secateur.workflow.streaming.folder import finish, shard_name, write_outside
 from secateur.workflow.streaming.job import Job
@@ -40,8 +42,7 @@ from secateur.workflow.streaming.passes import cut_all, score_all
 from secateur.workflow.streaming.progress import Progress, resume_or_start
 from secateur.workflow.streaming.source import StreamedModel, open_streamed
 from secateur.workflow.streaming.texts import texts
-from secateur.workflow.transformer import figures
-from secateur.workflow.transformer_settings import TransformerCut, target_parameters
+from secateur.workflow.target import target_parameters
 
 CRITERIA = ("activation", "magnitude")
 """Criteria that need no gradient, and so no more than one block at a time."""
@@ -50,7 +51,7 @@ CRITERIA = ("activation", "magnitude")
 def prune_streaming(
     source: Path,
     out: Path,
-    cut: TransformerCut,
+    cut: CutSettings,
     *,
     max_memory_bytes: int,
 ) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def prune_streaming(
         A ``transformers`` folder of safetensors.
     out : Path
         Folder for the checkpoint; new, empty, or a former checkpoint.
-    cut : TransformerCut
+    cut : CutSettings
         With the criterion ``activation`` or ``magnitude``, and without a vocabulary. Where widths need not be
         equal, scores of all layers are gathered first, for which every block is read twice.
     max_memory_bytes : int
@@ -74,7 +75,7 @@ def prune_streaming(
     Returns
     -------
     dict
-        As :func:`~secateur.workflow.transformer.prune_transformer`, and under ``streaming`` the limit, the
+        As :func:`~secateur.workflow.prune.prune_model`, and under ``streaming`` the limit, the
         estimate and the peak of memory, and bytes read and written.
 
     Raises
@@ -122,15 +123,18 @@ def prune_streaming(
             "source": str(source),
             "family": identity.family,
             "model_class": type(model.model).__name__,
+            "method": cut.method,
+            "criterion": cut.criterion,
             "settings": asdict(cut),
             "dense": dense_figures,
             "pruned": figures(model.model),
             "ratio": shape_parameters(identity.family, dense) / parameters(plan),
             "refit": _report(job),
-            "calibration_sha256": sha256_of(cut.calibration) if cut.calibration else None,
+            "calibration": None if cut.data is None else cut.data.path,
+            "calibration_sha256": None if cut.data is None else sha256_of(cut.data.path),
             "not_carried_over": model.ignored,
             "seconds": done.elapsed(),
-            "provenance": provenance(seed=cut.seed),
+            "provenance": provenance(seed=cut.tokens.seed),
             "streaming": {
                 "max_memory_bytes": max_memory_bytes,
                 "estimated_bytes": layout.needed_bytes,
@@ -151,7 +155,7 @@ def prune_streaming(
     return _result(out, record, traffic)
 
 
-def _check(source: Path, out: Path, cut: TransformerCut) -> None:
+def _check(source: Path, out: Path, cut: CutSettings) -> None:
     require_replaceable(out, checkpoint.CHECKSUMS)
     if out.exists() and source.exists() and out.resolve() == source.resolve():
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
@@ -164,31 +168,31 @@ def _check(source: Path, out: Path, cut: TransformerCut) -> None:
             f"criterion '{cut.criterion}' looks at the whole model at once; within a limit of memory there "
             f"are: {', '.join(CRITERIA)}."
         )
-    if cut.vocabulary is not None:
+    if cut.tokens.vocabulary is not None:
         raise ConfigError("--vocabulary does not go with --max-memory; cut the vocabulary of the result.")
-    if cut.rounds > 1 or cut.measures or cut.hand is not None:
+    if cut.rounds > 1 or cut.holds_out or cut.search.hand is not None:
         raise ConfigError(
             "methods, floors, rounds and recovery look at the whole model at once; leave --method, floors, "
             "--rounds and --recovery-... out, or --max-memory."
         )
-    if cut.calibration is not None and not cut.calibration.is_file():
-        raise DataError(f"{cut.calibration} is not a file; give a text file in UTF-8.")
+    if cut.data is not None and not cut.data.path.is_file():
+        raise DataError(f"{cut.data.path} is not a file; give a text file in UTF-8.")
 
 
-def _settings(model: StreamedModel, cut: TransformerCut) -> dict[str, Any]:
+def _settings(model: StreamedModel, cut: CutSettings) -> dict[str, Any]:
     """All that the result depends on; of the weights, where each lies and when its file was last changed."""
     files = {stored.path for stored in model.tensors.values()}
     return {
         **asdict(cut),
         "source": str(model.folder.resolve()),
-        "calibration_sha256": sha256_of(cut.calibration) if cut.calibration else None,
+        "calibration_sha256": None if cut.data is None else sha256_of(cut.data.path),
         "weights": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)},
     }
 
 
 def _layout(
     model: StreamedModel,
-    cut: TransformerCut,
+    cut: CutSettings,
     identity: PruningPlan,
     target: int,
     max_memory_bytes: int,
@@ -197,7 +201,7 @@ def _layout(
     shape = equal_plan(identity, target, cut).result if cut.uniform else identity.shape
     work = Work(
         model=model,
-        samples=(cut.data().fitted_blocks if cut.calibration else 0)
+        samples=(0 if cut.data is None else cut.data.fitted_blocks)
         * (1 if is_causal_lm(model.model) else SENTENCES_A_BLOCK),
         length=block_tokens(model.model.config),
         widths=tuple(LayerWidths.of(shape, layer) for layer in range(shape.n_layers)),

@@ -11,12 +11,12 @@ from secateur.blockwise.samples import Samples, embed, require_enough
 from secateur.blockwise.walk import CUT, DENSE
 from secateur.core.progress import console
 from secateur.models.calls import Batch, rows, token_inputs
+from secateur.workflow.cut_model import calibration_batches
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.source import Source
 from secateur.workflow.streaming.memory import Layout
 from secateur.workflow.streaming.progress import Progress
 from secateur.workflow.streaming.source import StreamedModel
-from secateur.workflow.transformer_blocks import calibration_batches
-from secateur.workflow.transformer_settings import TransformerCut
-from secateur.workflow.transformer_source import Source
 
 SCORED = "scored"
 """Stream of the dense model by which units are scored, where it is not the one that is re-fitted on."""
@@ -25,7 +25,7 @@ SCORED_AT_ONCE = 2
 
 
 def texts(
-    model: StreamedModel, cut: TransformerCut, layout: Layout, done: Progress
+    model: StreamedModel, cut: CutSettings, layout: Layout, done: Progress
 ) -> tuple[Samples | None, Samples | None]:
     """Return the text to score on, where it takes a way of its own, and the text to re-fit on.
 
@@ -34,7 +34,7 @@ def texts(
     ConfigError
         If there are too few samples to hold any out, or the model takes no text.
     """
-    if cut.calibration is None:
+    if (data := cut.data) is None:
         return None, None
     source = Source(
         name=str(model.folder),
@@ -45,11 +45,11 @@ def texts(
     )
     console.print("reading and embedding the text")
     at_once = layout.blocks_at_once
-    fitting = calibration_batches(source, cut, cut.data().fitted_blocks, at_once)
+    fitting = calibration_batches(source, cut, data.fitted_blocks, at_once)
     require_enough(sum(map(rows, fitting)))
     scoring = None
     if cut.criterion == "activation":
-        scoring = calibration_batches(source, cut, cut.calibration_blocks, min(SCORED_AT_ONCE, at_once))
+        scoring = calibration_batches(source, cut, data.blocks, min(SCORED_AT_ONCE, at_once))
     if scoring is not None and cut.uniform and _same_blocks(scoring, fitting):
         scoring = None
     return (

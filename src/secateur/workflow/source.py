@@ -1,4 +1,4 @@
-"""What ``secateur prune`` is given: a model that others have trained, or a checkpoint of ours."""
+"""A model of tokens to be cut: one that others have trained, or a checkpoint of ours."""
 
 from __future__ import annotations
 

@@ -6,16 +6,18 @@ import pytest
 
 from even_shapes import whole
 from secateur.core.errors import PlanError
+from secateur.methods.rounds import kinds_to_cut
 from secateur.structure.counting import parameters
 from secateur.structure.memory import parameters_within
-from secateur.workflow.transformer_settings import TransformerCut, kinds_to_cut, target_parameters
+from secateur.workflow.cut_options import cut_of_model
+from secateur.workflow.target import target_parameters
 
 IDENTITY = whole("llama", 4, groups=2, other=5000)
 DENSE = parameters(IDENTITY)
 
 
 def target(**options) -> int:
-    return target_parameters(TransformerCut(criterion="magnitude", **options), IDENTITY)
+    return target_parameters(cut_of_model(criterion="magnitude", **options), IDENTITY)
 
 
 def test_the_tightest_target_decides():
@@ -36,9 +38,9 @@ def test_a_memory_that_holds_no_such_model_is_refused_with_what_does():
     with pytest.raises(PlanError, match=r"a limit of 1,000 parameters leaves 1,000 .* largest ratio"):
         target(max_parameters=1000)
     with pytest.raises(PlanError):
-        TransformerCut(criterion="magnitude", max_parameters=0)
+        cut_of_model(criterion="magnitude", max_parameters=0)
     with pytest.raises(PlanError, match="--memory-mib"):
-        TransformerCut(criterion="magnitude")
+        cut_of_model(criterion="magnitude")
 
 
 @pytest.mark.parametrize(
@@ -53,9 +55,5 @@ def test_a_memory_that_holds_no_such_model_is_refused_with_what_does():
 )
 def test_groups_are_ranked_with_channels_where_that_serves(criterion, groups, share, kinds, tmp_path):
     identity = whole("llama", 4, groups=groups)
-    cut = TransformerCut(criterion=criterion, block_fraction=share, calibration=tmp_path / "text")
-    assert kinds_to_cut(cut, identity, target_parameters(cut, identity)) == kinds
-    chosen = TransformerCut(
-        criterion=criterion, block_fraction=share, calibration=tmp_path / "text", units=("group",)
-    )
-    assert kinds_to_cut(chosen, identity, target_parameters(chosen, identity)) == ("group",)
+    cut = cut_of_model(criterion=criterion, block_fraction=share, calibration=tmp_path / "text")
+    assert kinds_to_cut(criterion, identity, target_parameters(cut, identity)) == kinds

@@ -1,4 +1,4 @@
-"""A ``transformers`` model made smaller by a method: its task read, its blocks cut, the result judged."""
+"""A model of tokens made smaller by a method: its task read, its blocks cut, the result judged."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from secateur.methods.base import Compression
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.recovery.recover import recover
-from secateur.recovery.settings import TextRecoverySettings
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.comparison import Comparison, Standing
 from secateur.tasks.kinds import objective_of
 from secateur.tasks.reading import TextTaskName, read_task, require_text_model, task_of_model
 from secateur.tasks.token_task import JUDGED_AT_ONCE, TokenTask
-from secateur.workflow.transformer_settings import TransformerCut, budget_of
-from secateur.workflow.transformer_source import Source
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.source import Source
+from secateur.workflow.target import budget_of
 
 DENSE, CONTROL = "dense", "dense, trained alike"
 
@@ -36,7 +36,8 @@ class CutModel:
     ----------
     compression : Compression
     record : dict
-        What to write down: ``stages``, ``refit`` (of the last stage), ``calibration_sha256``; ``standings``
+        What to write down: ``stages``, ``refit`` (of the last stage), ``calibration`` (the file) and
+        ``calibration_sha256``; ``standings``
         of the models on samples that took no part, where any are held out.
     """
 
@@ -44,14 +45,14 @@ class CutModel:
     record: dict[str, Any]
 
 
-def task_of(source: Source, cut: TransformerCut, **other: Any) -> TokenTask:
+def task_of(source: Source, cut: CutSettings, **other: Any) -> TokenTask:
     """Read the task of a cut from its calibration file; without one, a task without samples.
 
     Parameters
     ----------
     source : Source
         Its model may be on the meta device.
-    cut : TransformerCut
+    cut : CutSettings
     **other
         Numbers of :class:`secateur.tasks.reading.TextData` in place of those of the cut.
 
@@ -60,14 +61,15 @@ def task_of(source: Source, cut: TransformerCut, **other: Any) -> TokenTask:
     SecateurError
         See :func:`secateur.tasks.reading.read_task`.
     """
-    if cut.calibration is None:
-        return TokenTask(name="no data", objective=objective_of(source.model), train=None, seed=cut.seed)
+    if (data := cut.data) is None:
+        seed = cut.tokens.seed
+        return TokenTask(name="no data", objective=objective_of(source.model), train=None, seed=seed)
     require_text_model(source.model)
-    name = cut.task or task_of_model(source.model)
-    return read_task(source.model, tokenizer_of(source, "--calibration"), name, replace(cut.data(), **other))
+    name = cut.tokens.task or task_of_model(source.model)
+    return read_task(source.model, tokenizer_of(source, "--calibration"), name, replace(data, **other))
 
 
-def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, folder: Path | None) -> CutModel:
+def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder: Path | None) -> CutModel:
     """Cut the blocks by the chosen method, train them if asked, and judge the result.
 
     Recovery adapts a model to the data as well as it mends it. So, unless the cut says otherwise, a copy of
@@ -78,22 +80,23 @@ def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, fol
     ----------
     source : Source
         Its model is left as it is.
-    cut : TransformerCut
+    cut : CutSettings
     tokens_cut : PruningPlan
         The plan that removes nothing but tokens, which the target takes account of.
     folder : Path or None
         Where finished stages are kept, so that a stopped cut goes on.
     """
-    task = task_of(source, cut)
-    cut = replace(cut, task=cast("TextTaskName", task.name) if cut.calibration else None)
+    task, data = task_of(source, cut), cut.data
+    if data is not None:
+        cut = cut.on(cast("TextTaskName", task.name))
     scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
     console.print(f"{cut.method}{scored}")
-    if task.name == "text" and not cut.general_share and not cut.changes_weights:
+    if task.name == "text" and data is not None and not data.general_share and not cut.changes_weights:
         console.print(
-            f"calibrated on {cut.calibration} alone: texts of other kinds lose more than texts like it; "
+            f"calibrated on {data.path} alone: texts of other kinds lose more than texts like it; "
             "--general-share 0.5 evens that out"
         )
-    stages = None if folder is None or not cut.measures else folder / "stages"
+    stages = None if folder is None or not cut.holds_out else folder / "stages"
     if cut.cuts_blocks:
         made = cut.chosen_method.compress(
             source.model, task, budget_of(cut, tokens_cut), cut.recovery, stages
@@ -106,14 +109,15 @@ def cut_blocks(source: Source, cut: TransformerCut, tokens_cut: PruningPlan, fol
         "stopped_by_floor": made.stopped_by_floor,
         "reason": made.reason,
         "refit": (made.records[-1].refit or None) if made.records else None,
-        "calibration_sha256": None if cut.calibration is None else sha256_of(cut.calibration),
+        "calibration": None if data is None else data.path,
+        "calibration_sha256": None if data is None else sha256_of(data.path),
     }
-    if cut.measures:
+    if cut.holds_out:
         record["standings"] = _standings(source.model, task, made, cut, folder)
     return CutModel(compression=made, record=record)
 
 
-def _trained_whole(model: nn.Module, task: TokenTask, cut: TransformerCut, out: Path | None) -> Compression:
+def _trained_whole(model: nn.Module, task: TokenTask, cut: CutSettings, out: Path | None) -> Compression:
     """Return a copy of the dense model, trained where the vocabulary alone is to be cut."""
     small, plan = deepcopy(model), bind(model).whole_plan
     if (recovery := cut.recovery) is not None:
@@ -122,7 +126,7 @@ def _trained_whole(model: nn.Module, task: TokenTask, cut: TransformerCut, out: 
 
 
 def _standings(
-    dense: nn.Module, task: TokenTask, made: Compression, cut: TransformerCut, folder: Path | None
+    dense: nn.Module, task: TokenTask, made: Compression, cut: CutSettings, folder: Path | None
 ) -> dict[str, Standing]:
     """Judge dense and cut model, and the control, on samples that took no part."""
     if task.test is None:
@@ -141,10 +145,10 @@ def _standings(
         "cut": judged(made.model),
     }
     steps = sum(record.recovery_steps for record in made.records)
-    if steps and cut.recovery_control and (recovery := cut.recovery) is not None:
+    if steps and cut.tokens.control and (recovery := cut.recovery) is not None:
         console.print(f"training the dense model alike, {steps} steps, for comparison")
         control = deepcopy(dense)
-        alike: TextRecoverySettings = replace(recovery, max_steps=steps, max_minutes=None)
+        alike = replace(recovery, max_steps=steps, max_minutes=None)
         recover(control, dense, task, alike, None if folder is None else folder / "control")
         found[CONTROL] = judged(control)
     return found
@@ -166,10 +170,8 @@ def tokenizer_of(source: Source, option: str) -> Any:
     return source.tokenizer
 
 
-def calibration_batches(
-    source: Source, cut: TransformerCut, blocks: int, batch_size: int
-) -> tuple[Batch, ...]:
+def calibration_batches(source: Source, cut: CutSettings, blocks: int, batch_size: int) -> tuple[Batch, ...]:
     """Return so many blocks of calibration data, with so many samples in a batch."""
-    if cut.calibration is None:
+    if cut.data is None:
         return ()
     return task_of(source, cut, blocks=blocks, refit_blocks=blocks, fitted_at_once=batch_size).fitting

@@ -1,4 +1,4 @@
-"""``secateur prune`` for ``transformers`` models: open, plan, cut, re-fit, recover, save, tell."""
+"""Cut a model of tokens and save it: open, plan, cut, re-fit, recover, save, tell."""
 
 from __future__ import annotations
 
@@ -23,24 +23,22 @@ from secateur.models.origin import origin_of
 from secateur.models.tokenizer_trim import TrimmedVocabulary, trim_vocabulary
 from secateur.structure.counting import block_parameters, flops_per_token, parameters, shape_parameters
 from secateur.surgery.apply import apply
+from secateur.workflow.cut_model import cut_blocks, tokenizer_of
+from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.source import Source, open_source
 from secateur.workflow.steps import partial_folder
-from secateur.workflow.transformer_blocks import cut_blocks, tokenizer_of
-from secateur.workflow.transformer_settings import TransformerCut
-from secateur.workflow.transformer_source import Source, open_source
-
-__all__ = ["TransformerCut", "figures", "prune_transformer"]
 
 FLOPS_CONTEXT_TOKENS = 512
 
 
-def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, Any]:
+def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     """Cut a model and save it so that it can be loaded again.
 
     Parameters
     ----------
     name : str
         A ``transformers`` folder, a GGUF file, a name on the hub, or a checkpoint of such a model.
-    cut : TransformerCut
+    cut : CutSettings
     out : Path
         Folder for the checkpoint; new, empty, or a former checkpoint.
 
@@ -66,7 +64,8 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     require_replaceable(out, checkpoint.CHECKSUMS)
     if out.exists() and Path(name).exists() and out.resolve() == Path(name).resolve():
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
-    for text in (cut.calibration, cut.vocabulary):
+    asked = cut.tokens
+    for text in (None if asked.data is None else asked.data.path, asked.vocabulary):
         if text is not None and not text.is_file():
             raise DataError(f"{text} is not a file; give a text file in UTF-8.")
     started = time.perf_counter()
@@ -74,12 +73,12 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     source = open_source(name)
     bound = bind(source.model)
     family, dense = bound.spec.family, bound.shape
-    trimmed = _trimmed(source, cut)
+    trimmed = _trimmed(source, asked.vocabulary)
     whole = bound.whole_plan
     small, plan, record = source.model, whole, {}
     origin, ratio, counted = origin_of(source.model), None, "parameters"
     change = None if origin is None else origin.weights
-    if cut.cuts_blocks or cut.recovers:
+    if cut.cuts_blocks or cut.recovery is not None:
         tokens_cut = whole.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
@@ -98,6 +97,8 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
             "source": name,
             "family": family,
             "model_class": type(small).__name__,
+            "method": cut.method,
+            "criterion": cut.criterion,
             "settings": asdict(cut),
             "dense": figures(source.model),
             "pruned": figures(small),
@@ -105,7 +106,7 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
             "counted": counted,
             **record,
             "seconds": time.perf_counter() - started,
-            "provenance": provenance(seed=cut.seed),
+            "provenance": provenance(seed=asked.seed),
         }
     )
     metadata = {**result, "former": source.history} if source.history else result
@@ -125,10 +126,10 @@ def prune_transformer(name: str, cut: TransformerCut, out: Path) -> dict[str, An
     }
 
 
-def _trimmed(source: Source, cut: TransformerCut) -> TrimmedVocabulary | None:
-    if cut.vocabulary is None:
+def _trimmed(source: Source, text: Path | None) -> TrimmedVocabulary | None:
+    if text is None:
         return None
-    return trim_vocabulary(source.model, tokenizer_of(source, "--vocabulary"), cut.vocabulary)
+    return trim_vocabulary(source.model, tokenizer_of(source, "--vocabulary"), text)
 
 
 def figures(model: nn.Module) -> dict[str, Any]:

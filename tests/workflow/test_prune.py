@@ -16,7 +16,8 @@ from secateur.core.progress import quiet
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.structure.counting import block_parameters, parameters
-from secateur.workflow.transformer import TransformerCut, prune_transformer
+from secateur.workflow.cut_options import cut_of_model
+from secateur.workflow.prune import prune_model
 from zoo import ZOO
 
 SPECIMENS = {specimen.name: specimen for specimen in ZOO}
@@ -42,7 +43,7 @@ def text(tmp_path_factory) -> Path:
 
 def prune(source: Path, out: Path, **options):
     with quiet():
-        return prune_transformer(str(source), TransformerCut(**options), out)
+        return prune_model(str(source), cut_of_model(**options), out)
 
 
 def loss(model: torch.nn.Module, folder: Path) -> float:
@@ -61,7 +62,7 @@ def test_magnitude_needs_no_data(llama, tmp_path):
     assert result["ratio"] < 1.13
     assert result["refit"] is None
     described = checkpoint.describe(tmp_path / "cut")
-    assert described.metadata["settings"]["criterion"] == "magnitude"
+    assert described.metadata["criterion"] == "magnitude"
     assert described.metadata["provenance"]["versions"]["torch"]
     assert parameters(described.plan) == found
     tokens = checkpoint.load_tokenizer(tmp_path / "cut")("assert", return_tensors="pt")
@@ -101,12 +102,12 @@ def test_units_are_those_asked_for(llama, text, tmp_path):
 )
 def test_units_that_cannot_be_cut_are_refused(options, said):
     with pytest.raises(ConfigError, match=said):
-        TransformerCut(criterion="magnitude", ratio=1.2, **options)
+        cut_of_model(criterion="magnitude", ratio=1.2, **options)
 
 
 def test_calibration_scores_and_refits(llama, text, tmp_path):
     result = prune(llama, tmp_path / "cut", calibration=text, block_fraction=0.3, seed=1)
-    assert result["settings"]["criterion"] == "surgeon"
+    assert result["criterion"] == "surgeon"
     assert result["refit"]["adopted"] > 0
     assert len(result["calibration_sha256"]) == 64
     again = prune(llama, tmp_path / "again", calibration=text, block_fraction=0.3, seed=1)
@@ -126,7 +127,7 @@ def test_a_general_text_takes_its_share_of_the_blocks(llama, text, tmp_path):
     options = {"calibration": text, "block_fraction": 0.3, "calibration_blocks": 4}
     own = prune(llama, tmp_path / "own", **options)
     mixed = prune(llama, tmp_path / "mixed", general_share=0.5, general_text=other, **options)
-    assert mixed["settings"]["general_share"] == 0.5
+    assert mixed["settings"]["text"]["data"]["general_share"] == 0.5
     assert mixed["refit"]["windows"] == own["refit"]["windows"]
     first, second = (secateur.load(tmp_path / name).state_dict() for name in ("own", "mixed"))
     assert any(
@@ -288,7 +289,7 @@ def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
 )
 def test_settings_that_cannot_be_are_refused(options, error, said):
     with pytest.raises(error, match=said):
-        TransformerCut(**options)
+        cut_of_model(**options)
 
 
 def test_a_text_needs_a_tokenizer_and_a_model_that_reads(text, tmp_path):
