@@ -85,7 +85,7 @@ def measure(pipe: Any, folder: Path, port: int, arguments: argparse.Namespace) -
                 sensor=name,
                 samples=waves[(second + number) % WAVES],
                 sampling_rate_hz=float(RATE_HZ),
-                measured_unix_s=1.7e9 + second,
+                measured_unix_s=1.7e9 + second * arguments.interval_s,
                 number=second,
             )
             submitted[burst.key] = time.monotonic()
@@ -104,6 +104,7 @@ def measure(pipe: Any, folder: Path, port: int, arguments: argparse.Namespace) -
             "bursts": bursts,
             "model": None if arguments.bundle is None else sensor["bundle"],
             "speed_factor": arguments.speed_factor,
+            "interval_s": arguments.interval_s,
             "acknowledged": len(latencies),
             "latency_ms": {f"p{p}": 1e3 * float(np.percentile(latencies, p)) for p in (50, 90, 99, 100)},
             "cpu_ms_per_burst": 1e3 * (time.process_time() - cpu_s) / bursts,
@@ -123,6 +124,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8192)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--speed-factor", type=float, default=1.0, help="seconds of load in one second")
+    parser.add_argument(
+        "--interval-s", type=float, default=1.0, help="between a sensor's bursts, as they say"
+    )
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
