@@ -104,13 +104,13 @@ class _Planner:
             return identity.without_layers(order[:excess]), decisions
         if self.hand is None and excess <= 0 and self.target.met_by(identity):
             return identity, decisions
-        scores = self.bench.score(state.model, self.kinds)
+        kinds = tuple(KIND_OF[name] for name in pending if name != "layers")
+        scores = self.bench.score(state.model, kinds)
         if self.hand is not None:
             wanted = {
                 name: count for name, count in hand_counts(self.hand, identity).items() if name == stage
             }
             return keep_best(scores, identity, **wanted), decisions
-        kinds = tuple(KIND_OF[name] for name in pending if name != "layers")
         kind, multiple, size = KIND_OF[stage], self.search.multiple, self.target.parameters
         if excess > 0:
             plan = equal_share_cut(

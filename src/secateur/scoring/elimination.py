@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,14 +39,7 @@ def elimination_costs(covariance: Tensor, sensitivity: Tensor, weight: Tensor, n
     Tensor of float64, shape (n_units,)
         The highest cost met up to the unit's turn: no unit that leaves later has a lower one.
     """
-    strength = DAMPING * covariance.diagonal().mean().clamp_min(1e-30)
-    damped = covariance.clone()
-    damped.diagonal().add_(strength)
-    left = _Staying(
-        precision=torch.cholesky_inverse(torch.linalg.cholesky(damped)),
-        weight=_root(sensitivity) @ weight,
-        units=torch.arange(n_units),
-    )
+    left = Staying.all_of(covariance, sensitivity, weight, n_units)
     costs, highest = torch.zeros(n_units, dtype=weight.dtype), 0.0
     at_once = max(1, n_units // STEPS)
     while left.places.numel():
@@ -66,7 +61,7 @@ def _root(sensitivity: Tensor) -> Tensor:
     return (vectors * values.clamp_min(0).sqrt()).T
 
 
-class _Staying:
+class Staying:
     """The units that stay, with the weights that have made up for the others, times the root of G.
 
     Updates are made in place on all columns, those of units that have left included; matrices are made
@@ -77,6 +72,33 @@ class _Staying:
         self.precision, self.weight, self.units = precision, weight, units
         self.width = weight.shape[1] // len(units)
         self.places = torch.arange(len(units))
+
+    @classmethod
+    def all_of(cls, covariance: Tensor, sensitivity: Tensor, weight: Tensor, n_units: int) -> Staying:
+        """Begin with every unit; the arguments are those of :func:`elimination_costs`."""
+        strength = DAMPING * covariance.diagonal().mean().clamp_min(1e-30)
+        damped = covariance.clone()
+        damped.diagonal().add_(strength)
+        return cls(
+            precision=torch.cholesky_inverse(torch.linalg.cholesky(damped)),
+            weight=_root(sensitivity) @ weight,
+            units=torch.arange(n_units),
+        )
+
+    def places_of(self, units: Sequence[int]) -> Tensor:
+        """Return where units that stay are found."""
+        return torch.cat([(self.units == unit).nonzero()[:, 0] for unit in units])
+
+    def costs_by_unit(self) -> dict[int, float]:
+        """Return :meth:`costs` by the number of the unit."""
+        return dict(zip(self.units[self.places].tolist(), self.costs().tolist(), strict=True))
+
+    def cost_together(self, units: Sequence[int]) -> float:
+        """Return what units cost that leave at once."""
+        columns = self._columns(self.places_of(units)).flatten()
+        weight = self.weight[:, columns]
+        solved = torch.linalg.solve(self.precision[columns][:, columns], weight.T @ weight)
+        return max(0.0, float(solved.diagonal().sum()) / 2)
 
     def costs(self) -> Tensor:
         """Return ``tr([P_uu]^-1 W_u^T G W_u) / 2`` of every unit that stays."""

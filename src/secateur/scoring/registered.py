@@ -16,10 +16,13 @@ TEXT_CRITERION = "surgeon"
 def criterion_for(name: str, objective: Objective, kinds: Collection[ScoredKind]) -> Criterion:
     """Return a criterion by which units of these kinds of a model can be ranked together.
 
-    In models of text, Taylor's gates on whole groups let the terms of their dimensions cancel.
+    In models of text, Taylor's gates on whole groups let the terms of their dimensions cancel. The surgeon
+    weighs heads together with the groups that they are in.
     """
     if name == "taylor" and objective.rounds and len(kinds) > 1:
         return taylor.Taylor(gates="dimension")
+    if name == "surgeon":
+        return surgeon.Surgeon(kinds)
     return CRITERIA.get(name)()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -14,11 +14,13 @@ from secateur.core.errors import ConfigError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, BoundModel
 from secateur.models.calls import Batch, real_tokens, token_mask
-from secateur.scoring.elimination import elimination_costs
+from secateur.scoring.elimination import Staying, elimination_costs
 from secateur.scoring.gates import output_gradients
 from secateur.scoring.gram import GramSum
+from secateur.scoring.heads_in_groups import nested_costs
 from secateur.scoring.objective import backward_passes
 from secateur.scoring.scores import CRITERIA, SCORED_KINDS, Needs, ScoredKind, Scores
+from secateur.structure.counting import group_parameters, head_parameters
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
 
 
@@ -33,7 +35,10 @@ class Surgeon:
     Units leave one after the other; the score of a unit is the highest cost met up to its turn, so that a
     unit which another one can stand in for is cheap only as long as that one stays.
 
-    Comparable over groups, channels and layers. It holds a square matrix as wide as the input of each
+    Where heads inside groups may leave too, groups and heads of an attention are weighed in one order, see
+    :func:`~secateur.scoring.heads_in_groups.nested_costs`.
+
+    Comparable over groups, heads, channels and layers. It holds a square matrix as wide as the input of each
     projection.
 
     References
@@ -43,6 +48,9 @@ class Surgeon:
     """
 
     needs: ClassVar[Needs] = "gradients"
+
+    def __init__(self, kinds: Collection[ScoredKind] = ("group", "channel")) -> None:
+        self.kinds = kinds
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Score every unit; the numbers are mean loss a sample, and do not depend on the batch size."""
@@ -69,7 +77,11 @@ class Surgeon:
             def costs(kind: ScoredKind, position: int) -> np.ndarray:
                 source: WidthKind = "group" if kind == "head" else kind
                 bar.advance()
-                return _costs(layers[position], kind, found.get((source, position)), samples)
+                curvature = found.get((source, position))
+                if source == "group" and "head" in self.kinds and bound.shape.heads_per_group(position) > 1:
+                    groups, heads = _nested(bound, position, curvature, samples, "group" in self.kinds)
+                    return groups if kind == "group" else heads
+                return _costs(layers[position], kind, curvature, samples)
 
             return Scores.gathered(costs, len(layers), comparable=True)
 
@@ -96,6 +108,32 @@ def _costs(layer: BoundLayer, kind: ScoredKind, curvature: _Curvature | None, sa
     n_units = layer.units(kind)
     if not n_units or curvature is None:
         return np.zeros(n_units)
+    return elimination_costs(*_problem(layer, kind, curvature, samples), n_units).numpy()
+
+
+@torch.no_grad()
+def _nested(
+    bound: BoundModel, position: int, curvature: _Curvature | None, samples: int, whole_groups: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weigh the groups and heads of an attention in one order."""
+    layer, family, shape = bound.layers[position], bound.spec.family, bound.shape
+    n_groups, n_heads = layer.units("group"), layer.units("head")
+    if curvature is None:
+        return np.zeros(n_groups), np.zeros(n_heads)
+    groups, heads = nested_costs(
+        Staying.all_of(*_problem(layer, "head", curvature, samples), n_heads),
+        n_groups,
+        group_parameters=group_parameters(family, shape, position),
+        head_parameters=head_parameters(family, shape, position),
+        whole_groups=whole_groups,
+    )
+    return groups.numpy(), heads.numpy()
+
+
+def _problem(
+    layer: BoundLayer, kind: ScoredKind, curvature: _Curvature, samples: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return covariance of the inputs, sensitivity and weight of an output projection."""
     projection = layer.projection(OUTPUT_ROLE["group" if kind == "head" else kind])
     weight = layer.role_weight(projection.spec.roles[0]).detach().double().cpu()
     tokens = curvature.tokens
@@ -103,5 +141,4 @@ def _costs(layer: BoundLayer, kind: ScoredKind, curvature: _Curvature | None, sa
     if projection.module.bias is not None:
         mean = curvature.mean.double() / tokens
         covariance = covariance - torch.outer(mean, mean)
-    costs = elimination_costs(covariance, curvature.gradients.matrix() / samples, weight, n_units)
-    return costs.numpy()
+    return covariance, curvature.gradients.matrix() / samples, weight
