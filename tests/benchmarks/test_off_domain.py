@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture
 def study(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("study", BENCHMARKS / "smollm2_off_domain.py")
+    spec = importlib.util.spec_from_file_location("study", BENCHMARKS / "off_domain.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "study", module)
     spec.loader.exec_module(module)
