@@ -36,8 +36,8 @@ from secateur.core.records import JsonLines, write_json
 from secateur.methods.rounds import Rounds
 from secateur.methods.settings import RoundsSettings, SearchSettings
 from secateur.models.binding import bind
-from secateur.models.general_text import mixed_batches
-from secateur.models.text import TokenSource
+from secateur.models.general_text import with_general_rows
+from secateur.models.text import TokenSource, text_blocks
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, shape_parameters
 from secateur.tasks.perplexity import perplexity
@@ -122,9 +122,9 @@ def _cell(
     started = time.process_time()
 
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, torch.Tensor], ...]:
-        return mixed_batches(
-            source, blocks=blocks, length=subject.block_tokens, batch_size=at_once, seed=0, share=general
-        )
+        rows = text_blocks(source, length=subject.block_tokens, blocks=blocks, seed=0)
+        rows = with_general_rows(rows, subject.tokenizer, share=general, seed=0)
+        return tuple({"input_ids": some} for some in rows.split(at_once))
 
     search = SearchSettings(criterion="surgeon", refit_target="stream")
     budget = Budget(max_parameters=shape_parameters(bound.spec.family, bound.shape) - removed)

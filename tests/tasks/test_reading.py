@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow
 import pytest
@@ -84,8 +85,11 @@ def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
     model, tokenizer = llama
     path = tmp_path / "text.txt"
     path.write_text("".join(f"line {n} of the text\n" for n in range(2000)))
-    task = read_task(model, tokenizer, "text", TextData(path=path, blocks=3, held_out=0.1, learns=True))
-    assert len(task.calibration) == 3
+    data = TextData(path=path, blocks=3, held_out=0.1, learns=True)
+    mixed = read_task(model, tokenizer, "text", data)
+    task = read_task(model, tokenizer, "text", replace(data, general_share=0.0))
+    assert (len(task.calibration), len(mixed.calibration)) == (3, 6), "as much general text beside it"
+    assert len(task.train) < len(mixed.train) <= 2 * len(task.train)
     assert task.train.longest == task.validation.longest == task.test.longest == 64
     texts = [tokenizer.decode(part.rows[0]) for part in (task.train, task.validation, task.test)]
     numbers = [int("".join(c for c in text.split("line")[2] if c.isdigit())) for text in texts]

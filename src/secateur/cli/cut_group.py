@@ -114,13 +114,13 @@ class CutOptions:
         typer.Option(
             min=0,
             max=0.95,
-            help="Share of these blocks taken from a general text, so that a cut on one text costs others "
-            "less; default 0; language models.",
+            help="Share of a general text, whose blocks come beside these, so that a cut on one text costs "
+            "others less; default 0.5: as many again; language models.",
         ),
     ]
     general_text: Annotated[
         Path | None,
-        typer.Option(help="General text in place of the one that comes along; with --general-share."),
+        typer.Option(help="General text in place of the one that comes along; language models."),
     ]
     recovery_steps: Annotated[
         int | None,

@@ -1,8 +1,8 @@
 """General text mixed into a calibration text, so that a cut does not forget what that text never shows.
 
-Scores and re-fits know only the directions that their text excites. A part of the blocks is therefore taken
-from a text of many kinds: stories, letters, news, recipes, dialogues, code. It ships with the package and was
-written by SmolLM2-135M-Instruct (Apache-2.0), so that there is nothing to fetch.
+Scores and re-fits know only the directions that their text excites. Blocks of a text of many kinds (technical
+prose, talks, a story, a play) are therefore added. It ships with the package, so that there is nothing to
+fetch; people wrote it, and all of it is in the public domain (``benchmarks/general_text.py`` makes it).
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from torch import Tensor
 
 from secateur.core.errors import ConfigError
 from secateur.core.seeds import derive, generator
-from secateur.models.text import TextBatch, TokenSource, text_blocks
+from secateur.models.text import TokenSource, text_blocks
 
 GENERAL_SHARE = 0.5
-"""Share of general text among the blocks by which units are scored and projections re-fitted."""
-
+"""Share of general text among the blocks that are scored, fitted and learned from: as much as of the own."""
 
 JUDGED_PART = 0.25
 """The last part of a general text, which nothing is fitted to: a cut is judged on it as on another text."""
@@ -37,58 +36,39 @@ def general_source(tokenizer: Any, path: Path | None = None, *, judged: bool) ->
     return TokenSource(path=path or shipped_text(), tokenizer=tokenizer, first=first, last=last)
 
 
-def mixed_batches(
-    source: TokenSource,
-    *,
-    blocks: int,
-    length: int,
-    batch_size: int,
-    seed: int,
-    share: float = GENERAL_SHARE,
-    general: Path | None = None,
-) -> tuple[TextBatch, ...]:
-    """Draw blocks from a text and from the general one, in one random order.
+def with_general_rows(
+    rows: Tensor, tokenizer: Any, *, share: float = GENERAL_SHARE, general: Path | None = None, seed: int
+) -> Tensor:
+    """Return blocks of a text and, beside them, blocks of the general one, in one random order.
+
+    What a re-fit holds out is then of both kinds.
 
     Parameters
     ----------
-    source : TokenSource
-    blocks : int
-        How many of both together. Where a text has too few, all of it is taken.
-    length : int
-        Tokens in a block.
-    batch_size : int
-        Blocks in a batch.
-    seed : int
-        Of the draws.
+    rows : Tensor
+        Tokens of the text, (blocks, length).
+    tokenizer : object
+        Of a transformers model.
     share : float
-        Of the general text among them, 0 to 1 (exclusive).
+        Of the general text in the whole, 0 to 1 (exclusive). Where it has too few blocks, all of it is taken.
     general : Path, optional
         A general text in place of the one that ships with the package.
-
-    Returns
-    -------
-    tuple of dict
-        Each with ``input_ids`` (B, length).
+    seed : int
+        Of the draw and of the order.
 
     Raises
     ------
     ConfigError
         If the share is out of range.
     DataError
-        If a text has not one whole block.
+        If the general text has not one whole block.
     """
     if not 0 <= share < 1:
         raise ConfigError(f"the share of general text is {share}; it must be at least 0 and less than 1.")
-    wanted = min(round(share * blocks), blocks - 1)
-    rows = text_blocks(source, length=length, blocks=blocks - wanted, seed=seed)
-    if wanted:
-        rows = torch.cat([rows, _general_blocks(source.tokenizer, general, length, wanted, seed)])
-        # one order for both, so that what is held out of a re-fit is of both kinds
-        order = generator(seed, "order of mixed blocks").permutation(len(rows))
-        rows = rows[torch.from_numpy(order)]
-    return tuple({"input_ids": part} for part in rows.split(batch_size))
-
-
-def _general_blocks(tokenizer: Any, path: Path | None, length: int, blocks: int, seed: int) -> Tensor:
-    source = general_source(tokenizer, path, judged=False)
-    return text_blocks(source, length=length, blocks=blocks, seed=derive(seed, "general text"))
+    wanted = round(share / (1 - share) * len(rows))
+    if not wanted:
+        return rows
+    others = general_source(tokenizer, general, judged=False)
+    drawn = text_blocks(others, length=rows.shape[1], blocks=wanted, seed=derive(seed, "general text"))
+    both = torch.cat([rows, drawn])
+    return both[torch.from_numpy(generator(seed, "order of mixed blocks").permutation(len(both)))]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import derive, generator
 from secateur.models.attributes import config_of
-from secateur.models.general_text import general_source, mixed_batches
+from secateur.models.general_text import GENERAL_SHARE, general_source, with_general_rows
 from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
 from secateur.tasks.classification import Classification
@@ -65,8 +65,9 @@ class TextData:
         texts and answers four times as many.
     refit_blocks : int, optional
         To re-fit on; default: four times as many (:attr:`fitted_blocks`).
-    general_share : float
-        Share of these blocks that is taken from a general text, of running text only.
+    general_share : float, optional
+        Share of blocks of a general text, which come beside those of the file; of running text only.
+        Default: :data:`secateur.models.general_text.GENERAL_SHARE`.
     general_text : Path, optional
         In place of the one that ships with the package.
     scored_at_once, fitted_at_once : int
@@ -88,7 +89,7 @@ class TextData:
     path: Path
     blocks: int = CALIBRATION_BLOCKS
     refit_blocks: int | None = None
-    general_share: float = 0.0
+    general_share: float | None = None
     general_text: Path | None = None
     scored_at_once: int = SCORED_AT_ONCE
     fitted_at_once: int = FITTED_AT_ONCE
@@ -196,16 +197,14 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
     def part(name: str) -> TokenSource:
         return _part(data, tokenizer, name)
 
+    share = GENERAL_SHARE if data.general_share is None else data.general_share
+
+    def fitted(blocks: int | None = None) -> Tensor:
+        rows = text_blocks(part("train"), length=length, blocks=blocks, seed=data.seed)
+        return with_general_rows(rows, tokenizer, share=share, general=data.general_text, seed=data.seed)
+
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
-        return mixed_batches(
-            part("train"),
-            blocks=blocks,
-            length=length,
-            batch_size=at_once,
-            seed=data.seed,
-            share=data.general_share,
-            general=data.general_text,
-        )
+        return tuple({"input_ids": some} for some in fitted(blocks).split(at_once))
 
     def held(name: str) -> TokenRows | None:
         if not data.held_out:
@@ -214,11 +213,10 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
         return TokenRows.of_blocks(rows, name)
 
     validation = held("validation")
-    train = text_blocks(part("train"), length=length) if data.learns else None
     return TokenTask(
         name="text",
         objective=OBJECTIVES["text"],
-        train=None if train is None else TokenRows.of_blocks(train, "training"),
+        train=TokenRows.of_blocks(fitted(), "training") if data.learns else None,
         validation=validation,
         test=held("test"),
         elsewhere=held("elsewhere"),

@@ -91,11 +91,11 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
         cut = cut.on(cast("TextTaskName", task.name))
     scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
     console.print(f"{cut.method}{scored}")
-    if task.name == "text" and data is not None and not data.general_share and not cut.changes_weights:
-        console.print(
-            f"calibrated on {data.path} alone: texts of other kinds lose more than texts like it; "
-            "--general-share 0.5 evens that out"
-        )
+    if task.name == "text" and data is not None and not cut.changes_weights:
+        other = f"and on {data.general_text or 'the general text that comes along'}"
+        if data.general_share == 0:
+            other = "alone: texts of other kinds lose more than texts like it"
+        console.print(f"calibrated on {data.path} {other}")
     stages = None if folder is None or not cut.holds_out else folder / "stages"
     if cut.cuts_blocks:
         made = cut.chosen_method.compress(

@@ -247,12 +247,13 @@ def _device_limits(given: Options) -> DeviceLimits | None:
 
 
 def _text(given: Options, seed: int) -> TextData | None:
-    share, general = given.get("general_share") or 0.0, given.get("general_text")
-    if general is not None and not share:
-        raise ConfigError("--general-text is a text to mix in; say how much by --general-share.")
+    share, general = given.get("general_share"), given.get("general_text")
+    if general is not None and share == 0:
+        raise ConfigError("--general-text is a text to mix in; --general-share 0 asks for none.")
     if (path := given.get("calibration")) is None:
-        if share:
-            raise ConfigError("--general-share mixes into a calibration text; give --calibration FILE too.")
+        if share or general:
+            said = "--general-share" if share else "--general-text"
+            raise ConfigError(f"{said} mixes into a calibration text; give --calibration FILE too.")
         return None
     return TextData(
         path=path,
