@@ -9,7 +9,7 @@ import torch
 
 import secateur
 import tiny_tokenizers
-from secateur.cli import options
+from secateur.cli import cut_group
 from secateur.cli.app import run
 from secateur.core.errors import ConfigError, PlanError
 from secateur.core.progress import quiet
@@ -86,7 +86,7 @@ def refused(capfd):
 
 @pytest.mark.parametrize("name", OF_WEIGHTS)
 def test_the_help_names_every_method(name):
-    assert name in options.METHODS
+    assert name in cut_group.METHODS
 
 
 @pytest.mark.parametrize(
