@@ -25,6 +25,13 @@ from secateur.signals.simulator.parameters import DEFAULT_RIGS, DefectPhysics, M
 if TYPE_CHECKING:
     from secateur.workflow.settings import RunSettings
 
+if find_spec("hypothesis"):
+    from hypothesis import settings
+
+    # no verdict depends on how busy the machine is
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
+
 LONGEST = (
     "export/test_causal_families.py",
     "training/test_processes.py",

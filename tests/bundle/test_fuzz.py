@@ -20,7 +20,6 @@ from secateur.core.errors import SecateurError
 
 QUICK = settings(
     max_examples=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -18,7 +18,7 @@ from zoo_plans import uneven_plan
 
 torch.set_num_threads(1)
 
-FEW = settings(max_examples=4, deadline=None, derandomize=True)
+FEW = settings(max_examples=4, derandomize=True)
 each = pytest.mark.parametrize("specimen", ZOO, ids=lambda specimen: specimen.name)
 BUILT: dict[str, torch.nn.Module] = {}
 

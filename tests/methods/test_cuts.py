@@ -62,7 +62,7 @@ def run_order(order, identity: PruningPlan, target: int, depth: int, rng) -> lis
     return plans
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     order=st.sampled_from(list(ORDERS.values())),

@@ -32,7 +32,6 @@ ODD = st.one_of(
 )
 FUZZ = settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

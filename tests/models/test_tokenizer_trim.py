@@ -31,7 +31,7 @@ from secateur.models.tokenizer_usage import used_tokens
 from tiny_tokenizers import BYTE_LEVEL, KINDS, TEXT, WHOLE_WORD
 
 CORPUS = TEXT[100_000:106_000] + "\n\n  héllo 日本 😀 \t<tool>   x\nunderscore an underscore\n"
-QUICK = settings(max_examples=60, deadline=None, derandomize=True)
+QUICK = settings(max_examples=60, derandomize=True)
 
 
 @pytest.fixture(scope="module")

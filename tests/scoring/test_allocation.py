@@ -52,7 +52,7 @@ def smallest(plan):
     multiple=st.sampled_from([None, 1, 8, 16, 32, 64]),
     comparable=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_target_is_met_from_below_and_nearly(share, seed, family, multiple, comparable):
     plan = dense(family)
     scores = scores_for(plan, seed, comparable)
@@ -69,7 +69,7 @@ def test_the_target_is_met_from_below_and_nearly(share, seed, family, multiple, 
 
 
 @given(seed=st.integers(0, 50), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)), comparable=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_smaller_budget_keeps_a_subset(seed, shares, comparable):
     plan = dense()
     scores = scores_for(plan, seed, comparable)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from even_shapes import even_shape
@@ -51,7 +51,6 @@ def test_groups_go_where_hardly_any_channels_would_be_left():
     assert channels >= 5
 
 
-@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=WHOLE))
 def test_the_target_is_kept_with_equal_layers(target):
     try:

@@ -78,7 +78,7 @@ def whole_files() -> dict[str, bytes]:
 WHOLE = whole_files()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(sorted(WHOLE)), data=st.data())
 def test_flipped_and_missing_bytes_are_told(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
     content = bytearray(WHOLE[suffix])

@@ -24,7 +24,7 @@ def ratio_db(noisy, clean):
     return 10 * np.log10(np.sum((share * clean) ** 2, axis=-1) / np.sum(rest**2, axis=-1))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(snr_db=st.floats(-12.0, 20.0), seed=st.integers(0, 100))
 def test_the_ratio_is_met_and_the_scale_is_one(snr_db, seed):
     clean = waves()

@@ -21,7 +21,7 @@ def test_low_pass_is_the_windowed_sinc_of_scipy(n_taps, cutoff):
 factors = st.tuples(st.integers(1, 40), st.integers(1, 40)).filter(lambda pair: np.gcd(*pair) == 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pair=factors,
     n_taps=st.integers(1, 300),

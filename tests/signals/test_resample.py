@@ -34,7 +34,7 @@ def test_what_lies_beyond_the_new_nyquist_rate_is_removed():
 
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), RATES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_a_piece_equals_the_whole(from_hz, to_hz, data):
     samples = np.random.default_rng(0).standard_normal((2, 9_000)).astype(np.float32)

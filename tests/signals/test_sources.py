@@ -252,7 +252,7 @@ def test_the_store_of_pieces_stays_within_its_bound_and_forgets_the_oldest() -> 
     assert decoded == ["a", "b", "c", "b"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     values=st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=60),
     marks=st.integers(1, 7),

@@ -124,7 +124,7 @@ def test_original_normals_are_taken_where_no_copies_exist():
 @pytest.mark.parametrize(
     "protocol", ["load", "fault_size:14", "random_window", "few_labels:10", "few_labels:50"]
 )
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1_000))
 def test_no_sample_stands_twice(protocol, seed):
     (split,) = make_splits(case_western(), protocol, seed)
@@ -208,7 +208,7 @@ def test_few_labels_keeps_that_share(percent):
     assert other.classes == FOUR
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(counts=st.tuples(st.integers(2, 6), st.integers(2, 6), st.integers(2, 6)), seed=st.integers(0, 1_000))
 def test_specimen_never_shares_a_group(counts, seed):
     recordings = own_data(dict(zip(("normal", "inner_race", "ball"), counts, strict=True)))

@@ -70,7 +70,7 @@ def test_where_a_recording_breaks(times: np.ndarray, told: str) -> None:
         axis(times)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rate=st.floats(300, 200_000), start=st.floats(0, 1e4), places=st.integers(6, 9))
 def test_written_times_give_back_their_rate(rate: float, start: float, places: int) -> None:
     times = np.round(start + np.arange(6000) / rate, places)

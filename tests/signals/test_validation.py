@@ -13,7 +13,7 @@ from secateur.signals.validation import hold_back
 from silent_recordings import case_western, own_data, recording, specimens
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     counts=st.tuples(st.integers(3, 14), st.integers(3, 14), st.integers(3, 14)), seed=st.integers(0, 1_000)
 )
@@ -44,7 +44,7 @@ def test_a_class_with_one_training_specimen_is_named_and_judged_by_the_end_of_it
     assert not specimens(damaged) & specimens(split.train)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1_000))
 def test_no_kind_of_machine_is_learnt_with_damages_alone(seed):
     kinds = (

@@ -19,7 +19,7 @@ from secateur.structure.shape import ModelShape
 from secateur.surgery.apply import apply
 from secateur.surgery.masks import mask
 
-QUICK = settings(max_examples=12, deadline=None, derandomize=True)
+QUICK = settings(max_examples=12, derandomize=True)
 
 
 def identity(model: torch.nn.Module) -> PruningPlan:

@@ -123,7 +123,7 @@ def identity(model: torch.nn.Module) -> PruningPlan:
 
 
 @pytest.mark.parametrize("name", SPECIFIED)
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, derandomize=True)
 @given(data=st.data())
 def test_plans_cut_tokens_beside_blocks(name, data):
     """Counted and built parameters agree, the skeleton has the same tensors, and a second cut composes."""

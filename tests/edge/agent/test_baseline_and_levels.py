@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.core.errors import CheckpointError
@@ -134,7 +134,6 @@ def test_hysteresis_holds_a_level_that_hovers() -> None:
     assert set(found[1:]) == {Level.WARNING}
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=60))
 def test_a_level_never_flickers(scores: list[float]) -> None:
     found = _judged(Levels(LIMITS), scores)

@@ -27,7 +27,6 @@ WHOLE = st.tuples(SHORT, st.sampled_from([0.0, 1e-44, 1e-30, 1.0, 1e18, 1e30, 5e
 
 
 @settings(
-    deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -73,7 +73,7 @@ BODIES = st.binary(max_size=60) | st.recursive(
 ).map(lambda value: json.dumps(value).encode())
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(ENDPOINTS), st.lists(TEXTS, min_size=3, max_size=3), TEXTS, BODIES, st.booleans())
 def test_no_request_does_harm(
     client: httpx.Client, endpoint, names: list[str], query: str, body: bytes, known: bool

@@ -47,7 +47,6 @@ def test_what_the_page_promises(page, endpoint) -> None:
         max_examples=5,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -184,7 +184,7 @@ def test_hours_left_at_the_present_rate(database: Database) -> None:
     assert not status.filling
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.sampled_from(["append", "step", "fail", "restart"]), max_size=25))
 def test_any_history_delivers_everything_in_order(
     tmp_path_factory: pytest.TempPathFactory, history: list[str]

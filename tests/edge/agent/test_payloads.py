@@ -99,7 +99,7 @@ BODIES = (
 
 
 # a loaded machine draws slowly; that is no verdict
-@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(BODIES)
 def test_no_message_does_harm(content: bytes) -> None:
     assembler = Assembler(incomplete_after_s=10.0)
@@ -118,7 +118,6 @@ def test_no_message_does_harm(content: bytes) -> None:
 PIECES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=40)
 
 
-@settings(deadline=None)
 @given(PIECES)
 def test_assembly_is_whole_or_not_at_all(messages: list[tuple[int, int]]) -> None:
     assembler, seen = Assembler(incomplete_after_s=1e9), {}
@@ -168,7 +167,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(VALUES, max_size=8), st.integers(0, 255), st.booleans())
 def test_sparkplug_round_trip(values: list[tuple[DataType, object]], seq: int, historical: bool) -> None:
     metrics = tuple(
