@@ -36,6 +36,19 @@ def general_source(tokenizer: Any, path: Path | None = None, *, judged: bool) ->
     return TokenSource(path=path or shipped_text(), tokenizer=tokenizer, first=first, last=last)
 
 
+def blocks_beside(blocks: int, share: float) -> int:
+    """Return how many blocks of general text beside so many of a text make up its share of both.
+
+    Raises
+    ------
+    ConfigError
+        If the share is out of range.
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(f"the share of general text is {share}; it must be at least 0 and less than 1.")
+    return round(share / (1 - share) * blocks)
+
+
 def with_general_rows(
     rows: Tensor, tokenizer: Any, *, share: float = GENERAL_SHARE, general: Path | None = None, seed: int
 ) -> Tensor:
@@ -63,9 +76,7 @@ def with_general_rows(
     DataError
         If the general text has not one whole block.
     """
-    if not 0 <= share < 1:
-        raise ConfigError(f"the share of general text is {share}; it must be at least 0 and less than 1.")
-    wanted = round(share / (1 - share) * len(rows))
+    wanted = blocks_beside(len(rows), share)
     if not wanted:
         return rows
     others = general_source(tokenizer, general, judged=False)

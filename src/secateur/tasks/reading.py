@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import derive, generator
 from secateur.models.attributes import config_of
-from secateur.models.general_text import GENERAL_SHARE, general_source, with_general_rows
+from secateur.models.general_text import GENERAL_SHARE, blocks_beside, general_source, with_general_rows
 from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
 from secateur.tasks.classification import Classification
@@ -106,8 +106,18 @@ class TextData:
 
     @property
     def fitted_blocks(self) -> int:
-        """Blocks to re-fit on."""
+        """Blocks of the file to re-fit on."""
         return REFIT_BLOCKS_A_SCORED_ONE * self.blocks if self.refit_blocks is None else self.refit_blocks
+
+    @property
+    def share(self) -> float:
+        """Share of general text in what is fitted of a running text."""
+        return GENERAL_SHARE if self.general_share is None else self.general_share
+
+    @property
+    def mixed_blocks(self) -> int:
+        """Blocks of a running text and of the general one beside it to re-fit on, at most."""
+        return self.fitted_blocks + blocks_beside(self.fitted_blocks, self.share)
 
 
 def block_tokens(config: Any) -> int:
@@ -197,11 +207,9 @@ def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask
     def part(name: str) -> TokenSource:
         return _part(data, tokenizer, name)
 
-    share = GENERAL_SHARE if data.general_share is None else data.general_share
-
     def fitted(blocks: int | None = None) -> Tensor:
         rows = text_blocks(part("train"), length=length, blocks=blocks, seed=data.seed)
-        return with_general_rows(rows, tokenizer, share=share, general=data.general_text, seed=data.seed)
+        return with_general_rows(rows, tokenizer, share=data.share, general=data.general_text, seed=data.seed)
 
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
         return tuple({"input_ids": some} for some in fitted(blocks).split(at_once))

@@ -199,10 +199,13 @@ def _layout(
     done: Progress,
 ) -> Layout:
     shape = equal_plan(identity, target, cut).result if cut.uniform else identity.shape
+    samples = 0
+    if (data := cut.data) is not None:
+        running = is_causal_lm(model.model)
+        samples = data.mixed_blocks if running else SENTENCES_A_BLOCK * data.fitted_blocks
     work = Work(
         model=model,
-        samples=(0 if cut.data is None else cut.data.fitted_blocks)
-        * (1 if is_causal_lm(model.model) else SENTENCES_A_BLOCK),
+        samples=samples,
         length=block_tokens(model.model.config),
         widths=tuple(LayerWidths.of(shape, layer) for layer in range(shape.n_layers)),
         resident_bytes=resident_bytes(),
