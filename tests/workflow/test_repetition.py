@@ -9,7 +9,6 @@ import pytest
 
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
-from secateur.methods.settings import CascadeSettings
 from secateur.models import checkpoint
 from secateur.workflow.compress import compress
 from secateur.workflow.settings import SiaSettings
@@ -46,8 +45,8 @@ def test_other_settings_are_refused_and_named(change, named, small_run, small_se
 
 
 def test_nested_settings_are_named_by_their_path(small_run, small_settings):
-    cut = replace(small_settings.cut, ratio=1.2, cascade=CascadeSettings(floors=Floors(min_accuracy=0.1)))
-    with pytest.raises(ConfigError, match=r"cut\.cascade\.floors\.min_accuracy: None there, 0\.1") as refused:
+    cut = replace(small_settings.cut, ratio=1.2, floors=Floors(min_accuracy=0.1))
+    with pytest.raises(ConfigError, match=r"cut\.floors\.min_accuracy: None there, 0\.1") as refused:
         compress(replace(small_settings, cut=cut), small_run)
     assert "cut.ratio: 1.3 there, 1.2 asked for" in str(refused.value)
 

@@ -221,7 +221,7 @@ def test_a_configuration_of_another_model_is_refused(text: Path, tmp_path: Path)
         ({"vocabulary": Path("text.txt")}, "--vocabulary does not go with --max-memory"),
         ({"rounds": 2}, "rounds and recovery look at the whole model at once"),
         ({"recovery_steps": 5}, "rounds and recovery look at the whole model at once"),
-        ({"refit_blocks": 2}, "a re-fit needs at least 4"),
+        ({"refit_blocks": 1}, "a re-fit needs at least 4"),
     ],
 )
 def test_what_does_not_go_one_layer_at_a_time_is_refused(
