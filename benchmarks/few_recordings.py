@@ -12,16 +12,15 @@ has one healthy run to learn from). Finished models are taken up.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from rigs import RIGS
+from study_files import options, write_results
 from window_models import BACKBONE, MODELS, Budget, prepared, window_logits
 
-from secateur.core.provenance import provenance
 from secateur.core.records import read_json, write_json
 from secateur.core.seeds import generator
 from secateur.models.foundation import FOUNDATIONS, start_from
@@ -101,10 +100,7 @@ def table(cells: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="models")
-    parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
+    parser = options(__doc__)
     parser.add_argument("--seeds", type=json.loads, default=[0, 1, 2])
     parser.add_argument("--counts", type=json.loads, default=list(COUNTS))
     given = parser.parse_args()
@@ -118,9 +114,7 @@ def main() -> None:
                     write_json(kept, cell(given.data, work, rig, count, seed))
                 cells.append(read_json(kept))
                 cells.sort(key=lambda c: (c["rig"], c["recordings"], c["seed"]))
-                write_json(given.out.with_suffix(".json"), {"cells": cells, "provenance": provenance()})
-                given.out.with_suffix(".md").write_text(table(cells), encoding="utf-8")
-                print(table(cells), flush=True)
+                write_results(given, table(cells), cells=cells)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ a recording by its lines and may do so too. The others always answer, by the mea
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +22,10 @@ from foundation_rigs import STRANGERS_OF_A_KIND, SURE
 from leave_one_rig_out_table import table
 from rigs import RIGS
 from sklearn.metrics import roc_auc_score
+from study_files import options, write_results
 from window_models import CUT, DENSE, FOREST, REGRESSION, SCRATCH, Budget, prepared, window_logits
 
 from secateur.core.errors import DataError
-from secateur.core.provenance import provenance
 from secateur.core.records import read_json, write_json
 from secateur.core.seeds import generator
 from secateur.edge.foundation import SHIPPED
@@ -179,10 +178,7 @@ def zero_shot(rigs: dict[str, list[Recording]], data: Path) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="models and answers")
-    parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
+    parser = options(__doc__)
     parser.add_argument("--zero-shot", action="store_true", help="train nothing")
     parser.add_argument("--seeds", type=json.loads, default=[0])
     parser.add_argument("--rigs", type=json.loads, default=list(RIGS))
@@ -199,9 +195,7 @@ def main() -> None:
 
     def write() -> None:
         text, figures = table(known, cells, auroc_of_unknown, sure=SURE)
-        write_json(given.out.with_suffix(".json"), {"figures": figures, "provenance": provenance()})
-        given.out.with_suffix(".md").write_text(text, encoding="utf-8")
-        print(text, flush=True)
+        write_results(given, text, figures=figures)
 
     write()
     for seed in () if given.zero_shot else given.seeds:

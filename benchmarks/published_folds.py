@@ -10,7 +10,6 @@ damaged; at the healthy end none is. ``DATA`` holds ``cwru`` (with ``published_s
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 from dataclasses import replace
@@ -18,10 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
+from study_files import options, write_results
 from window_models import CUT, DENSE, MODELS, RULE, SCRATCH, Budget, prepared, window_logits
 
-from secateur.core.provenance import provenance
-from secateur.core.records import write_json
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.readers.open import load_recordings
 from secateur.signals.recording import FAULT_LOCATIONS, ArraySource, Recording
@@ -140,10 +138,7 @@ def table(cells: list[dict]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="models")
-    parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
+    parser = options(__doc__)
     parser.add_argument("--seeds", type=json.loads, default=[0, 1, 2])
     parser.add_argument("--train-steps", type=int, default=Budget.train_steps)
     parser.add_argument("--recovery-steps", type=int, default=Budget.recovery_steps)
@@ -153,9 +148,7 @@ def main() -> None:
     cells = []
     for seed in given.seeds:
         cells += [cell(given.data, given.work, fold, seed, budget) for fold in FOLDS]
-        write_json(given.out.with_suffix(".json"), {"cells": cells, "provenance": provenance()})
-        given.out.with_suffix(".md").write_text(table(cells), encoding="utf-8")
-        print(table(cells), flush=True)
+        write_results(given, table(cells), cells=cells)
 
 
 if __name__ == "__main__":
