@@ -16,12 +16,11 @@ from secateur.edge.agent.config.connections import (
     FolderSource,
     ModbusSpeed,
     MqttSource,
-    OpcUaSource,
     ReplaySource,
     Sink,
     Tls,
 )
-from secateur.edge.agent.config.consistency import contradictions
+from secateur.edge.agent.config.consistency import contradictions, speed_feeds
 from secateur.edge.agent.config.file import read_entries, require_none
 from secateur.edge.agent.config.parts import Part
 from secateur.edge.agent.config.secret import Secret
@@ -132,12 +131,7 @@ def idle(config: AgentConfig) -> Iterator[str]:
         for source in config.sources
         if not isinstance(source, MqttSource | FolderSource | ModbusSpeed) and source.sensor is not None
     }
-    fed = {
-        source.machine
-        for source in config.sources
-        if isinstance(source, ModbusSpeed)
-        or (isinstance(source, OpcUaSource) and source.speed_node is not None)
-    }
+    fed = {machine for _, machine in speed_feeds(config)}
     for place, (machine, sensor) in config.places().items():
         label = f"sensor {'/'.join(place)}"
         if not anywhere and place not in given:

@@ -156,6 +156,11 @@ class OpcUaSource(Part):
             raise ValueError("burst_node and sensor belong together")
         return self
 
+    @property
+    def feeds_speed(self) -> bool:
+        """Whether it gives the speed of its machine."""
+        return self.speed_node is not None
+
 
 class ModbusSpeed(Part):
     """The shaft speed of a machine from holding or input registers of a Modbus TCP device.
@@ -187,6 +192,11 @@ class ModbusSpeed(Part):
         if self.number in ("uint32", "float32") and self.address == 65535:
             raise ValueError(f"a {self.number} takes two registers, and 65535 is the last; lower address")
         return self
+
+    @property
+    def feeds_speed(self) -> bool:
+        """Whether it gives the speed of its machine."""
+        return True
 
 
 Source = Annotated[

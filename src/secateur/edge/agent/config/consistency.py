@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
+from typing import TypeVar
 
 from secateur.edge.agent.config.addresses import plain_host
 from secateur.edge.agent.config.connections import (
@@ -23,6 +24,8 @@ from secateur.edge.agent.config.connections import (
 )
 from secateur.edge.agent.config.settings import AgentConfig
 
+Entry = TypeVar("Entry")
+
 OWN_SENSOR = "outbox"
 """The agent reports on itself as a machine of its own name with this sensor."""
 
@@ -33,6 +36,15 @@ def contradictions(config: AgentConfig) -> Iterator[str]:
         yield from find(config)
 
 
+def speed_feeds(config: AgentConfig) -> list[tuple[str, str]]:
+    """Return the sources that give a machine's speed while it runs: their label and the machine."""
+    return [
+        (label, source.machine)
+        for label, source in _labelled("sources", config.sources)
+        if isinstance(source, OpcUaSource | ModbusSpeed) and source.feeds_speed
+    ]
+
+
 def _repeated(entries: Iterable[tuple[str, Hashable]]) -> Iterator[tuple[str, str]]:
     """Yield pairs of labels whose values are the same; None is like nothing else."""
     first: dict[Hashable, str] = {}
@@ -41,17 +53,14 @@ def _repeated(entries: Iterable[tuple[str, Hashable]]) -> Iterator[tuple[str, st
             yield first[value], label
 
 
-def _labelled(kind: str, entries: Iterable[object]) -> list[str]:
-    return [f"{kind}.{number}" for number, _ in enumerate(entries)]
+def _labelled(kind: str, entries: Iterable[Entry]) -> Iterator[tuple[str, Entry]]:
+    return ((f"{kind}.{number}", entry) for number, entry in enumerate(entries))
 
 
 def _names(config: AgentConfig) -> Iterator[str]:
-    labels = _labelled("machines", config.machines)
-    for one, other in _repeated(zip(labels, (machine.name for machine in config.machines), strict=True)):
+    for one, other in _repeated(_labelled("machines", (machine.name for machine in config.machines))):
         yield f"{one} and {other}: two machines have one name; give each its own"
-    for one, other in _repeated(
-        zip(_labelled("sinks", config.sinks), (s.name for s in config.sinks), strict=True)
-    ):
+    for one, other in _repeated(_labelled("sinks", (sink.name for sink in config.sinks))):
         yield f"{one} and {other}: two sinks have one name; give each its own"
     if (config.name, OWN_SENSOR) in config.places():
         yield (
@@ -62,19 +71,19 @@ def _names(config: AgentConfig) -> Iterator[str]:
 
 def _places(config: AgentConfig) -> Iterator[str]:
     machines = [machine.name for machine in config.machines]
-    for number, source in enumerate(config.sources):
+    for label, source in _labelled("sources", config.sources):
         if not isinstance(source, ReplaySource | OpcUaSource | ModbusSpeed):
             continue
         sensor = None if isinstance(source, ModbusSpeed) else source.sensor
         if source.machine not in machines:
-            yield f"sources.{number}: names machine {source.machine}; there are {', '.join(machines)}"
+            yield f"{label}: names machine {source.machine}; there are {', '.join(machines)}"
         elif sensor is not None and (source.machine, sensor) not in config.places():
-            yield f"sources.{number}: names {source.machine}/{sensor}, which is no sensor here"
+            yield f"{label}: names {source.machine}/{sensor}, which is no sensor here"
 
 
 def _clients(config: AgentConfig) -> Iterator[str]:
-    labels = _labelled("sources", config.sources) + _labelled("sinks", config.sinks)
-    for one, other in _repeated(zip(labels, map(_client, (*config.sources, *config.sinks)), strict=True)):
+    links = chain(_labelled("sources", config.sources), _labelled("sinks", config.sinks))
+    for one, other in _repeated((label, _client(link)) for label, link in links):
         yield (
             f"{one} and {other}: two connections to one broker share a client_id, and would end each other; "
             "give each its own"
@@ -88,12 +97,7 @@ def _client(link: Source | Sink) -> Hashable:
 
 
 def _speeds(config: AgentConfig) -> Iterator[str]:
-    feeds = [
-        (f"sources.{number}", source.machine)
-        for number, source in enumerate(config.sources)
-        if isinstance(source, ModbusSpeed)
-        or (isinstance(source, OpcUaSource) and source.speed_node is not None)
-    ]
+    feeds = speed_feeds(config)
     for one, other in _repeated(feeds):
         yield f"{one} and {other}: both feed the speed of one machine; keep one"
     fixed = {machine.name for machine in config.machines if machine.speed.rpm is not None}
@@ -103,10 +107,9 @@ def _speeds(config: AgentConfig) -> Iterator[str]:
 
 
 def _twice(config: AgentConfig) -> Iterator[str]:
-    origins, targets = map(_origin, config.sources), map(_target, config.sinks)
-    for one, other in _repeated(zip(_labelled("sources", config.sources), origins, strict=True)):
+    for one, other in _repeated(_labelled("sources", map(_origin, config.sources))):
         yield f"{one} and {other}: both bring the same bursts; keep one"
-    for one, other in _repeated(zip(_labelled("sinks", config.sinks), targets, strict=True)):
+    for one, other in _repeated(_labelled("sinks", map(_target, config.sinks))):
         yield f"{one} and {other}: both send to the same place; keep one"
 
 
@@ -131,17 +134,14 @@ def _target(sink: Sink) -> Hashable:
 
 
 def _loops(config: AgentConfig) -> Iterator[str]:
-    for place, source in enumerate(config.sources):
+    for label, source in _labelled("sources", config.sources):
         if not isinstance(source, MqttSource):
             continue
-        for number, sink in enumerate(config.sinks):
+        for other, sink in _labelled("sinks", config.sinks):
             if not isinstance(sink, MqttSink | SparkplugSink):
                 continue
             if (plain_host(source.host), source.port) == (plain_host(sink.host), sink.port):
-                yield from (
-                    f"sources.{place}.topic: {told}"
-                    for told in _heard(config, source, f"sinks.{number}", sink)
-                )
+                yield from (f"{label}.topic: {told}" for told in _heard(config, source, other, sink))
 
 
 def _heard(
@@ -180,15 +180,15 @@ def matches(subscription: str, topic: str) -> bool:
 
 def _folders(config: AgentConfig) -> Iterator[str]:
     watched = [
-        (f"sources.{number}.folder", source.folder)
-        for number, source in enumerate(config.sources)
+        (f"{label}.folder", source.folder)
+        for label, source in _labelled("sources", config.sources)
         if isinstance(source, FolderSource)
     ]
     if config.models.install_folder is not None:
         watched.append(("models.install_folder", config.models.install_folder))
     written = [
-        (f"sinks.{number}.folder", sink.folder)
-        for number, sink in enumerate(config.sinks)
+        (f"{label}.folder", sink.folder)
+        for label, sink in _labelled("sinks", config.sinks)
         if isinstance(sink, LogSink)
     ]
     for (one, folder), (other, second) in combinations(watched, 2):
