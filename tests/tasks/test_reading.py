@@ -89,7 +89,7 @@ def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
     mixed = read_task(model, tokenizer, "text", data)
     task = read_task(model, tokenizer, "text", replace(data, general_share=0.0))
     assert (len(task.calibration), len(mixed.calibration)) == (3, 6), "as much general text beside it"
-    assert sum(len(batch["input_ids"]) for batch in mixed.fitting) == data.mixed_blocks == 24
+    assert sum(len(batch["input_ids"]) for batch in mixed.fitting) == data.fitted_samples("text") == 24
     assert len(task.train) < len(mixed.train) <= 2 * len(task.train)
     assert task.train.longest == task.validation.longest == task.test.longest == 64
     texts = [tokenizer.decode(part.rows[0]) for part in (task.train, task.validation, task.test)]

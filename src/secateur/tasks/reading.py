@@ -114,10 +114,11 @@ class TextData:
         """Share of general text in what is fitted of a running text."""
         return GENERAL_SHARE if self.general_share is None else self.general_share
 
-    @property
-    def mixed_blocks(self) -> int:
-        """Blocks of a running text and of the general one beside it to re-fit on, at most."""
-        return self.fitted_blocks + blocks_beside(self.fitted_blocks, self.share)
+    def fitted_samples(self, task: TextTaskName) -> int:
+        """Return how many samples of a task are re-fitted on, at most, general text among them."""
+        if task == "text":
+            return self.fitted_blocks + blocks_beside(self.fitted_blocks, self.share)
+        return SENTENCES_A_BLOCK * self.fitted_blocks
 
 
 def block_tokens(config: Any) -> int:

@@ -93,7 +93,7 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
     console.print(f"{cut.method}{scored}")
     if task.name == "text" and data is not None and not cut.changes_weights:
         other = f"and on {data.general_text or 'the general text that comes along'}"
-        if data.general_share == 0:
+        if not data.share:
             other = "alone: texts of other kinds lose more than texts like it"
         console.print(f"calibrated on {data.path} {other}")
     stages = None if folder is None or not cut.holds_out else folder / "stages"

@@ -30,8 +30,7 @@ from secateur.models import checkpoint, checkpoint_transformer
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
-from secateur.tasks.heads import is_causal_lm
-from secateur.tasks.reading import SENTENCES_A_BLOCK, block_tokens
+from secateur.tasks.reading import block_tokens, task_of_model
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.prune import figures
 from secateur.workflow.streaming.choice import equal_plan
@@ -199,13 +198,10 @@ def _layout(
     done: Progress,
 ) -> Layout:
     shape = equal_plan(identity, target, cut).result if cut.uniform else identity.shape
-    samples = 0
-    if (data := cut.data) is not None:
-        running = is_causal_lm(model.model)
-        samples = data.mixed_blocks if running else SENTENCES_A_BLOCK * data.fitted_blocks
+    task = cut.tokens.task or task_of_model(model.model)
     work = Work(
         model=model,
-        samples=samples,
+        samples=0 if cut.data is None else cut.data.fitted_samples(task),
         length=block_tokens(model.model.config),
         widths=tuple(LayerWidths.of(shape, layer) for layer in range(shape.n_layers)),
         resident_bytes=resident_bytes(),
