@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -158,13 +156,3 @@ def test_wrong_use_is_refused():
         WindowSpec(sampling_rate_hz=0.0)
     with pytest.raises(TypeError):
         WindowSpec()
-
-
-def test_reading_is_fast_enough_for_training():
-    segments = [Segment.whole(recording(noise(120_000, seed), name=f"r{seed}"), 0) for seed in range(20)]
-    windows = Windows(segments, WindowSpec(sampling_rate_hz=12_000.0), hop=1_120)
-    assert len(windows) >= 2_000
-    started = time.process_time()
-    for _ in windows.batches(64, np.random.default_rng(0).permutation(len(windows))[:2_000]):
-        pass
-    assert time.process_time() - started < 2.0
