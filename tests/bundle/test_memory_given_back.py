@@ -26,7 +26,7 @@ libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes = [ctypes.c_void_p]
 libc.mallinfo2.restype = Heap
-
+give_large_blocks_back()
 libc.free(libc.malloc(24 * MIB))  # by default glibc would now keep blocks of up to 24 MiB
 before = libc.mallinfo2().hblkhd
 block = libc.malloc(8 * MIB)
