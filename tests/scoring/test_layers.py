@@ -9,7 +9,8 @@ import torch
 from secateur.core.errors import PlanError
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
-from secateur.scoring.layers import layer_removal_losses, rank_layers
+from secateur.models.skipping import skipped
+from secateur.scoring.layers import rank_layers
 from secateur.scoring.objective import references_of, sample_losses
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
@@ -29,7 +30,7 @@ def loss_of_cut(model, batches, removed, references=None):
 
 def test_removal_loss_equals_that_of_the_cut_model(model, bound, make_batches):
     batches = make_batches(6, 3)
-    found = layer_removal_losses(model, bound, batches)
+    found = rank_layers(model, bound, batches, n_removed=0).single_increases
     whole = float(sample_losses(model, batches).mean())
     expected = [loss_of_cut(model, batches, (position,)) - whole for position in range(3)]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -42,7 +43,7 @@ def test_a_layer_that_adds_nothing_costs_nothing(model, bound, make_batches):
             for parameter in module.parameters():
                 parameter.zero_()
     batches = make_batches(6, 3)
-    assert layer_removal_losses(model, bound, batches)[1] == 0.0
+    assert rank_layers(model, bound, batches, n_removed=0).single_increases[1] == 0.0
 
 
 def test_ranking_measures_again_after_each_removal(model, bound, make_batches):
@@ -57,6 +58,16 @@ def test_ranking_measures_again_after_each_removal(model, bound, make_batches):
     assert ranking.losses == pytest.approx(
         [loss_of_cut(model, batches, (), references), min(singles), min(pairs.values())], abs=1e-6
     )
+
+
+def test_a_pass_that_begins_at_a_layer_is_the_whole_pass(model, bound, make_batches):
+    batches = make_batches(6, 3)
+    references = references_of(model, batches)
+    ranking = rank_layers(model, bound, batches, references, n_removed=2)
+    for gone in (1, 2):
+        with skipped(bound, ranking.order[:gone]):
+            whole = float(sample_losses(model, batches, references).mean())
+        assert ranking.losses[gone] == whole
 
 
 def test_ranking_nothing_still_measures_each_layer(model, bound, make_batches):

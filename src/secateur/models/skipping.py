@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from secateur.models.binding import BoundModel
+from secateur.models.stand_in import forward_as
 
 
 @contextmanager
 def skipped(bound: BoundModel, positions: Sequence[int]) -> Iterator[None]:
     """Let the residual stream pass by the layers at ``positions`` while the block runs."""
-    chosen = [bound.layers[position] for position in positions]
-    for layer in chosen:
-        layer.module.forward = _pass_by if layer.stack.returns == "tensor" else _pass_by_in_tuple
-    try:
+    with ExitStack() as undone:
+        for position in positions:
+            layer = bound.layers[position]
+            passing = _pass_by if layer.stack.returns == "tensor" else _pass_by_in_tuple
+            undone.enter_context(forward_as(layer.module, passing))
         yield
-    finally:
-        for layer in chosen:
-            del layer.module.forward
 
 
 def _pass_by(hidden_states: Tensor, *_args: Any, **_options: Any) -> Tensor:

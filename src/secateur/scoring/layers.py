@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 from torch import nn
 
 from secateur.core.errors import PlanError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
+from secateur.models.resuming import Streams
 from secateur.models.skipping import skipped
 from secateur.scoring.objective import sample_losses
 from secateur.tasks.objective import Reference
@@ -36,37 +37,6 @@ class LayerRanking:
     single_increases: tuple[float, ...]
 
 
-def layer_removal_losses(
-    model: nn.Module,
-    bound: BoundModel,
-    batches: Sequence[Batch],
-    references: Sequence[Reference] | None = None,
-) -> np.ndarray:
-    """Exact increase in mean loss when each layer is skipped alone.
-
-    Parameters
-    ----------
-    model : nn.Module
-    bound : BoundModel
-        Its binding.
-    batches : sequence of dict
-        Calibration batches.
-    references : sequence of Reference, optional
-        Of the dense model; adds the divergence from it to the loss.
-
-    Returns
-    -------
-    ndarray of float64, shape (layers,)
-        Negative where the model is better off without the layer.
-    """
-    whole = float(sample_losses(model, batches, references).mean())
-    increases = [
-        _loss_without(model, bound, batches, references, (position,)) - whole
-        for position in range(len(bound.layers))
-    ]
-    return np.array(increases)
-
-
 def rank_layers(
     model: nn.Module,
     bound: BoundModel,
@@ -78,10 +48,17 @@ def rank_layers(
 ) -> LayerRanking:
     """Remove the least harmful layer, measure the rest again, and so on.
 
+    A pass without a layer begins at that layer, on the stream that those in front of it give.
+
     Parameters
     ----------
-    model, bound, batches, references
-        As in :func:`layer_removal_losses`.
+    model : nn.Module
+    bound : BoundModel
+        Its binding.
+    batches : sequence of dict
+        Calibration batches.
+    references : sequence of Reference, optional
+        Of the dense model; adds the divergence from it to the loss.
     n_removed : int
         How many layers to give up; at least one layer stays.
     candidates : int, optional
@@ -96,7 +73,7 @@ def rank_layers(
     if not 0 <= n_removed < n_layers:
         raise PlanError(f"{n_removed} layers were to be removed of {n_layers}; allowed: 0 to {n_layers - 1}.")
     order: list[int] = []
-    losses = [float(sample_losses(model, batches, references).mean())]
+    losses: list[float] = []
     single: tuple[float, ...] = ()
     most = n_layers if candidates is None else candidates
     total = n_layers + sum(min(most, n_layers - gone) for gone in range(1, n_removed))
@@ -105,12 +82,15 @@ def rank_layers(
         while not single or len(order) < n_removed:
             remaining = sorted(set(last) - set(order), key=lambda position: (last[position], position))
             found = {}
-            for position in sorted(remaining[: most if single else n_layers]):
-                found[position] = _loss_without(model, bound, batches, references, (*order, position))
-                bar.advance()
+            with skipped(bound, order):
+                passes = _Passes(model, bound, batches, references)
+                for position in sorted(remaining[: most if single else n_layers]):
+                    found[position] = passes.loss_without(position)
+                    bar.advance()
             last |= found
             if not single:
-                single = tuple(found[position] - losses[0] for position in range(n_layers))
+                losses.append(passes.whole)
+                single = tuple(found[position] - passes.whole for position in range(n_layers))
             if len(order) < n_removed:
                 best = min(found, key=found.__getitem__)
                 order.append(best)
@@ -118,12 +98,37 @@ def rank_layers(
     return LayerRanking(order=tuple(order), losses=tuple(losses), single_increases=single)
 
 
-def _loss_without(
-    model: nn.Module,
-    bound: BoundModel,
-    batches: Sequence[Batch],
-    references: Sequence[Reference] | None,
-    positions: Sequence[int],
-) -> float:
-    with skipped(bound, positions):
-        return float(sample_losses(model, batches, references).mean())
+class _Passes:
+    """Passes of a model that differ in one layer; those of a single stack begin at that layer."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        bound: BoundModel,
+        batches: Sequence[Batch],
+        references: Sequence[Reference] | None,
+    ) -> None:
+        self.model, self.bound, self.batches, self.references = model, bound, batches, references
+        self.streams = Streams(bound) if len(bound.spec.stacks) == 1 else None
+        self.whole = self._loss(self._recorded())
+
+    def loss_without(self, position: int) -> float:
+        """Return the mean loss of a sample without one layer."""
+        with skipped(self.bound, (position,)):
+            if self.streams is None:
+                return self._loss(self.batches)
+            with self.streams.resumed(position) as choose:
+                return self._loss(self._chosen(choose))
+
+    def _loss(self, batches: Iterable[Batch]) -> float:
+        return float(sample_losses(self.model, batches, self.references).mean())
+
+    def _recorded(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            with nullcontext() if self.streams is None else self.streams.recording(len(self.batches)):
+                yield batch
+
+    def _chosen(self, choose: Callable[[int], None]) -> Iterator[Batch]:
+        for number, batch in enumerate(self.batches):
+            choose(number)
+            yield batch

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from secateur.core.errors import ConfigError, UnsupportedArchitecture
+from secateur.models import resuming
 from secateur.models.binding import bind
 from secateur.models.calls import run
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.presets import build_preset
 from secateur.scoring.objective import sample_losses
 from secateur.scoring.registered import CRITERIA
-from secateur.sia.measured import resuming
 from secateur.sia.measured.evaluation import Evaluator
 from secateur.structure.plan import PruningPlan
 from secateur.structure.units import Unit, units

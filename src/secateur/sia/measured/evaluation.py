@@ -13,10 +13,10 @@ from secateur.core.errors import ConfigError
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
 from secateur.models.frozen import frozen
+from secateur.models.resuming import Streams
 from secateur.sia.measured.gating import removed
 from secateur.sia.measured.judging import SCORE, judge_for
 from secateur.sia.measured.measurement import Objective
-from secateur.sia.measured.resuming import Streams
 from secateur.structure.units import Unit
 
 

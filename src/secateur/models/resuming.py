@@ -1,4 +1,4 @@
-"""The dense model's residual stream, kept, so that a pass begins at the first layer that a removal touches.
+"""A model's residual stream, kept, so that a pass begins at the first layer that a removal touches.
 
 Units of layer l change nothing in front of layer l. What runs before (front end, embeddings, position tables)
 is either cheap or replaced; the blocks in front are passed by.
@@ -16,13 +16,14 @@ from secateur.core.errors import UnsupportedArchitecture
 from secateur.models.binding import BoundModel
 from secateur.models.block_inputs import STREAM
 from secateur.models.skipping import skipped
+from secateur.models.stand_in import forward_as
 
 KEPT_BYTES = 512 * 2**20
 """Memory for streams; where all layers need more, every second, third, ... layer is kept."""
 
 
 class Streams:
-    """Inputs of the blocks of a dense model, batch by batch.
+    """Inputs of the blocks of a model, batch by batch.
 
     Parameters
     ----------
@@ -100,10 +101,5 @@ class Streams:
             undone.enter_context(skipped(self._bound, range(start)))
             front = getattr(self._bound.model, "front_end", None)
             if front is not None:
-                front.forward = lambda *_inputs: current["stream"]
-                undone.callback(_restore, front)
+                undone.enter_context(forward_as(front, lambda *_inputs: current["stream"]))
             yield choose
-
-
-def _restore(module: nn.Module) -> None:
-    del module.forward
