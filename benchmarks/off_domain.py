@@ -10,8 +10,9 @@ Calibration: the first 60 % of ``pydoc_data.topics``, alone or mixed with the ge
 Judged on the last quarter of it and on the second halves of Debian's FAQ (which begins with five pages of
 contents) and of its fortunes, without a begin token. Shares are of the parameters of the blocks. A finished
 cell is not measured again; ``--only TEXT`` picks cells, ``--blocks`` changes how much text is scored and
-re-fitted on. ``gemma3_like`` has one KV head, gated GELU and norms behind the projections; it is trained here
-on the same calibration text and on the first halves of the others.
+re-fitted on. With ``--steps N`` the cut model then learns N steps of 8 blocks of the same texts, from the
+dense one alone. ``gemma3_like`` has one KV head, gated GELU and norms behind the projections; it is trained
+here on the same calibration text and on the first halves of the others.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ from secateur.methods.settings import RoundsSettings, SearchSettings
 from secateur.models.binding import bind
 from secateur.models.general_text import with_general_rows
 from secateur.models.text import TokenSource, text_blocks
+from secateur.recovery.settings import TextRecoverySettings
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, shape_parameters
 from secateur.tasks.perplexity import perplexity
+from secateur.tasks.token_rows import TokenRows
 from secateur.tasks.token_task import TokenTask
 
 SHARES = (0.2, 0.5)
@@ -50,6 +53,8 @@ FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
 FORTUNES = Path("/usr/share/games/fortunes")
 DRAWINGS = ("art", "ascii-art", "translate-me")
 TEXTS = ("Python docs", "Debian FAQ", "fortunes")
+BATCH = 8
+"""Blocks that are re-fitted on, or learned from, at once."""
 
 
 def texts() -> dict[str, str]:
@@ -84,14 +89,16 @@ def judged(subject: Subject, model: nn.Module, found: dict[str, str]) -> dict[st
     return values
 
 
-def run(name: str, out: Path, work: Path, only: str | None, scored: int, fitted: int) -> None:
+def run(name: str, out: Path, work: Path, only: str | None, scored: int, fitted: int, steps: int) -> None:
     """Measure every cell that is missing, then write the table."""
     out.parent.mkdir(parents=True, exist_ok=True)
     cells = JsonLines(out.with_suffix(".jsonl"))
     found = texts()
     subject = MODELS[name](found["training"], work)
-    done = {(cell["share"], cell["general_share"], cell["blocks"]) for cell in cells.read()}
-    if (0.0, 0.0, "") not in done:
+    done = {
+        (cell["share"], cell["general_share"], cell["blocks"], cell.get("steps", 0)) for cell in cells.read()
+    }
+    if (0.0, 0.0, "", 0) not in done:
         figures = judged(subject, subject.model, found)
         cells.append({"share": 0.0, "general_share": 0.0, "blocks": "", "perplexity": figures})
     with tempfile.TemporaryDirectory() as folder:
@@ -101,10 +108,10 @@ def run(name: str, out: Path, work: Path, only: str | None, scored: int, fitted:
         for share in SHARES:
             for general in GENERAL_SHARES:
                 cell, blocks = f"{share:.0%} cut, {general:.0%} general", f"{scored}+{fitted}"
-                if (share, general, blocks) in done or (only and only not in cell):
+                if (share, general, blocks, steps) in done or (only and only not in cell):
                     continue
                 console.print(cell)
-                cells.append(_cell(subject, found, source, share, general, scored, fitted))
+                cells.append(_cell(subject, found, source, share, general, scored, fitted, steps))
     write_table(out, cells.read())
 
 
@@ -116,26 +123,40 @@ def _cell(
     general: float,
     scored: int,
     fitted: int,
+    steps: int,
 ) -> dict[str, Any]:
     bound = bind(subject.model)
     removed = int(share * block_parameters(bound.spec.family, bound.shape))
     started = time.process_time()
 
+    def rows(blocks: int) -> torch.Tensor:
+        own = text_blocks(source, length=subject.block_tokens, blocks=blocks, seed=0)
+        return with_general_rows(own, subject.tokenizer, share=general, seed=0)
+
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, torch.Tensor], ...]:
-        rows = text_blocks(source, length=subject.block_tokens, blocks=blocks, seed=0)
-        rows = with_general_rows(rows, subject.tokenizer, share=general, seed=0)
-        return tuple({"input_ids": some} for some in rows.split(at_once))
+        return tuple({"input_ids": some} for some in rows(blocks).split(at_once))
 
     search = SearchSettings(criterion="surgeon", refit_target="stream")
     budget = Budget(max_parameters=shape_parameters(bound.spec.family, bound.shape) - removed)
-    task = TokenTask(train=None, calibration=drawn(scored, 1), fitting=drawn(fitted, 8))
+    train = validation = None
+    if steps:
+        mixed = rows(int(steps * BATCH * (1 - general)) + BATCH)
+        train = TokenRows.of_blocks(mixed[BATCH:], "training")
+        validation = TokenRows.of_blocks(mixed[:BATCH], "validation")
+    task = TokenTask(
+        train=train, validation=validation, calibration=drawn(scored, 1), fitting=drawn(fitted, BATCH)
+    )
     method = Rounds(RoundsSettings(search=search, kinds=KINDS))
-    small = method.compress(subject.model, task, budget, None).model
+    recovery = TextRecoverySettings(
+        adapter="full", learning_rate=3e-4, max_steps=max(steps, 1), distill_weight=1.0, batch_size=BATCH
+    )
+    small = method.compress(subject.model, task, budget, recovery if steps else None).model
     seconds = time.process_time() - started
     return {
         "share": share,
         "general_share": general,
         "blocks": f"{scored}+{fitted}",
+        "steps": steps,
         "perplexity": judged(subject, small, found),
         "processor_seconds": seconds,
         "threads": torch.get_num_threads(),
@@ -148,19 +169,18 @@ def write_table(out: Path, cells: list[dict[str, Any]]) -> None:
     write_json(out.with_suffix(".json"), {"provenance": provenance(), "cells": cells})
     dense = next(cell["perplexity"] for cell in cells if not cell["share"])
     lines = [
-        f"| cut | general text | blocks scored + fitted | {' | '.join(TEXTS)} | worst over own | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| cut | general text | blocks scored + fitted | steps | {' | '.join(TEXTS)} | "
+        "worst over own | seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:
         if not cell["share"]:
             continue
         over = {name: cell["perplexity"][name] / dense[name] for name in TEXTS}
         worst = max(over.values()) / over["Python docs"]
-        lines.append(
-            f"| {cell['share']:.0%} | {cell['general_share']:.0%} | {cell['blocks']} | "
-            f"{' | '.join(f'{value:.2f}' for value in over.values())} | {worst:.2f} | "
-            f"{cell['processor_seconds']:.0f} |"
-        )
+        told = [f"{cell['share']:.0%}", f"{cell['general_share']:.0%}", cell["blocks"], cell.get("steps", 0)]
+        found = [*(f"{value:.2f}" for value in over.values()), f"{worst:.2f}"]
+        lines.append(f"| {' | '.join(map(str, told + found))} | {cell['processor_seconds']:.0f} |")
     out.with_suffix(".md").write_text("\n".join([*lines, ""]), encoding="utf-8")
     console.print("\n".join(lines))
 
@@ -177,8 +197,9 @@ def main() -> None:
     )
     options.add_argument("--only", help="measure only cells whose name holds this")
     options.add_argument("--blocks", type=int, nargs=2, default=(32, 128), help="to score and to re-fit on")
+    options.add_argument("--steps", type=int, default=0, help="of learning from the dense model afterwards")
     given = options.parse_args()
-    run(given.model, given.out, given.work, given.only, *given.blocks)
+    run(given.model, given.out, given.work, given.only, *given.blocks, given.steps)
 
 
 if __name__ == "__main__":

@@ -39,4 +39,4 @@ def test_the_table_tells_the_worst_text_over_the_own_one(study, tmp_path):
     with quiet():
         study.write_table(tmp_path / "out", cells)
     last = (tmp_path / "out.md").read_text().splitlines()[-1]
-    assert last == "| 20% | 50% | 32+128 | 1.10 | 1.50 | 1.65 | 1.50 | 61 |"
+    assert last == "| 20% | 50% | 32+128 | 0 | 1.10 | 1.50 | 1.65 | 1.50 | 61 |"
