@@ -106,7 +106,12 @@ class Study:
         """Return the settings of the gradient steps: as many tokens for every model, on any machine."""
         if not self.steps:
             return None
-        return TextRecoverySettings(adapter="full", learning_rate=3e-4, max_steps=self.steps)
+        return TextRecoverySettings(
+            adapter="full",
+            learning_rate=3e-4,
+            max_steps=self.steps,
+            warmup_steps=min(20, self.steps // 4),
+        )
 
     def judged(self, model: nn.Module) -> dict[str, Perplexity]:
         """Return the perplexity on every text."""

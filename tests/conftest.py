@@ -47,6 +47,8 @@ LONGEST = (
 )
 """Files that take longest, longest first."""
 
+GENERAL_CHARACTERS = 32_000
+
 
 class Reports:
     """What the net at the command line's edge caught."""
@@ -78,6 +80,22 @@ def reports(_state_folder: Path) -> Iterator[Reports]:
     yield found
     if unexpected := found.take():
         pytest.fail(f"{len(unexpected)} unforeseen errors:\n" + "\n".join(unexpected), pytrace=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _short_general_text(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the text that comes along be its beginning: every cut on a text encodes all of it."""
+    if not find_spec("torch"):
+        yield
+        return
+    from secateur.models import general_text
+
+    short = tmp_path_factory.mktemp("general") / "general_text.txt"
+    lines = general_text.shipped_text().read_text("utf-8")[:GENERAL_CHARACTERS].splitlines(keepends=True)
+    short.write_text("".join(lines), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(general_text, "shipped_text", lambda: short)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
