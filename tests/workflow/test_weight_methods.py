@@ -150,9 +150,8 @@ def test_a_run_is_judged_and_reported_in_its_own_unit(llama, tmp_path, ran):
     assert "fewer bytes, whole model" in (out / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.long] if name != "svd" else []) for name in OF_WEIGHTS]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", OF_WEIGHTS)
 def test_a_run_that_is_stopped_ends_as_if_left_alone(name, llama, tmp_path, ran, monkeypatch):
     """Stopped before the weights change, before the checkpoint gets its name, and before the bundle."""
     asked = ("compress", llama / "dense", "--calibration", llama / "text.txt", "--no-measure-sia")
