@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +21,18 @@ HEADS = (
     "sure and wrong %",
     "no bearing refused %",
     "AUROC of unknown",
+)
+
+OPEN_HEADS = (
+    "rig",
+    "who leaves open",
+    "left open",
+    "of them balls",
+    "would be right",
+    "damaged, would be called normal",
+    "damaged, would be called another damage",
+    "healthy, would be called faulty",
+    "right of all, were all answered %",
 )
 
 
@@ -43,6 +55,21 @@ def figures_of(rows: list[dict], *, sure: float) -> dict:
         "healthy_called_faulty": sum(row["answer"] not in (None, "normal") for row in healthy),
         "sure_and_wrong": float(np.mean(wrong)) if rows[0]["confidence"] is not None else None,
     }
+
+
+def open_figures(rows: list[dict]) -> dict[str, int | float]:
+    """Say what the recordings without an answer would have been called by most of their windows."""
+    counts = {"open": 0, "balls": 0, "right": 0, "missed": 0, "mistaken": 0, "false alarms": 0}
+    for row in rows:
+        if row["answer"] is not None:
+            continue
+        call, truth = Counter(row["windows"]).most_common(1)[0][0], row["truth"]
+        counts["open"] += 1
+        counts["balls"] += truth == "ball"
+        outcome = "missed" if call == "normal" else "false alarms" if truth == "normal" else "mistaken"
+        counts["right" if call == truth else outcome] += 1
+    answered_right = sum(row["answer"] == row["truth"] for row in rows)
+    return counts | {"right of all": (answered_right + counts["right"]) / len(rows)}
 
 
 def _with_interval(counted: np.ndarray, of: np.ndarray, specimens: list[str]) -> list[float] | None:
@@ -77,6 +104,8 @@ def table(
             for name, signals in part["strangers"].items():
                 foreign[name].append((part["rows"][name], signals))
         figures[rig] = {name: figures_of(members, sure=sure) for name, members in rows.items()}
+        for name in foreign:  # who may say nothing
+            figures[rig][name]["left_open"] = open_figures(rows[name])
         for name, pairs in foreign.items():
             figures[rig][name]["refused"] = float(np.mean([signals["refused"] for _, signals in pairs]))
             figures[rig][name]["auroc_of_unknown"] = float(np.mean([auroc(*pair) for pair in pairs]))
@@ -94,6 +123,12 @@ def table(
         if "agreement" in found:
             shares = ", ".join(f"{100 * share:.1f}" for share in found["agreement"])
             lines += ["", f"{rig}: dense and cut call the same class in {shares} % of the windows."]
+    lines += ["", "| " + " | ".join(OPEN_HEADS) + " |", "|" + "---|" * len(OPEN_HEADS)]
+    for rig, found in figures.items():
+        for name, f in found.items():
+            if name != "agreement" and "left_open" in f:
+                *counts, share = f["left_open"].values()
+                lines.append("| " + " | ".join([rig, name, *map(str, counts), f"{100 * share:.1f}"]) + " |")
     femto = known["femto"]
     lines += [
         "",
