@@ -82,10 +82,10 @@ def export_all(folder: Path) -> tuple[dict[str, Path], dict[str, int]]:
     return paths, counts
 
 
-def export_device(folder: Path) -> Path:
-    """Write the bundle that the whole process of a device is measured on."""
+def export_device(folder: Path, kept: dict[int, tuple[int, int]] = SMALL_CUT) -> Path:
+    """Write a bundle of a cut of ``small-mha``, for what is measured on the whole process of a device."""
     dense = build("small-mha")
-    small, plan = cut(dense, SMALL_CUT)
+    small, plan = cut(dense, kept)
     rng = np.random.default_rng(0)
     windows = {
         "waveform": rng.standard_normal((4, dense.config.window_length)).astype(np.float32),

@@ -94,7 +94,7 @@ def _submit(agent: Agent, number: int, pipe: Connection) -> None:
         samples=samples,
         measured_unix_s=1.7e9 + number,
         number=number,
-        key=f"burst-{number}",
+        said_key=f"burst-{number}",
     )
 
     def done(reason: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,3 +146,25 @@ def test_replay_publishes_whole_bursts(tmp_path: Path, capsys: pytest.CaptureFix
         assert "wildcards" in _said(capsys)["error"]
     finally:
         broker.kill()
+
+
+def test_replay_to_a_broker_that_asks_who_comes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tool = shutil.which("mosquitto_passwd")
+    if tool is None:
+        pytest.skip("mosquitto_passwd is not installed; run: apt-get install mosquitto")
+    users = str(tmp_path / "users")
+    subprocess.run([tool, "-c", "-b", users, "ada", "secret"], check=True, capture_output=True)
+    broker = Mosquitto(tmp_path / "b", [f"password_file {users}", "allow_anonymous false"])
+    np.save(tmp_path / "x.npy", np.ones(200, dtype=np.float32))
+    (tmp_path / "password").write_text("secret\n")
+    sent = ["replay", str(tmp_path / "x.npy"), "--topic", "plant/m/s/burst", "--port", str(broker.port)]
+    sent += ["--sampling-rate", "100", "--burst-samples", "100", "--speed-factor", "0", "--json"]
+    assert run(sent) == 1
+    assert "refuses the connection" in _said(capsys)["error"]
+    assert run([*sent, "--password-file", str(tmp_path / "password")]) == 2
+    assert "belongs to a username" in _said(capsys)["error"]
+    assert run([*sent, "--host", "a b"]) == 2
+    assert "--host: 'a b' is no host" in _said(capsys)["error"]
+    assert run([*sent, "--username", "ada", "--password-file", str(tmp_path / "password")]) == 0
+    assert _said(capsys)["bursts"] == 2
+    broker.kill()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from secateur.cli import options
+
+if TYPE_CHECKING:
+    from secateur.edge.agent.config.connections import Broker
 
 
 def replay(
@@ -19,6 +22,14 @@ def replay(
     ],
     host: Annotated[str, typer.Option(help="Broker.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Of the broker.", min=1, max=65535)] = 1883,
+    username: Annotated[str | None, typer.Option(help="Of the broker.", show_default=False)] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(help="File that holds the password of that user.", show_default=False)
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="TLS, by the certificates of the system.")] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="TLS, by these certificates.", show_default=False)
+    ] = None,
     sampling_rate: Annotated[
         float | None, typer.Option(help="Hz, where the file does not state it.", min=1.0)
     ] = None,
@@ -38,13 +49,19 @@ def replay(
     """Publish a recording to an MQTT broker burst by burst, for trials and tests."""
     from secateur.core.errors import ConfigError
     from secateur.core.progress import progress, quiet
-    from secateur.edge.agent.config.connections import Broker
     from secateur.edge.agent.publish import Replay, publish
 
     if payload not in ("raw", "json"):
         raise ConfigError(f"--payload '{payload}'; allowed: raw, json.")
     if any(sign in topic for sign in "#+{}") or not topic:
         raise ConfigError(f"--topic '{topic}' must name one sensor, without wildcards or braces.")
+    broker = _broker(
+        host=host,
+        port=port,
+        username=username,
+        password=None if password_file is None else {"file": password_file},
+        tls={"ca_file": ca_file} if tls or ca_file is not None else None,
+    )
     wanted = Replay(
         file=file,
         topic=topic,
@@ -58,5 +75,20 @@ def replay(
         channel=channel,
     )
     with quiet() if as_json else nullcontext(), progress("publishing bursts", None) as bar:
-        count = publish(wanted, Broker(host=host, port=port), sent=lambda _: bar.advance())
+        count = publish(wanted, broker, sent=lambda _: bar.advance())
     typer.echo(json.dumps({"bursts": count, "topic": topic}) if as_json else f"{count} bursts to {topic}")
+
+
+def _broker(**given: Any) -> Broker:
+    from pydantic import ValidationError
+
+    from secateur.core.errors import ConfigError
+    from secateur.edge.agent.config.connections import Broker
+
+    try:
+        return Broker.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        told = first["msg"].removeprefix("Value error, ")
+        place = "".join(f"--{name}: " for name in first["loc"][:1])
+        raise ConfigError(f"{place}{told}.") from None

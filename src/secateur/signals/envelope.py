@@ -38,6 +38,28 @@ def prewhiten(x: np.ndarray) -> np.ndarray:
     return white / (np.sqrt(np.mean(white**2, axis=-1, keepdims=True)) + _TINY)
 
 
+def band_lines(
+    samples: int, sampling_rate_hz: float, band_hz: tuple[float, float] | None = None
+) -> tuple[int, int]:
+    """Return the first spectral line of a band that is demodulated, and one past the last.
+
+    Raises
+    ------
+    ConfigError
+        If the band is not within zero and the Nyquist rate or is narrower than four lines.
+    """
+    low, high = band_hz if band_hz is not None else (0.0, sampling_rate_hz / 2.0)
+    step_hz = sampling_rate_hz / samples
+    if 0.0 <= low < high <= sampling_rate_hz / 2.0:
+        first, last = max(1, round(low / step_hz)), min(round(high / step_hz), samples // 2)
+        if last - first >= 4:
+            return first, last
+    raise ConfigError(
+        f"demodulation band {low:g} to {high:g} Hz of {samples} samples at {sampling_rate_hz:g} Hz; it "
+        f"must lie within 0 to {sampling_rate_hz / 2.0:g} Hz and be wider than {4 * step_hz:g} Hz."
+    )
+
+
 def squared_envelope(
     x: np.ndarray, sampling_rate_hz: float, band_hz: tuple[float, float] | None = None
 ) -> tuple[np.ndarray, float]:
@@ -65,19 +87,12 @@ def squared_envelope(
         If the band is not within zero and the Nyquist rate or is narrower than four lines.
     """
     n_samples = x.shape[-1]
-    low, high = band_hz if band_hz is not None else (0.0, sampling_rate_hz / 2.0)
-    step_hz = sampling_rate_hz / n_samples
-    first, last = max(1, round(low / step_hz)), min(round(high / step_hz), n_samples // 2)
-    if not 0.0 <= low < high <= sampling_rate_hz / 2.0 or last - first < 4:
-        raise ConfigError(
-            f"demodulation band {low:g} to {high:g} Hz of {n_samples} samples at {sampling_rate_hz:g} Hz; it "
-            f"must lie within 0 to {sampling_rate_hz / 2.0:g} Hz and be wider than {4 * step_hz:g} Hz."
-        )
+    first, last = band_lines(n_samples, sampling_rate_hz, band_hz)
     lines = rfft(x, axis=-1)[..., first:last]
     n_short = fast_length(2 * (last - first))
     # each real component of amplitude a becomes a complex one of amplitude a
     analytic = inverse_fft(lines, n=n_short, axis=-1) * (2.0 * n_short / n_samples)
-    return analytic.real**2 + analytic.imag**2, step_hz * n_short
+    return analytic.real**2 + analytic.imag**2, sampling_rate_hz / n_samples * n_short
 
 
 def envelope_spectrum(

@@ -27,6 +27,10 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
 
 
 MISTAKES = [
+    (
+        {"machines": [machine_settings(indicators={"envelope_band_hz": [3000, 3005]})]},
+        "envelope_band_hz: demodulation band 3000 to 3005 Hz",
+    ),
     ({"machine": []}, "machine: there is no such key"),
     ({"http": {"host": "0.0.0.0"}}, "give http.token"),
     ({"sinks": [{"type": "mqtt", "password": "secret"}]}, "never stands in this file"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from agent_machines import feed, machine_settings
@@ -15,6 +16,7 @@ from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.http.server import Server
+from secateur.edge.agent.state.levels import Judgement, Level
 
 SENSOR = "#/machine/pump/drive-end"
 
@@ -55,7 +57,9 @@ def _click(browser: Chromium, words: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_person_finds_the_fault_and_acknowledges_it(plant: tuple[Agent, Server], browser: Chromium) -> None:
+def test_a_person_finds_the_fault_and_acknowledges_it(
+    plant: tuple[Agent, Server], browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
     agent, server = plant
     address = f"http://127.0.0.1:{server.port}/"
     browser.open(address)
@@ -103,6 +107,18 @@ def test_a_person_finds_the_fault_and_acknowledges_it(plant: tuple[Agent, Server
     assert (alarm.acknowledged_by, alarm.comment) == ("Ada", "bearing ordered <i>")
     _click(browser, "Events")
     browser.wait_for("document.querySelectorAll('.thread li').length >= 2")
+
+    for number in range(400):  # a sensor with a loose contact, over years
+        level = Level.ALARM if number % 2 == 0 else Level.NORMAL
+        agent.alarms.apply(
+            make_burst(number, machine="fan", samples=np.zeros(64)),
+            Judgement(level=level, causes={"rms": level} if level else {}, score=0.0),
+            now_unix_s=1.7e9 + number,
+            reopen_within_s=0.0,
+        )
+    browser.wait_for("document.body.innerText.includes('Only the latest 200 are shown')")
+    assert browser.run("document.querySelectorAll('.alarm').length") == 200
+    assert browser.run("document.getElementById('alarm-count').textContent") == "199+"  # one was seen
 
     for view, words in (("models", "No sensor names a bundle"), ("agent", "still fit|no results come")):
         browser.open(f"{address}#/{view}")

@@ -87,6 +87,21 @@ def test_modbus_speed(number: str, registers: list[int], factor: float, rpm: flo
     assert plant.speeds == [("fan", pytest.approx(rpm))]
 
 
+def test_an_opcua_server_that_is_away_leaves_no_threads() -> None:
+    pytest.importorskip("asyncua", reason="run: pip install 'secateur[opcua]'")
+    from secateur.edge.agent.sources.opcua import OpcUaSource as Source
+
+    url = f"opc.tcp://127.0.0.1:{free_port()}/plant"
+    settings = {"type": "opcua", "url": url, "machine": "fan", "speed_node": "ns=2;i=3"}
+    source = Source(OpcUaSource.model_validate(settings), _Plant().inlet)
+    before = threading.active_count()
+    for _ in range(2):
+        with pytest.raises(OSError, match="Connect call failed"):
+            source.ask()
+        source._close_quietly()
+    assert threading.active_count() == before
+
+
 @pytest.mark.slow
 def test_opcua_speed_and_bursts() -> None:
     pytest.importorskip("asyncua", reason="run: pip install 'secateur[opcua]'")

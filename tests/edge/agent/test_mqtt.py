@@ -123,7 +123,7 @@ def test_another_client_of_the_same_name_is_told(broker: Mosquitto) -> None:
 def test_a_wrong_password_is_told(tmp_path: Path) -> None:
     broker = Mosquitto(tmp_path / "closed", ["allow_anonymous false"])
     settings = MqttSinkSettings.model_validate({"type": "mqtt", "port": broker.port})
-    with pytest.raises(SinkUnavailable, match="refuses the connection"):
+    with pytest.raises(SinkUnavailable, match="refuses the connection: Not authorized"):
         MqttSink(settings, client_id="nobody").publish([record(1)])
     broker.kill()
 
@@ -136,6 +136,38 @@ def test_a_subscription_that_the_broker_refuses_is_told(tmp_path: Path) -> None:
     link._client.on_subscribe(link._client, None, 1, [refused], None)
     assert "refuses the subscription to plant/+/+/burst: Not authorized" in link.status()["trouble"]
     assert not link.status()["connected"]
+    agent.stop()
+
+
+def test_a_broker_that_refuses_messages_for_want_of_rights_loses_none(tmp_path: Path) -> None:
+    (tmp_path / "rights").write_text("topic read #\n")
+    broker = Mosquitto(tmp_path / "strict", [f"acl_file {tmp_path / 'rights'}"])
+    settings = MqttSinkSettings.model_validate({"type": "mqtt", "port": broker.port, "topic": "out"})
+    sink = MqttSink(settings, client_id="agent")
+    with pytest.raises(SinkUnavailable, match="refuses out/pump/a/result: Not authorized") as error:
+        sink.publish([record(1), record(2)])
+    assert error.value.acknowledged == 0
+    broker.stop()
+    (tmp_path / "rights").write_text("topic readwrite #\n")
+    broker.start()
+    sink.publish([record(1), record(2)])
+    sink.close()
+    broker.kill()
+
+
+def test_messages_of_an_earlier_connection_are_not_acknowledged_on_a_later_one(tmp_path: Path) -> None:
+    source = {"type": "mqtt", "topic": "plant/{machine}/{sensor}/burst"}
+    agent = Agent(linked_config(tmp_path, [source], []))
+    (link,) = agent.sources
+    acknowledged: list[int] = []
+    link._client.ack = lambda mid, _: acknowledged.append(mid)
+    link._client.subscribe = lambda *_, **__: None
+    granted = paho.ReasonCode(paho.PacketTypes.CONNACK, "Success")
+    link._on_connect(link._client, None, None, granted, None)
+    early = (5, 1, link._connection)
+    link._on_connect(link._client, None, None, granted, None)
+    link._acknowledge([early, (6, 1, link._connection)])
+    assert acknowledged == [6]
     agent.stop()
 
 

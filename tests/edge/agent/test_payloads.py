@@ -20,7 +20,15 @@ from secateur.edge.agent.publish import Replay, bursts_of
 from secateur.edge.agent.sources.assembly import MOST_OPEN, Assembler
 from secateur.edge.agent.sources.base import Inlet
 from secateur.edge.agent.sources.folder import FolderSource
-from secateur.edge.agent.sources.payloads import HEADER_BYTES, Piece, from_json, from_raw, to_json, to_raw
+from secateur.edge.agent.sources.payloads import (
+    HEADER_BYTES,
+    MOST_SAMPLES,
+    Piece,
+    from_json,
+    from_raw,
+    to_json,
+    to_raw,
+)
 from secateur.edge.agent.sources.recording import open_recording
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
 from secateur.edge.agent.sparkplug.host import Host
@@ -61,6 +69,8 @@ WRONG = [
     b"",
     b"[]",
     b'{"samples": [1, "x"]}',
+    b'{"samples": [1, "2"]}',
+    b'{"samples": [true, 1]}',
     b'{"samples": [1], "sampling_rate_hz": -1}',
     b'{"samples": [1], "sampling_rate_hz": NaN}',
     b'{"samples": [1], "other": 1}',
@@ -143,6 +153,12 @@ def test_what_stays_incomplete_is_dropped_and_counted() -> None:
     for number in range(2, MOST_OPEN + 10):
         assembler.add("m", "s", Piece(samples=part.samples, number=number, part=0, parts=2))
     assert assembler.open == MOST_OPEN
+    now[0] = 20.0
+    assert assembler.open == 0  # also when nothing comes any more
+    large = np.broadcast_to(np.float32(0), MOST_SAMPLES - 1)
+    for number in range(6):
+        assembler.add("m", "s", Piece(samples=large, number=number, part=0, parts=2))
+    assert assembler.open == 4
 
 
 def test_parts_that_contradict_drop_the_burst() -> None:
@@ -232,6 +248,7 @@ def test_a_watched_folder(tmp_path: Path) -> None:
     (place / ".7.npy").write_bytes(b"being written")
     (place / "8.npy").symlink_to("/etc/hostname")
     (tmp_path / "x" / "s" / "1.json").write_bytes(b'{"samples": [1]}')
+    assert source.look() == 0  # somebody may still write them
     assert source.look() == 3
     assert [burst.samples.tolist() for burst in taking.bursts[:2]] == [[0, 1, 2, 3, 4], [1, 2]]
     assert sorted(path.name for path in (place / "done").iterdir()) == ["1.npy", "2.json", "3.raw"]

@@ -67,7 +67,9 @@ SPEEDS = [
     ({}, {}, None, None, None, ("speed unknown",)),
     ({}, {"max_age_s": 10}, MeasuredSpeed(rpm=900.0, age_s=9.0), 900.0, 9.0, ()),
     ({}, {"max_age_s": 10}, MeasuredSpeed(rpm=900.0, age_s=11.0), None, 11.0, ("speed stale",)),
-    ({"speed_rpm": 0.0}, {}, None, None, 0.0, ("speed not believed",)),
+    ({"speed_rpm": 0.0}, {}, None, None, 0.0, ("standing still",)),
+    ({"speed_rpm": 90.0}, {"lowest_rpm": 100}, None, None, 0.0, ("standing still",)),
+    ({"speed_rpm": -90.0}, {}, None, None, 0.0, ("speed not believed",)),
     ({"speed_rpm": float("nan")}, {}, None, None, 0.0, ("speed not believed",)),
     ({"speed_rpm": 4000.0}, {"highest_rpm": 3000}, None, None, 0.0, ("speed not believed",)),
 ]
@@ -87,4 +89,4 @@ def test_speed(
     speed = type(machine.speed).model_validate(settings)
     quality = assess(make_burst(**said), machine.sensors[0], speed, latest_speed=latest)
     assert (quality.speed_rpm, quality.speed_age_s, quality.flags) == (rpm, age_s, flags)
-    assert quality.usable
+    assert quality.usable is (flags != ("standing still",))

@@ -16,6 +16,7 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.intake import Submission
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
 from secateur.edge.agent.sparkplug.host import Host
+from secateur.edge.agent.sparkplug.metrics import Aliases
 
 
 def test_sparkplug_births_data_rebirth_and_death(
@@ -61,6 +62,17 @@ def test_sparkplug_births_data_rebirth_and_death(
     assert host.counts == {}
     assert not host.is_alive("gateway")
     consumer.close()
+
+
+def test_a_value_that_was_null_at_birth_is_born_again_with_its_type() -> None:
+    aliases = Aliases()
+    aliases.learn("pump:a", {"speed/rpm": None})
+    assert aliases.knows("pump:a", {"speed/rpm": None})
+    values = {"speed/rpm": 1480.0}
+    assert not aliases.knows("pump:a", values)
+    aliases.learn("pump:a", values)
+    metric = aliases.metric("pump:a", "speed/rpm", 1480.0, timestamp_ms=1)
+    assert (metric.value, metric.datatype, metric.alias) == (1480.0, DataType.DOUBLE, 1)
 
 
 def wait_for_kind(consumer: Consumer, kind: str, count: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.consistency import OWN_SENSOR
+from secateur.edge.agent.config.machines import Machine, Sensor
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.events import Events
@@ -87,26 +88,46 @@ class Agent:
             self.bundles = Bundles(folder, config.models)
         self.bundles.load(named_bundles(config))
         self.paths = {
-            (machine.name, sensor.name): SensorPath(
-                machine,
-                sensor,
-                baseline_file=baseline_file(folder, machine.name, sensor.name),
-                model=None if sensor.bundle is None else self.bundles.slot(sensor.bundle),
-            )
-            for machine, sensor in config.places().values()
+            place: self._path(machine, sensor) for place, (machine, sensor) in config.places().items()
         }
-        for (machine, sensor), path in self.paths.items():
-            path.levels.restore(self.alarms.open_causes(machine, sensor))
-        sinks = [open_sink(settings, config, self.database.next_number) for settings in config.sinks]
+        identity = self.database.identity()
+        sinks = [
+            open_sink(settings, config, self.database.next_number, identity=identity)
+            for settings in config.sinks
+        ]
         self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
         self.deliveries = [
             Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s) for sink in sinks
         ]
         self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
         self.sources = [
-            open_source(settings, self.inlet, config, number)
-            for number, settings in enumerate(config.sources)
+            open_source(settings, self.inlet, config, identity=identity) for settings in config.sources
         ]
+        self._close_alarms_of_others()
+
+    def _path(self, machine: Machine, sensor: Sensor) -> SensorPath:
+        """Return the path of a sensor; after a reload that left it as it was, the one that it has."""
+        model = None if sensor.bundle is None else self.bundles.slot(sensor.bundle)
+        former = self.paths.get((machine.name, sensor.name))
+        if former is not None and former.takes(machine, sensor, model):
+            return former
+        path = SensorPath(
+            machine,
+            sensor,
+            baseline_file=baseline_file(self.database.path.parent, machine.name, sensor.name),
+            model=model,
+            since_running_s=self.clock.now_s(),
+        )
+        path.levels.restore(self.alarms.open_causes(machine.name, sensor.name))
+        return path
+
+    def _close_alarms_of_others(self) -> None:
+        """Close the alarms of sensors that are no longer watched: nobody else would."""
+        watched = {*self.paths, (self.config.name, OWN_SENSOR)}
+        with self.database.transaction():
+            for change in self.alarms.close_all_but(watched, now_unix_s=time.time()):
+                key = f"{change.alarm.id}:{change.event}:{time.time_ns()}"
+                self.outbox.append([self._alarm_entry(change.alarm, change.event, key)])
 
     def start(self) -> None:
         """Start the worker, the deliveries and the sources."""
@@ -227,15 +248,7 @@ class Agent:
         self._tell(change)
 
     def _store(self, burst: Burst, processed: Processed, path: SensorPath) -> AlarmChange | None:
-        entries = [
-            Entry(
-                key=burst.key,
-                kind="result",
-                machine=burst.machine,
-                sensor=burst.sensor,
-                payload=_json(processed.result | {"agent": self.config.name}),
-            )
-        ]
+        entries = [self._result_entry(burst.machine, burst.sensor, processed.result)]
         with self.database.transaction():
             change = None
             if processed.judgement is not None:
@@ -267,6 +280,10 @@ class Agent:
                 continue
             self.storage_trouble = ""
             return found
+
+    def _result_entry(self, machine: str, sensor: str, result: dict[str, Any]) -> Entry:
+        payload = _json(result | {"agent": self.config.name})
+        return Entry(key=result["key"], kind="result", machine=machine, sensor=sensor, payload=payload)
 
     def _alarm_entry(self, alarm: Alarm, event: str, key: str) -> Entry:
         value = alarm.to_json() | {
@@ -302,25 +319,18 @@ class Agent:
         """Look after what nobody reports: sensors that are silent, an outbox that fills up."""
         now_s = self.clock.now_s()
         for place, path in self.paths.items():
-            last_s = path.last_burst_running_s
-            if last_s is not None and now_s - last_s > path.sensor.silent_after_s and not path.silent:
-                path.silent = True
+            if now_s - path.last_sign_running_s > path.sensor.silent_after_s and not path.silent:
                 log.warning("sensor %s/%s is silent", *place)
-                self._publish_silent(path)
+                self._publish_silent(path, now_s)
         status = self.outbox.status()
         level = Level.WARNING if status.filling else Level.NORMAL
         causes = {OWN_SENSOR: level} if level else {}
         self._raise_own(OWN_SENSOR, Judgement(level=level, causes=causes, score=status.share))
 
-    def _publish_silent(self, path: SensorPath) -> None:
+    def _publish_silent(self, path: SensorPath, now_s: float) -> None:
         machine, sensor = path.machine.name, path.sensor.name
-        result = (path.view.result or {}) | {
-            "sensor_state": "silent",
-            "quality": {"usable": False, "flags": ["silent"]},
-            "key": f"silent-{machine}-{sensor}-{self.clock.now_s():.0f}",
-        }
-        entry = Entry(key=result["key"], kind="result", machine=machine, sensor=sensor, payload=_json(result))
-        self.outbox.append([entry])
+        result = path.went_silent(now_s)
+        self.outbox.append([self._result_entry(machine, sensor, result)])
         self.events.publish("silent", machine=machine, sensor=sensor)
 
     def _raise_own(self, part: str, judgement: Judgement) -> None:
@@ -330,7 +340,7 @@ class Agent:
             sensor=part,
             samples=np.empty(0, dtype=np.float32),
             measured_unix_s=time.time(),
-            key=f"{part}-{self.clock.now_s():.0f}",
+            said_key=str(time.time_ns()),
         )
         with self.database.transaction():
             change = self.alarms.apply(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,8 +28,15 @@ class Burst:
         Shaft speed during the burst, where the sender measures it.
     number : int or None
         The sender's count of bursts, by which gaps are found.
+    said_key : str
+        Name that the sender gives the burst; it counts among those of its sensor.
+    timed : bool
+        Whether the sender states the time. A time of arrival tells no burst from one of the same number.
+
+    Attributes
+    ----------
     key : str
-        The same burst sent twice has the same key.
+        The same burst sent twice has the same key, and no other burst has it.
     """
 
     machine: str
@@ -40,11 +47,12 @@ class Burst:
     measured_unix_s: float
     speed_rpm: float | None = None
     number: int | None = None
-    key: str = ""
+    said_key: str = ""
+    timed: bool = True
+    key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.key:
-            object.__setattr__(self, "key", _key_of(self))
+        object.__setattr__(self, "key", _key_of(self))
 
     @property
     def place(self) -> tuple[str, str]:
@@ -53,7 +61,10 @@ class Burst:
 
 
 def _key_of(burst: Burst) -> str:
+    if burst.said_key:
+        return f"{burst.machine}/{burst.sensor}/{burst.said_key}"
+    at = burst.measured_unix_s if burst.timed or burst.number is None else None
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(f"{burst.machine}\0{burst.sensor}\0{burst.measured_unix_s!r}\0{burst.number}\0".encode())
+    digest.update(f"{burst.machine}\0{burst.sensor}\0{at!r}\0{burst.number}\0".encode())
     digest.update(np.ascontiguousarray(burst.samples).tobytes())
     return digest.hexdigest()

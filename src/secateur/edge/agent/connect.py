@@ -21,8 +21,16 @@ from secateur.edge.agent.sinks import base as sinks
 from secateur.edge.agent.sources.base import Inlet, RunningSource
 
 
-def open_source(settings: Source, inlet: Inlet, config: AgentConfig, number: int) -> RunningSource:
+def open_source(settings: Source, inlet: Inlet, config: AgentConfig, *, identity: str) -> RunningSource:
     """Return a source that is not started yet; only its own packages are imported.
+
+    Parameters
+    ----------
+    settings : Source
+    inlet : Inlet
+    config : AgentConfig
+    identity : str
+        Of the agent; stays over restarts and differs between agents of one name.
 
     Raises
     ------
@@ -32,7 +40,9 @@ def open_source(settings: Source, inlet: Inlet, config: AgentConfig, number: int
     if isinstance(settings, MqttSource):
         from secateur.edge.agent.sources.mqtt import MqttSource as Mqtt
 
-        return Mqtt(settings, inlet, client_id=_client_id(config, f"source-{number}"))
+        # the broker keeps the subscriptions of a client: another topic is another client
+        topic = hashlib.sha256(settings.subscription.encode()).hexdigest()[:8]
+        return Mqtt(settings, inlet, client_id=f"{config.name}-source-{topic}-{identity}")
     if isinstance(settings, FolderSource):
         from secateur.edge.agent.sources.folder import FolderSource as Folder
 
@@ -50,7 +60,9 @@ def open_source(settings: Source, inlet: Inlet, config: AgentConfig, number: int
     return ModbusSource(settings, inlet)
 
 
-def open_sink(settings: Sink, config: AgentConfig, next_number: Callable[[str], int]) -> sinks.Sink:
+def open_sink(
+    settings: Sink, config: AgentConfig, next_number: Callable[[str], int], *, identity: str
+) -> sinks.Sink:
     """Return a sink that is not connected yet.
 
     Parameters
@@ -59,22 +71,25 @@ def open_sink(settings: Sink, config: AgentConfig, next_number: Callable[[str], 
     config : AgentConfig
     next_number : callable
         Counts up by name, over restarts too.
+    identity : str
+        Of the agent.
 
     Raises
     ------
     SecateurError
         If something it needs is missing.
     """
+    client_id = f"{config.name}-{settings.name}-{identity}"
     if isinstance(settings, MqttSink):
         from secateur.edge.agent.sinks.mqtt import MqttSink as Mqtt
 
-        return Mqtt(settings, client_id=_client_id(config, settings.name))
+        return Mqtt(settings, client_id=client_id)
     if isinstance(settings, SparkplugSink):
         from secateur.edge.agent.sinks.sparkplug import SparkplugSink as Sparkplug
 
         return Sparkplug(
             settings,
-            client_id=_client_id(config, settings.name),
+            client_id=client_id,
             next_bdseq=lambda: next_number(f"bdseq {settings.name}"),
         )
     if isinstance(settings, LogSink):
@@ -84,9 +99,3 @@ def open_sink(settings: Sink, config: AgentConfig, next_number: Callable[[str], 
     from secateur.edge.agent.sinks.webhook import Webhook
 
     return Webhook(settings)
-
-
-def _client_id(config: AgentConfig, part: str) -> str:
-    """Return an identifier that stays over restarts and differs between agents of one name."""
-    place = hashlib.sha256(str(config.state_folder.absolute()).encode()).hexdigest()[:8]
-    return f"{config.name}-{part}-{place}"

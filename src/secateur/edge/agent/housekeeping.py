@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 
 from secateur.core.errors import SecateurError
 from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.settled_files import SettledFiles, put_away
 from secateur.edge.agent.systemd import notify, watchdog_interval_s
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Housekeeping(threading.Thread):
         interval_s = watchdog_interval_s()
         self._every_s = min(EVERY_S, interval_s) if interval_s is not None else EVERY_S
         self._watched = interval_s is not None
+        self._bundles = SettledFiles()
 
     def run(self) -> None:
         """Look after the agent until :meth:`stop`."""
@@ -55,20 +56,12 @@ class Housekeeping(threading.Thread):
         folder = self._agent.config.models.install_folder
         if folder is None or not folder.is_dir():
             return
-        for path in sorted(folder.glob("*.sct")):
-            if path.is_symlink() or path.name.startswith("."):
-                continue
+        for path in self._bundles.among(folder.glob("*.sct")):
             try:
                 state = self._agent.bundles.install(path)["state"]
             except SecateurError as error:
                 log.error("bundle %s refused: %s", path.name, error)
-                _move(path, REFUSED)
+                put_away(path, REFUSED)
                 continue
             log.info("bundle %s installed, now %s", path.name, state)
-            _move(path, INSTALLED)
-
-
-def _move(path: Path, folder: str) -> None:
-    target = path.parent / folder
-    target.mkdir(exist_ok=True)
-    path.replace(target / path.name)
+            put_away(path, INSTALLED)

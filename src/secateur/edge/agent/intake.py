@@ -62,9 +62,9 @@ class Intake:
 
     def __init__(self, handle: Callable[[Submission], None]) -> None:
         self._handle = handle
-        self._queue: queue.Queue[Submission | None] = queue.Queue(MOST_WAITING)
-        self._waiting_bytes = 0
-        self._lock = threading.Lock()
+        self._queue: queue.Queue[Submission | None] = queue.Queue()
+        self._held = self._held_bytes = 0
+        self._room = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self.counts: Counter[str] = Counter()
         self.beat_s = time.monotonic()
@@ -82,19 +82,16 @@ class Intake:
             If there was none.
         """
         size = submission.burst.samples.nbytes
-        with self._lock:
-            fits = self._waiting_bytes + size <= MOST_WAITING_BYTES or self._waiting_bytes == 0
-            if fits:
-                self._waiting_bytes += size
-        try:
-            if not fits:
-                raise queue.Full
-            self._queue.put(submission, timeout=timeout_s)
-        except queue.Full:
-            with self._lock:
-                self._waiting_bytes -= size if fits else 0
-            self.counts["turned away"] += 1
-            raise IntakeFull("too many bursts wait to be processed; send this one again later.") from None
+        with self._room:
+            if not self._room.wait_for(lambda: self._fits(size), timeout_s):
+                self.counts["turned away"] += 1
+                raise IntakeFull("too many bursts wait to be processed; send this one again later.")
+            self._held, self._held_bytes = self._held + 1, self._held_bytes + size
+            self._queue.put(submission)
+
+    def _fits(self, size: int) -> bool:
+        few = self._held < MOST_WAITING and self._held_bytes + size <= MOST_WAITING_BYTES
+        return few or self._held == 0
 
     @property
     def waiting(self) -> int:
@@ -127,8 +124,10 @@ class Intake:
                 self._queue.task_done()
                 return
             self._one(submission)
-            with self._lock:
-                self._waiting_bytes -= submission.burst.samples.nbytes
+            with self._room:
+                self._held -= 1
+                self._held_bytes -= submission.burst.samples.nbytes
+                self._room.notify_all()
             self._queue.task_done()
 
     def _one(self, submission: Submission) -> None:

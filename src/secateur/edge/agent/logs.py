@@ -33,4 +33,11 @@ def set_up_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    for name in ("pymodbus", "asyncua"):  # they tell every attempt; a source tells its trouble once
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    set_log_level(level)
+
+
+def set_log_level(level: str) -> None:
+    """Write logs of the agent from a level on."""
     logging.getLogger("secateur").setLevel(level.upper())

@@ -16,8 +16,8 @@ from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.signal.averaged import AveragedEnvelope
 from secateur.edge.agent.signal.indicators import band_edges_hz, line_indicators, waveform_indicators
 from secateur.edge.agent.signal.quality import MeasuredSpeed, Quality, assess
-from secateur.edge.agent.state.baseline import Baseline
-from secateur.edge.agent.state.levels import Judgement, Level, Levels
+from secateur.edge.agent.state.baseline import Baseline, basis_of
+from secateur.edge.agent.state.levels import Judgement, Levels
 from secateur.edge.agent.state.view import SensorView
 
 RESULT_SCHEMA = "secateur.result/1"
@@ -50,6 +50,15 @@ class SensorPath:
         Where the baseline is kept.
     model : ModelSlot, optional
         The bundle that the sensor names.
+    since_running_s : float
+        When the watch over it begins.
+
+    Attributes
+    ----------
+    last_burst_running_s : float or None
+        When the last burst was taken; None before the first.
+    last_sign_running_s : float
+        The same, or when the watch began: from here on silence is measured.
     """
 
     def __init__(
@@ -59,20 +68,37 @@ class SensorPath:
         *,
         baseline_file: Path | None = None,
         model: ModelSlot | None = None,
+        since_running_s: float = 0.0,
     ) -> None:
         self.machine, self.sensor, self.model = machine, sensor, model
         self.orders = None if sensor.bearing is None else sensor.bearing.orders()
         rate_hz, indicators = sensor.sampling_rate_hz, sensor.indicators
         self.band_hz = indicators.envelope_band_hz or (0.25 * rate_hz, 0.48 * rate_hz)
         self._edges_hz = band_edges_hz(indicators.lowest_hz, rate_hz, indicators.bands)
-        self._average = AveragedEnvelope(bursts=indicators.averaged_bursts, band_hz=self.band_hz)
-        self.baseline = Baseline(sensor.commissioning, baseline_file)
+        self._average = self._new_average()
+        self.baseline = Baseline(sensor.commissioning, baseline_file, basis=basis_of(sensor))
         self.levels = Levels(sensor.limits)
         self.view = SensorView()
         self._last_number: int | None = None
         self.latest_speed: tuple[float, float] | None = None
         self.last_burst_running_s: float | None = None
+        self.last_sign_running_s = since_running_s
         self.silent = False
+
+    def takes(self, machine: Machine, sensor: Sensor, model: ModelSlot | None) -> bool:
+        """Go on with other settings if that changes nothing for this sensor; return whether it does."""
+        if (machine.speed, sensor) != (self.machine.speed, self.sensor) or model is not self.model:
+            return False
+        self.machine = machine
+        return True
+
+    def commission_anew(self) -> None:
+        """Forget what is learned and averaged, for instance after a repair."""
+        self._average = self._new_average()
+        self.baseline.forget()
+
+    def _new_average(self) -> AveragedEnvelope:
+        return AveragedEnvelope(bursts=self.sensor.indicators.averaged_bursts, band_hz=self.band_hz)
 
     def set_speed(self, rpm: float, running_s: float) -> None:
         """Take a speed from a feed."""
@@ -91,7 +117,8 @@ class SensorPath:
         """
         started_s = time.monotonic() if received_s is None else received_s
         quality = self._assess(burst, running_s)
-        self.last_burst_running_s, self.silent = running_s, False
+        self.last_burst_running_s = self.last_sign_running_s = running_s
+        self.silent = False
         indicators: dict[str, float] = {}
         scores: dict[str, float] = {}
         judgement, opinion, averaged = None, None, None
@@ -106,7 +133,7 @@ class SensorPath:
             opinion = self._opinion(samples, shaft_rate_hz)
             if self.baseline.is_learned(band):
                 scores = self.baseline.scores(band, indicators, least_ratio=self.sensor.limits.least_ratio)
-            elif not self.sensor_is_raised:
+            elif not self.levels.level:  # a raised level is no example of a healthy machine
                 self.baseline.learn(band, indicators)
             judgement = self.levels.judge(
                 indicators,
@@ -116,20 +143,18 @@ class SensorPath:
             )
         result = self._result(burst, quality, band, indicators, scores, judgement, opinion)
         result["latency_ms"] = round(1e3 * (time.monotonic() - started_s), 2)
+        self.baseline.save_now_and_then(running_s)
         self.view.show(burst.samples, self.sensor.sampling_rate_hz, averaged, result, running_s)
         return Processed(result=result, judgement=judgement)
-
-    @property
-    def sensor_is_raised(self) -> bool:
-        """Whether the level is above normal, so that bursts are no example of a healthy machine."""
-        result = self.view.result
-        return result is not None and result["bearing"]["level"] != Level.NORMAL.word
 
     def _assess(self, burst: Burst, running_s: float) -> Quality:
         latest = None
         if self.latest_speed is not None:
             rpm, at_s = self.latest_speed
-            latest = MeasuredSpeed(rpm=rpm, age_s=running_s - at_s)
+            # a burst that waited, at the broker for instance, ended so long before the speed of now
+            end_unix_s = burst.measured_unix_s + len(burst.samples) / self.sensor.sampling_rate_hz
+            waited_s = max(0.0, time.time() - end_unix_s) if burst.timed else 0.0
+            latest = MeasuredSpeed(rpm=rpm, age_s=abs(running_s - at_s - waited_s))
         number, last = burst.number, self._last_number
         after_gap = number is not None and last is not None and number > last + 1
         self._last_number = number if number is not None else last
@@ -181,21 +206,41 @@ class SensorPath:
             "quality": {"usable": quality.usable, "flags": list(quality.flags)},
             "sensor_state": quality.sensor_state,
             "speed": {"rpm": quality.speed_rpm, "age_s": quality.speed_age_s},
-            "bearing": {
-                "level": self._level_word(judgement),
-                "causes": {} if judgement is None else {n: c.word for n, c in judgement.causes.items()},
-                "score": None if judgement is None or not learned else round(judgement.score, 3),
-                "band": band,
-                "learned": round(self.baseline.progress(band), 4),
-            },
+            "bearing": self._bearing(band, None if judgement is None or not learned else judgement.score),
             "indicators": {name: float(f"{value:.6g}") for name, value in indicators.items()},
             "scores": {name: round(value, 3) for name, value in scores.items()},
             "diagnosis": None if opinion is None else opinion.to_json(),
             "evidence": None if opinion is None else opinion.evidence,
         }
 
-    def _level_word(self, judgement: Judgement | None) -> str:
-        if judgement is not None:
-            return judgement.level.word
-        result = self.view.result
-        return Level.NORMAL.word if result is None else str(result["bearing"]["level"])
+    def _bearing(self, band: str, score: float | None) -> dict[str, Any]:
+        return {
+            "level": self.levels.level.word,
+            "causes": {name: level.word for name, level in self.levels.causes.items()},
+            "score": None if score is None else round(score, 3),
+            "band": band,
+            "learned": round(self.baseline.progress(band), 4),
+        }
+
+    def went_silent(self, running_s: float) -> dict[str, Any]:
+        """Note that nothing comes any more; return the result that says so and repeats no old values."""
+        self.silent = True
+        self.view.enter("silent", running_s)
+        return {
+            "schema": RESULT_SCHEMA,
+            "machine": self.machine.name,
+            "sensor": self.sensor.name,
+            "key": f"{self.machine.name}/{self.sensor.name}/silent-{time.time_ns()}",
+            "number": None,
+            "measured_unix_s": time.time(),
+            "age_s": round(running_s - self.last_sign_running_s, 3),
+            "quality": {"usable": False, "flags": ["silent"]},
+            "sensor_state": "silent",
+            "speed": {"rpm": None, "age_s": None},
+            "bearing": self._bearing(self.baseline.band(None), None),
+            "indicators": {},
+            "scores": {},
+            "diagnosis": None,
+            "evidence": None,
+            "latency_ms": 0.0,
+        }

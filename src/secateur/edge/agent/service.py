@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from secateur.core.errors import SecateurError
@@ -14,6 +15,7 @@ from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.housekeeping import Housekeeping
 from secateur.edge.agent.http.server import Server
+from secateur.edge.agent.logs import set_log_level
 from secateur.edge.agent.systemd import notify, reloading
 from secateur.edge.agent.trial import idle, usable_config
 
@@ -38,9 +40,11 @@ def run(
     SecateurError
         If the configuration cannot be used, the address is taken, or another agent uses the state folder.
     """
+    ended, again = threading.Event(), threading.Event()
+    _listen_to_signals(ended, again)  # before a start that takes a while
     config = _usable(config_file)
     with sole_owner(config.state_folder):
-        _serve(config, config_file, told, for_s)
+        _serve(config, partial(_wait, ended, again, for_s), config_file, told)
     return config
 
 
@@ -52,7 +56,10 @@ def _usable(config_file: Path, *, running: bool = False) -> AgentConfig:
 
 
 def _serve(
-    config: AgentConfig, config_file: Path, told: Callable[[str], None] | None, for_s: float | None
+    config: AgentConfig,
+    wait: Callable[[Callable[[], None]], None],
+    config_file: Path,
+    told: Callable[[str], None] | None,
 ) -> None:
     agent = Agent(config)
     try:
@@ -60,8 +67,6 @@ def _serve(
     except SecateurError:
         agent.database.close()
         raise
-    ended, again = threading.Event(), threading.Event()
-    _listen_to_signals(ended, again)
     housekeeping = Housekeeping(agent)
     agent.start()
     server.start()
@@ -73,7 +78,7 @@ def _serve(
         told(address)
     notify("READY=1")
     try:
-        _wait(ended, again, for_s, lambda: _reload(agent, config_file))
+        wait(lambda: _reload(agent, config_file))
     finally:
         notify("STOPPING=1")
         housekeeping.stop()
@@ -108,6 +113,7 @@ def _reload(agent: Agent, config_file: Path) -> None:
     try:
         config = _usable(config_file, running=True)
         later = agent.reload(config)
+        set_log_level(config.log_level)
         if later:
             log.warning("%s changed; that takes effect after a restart", " and ".join(later))
     except SecateurError as error:

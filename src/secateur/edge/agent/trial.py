@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,14 +22,14 @@ from secateur.edge.agent.config.connections import (
 )
 from secateur.edge.agent.config.consistency import contradictions, speed_feeds
 from secateur.edge.agent.config.file import read_entries, require_none
-from secateur.edge.agent.config.parts import Part
+from secateur.edge.agent.config.parts import Kind, Part, kind_of
 from secateur.edge.agent.config.secret import Secret
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.http.address import bound_socket
 from secateur.edge.agent.models.bundles import bundle_troubles, named_bundles, store_of, tried_bundle
 from secateur.edge.agent.sources.base import Inlet
-from secateur.edge.agent.state.baseline import Baseline, baseline_file
+from secateur.edge.agent.state.baseline import Baseline, baseline_file, basis_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +99,13 @@ def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
     running : bool
         Whether an agent runs on it already, and has its port.
     """
-    for name in ("state_folder", "models", "http"):
-        yield from _tried(name, getattr(config, name))
+    yield from _tried("", config, leave=("sources", "sinks"))
     for (machine, sensor), (_, settings) in config.places().items():
         file = baseline_file(config.state_folder, machine, sensor)
-        yield from _told(f"sensor {machine}/{sensor}", partial(Baseline, settings.commissioning, file))
+        yield from _told(
+            f"sensor {machine}/{sensor}",
+            partial(Baseline, settings.commissioning, file, basis=basis_of(settings)),
+        )
     places = {place: sensor for place, (_, sensor) in config.places().items()}
     inlet = Inlet(submit=lambda _: None, set_speed=lambda *_: None, places=places)
     for number, source in enumerate(config.sources):
@@ -111,7 +113,7 @@ def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
         found = list(_tried(label, source))
         lost = isinstance(source, ReplaySource) and (source.machine, source.sensor) not in places
         if not found and not lost:  # of a place that is not there the contradictions tell
-            found = list(_told(label, partial(open_source, source, inlet, config, number)))
+            found = list(_told(label, partial(open_source, source, inlet, config, identity="trial")))
         yield from found
     for number, sink in enumerate(config.sinks):
         label = f"sinks.{number}"
@@ -145,24 +147,22 @@ def idle(config: AgentConfig) -> Iterator[str]:
         )
 
 
-def _tried(label: str, value: object) -> Iterator[str]:
+def _tried(label: str, part: Part, *, leave: Collection[str] = ()) -> Iterator[str]:
     """Try what a part of the configuration names on this machine, down to its last entry."""
-    if isinstance(value, Secret):
-        yield from _told(label, value.read)
-    elif isinstance(value, tuple):
-        for number, entry in enumerate(value):
-            yield from _tried(f"{label}.{number}", entry)
-    elif isinstance(value, Part):
-        found = [
-            told
-            for name in type(value).model_fields
-            for told in _tried(f"{label}.{name}", getattr(value, name))
-        ]
-        if isinstance(value, Tls) and not found:
-            found = list(_told(label, partial(_require_certificates, value)))
-        yield from found
-    elif isinstance(value, Path):
-        yield from _told(label, partial(_opener(label), value))
+    found: list[str] = []
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        for number, entry in enumerate(value if isinstance(value, tuple) else (value,)):
+            place = ".".join(filter(None, (label, name, str(number) if isinstance(value, tuple) else "")))
+            if isinstance(entry, Secret):
+                found += _told(place, entry.read)
+            elif isinstance(entry, Part) and name not in leave:
+                found += _tried(place, entry)
+            elif isinstance(entry, Path):
+                found += _told(place, partial(_OPENERS[kind_of(field)], entry))
+    if isinstance(part, Tls) and not found:
+        found += _told(label, partial(_require_certificates, part))
+    yield from found
 
 
 def _told(label: str, act: Callable[[], object]) -> Iterator[str]:
@@ -174,13 +174,7 @@ def _told(label: str, act: Callable[[], object]) -> Iterator[str]:
 
 
 def _open_and_close(sink: Sink, config: AgentConfig) -> None:
-    open_sink(sink, config, lambda _: 0).close()
-
-
-def _opener(label: str) -> Callable[[Path], object]:
-    if label.endswith("folder"):
-        return _require_folder
-    return read_public_key if ".trusted_keys." in label else _require_file
+    open_sink(sink, config, lambda _: 0, identity="trial").close()
 
 
 def _require_certificates(tls: Tls) -> None:
@@ -211,6 +205,13 @@ def _require_folder(folder: Path) -> None:
         raise ConfigError(
             f"this user may not write in {there}; run 'chown' or 'chmod' on it, or name another"
         )
+
+
+_OPENERS: dict[Kind, Callable[[Path], object]] = {
+    Kind.FILE: _require_file,
+    Kind.FOLDER: _require_folder,
+    Kind.PUBLIC_KEY: read_public_key,
+}
 
 
 def _is_in_use(state_folder: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from secateur.edge.agent.config.addresses import Host, HttpUrl, OpcUaUrl
-from secateur.edge.agent.config.parts import Name, Part, Place, Port, Positive
+from secateur.edge.agent.config.parts import File, Folder, Name, Part, Port, Positive
 from secateur.edge.agent.config.secret import Secret, Token
 
 TOPIC_PATTERN = r"^[^\x00-\x1f#+$][^\x00-\x1f#+]*$"
@@ -27,9 +27,9 @@ class Tls(Part):
         Of this client, where the server asks for them.
     """
 
-    ca_file: Place | None = None
-    certificate_file: Place | None = None
-    key_file: Place | None = None
+    ca_file: File | None = None
+    certificate_file: File | None = None
+    key_file: File | None = None
 
     @model_validator(mode="after")
     def _key_of_a_certificate(self) -> Tls:
@@ -108,7 +108,7 @@ class FolderSource(Part):
     """
 
     type: Literal["folder"]
-    folder: Place
+    folder: Folder
     every_s: Positive = 1.0
     done: Literal["delete", "keep"] = "delete"
 
@@ -123,7 +123,7 @@ class ReplaySource(Part):
     """
 
     type: Literal["replay"]
-    file: Place
+    file: File
     machine: Name
     sensor: Name
     channel: Annotated[int, Field(ge=0)] = 0
@@ -236,7 +236,7 @@ class LogSink(Part):
 
     type: Literal["csv", "parquet"]
     name: Name = "log"
-    folder: Place
+    folder: Folder
     days: Annotated[int, Field(ge=1)] = 366
 
 

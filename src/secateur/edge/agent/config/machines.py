@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from secateur.core.errors import SecateurError
+from secateur.core.errors import ConfigError, SecateurError
 from secateur.edge.agent.config.parts import Name, Part, Positive
 from secateur.edge.agent.signal.indicators import band_edges_hz, band_places, indicator_names
 from secateur.signals.bearings.given import given_bearing
+from secateur.signals.envelope import band_lines
 from secateur.signals.kinematics import FaultOrders
 
 
@@ -79,9 +80,9 @@ class Speed(Part):
     rpm : float or None
         A speed that never changes; without it the speed comes with the bursts or from a feed.
     max_age_s : float
-        A speed that is older than this when the burst arrives is stale and is not used.
+        A speed that is further than this from the burst is stale and is not used.
     lowest_rpm, highest_rpm : float
-        A speed outside is not believed.
+        Below the lowest a machine counts as standing still; a speed above the highest is not believed.
     """
 
     rpm: Positive | None = None
@@ -261,8 +262,11 @@ class Sensor(Part):
         band = self.indicators.envelope_band_hz
         if self.indicators.lowest_hz >= nyquist:
             raise ValueError(f"indicators.lowest_hz must lie below {nyquist:g} Hz")
-        if band is not None and not 0 <= band[0] < band[1] <= nyquist:
-            raise ValueError(f"indicators.envelope_band_hz must rise and lie within 0 to {nyquist:g} Hz")
+        if band is not None:
+            try:
+                band_lines(self.burst_samples, self.sampling_rate_hz, band)
+            except ConfigError as error:
+                raise ValueError(f"indicators.envelope_band_hz: {error}") from None
         edges = band_edges_hz(self.indicators.lowest_hz, self.sampling_rate_hz, self.indicators.bands)
         places = band_places(edges, self.burst_samples, self.sampling_rate_hz)
         if any(first >= second for first, second in pairwise(places)):

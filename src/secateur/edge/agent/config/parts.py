@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -33,5 +36,27 @@ def _written_out(value: object) -> object:
     return value
 
 
-Place = Annotated[Path, BeforeValidator(_written_out)]
-"""A file or folder; a relative one starts at the folder of the configuration file."""
+class Kind(Enum):
+    """What must lie at a place on the disk."""
+
+    FILE = "a file that is there"
+    FOLDER = "a folder that is there or can be made"
+    PUBLIC_KEY = "a file with a public key"
+
+
+File = Annotated[Path, BeforeValidator(_written_out), Kind.FILE]
+Folder = Annotated[Path, BeforeValidator(_written_out), Kind.FOLDER]
+PublicKey = Annotated[Path, BeforeValidator(_written_out), Kind.PUBLIC_KEY]
+"""Places on the disk; a relative one starts at the folder of the configuration file."""
+
+
+def kind_of(field: FieldInfo) -> Kind:
+    """Return what must lie at the place, or at each of the places, that a field names."""
+    return next(entry for entry in _noted(field.annotation, field.metadata) if isinstance(entry, Kind))
+
+
+def _noted(annotation: Any, notes: Iterable[object] = ()) -> Iterator[object]:
+    """Yield what ``Annotated`` notes on a type, on the members of a union, and on the entries of a tuple."""
+    yield from (*notes, *getattr(annotation, "__metadata__", ()))
+    for part in get_args(annotation):
+        yield from _noted(part)

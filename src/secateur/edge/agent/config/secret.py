@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from secateur.core.documents import require_regular_file
 from secateur.core.errors import ConfigError, DataError
-from secateur.edge.agent.config.parts import CONTROL, Part, Place
+from secateur.edge.agent.config.parts import CONTROL, File, Part
 
 _LARGEST = 64 << 10
 
@@ -25,7 +25,7 @@ class Secret(Part):
     """
 
     env: str | None = None
-    file: Place | None = None
+    file: File | None = None
 
     @model_validator(mode="before")
     @classmethod

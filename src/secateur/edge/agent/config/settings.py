@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from secateur.edge.agent.config.addresses import Host
 from secateur.edge.agent.config.connections import Sink, Source
 from secateur.edge.agent.config.machines import Machine, Sensor
-from secateur.edge.agent.config.parts import Name, Part, Place, Positive
+from secateur.edge.agent.config.parts import Folder, Name, Part, Positive, PublicKey
 from secateur.edge.agent.config.secret import Token
 
 
@@ -101,8 +101,8 @@ class Models(Part):
         The former bundle comes back after so many failed diagnoses in a row.
     """
 
-    trusted_keys: tuple[Place, ...] = ()
-    install_folder: Place | None = None
+    trusted_keys: tuple[PublicKey, ...] = ()
+    install_folder: Folder | None = None
     accept_unfit: bool = False
     shadow_bursts: Annotated[int, Field(ge=1)] = 100
     least_agreement: Annotated[float, Field(ge=0, le=1)] = 0.9
@@ -122,7 +122,7 @@ class AgentConfig(Part):
     """
 
     name: Name = "secateur"
-    state_folder: Place = Path("state")
+    state_folder: Folder = Path("state")
     machines: Annotated[tuple[Machine, ...], Field(min_length=1)]
     sources: tuple[Source, ...] = ()
     sinks: tuple[Sink, ...] = ()

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from secateur.edge.agent.sources.base import SourceStatus
+from secateur.edge.agent.state.levels import LevelWord
 
-Level = Literal["normal", "warning", "alarm"]
+Level = LevelWord
 
 
 class SensorBrief(TypedDict):

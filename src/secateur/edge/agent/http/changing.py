@@ -106,7 +106,7 @@ def commission(call: Call) -> dict[str, Any]:
     """Forget a sensor's baseline and learn it anew."""
     _form(Nothing, call)
     path = sensor_of(call)
-    path.baseline.forget()
+    path.commission_anew()
     return path.baseline.summary()
 
 

@@ -175,6 +175,10 @@ class Endpoint:
                 raise
             except SecateurError as error:
                 return refusal(error)
+            except OSError as error:
+                log.error("%s %s: %s", self.method, self.path, error)
+                told = f"the disk does not take it: {error.strerror or 'it failed'}."
+                return Json({"error": told}, status_code=503)
             return found if isinstance(found, Response) else Json(found)
 
         return serve

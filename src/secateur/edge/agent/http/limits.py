@@ -132,8 +132,9 @@ class Guard:
 
     def _take_turn(self, client: str) -> None:
         rate, now_s = self._settings.requests_per_s, time.monotonic()
-        bucket = self._buckets.pop(client, None) or _Bucket(left=BURSTS * rate, at_s=now_s)
-        bucket.left = min(BURSTS * rate, bucket.left + rate * (now_s - bucket.at_s))
+        most = max(1.0, BURSTS * rate)
+        bucket = self._buckets.pop(client, None) or _Bucket(left=most, at_s=now_s)
+        bucket.left = min(most, bucket.left + rate * (now_s - bucket.at_s))
         bucket.at_s = now_s
         self._buckets[client] = bucket
         while len(self._buckets) > MOST_CLIENTS:

@@ -70,12 +70,14 @@ def _sensors(agent: Agent) -> Iterator[str]:
         if now["last_burst_age_s"] is not None:
             ages.append((place, now["last_burst_age_s"]))
         result = path.view.result
-        if result is not None:
+        if result is not None and not now["stale"]:
             indicators.extend((place | {"name": n}, value) for n, value in result["indicators"].items())
     yield from _family("secateur_bearing_level", "gauge", "0 normal, 1 warning, 2 alarm", levels)
     yield from _family("secateur_sensor_state", "gauge", "1 for the state that holds", states)
     yield from _family("secateur_burst_age_seconds", "gauge", "Time since the last burst", ages)
-    yield from _family("secateur_indicator", "gauge", "Indicators of the last burst", indicators)
+    yield from _family(
+        "secateur_indicator", "gauge", "Indicators of the last burst, unless its sensor is silent", indicators
+    )
 
 
 def _family(name: str, kind: str, meaning: str, samples: Samples) -> Iterator[str]:

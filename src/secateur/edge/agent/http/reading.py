@@ -43,14 +43,14 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
     """Return the state of a sensor in short."""
     result = path.view.result
     last_s = path.last_burst_running_s
-    state = "waiting" if result is None else "silent" if path.silent else result["sensor_state"]
+    state = "silent" if path.silent else "waiting" if result is None else result["sensor_state"]
     diagnosis = None if result is None else result["diagnosis"]
-    level: answers.Level = "normal" if result is None else result["bearing"]["level"]
+    level: answers.Level = path.levels.level.word
     return {
         "sensor": path.sensor.name,
         "sensor_state": state,
         "level": level,
-        "causes": {} if result is None else result["bearing"]["causes"],
+        "causes": {name: cause.word for name, cause in path.levels.causes.items()},
         "learned": 0.0 if result is None else result["bearing"]["learned"],
         "label": None if diagnosis is None else diagnosis["label"],
         "confidence": None if diagnosis is None else diagnosis["confidence"],

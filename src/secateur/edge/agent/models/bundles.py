@@ -50,10 +50,12 @@ class Bundles:
 
     def load(self, names: Iterable[str]) -> None:
         """Put the bundles that sensors name to work; one of which no version can be used says so itself."""
+        slots: dict[str, ModelSlot] = {}
         for name in names:
             if name not in self.slots:
                 self._install_shipped(name)
-                self.slots[name] = ModelSlot(name, self.store, self.settings)
+            slots[name] = self.slots.get(name) or ModelSlot(name, self.store, self.settings)
+        self.slots = slots
 
     def _install_shipped(self, name: str) -> None:
         """Install the diagnoser that comes with the package, where a sensor asks for it the first time."""

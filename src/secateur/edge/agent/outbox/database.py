@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sqlite3
 import threading
 import time
@@ -140,6 +141,15 @@ class Database:
                 (name,),
             ).fetchone()
         return int(row[0])
+
+    def identity(self) -> str:
+        """Return what tells this database from every other one, over restarts and renamed folders."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO counters VALUES ('identity', ?)", (secrets.randbits(32),)
+            )
+            row = connection.execute("SELECT value FROM counters WHERE name = 'identity'").fetchone()
+        return f"{int(row[0]):08x}"
 
     def checkpoint(self) -> None:
         """Bring what is in the log into the main file."""

@@ -21,6 +21,7 @@ Flag = Literal[
     "clipped",
     "offset",
     "gap",
+    "standing still",
     "speed unknown",
     "speed stale",
     "speed not believed",
@@ -29,7 +30,8 @@ SensorState = Literal["ok", "defect", "wrongly set up", "silent"]
 
 SETUP_FLAGS: tuple[Flag, ...] = ("wrong rate", "wrong unit", "wrong length")
 DEFECT_FLAGS: tuple[Flag, ...] = ("not finite", "out of range", "dead", "stuck", "clipped", "offset")
-SPEED_FLAGS: tuple[Flag, ...] = ("speed unknown", "speed stale", "speed not believed")
+STANDING_STILL: Flag = "standing still"
+"""A bearing that does not turn shows nothing: such bursts are neither learned nor judged."""
 
 RATE_TOLERANCE = 0.005
 STUCK_SHARE, STUCK_LEAST = 0.02, 64
@@ -52,7 +54,7 @@ class Quality:
     speed_rpm : float or None
         The speed to go by; None if there is none that can be trusted.
     speed_age_s : float or None
-        Its age when the burst was taken; None if unknown, 0 for a fixed speed or one sent with the burst.
+        Seconds between it and the burst; None if unknown, 0 for a fixed speed or one sent with the burst.
     """
 
     flags: tuple[Flag, ...]
@@ -62,7 +64,7 @@ class Quality:
     @property
     def usable(self) -> bool:
         """Whether indicators and a diagnosis may be made of it."""
-        return not any(flag in SETUP_FLAGS or flag in DEFECT_FLAGS for flag in self.flags)
+        return not any(flag in (*SETUP_FLAGS, *DEFECT_FLAGS, STANDING_STILL) for flag in self.flags)
 
     @property
     def sensor_state(self) -> SensorState:
@@ -74,7 +76,7 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredSpeed:
-    """The latest speed of a machine and its age in seconds."""
+    """The latest speed of a machine, and the seconds that lie between it and the burst."""
 
     rpm: float
     age_s: float
@@ -171,6 +173,8 @@ def _speed_of(
         return None, None, "speed unknown"
     if age_s > speed.max_age_s:
         return None, age_s, "speed stale"
-    if not (np.isfinite(rpm) and rpm > 0 and speed.lowest_rpm <= rpm <= speed.highest_rpm):
+    if rpm == 0 or 0 < rpm < speed.lowest_rpm:
+        return None, age_s, STANDING_STILL
+    if not 0 < rpm <= speed.highest_rpm:
         return None, age_s, "speed not believed"
     return rpm, age_s, None

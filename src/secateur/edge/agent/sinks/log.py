@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import threading
@@ -16,6 +14,7 @@ from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.connections import LogSink as LogSettings
 from secateur.edge.agent.outbox.store import Record
 from secateur.edge.agent.sinks.base import Sink, SinkUnavailable
+from secateur.edge.agent.state.spreadsheet import csv_line
 
 COLUMNS = (
     "measured_unix_s",
@@ -98,18 +97,16 @@ class CsvLog(Sink):
 
     def _write(self, path: Path, rows: list[dict[str, Any]]) -> None:
         """Append lines; one that was cut short by a power cut is ended first."""
-        stream = io.StringIO(newline="")
-        writer = csv.DictWriter(stream, COLUMNS)
+        lines = [csv_line(row.values()) for row in rows]
         with path.open("a+b") as file:
             size = file.seek(0, os.SEEK_END)
             if size == 0:
-                writer.writeheader()
+                lines.insert(0, csv_line(COLUMNS))
             else:
                 file.seek(size - 1)
                 if file.read(1) != b"\n":
-                    stream.write("\r\n")
-            writer.writerows(rows)
-            file.write(stream.getvalue().encode())
+                    lines.insert(0, "\r\n")
+            file.write("".join(lines).encode())
             file.flush()
             os.fsync(file.fileno())
 

@@ -34,6 +34,11 @@ class Message:
     properties: dict[str, str]
 
 
+_ABOUT_THE_MESSAGE = (0x90, 0x99)
+"""Reasons that a message itself earns: topic name invalid, payload format invalid. Rights and quotas of a
+broker may change, so nothing is given up for their sake."""
+
+
 class MqttSession:
     """A connection from its opening to its first failure.
 
@@ -89,7 +94,8 @@ class MqttSession:
         client.loop_start()
         self._wait(lambda: self._reason is not None)
         if self._reason is None or self._reason.is_failure or self._closed:
-            reason = self._closed or self._reason or "no answer"
+            said = self._reason is not None and self._reason.is_failure  # more than that it then hung up
+            reason = self._reason if said else self._closed or "no answer"
             self.close()
             raise SinkUnavailable(f"the broker at {self._where} refuses the connection: {reason}.")
 
@@ -122,7 +128,11 @@ class MqttSession:
             if answer is None:
                 break
             if answer.is_failure:
-                raise RecordRefused(f"the broker at {self._where} refuses it: {answer}.", index=index)
+                told = f"the broker at {self._where} refuses {messages[index].topic}: {answer}."
+                if answer.value in _ABOUT_THE_MESSAGE:
+                    raise RecordRefused(told, index=index)
+                self.close()
+                raise SinkUnavailable(told, acknowledged=index)
         if not done:
             acknowledged = answers.index(None) if None in answers else len(answers)
             reason = self._closed or f"no acknowledgement within {self._within_s:g} s"

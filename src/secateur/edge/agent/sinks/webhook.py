@@ -11,7 +11,8 @@ from secateur.edge.agent.outbox.store import Record
 from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
 from secateur.edge.agent.sinks.mqtt import marked
 
-_TRY_AGAIN = (408, 425, 429)
+_ABOUT_THE_RECORD = (400, 409, 413, 415, 422)
+"""Answers that the content earns; a wrong address or token is no reason to give a record up."""
 
 
 class Webhook(Sink):
@@ -48,9 +49,9 @@ class Webhook(Sink):
         if answer.is_success:
             return
         told = f"{self._settings.url} answers {answer.status_code}."
-        if answer.status_code >= 500 or answer.status_code in _TRY_AGAIN or answer.is_redirect:
-            raise SinkUnavailable(told, acknowledged=index)
-        raise RecordRefused(told, index=index)
+        if answer.status_code in _ABOUT_THE_RECORD:
+            raise RecordRefused(told, index=index)
+        raise SinkUnavailable(told, acknowledged=index)
 
     def close(self) -> None:
         """Give up the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece
 
-MOST_OPEN = 64
+MOST_OPEN, MOST_OPEN_SAMPLES = 64, 4 * MOST_SAMPLES
+"""Bursts that are not whole yet, and what they hold together; the oldest goes where there are more."""
+
 _SAID = ("number", "measured_unix_s", "sampling_rate_hz", "speed_rpm", "unit", "key")
 
 
@@ -24,6 +27,10 @@ class _Open:
     first: Piece
     since_s: float
     pieces: dict[int, Piece] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        return sum(len(piece.samples) for piece in self.pieces.values())
 
 
 class Assembler:
@@ -44,13 +51,16 @@ class Assembler:
 
     def __init__(self, *, incomplete_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._after_s, self._clock = incomplete_after_s, clock
+        self._lock = threading.Lock()
         self._open: dict[tuple[str, str, object], _Open] = {}
         self.counts: Counter[str] = Counter()
 
     @property
     def open(self) -> int:
         """Bursts that are not whole yet."""
-        return len(self._open)
+        with self._lock:
+            self._drop_late()
+            return len(self._open)
 
     def add(self, machine: str, sensor: str, piece: Piece) -> Burst | None:
         """Take a piece; return the burst that it completes.
@@ -60,55 +70,79 @@ class Assembler:
         DataError
             If it contradicts parts that came before; the whole burst is dropped.
         """
-        self._drop_late()
         if piece.parts == 1:
-            return _burst(machine, sensor, piece, piece.samples)
+            return burst_of(machine, sensor, piece, piece.samples)
+        with self._lock:
+            return self._add_part(machine, sensor, piece)
+
+    def _add_part(self, machine: str, sensor: str, piece: Piece) -> Burst | None:
+        self._drop_late()
         place = (machine, sensor, piece.key or piece.number)
         entry = self._open.get(place)
         if entry is None:
-            if len(self._open) >= MOST_OPEN:
-                self._open.pop(next(iter(self._open)))
-                self.counts["incomplete dropped"] += 1
             entry = self._open[place] = _Open(first=piece, since_s=self._clock())
         if piece.parts != entry.first.parts or any(
             getattr(piece, name) is not None and getattr(piece, name) != getattr(entry.first, name)
             for name in _SAID
         ):
-            del self._open[place]
+            self._drop(place)
             self.counts["parts that contradict"] += 1
-            self.counts["incomplete dropped"] += 1
             raise DataError(f"part {piece.part} of burst {place[2]} contradicts the parts before it.")
         if piece.part in entry.pieces:
             self.counts["parts twice"] += 1
             return None
         entry.pieces[piece.part] = piece
-        if sum(len(part.samples) for part in entry.pieces.values()) > MOST_SAMPLES:
-            del self._open[place]
-            self.counts["incomplete dropped"] += 1
+        if entry.samples > MOST_SAMPLES:
+            self._drop(place)
             raise DataError(f"burst {place[2]} has more than {MOST_SAMPLES} samples.")
         if len(entry.pieces) < piece.parts:
+            self._drop_oldest()
             return None
         del self._open[place]
         samples = np.concatenate([entry.pieces[number].samples for number in range(piece.parts)])
-        return _burst(machine, sensor, entry.first, samples)
+        return burst_of(machine, sensor, entry.first, samples)
+
+    def _drop(self, place: tuple[str, str, object]) -> None:
+        del self._open[place]
+        self.counts["incomplete dropped"] += 1
 
     def _drop_late(self) -> None:
         now_s = self._clock()
-        late = [place for place, entry in self._open.items() if now_s - entry.since_s > self._after_s]
-        for place in late:
-            del self._open[place]
-        self.counts["incomplete dropped"] += len(late)
+        for place in [place for place, entry in self._open.items() if now_s - entry.since_s > self._after_s]:
+            self._drop(place)
+
+    def _drop_oldest(self) -> None:
+        while (
+            len(self._open) > MOST_OPEN
+            or sum(entry.samples for entry in self._open.values()) > MOST_OPEN_SAMPLES
+        ):
+            self._drop(next(iter(self._open)))
 
 
-def _burst(machine: str, sensor: str, said: Piece, samples: np.ndarray) -> Burst:
+def burst_of(
+    machine: str, sensor: str, said: Piece, samples: np.ndarray, *, arrived_unix_s: float | None = None
+) -> Burst:
+    """Return the burst that a message tells of; what states no time was measured when it arrived.
+
+    Parameters
+    ----------
+    machine, sensor : str
+    said : Piece
+    samples : ndarray of float32, shape (n,)
+        Of all its parts.
+    arrived_unix_s : float, optional
+        Where that is known better than by the clock, and the same however often the burst comes.
+    """
+    measured = arrived_unix_s if said.measured_unix_s is None else said.measured_unix_s
     return Burst(
         machine=machine,
         sensor=sensor,
         samples=samples,
         sampling_rate_hz=said.sampling_rate_hz,
         unit=said.unit,
-        measured_unix_s=time.time() if said.measured_unix_s is None else said.measured_unix_s,
+        measured_unix_s=time.time() if measured is None else measured,
+        timed=measured is not None,
         speed_rpm=said.speed_rpm,
         number=said.number,
-        key=said.key,
+        said_key=said.key,
     )

@@ -14,6 +14,8 @@ from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import FolderSource as FolderSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.settled_files import SettledFiles, put_away
+from secateur.edge.agent.sources.assembly import burst_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, from_json, from_raw
 
@@ -37,6 +39,7 @@ class FolderSource:
         self.name = f"folder {settings.folder}"
         self.counts: Counter[str] = Counter()
         self._settings, self._inlet = settings, inlet
+        self._files = SettledFiles()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source-folder", daemon=True)
 
@@ -64,17 +67,18 @@ class FolderSource:
             self._stopping.wait(self._settings.every_s)
 
     def look(self) -> int:
-        """Take all files that are there; return how many."""
+        """Take all files that have not changed since the last look; return how many."""
+        folders = {
+            self._settings.folder / machine / sensor: (machine, sensor)
+            for machine, sensor in self._inlet.places
+        }
+        there = [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
+        found = (path for folder in there for path in folder.iterdir() if path.suffix in SUFFIXES)
         taken = 0
-        for machine, sensor in sorted(self._inlet.places):
-            folder = self._settings.folder / machine / sensor
-            if folder.is_symlink() or not folder.is_dir():
-                continue
-            for path in sorted(folder.iterdir()):
-                if self._stopping.is_set():
-                    return taken
-                if _is_burst_file(path):
-                    taken += self._take(machine, sensor, path)
+        for path in self._files.among(found):
+            if self._stopping.is_set():
+                break
+            taken += self._take(*folders[path.parent], path)
         return taken
 
     def _take(self, machine: str, sensor: str, path: Path) -> bool:
@@ -89,9 +93,14 @@ class FolderSource:
             burst = read_burst_file(machine, sensor, path)
             self._inlet.submit(Submission(burst=burst, done=done))
         except IntakeFull:
+            self._files.give_again(path)
             return False
         except SecateurError as error:
             self._refuse(path, str(error))
+            return False
+        except OSError as error:
+            log.warning("%s: %s cannot be read: %s", self.name, path.name, error.strerror)
+            self._files.give_again(path)
             return False
         while not stored.wait(0.5):
             if self._stopping.is_set() and not stored.wait(10.0):
@@ -103,18 +112,13 @@ class FolderSource:
         if self._settings.done == "delete":
             path.unlink(missing_ok=True)
         else:
-            _move(path, DONE)
+            put_away(path, DONE)
         return True
 
     def _refuse(self, path: Path, reason: str) -> None:
         self.counts["refused"] += 1
         log.warning("%s: %s refused: %s", self.name, path.name, reason)
-        _move(path, REFUSED)
-
-
-def _is_burst_file(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.suffix in SUFFIXES and not hidden and path.is_file() and not path.is_symlink()
+        put_away(path, REFUSED)
 
 
 def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
@@ -134,18 +138,7 @@ def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
         piece = (from_json if path.suffix == ".json" else from_raw)(content)
     if piece.parts != 1:
         raise DataError(f"{path.name} is part of a burst; a file holds a whole one.")
-    measured = path.stat().st_mtime if piece.measured_unix_s is None else piece.measured_unix_s
-    return Burst(
-        machine=machine,
-        sensor=sensor,
-        samples=piece.samples,
-        sampling_rate_hz=piece.sampling_rate_hz,
-        unit=piece.unit,
-        measured_unix_s=measured,
-        speed_rpm=piece.speed_rpm,
-        number=piece.number,
-        key=piece.key,
-    )
+    return burst_of(machine, sensor, piece, piece.samples, arrived_unix_s=path.stat().st_mtime)
 
 
 def _from_npy(content: bytes, name: str) -> np.ndarray:
@@ -159,12 +152,3 @@ def _from_npy(content: bytes, name: str) -> np.ndarray:
         raise DataError(f"{name} has {len(samples)} samples; a burst has at most {MOST_SAMPLES}.")
     with np.errstate(over="ignore"):
         return samples.astype(np.float32)
-
-
-def _move(path: Path, folder: str) -> None:
-    target = path.parent / folder
-    try:
-        target.mkdir(exist_ok=True)
-        path.replace(target / path.name)
-    except OSError:
-        log.exception("%s could not be moved to %s", path, target)

@@ -29,8 +29,8 @@ SESSION_S = 24 * 3600
 MOST_HELD = 10
 """Parts of unfinished bursts hold back so many acknowledgements; brokers allow about twenty in all."""
 
-Held = tuple[int, int]
-"""Number and quality of service of a message that is not acknowledged yet."""
+Held = tuple[int, int, int]
+"""Number and quality of service of a message that is not acknowledged yet, and its connection."""
 
 _SPARKPLUG = re.compile(r"^spBv1\.0/[^/]+/(NBIRTH|NDEATH|NDATA|DBIRTH|DDEATH|DDATA)/([^/]+)(?:/([^/]+))?$")
 
@@ -60,6 +60,7 @@ class MqttSource:
         self._held_order: deque[tuple[object, Held]] = deque()
         self._last_rebirth_s: dict[str, float] = {}
         self._connected = threading.Event()
+        self._connection = 0
         self._client, self._arguments = new_client(
             settings,
             client_id=settings.client_id or client_id,
@@ -102,6 +103,7 @@ class MqttSource:
             self._tell(f"connection refused: {reason}")
             return
         self.trouble = ""
+        self._connection += 1
         self._held.clear()
         self._held_order.clear()
         client.subscribe(self._settings.subscription, qos=1)
@@ -115,10 +117,12 @@ class MqttSource:
         self._connected.set()
 
     def _on_disconnect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        was_connected = self._connected.is_set()
         self._connected.clear()
         if reason.is_failure:
             self.counts["disconnections"] += 1
-            self._tell(f"disconnected: {reason}")
+            if was_connected or not self.trouble:  # else the broker has said why
+                self._tell(f"disconnected: {reason}")
 
     def _on_connect_fail(self, _: paho.Client, __: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it has caught it
@@ -130,7 +134,7 @@ class MqttSource:
         self.trouble = trouble
 
     def _on_message(self, _: paho.Client, __: Any, message: paho.MQTTMessage) -> None:
-        held, content = (message.mid, message.qos), bytes(message.payload)
+        held, content = (message.mid, message.qos, self._connection), bytes(message.payload)
         self.counts["messages"] += 1
         try:
             if self._settings.payload == "sparkplug":
@@ -163,7 +167,11 @@ class MqttSource:
     def _take(self, machine: str, sensor: str, piece: Piece, held: Held) -> None:
         place = (machine, sensor, piece.key or piece.number)
         mine = self._hold(place, held) if piece.parts > 1 else [held]
-        burst = self._assembler.add(machine, sensor, piece)
+        try:
+            burst = self._assembler.add(machine, sensor, piece)
+        except DataError:
+            self._acknowledge(self._held.pop(place, [])[:-1])  # the caller acknowledges the last one
+            raise
         if burst is None:
             return
         self._held.pop(place, None)
@@ -184,8 +192,10 @@ class MqttSource:
         return mine
 
     def _acknowledge(self, held: list[Held]) -> None:
-        for mid, qos in held:
-            self._client.ack(mid, qos)
+        """Acknowledge messages of this connection; those of one before come again, under other numbers."""
+        for mid, qos, connection in held:
+            if connection == self._connection:
+                self._client.ack(mid, qos)
 
     def _reconnect(self) -> None:
         try:

@@ -56,9 +56,8 @@ class OpcUaSource(PollingSource):
         if self._client is None:
             from asyncua.sync import Client
 
-            client = Client(self._settings.url, timeout=4)
-            client.connect()
-            self._client = client
+            self._client = Client(self._settings.url, timeout=4)  # has a thread, so it is closed in any case
+            self._client.connect()
         if self._settings.speed_node is not None:
             value = self._client.get_node(self._settings.speed_node).read_value()
             self._inlet.set_speed(self._settings.machine, float(value))

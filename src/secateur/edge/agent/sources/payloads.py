@@ -60,7 +60,7 @@ class Piece:
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    samples: list[float | None] = Field(max_length=MOST_SAMPLES)
+    samples: list[Annotated[float, Field(strict=True)] | None] = Field(max_length=MOST_SAMPLES)
     sampling_rate_hz: Finite | None = Field(default=None, gt=0)
     unit: str | None = Field(default=None, max_length=16)
     measured_unix_s: Finite | None = Field(default=None, ge=0, le=1e11)

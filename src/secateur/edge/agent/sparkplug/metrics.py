@@ -37,8 +37,11 @@ class Aliases:
         self._types: dict[tuple[str, str], DataType] = {}
 
     def knows(self, device: str, values: dict[str, Value]) -> bool:
-        """Whether every name has been born."""
-        return all((device, name) in self._numbers for name in values)
+        """Whether every name has been born, and with the type of its value where that is not null."""
+        return all(
+            (device, name) in (self._numbers if value is None else self._types)
+            for name, value in values.items()
+        )
 
     def learn(self, device: str, values: dict[str, Value]) -> None:
         """Give numbers to new names."""

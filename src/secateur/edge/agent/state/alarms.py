@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.outbox.database import Database
 from secateur.edge.agent.state.levels import Judgement, Level
+from secateur.edge.agent.state.spreadsheet import csv_line
 
 ALARMS_KEPT = 10_000
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
@@ -112,7 +112,7 @@ class AlarmStore:
 
         A fault that comes back soon after it went continues its alarm.
         """
-        causes = {name: level.word for name, level in judgement.causes.items()}
+        causes: dict[str, str] = {name: level.word for name, level in judgement.causes.items()}
         with self._database.transaction() as connection:
             latest = self._latest(connection, burst.machine, burst.sensor)
             if latest is not None and latest.is_open:
@@ -128,7 +128,7 @@ class AlarmStore:
                     (level, level, json.dumps(causes), now_unix_s, latest.id),
                 )
                 return self._told(connection, latest.id, "reopened", level, now_unix_s, _named(causes))
-            name = f"{burst.machine}.{burst.sensor}.{burst.key[:16]}"
+            name = f"{burst.machine}.{burst.sensor}.{_digest(burst.key)}"
             connection.execute(
                 f"INSERT OR REPLACE INTO alarms({_COLUMNS}) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL)",
@@ -148,11 +148,7 @@ class AlarmStore:
         if level == alarm.level and causes == alarm.causes:
             return None
         if level is Level.NORMAL:
-            connection.execute(
-                "UPDATE alarms SET level = 0, changed_unix_s = ?, closed_unix_s = ? WHERE id = ?",
-                (now_unix_s, now_unix_s, alarm.id),
-            )
-            return self._told(connection, alarm.id, "closed", level, now_unix_s, "")
+            return self._close(connection, alarm.id, now_unix_s, "")
         connection.execute(
             "UPDATE alarms SET level = ?, highest = max(highest, ?), causes = ?, changed_unix_s = ? "
             "WHERE id = ?",
@@ -165,6 +161,25 @@ class AlarmStore:
             return None
         event = "raised" if level > alarm.level else "lowered"
         return self._told(connection, alarm.id, event, level, now_unix_s, _named(causes))
+
+    def close_all_but(self, watched: Collection[tuple[str, str]], *, now_unix_s: float) -> list[AlarmChange]:
+        """Close the open alarms of sensors that are not among these; return the changes."""
+        changes = []
+        with self._database.transaction() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM alarms WHERE closed_unix_s IS NULL").fetchall()
+            for alarm in map(_alarm, rows):
+                if (alarm.machine, alarm.sensor) not in watched:
+                    changes.append(self._close(connection, alarm.id, now_unix_s, "no longer watched"))
+        return changes
+
+    def _close(
+        self, connection: sqlite3.Connection, alarm_id: str, now_unix_s: float, text: str
+    ) -> AlarmChange:
+        connection.execute(
+            "UPDATE alarms SET level = 0, changed_unix_s = ?, closed_unix_s = ? WHERE id = ?",
+            (now_unix_s, now_unix_s, alarm_id),
+        )
+        return self._told(connection, alarm_id, "closed", Level.NORMAL, now_unix_s, text)
 
     def open_causes(self, machine: str, sensor: str) -> dict[str, Level]:
         """Return what an open alarm of a sensor rests on; empty if there is none."""
@@ -239,10 +254,10 @@ class AlarmStore:
     def csv(self) -> Iterator[str]:
         """Yield all alarms as CSV; text that a spreadsheet would take for a formula is quoted."""
         names = [*Alarm.__dataclass_fields__]
-        yield _line(names)
+        yield csv_line(names)
         for alarm in self.latest(most=ALARMS_KEPT):
             values = alarm.to_json() | {"causes": _named(alarm.causes)}
-            yield _line([_shown(name, values[name]) for name in names])
+            yield csv_line(_shown(name, values[name]) for name in names)
 
     def _latest(self, connection: sqlite3.Connection, machine: str, sensor: str) -> Alarm | None:
         row = connection.execute(
@@ -294,6 +309,10 @@ class AlarmStore:
         connection.executemany("DELETE FROM alarm_events WHERE alarm = ?", gone)
 
 
+def _digest(key: str) -> str:
+    return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+
+
 def _alarm(row: tuple[Any, ...]) -> Alarm:
     return Alarm(
         id=row[0],
@@ -315,16 +334,7 @@ def _named(causes: dict[str, str]) -> str:
     return ", ".join(f"{name}: {word}" for name, word in sorted(causes.items()))
 
 
-def _shown(name: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if name.endswith("_unix_s"):
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds")
-    text = str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _line(values: list[str]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream).writerow(values)
-    return stream.getvalue()
+def _shown(name: str, value: Any) -> Any:
+    if value is None or not name.endswith("_unix_s"):
+        return value
+    return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import bisect
+import logging
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from secateur.core.errors import CheckpointError
 from secateur.core.records import read_json, write_json
-from secateur.edge.agent.config.machines import Commissioning
+from secateur.edge.agent.config.machines import Commissioning, Sensor
 from secateur.edge.agent.signal.indicators import is_level
 
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 600.0
 MOST_VALUES = 4096
 """Values kept of an indicator while a band is learned; beyond, every second one goes."""
 
@@ -40,6 +44,7 @@ class _Learned(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: int = 1
+    basis: dict[str, Any] | None = None
     speed_bands_rpm: tuple[float, ...] = ()
     skipped: int = 0
     bands: dict[str, dict[str, Centre]] = {}
@@ -56,6 +61,8 @@ class Baseline:
     settings : Commissioning
     path : Path, optional
         Where it is kept; it goes on from there.
+    basis : dict, optional
+        What the indicators rest on; a baseline that was learned on another basis is not used.
 
     Raises
     ------
@@ -63,13 +70,22 @@ class Baseline:
         If the file is damaged.
     """
 
-    def __init__(self, settings: Commissioning, path: Path | None = None) -> None:
-        self._settings, self._path = settings, path
-        self._learned = _Learned(speed_bands_rpm=settings.speed_bands_rpm)
+    def __init__(
+        self, settings: Commissioning, path: Path | None = None, *, basis: dict[str, Any] | None = None
+    ) -> None:
+        self._settings, self._path, self._basis = settings, path, basis
+        self._saved_running_s: float | None = None
+        self._is_saved = True
+        self._learned = self._empty()
         if path is not None and path.exists():
             found = _read(path)
-            if found.speed_bands_rpm == settings.speed_bands_rpm:
-                self._learned = found
+            if found.speed_bands_rpm == settings.speed_bands_rpm and found.basis in (None, basis):
+                self._learned = found.model_copy(update={"basis": basis})
+            else:
+                log.warning("%s was learned with other settings of its sensor; it is learned anew", path)
+
+    def _empty(self) -> _Learned:
+        return _Learned(speed_bands_rpm=self._settings.speed_bands_rpm, basis=self._basis)
 
     def band(self, speed_rpm: float | None) -> str:
         """Return the name of the operating band of a speed."""
@@ -94,7 +110,7 @@ class Baseline:
 
     def learn(self, band: str, indicators: dict[str, float]) -> None:
         """Take the indicators of a sound burst; fix the band's limits when it has seen enough."""
-        data = self._learned
+        data, self._is_saved = self._learned, False
         if data.skipped < self._settings.skip_bursts:
             data.skipped += 1
             return
@@ -111,7 +127,7 @@ class Baseline:
         if data.seen[band] >= self._settings.bursts:
             data.bands[band] = {name: _centre(name, entries) for name, entries in data.learning[band].items()}
             data.learning.pop(band), data.strides.pop(band)
-            self.save()
+            self._saved_running_s = None  # at once
 
     def scores(
         self, band: str, indicators: dict[str, float], *, least_ratio: float = 1.0
@@ -121,7 +137,7 @@ class Baseline:
         Parameters
         ----------
         band : str
-            A learned one.
+            One that is not learned has no scores.
         indicators : dict
         least_ratio : float
             Levels below this multiple of their median score at most zero.
@@ -131,7 +147,7 @@ class Baseline:
         dict
             An indicator that the baseline does not know is left out.
         """
-        centres = self._learned.bands[band]
+        centres = self._learned.bands.get(band, {})
         found = {}
         for name, value in indicators.items():
             centre = centres.get(name)
@@ -164,13 +180,25 @@ class Baseline:
 
     def forget(self) -> None:
         """Start to learn anew, for instance after a repair."""
-        self._learned = _Learned(speed_bands_rpm=self._settings.speed_bands_rpm)
+        self._learned = self._empty()
         self.save()
 
     def save(self) -> None:
         """Write it to its file, if it has one."""
         if self._path is not None:
             write_json(self._path, self._learned.model_dump())
+        self._is_saved = True
+
+    def save_now_and_then(self, running_s: float) -> None:
+        """Save what was learned, so that a power cut takes ten minutes of it at most."""
+        last_s = self._saved_running_s
+        if self._is_saved or (last_s is not None and running_s - last_s < SAVE_EVERY_S):
+            return
+        self._saved_running_s = running_s
+        try:
+            self.save()
+        except OSError as error:
+            log.error("the baseline in %s could not be saved: %s", self._path, error)
 
     def summary(self) -> dict[str, object]:
         """Return what is learned, for people."""
@@ -189,6 +217,13 @@ class Baseline:
                 for band in bands
             },
         }
+
+
+def basis_of(sensor: Sensor) -> dict[str, Any]:
+    """Return the settings of a sensor that change what its indicators mean."""
+    return sensor.model_dump(
+        mode="json", include={"sampling_rate_hz", "burst_samples", "unit", "bearing", "indicators"}
+    )
 
 
 def baseline_file(state_folder: Path, machine: str, sensor: str) -> Path:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Literal, get_args
 
 from secateur.edge.agent.config.machines import Limits
 from secateur.edge.agent.signal.indicators import SHAPES
 from secateur.edge.agent.state.baseline import Baseline
+
+LevelWord = Literal["normal", "warning", "alarm"]
 
 
 class Level(IntEnum):
@@ -19,9 +22,9 @@ class Level(IntEnum):
     ALARM = 2
 
     @property
-    def word(self) -> str:
+    def word(self) -> LevelWord:
         """The level in a word."""
-        return self.name.lower()
+        return get_args(LevelWord)[int(self)]  # type: ignore[no-any-return]
 
 
 @dataclass
@@ -65,16 +68,28 @@ class Levels:
     Parameters
     ----------
     limits : Limits
+
+    Attributes
+    ----------
+    causes : dict of str to Level
+        Indicators that are not normal; also before the first burst after a restart.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.causes: dict[str, Level] = {}
         self._watched: dict[str, _Watched] = {}
 
     def restore(self, causes: dict[str, Level]) -> None:
         """Go on with the levels of an alarm that was open when the agent stopped."""
         for name, level in causes.items():
             self._of(name).level = level
+        self.causes = dict(causes)
+
+    @property
+    def level(self) -> Level:
+        """The highest of all indicators."""
+        return max(self.causes.values(), default=Level.NORMAL)
 
     def judge(
         self,
@@ -103,10 +118,10 @@ class Levels:
             entry.votes.append(asked)
             entry.score = scores.get(name, 0.0)
             self._settle(entry, asked, calm)
-        causes = {name: entry.level for name, entry in self._watched.items() if entry.level}
+        self.causes = {name: entry.level for name, entry in self._watched.items() if entry.level}
         return Judgement(
-            level=max(causes.values(), default=Level.NORMAL),
-            causes=causes,
+            level=self.level,
+            causes=self.causes,
             score=max((entry.score for entry in self._watched.values()), default=0.0),
         )
 

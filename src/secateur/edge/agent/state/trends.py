@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from secateur.edge.agent.outbox.database import StorageError, is_damage
+
+log = logging.getLogger(__name__)
 
 TIERS: tuple[tuple[str, float, int], ...] = (
     ("bursts", 0.0, 5_000),
@@ -34,26 +42,46 @@ class Trends:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._uncommitted = self._untidied = 0
+        self._path = path
+        self._uncommitted = 0
+        self._untidied: Counter[str] = Counter()
         try:
             self._connection = _connect(path)
-        except sqlite3.DatabaseError:
-            for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-                name.unlink(missing_ok=True)
-            self._connection = _connect(path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise StorageError(f"{path} could not be opened: {error}. Is the disk full?") from None
+            self._replace()
+
+    def _replace(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._connection = _connect(self._path)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Hold the file; one that turns out to be damaged is replaced, and a full disk costs trends alone."""
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    log.error("the trends in %s were damaged, and start anew: %s", self._path, error)
+                    with contextlib.suppress(sqlite3.Error, OSError):
+                        self._connection.close()
+                        self._replace()
 
     def add(self, machine: str, sensor: str, unix_s: float, level: int, indicators: dict[str, float]) -> None:
         """Add the indicators of one burst."""
         place = f"{machine}/{sensor}"
-        with self._lock, contextlib.suppress(sqlite3.OperationalError):
+        with self._open():
             for tier, (_, length_s, _) in enumerate(TIERS):
                 start = unix_s if length_s == 0 else unix_s // length_s * length_s
                 self._add_to_bin(tier, place, start, level, indicators)
             self._uncommitted += 1
-            self._untidied += 1
-            if self._untidied >= _TIDY_EVERY:
-                self._untidied = 0
-                self._tidy()
+            self._untidied[place] += 1
+            if self._untidied[place] >= _TIDY_EVERY:
+                self._untidied[place] = 0
+                self._tidy(place)
             if self._uncommitted >= _COMMIT_EVERY:
                 self._uncommitted = 0
                 self._connection.commit()
@@ -74,22 +102,18 @@ class Trends:
             (tier, place, start, count + 1, max(worst, level), json.dumps(sums, separators=(",", ":"))),
         )
 
-    def _tidy(self) -> None:
+    def _tidy(self, place: str) -> None:
         for tier, (_, _, most) in enumerate(TIERS):
-            places = self._connection.execute(
-                "SELECT DISTINCT place FROM trend WHERE tier = ?", (tier,)
-            ).fetchall()
-            for (place,) in places:
-                row = self._connection.execute(
-                    "SELECT start_unix_s FROM trend WHERE tier = ? AND place = ? "
-                    "ORDER BY start_unix_s DESC LIMIT 1 OFFSET ?",
-                    (tier, place, most),
-                ).fetchone()
-                if row is not None:
-                    self._connection.execute(
-                        "DELETE FROM trend WHERE tier = ? AND place = ? AND start_unix_s <= ?",
-                        (tier, place, row[0]),
-                    )
+            row = self._connection.execute(
+                "SELECT start_unix_s FROM trend WHERE tier = ? AND place = ? "
+                "ORDER BY start_unix_s DESC LIMIT 1 OFFSET ?",
+                (tier, place, most),
+            ).fetchone()
+            if row is not None:
+                self._connection.execute(
+                    "DELETE FROM trend WHERE tier = ? AND place = ? AND start_unix_s <= ?",
+                    (tier, place, row[0]),
+                )
 
     def read(
         self,
@@ -102,8 +126,9 @@ class Trends:
     ) -> list[dict[str, Any]]:
         """Return the latest entries of a tier, oldest first, with the means of all indicators or of one."""
         number = [name for name, _, _ in TIERS].index(tier)
-        with self._lock:
-            rows = self._connection.execute(
+        rows: list[tuple[Any, ...]] = []
+        with self._open() as connection:
+            rows = connection.execute(
                 "SELECT start_unix_s, count, worst, sums FROM trend WHERE tier = ? AND place = ? "
                 "ORDER BY start_unix_s DESC LIMIT ?",
                 (number, f"{machine}/{sensor}", most),

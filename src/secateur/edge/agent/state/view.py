@@ -50,9 +50,17 @@ class SensorView:
                 self._waterfall.append((result["measured_unix_s"], row.astype(np.float32)))
             if result["diagnosis"] is not None:
                 self._classes.append((result["measured_unix_s"], result["diagnosis"]["label"]))
-            if self._last is not None:
-                self._time_in_state[self._last[1]] += running_s - self._last[0]
-            self._last = (running_s, state)
+            self._enter(state, running_s)
+
+    def enter(self, state: str, running_s: float) -> None:
+        """Note that another state holds from now on, without a burst."""
+        with self._lock:
+            self._enter(state, running_s)
+
+    def _enter(self, state: str, running_s: float) -> None:
+        if self._last is not None:
+            self._time_in_state[self._last[1]] += running_s - self._last[0]
+        self._last = (running_s, state)
 
     def waveform(self) -> dict[str, Any]:
         """Return the latest burst, thinned to its highest and lowest points where it is long."""

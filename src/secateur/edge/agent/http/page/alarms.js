@@ -6,6 +6,14 @@ import { announce, fill, h } from "./dom.js";
 import { sensorAddress } from "./fleet.js";
 import { badge, moment, plain } from "./words.js";
 
+const MOST = 200;
+
+/** The latest alarms of a query, and whether there are more than are shown. */
+export async function latestAlarms(query) {
+  const { alarms } = await get(`/api/alarms?${new URLSearchParams({ ...query, most: MOST + 1 })}`);
+  return { alarms: alarms.slice(0, MOST), more: alarms.length > MOST };
+}
+
 export class Alarms {
   /** @param {string|null} machine of which machine; null: of all */
   constructor(machine = null) {
@@ -22,12 +30,11 @@ export class Alarms {
   }
 
   async refresh() {
-    const query = new URLSearchParams({ open: this.machine === null && this.openOnly.checked, most: 200 });
-    if (this.machine !== null) query.set("machine", this.machine);
-    const { alarms } = await get(`/api/alarms?${query}`);
+    const { alarms, more } = await latestAlarms(this.machine === null ? { open: this.openOnly.checked } : { machine: this.machine });
     const open = alarms.filter((alarm) => this.threads.has(alarm.id));
     await Promise.all(open.map(async (alarm) => this.threads.set(alarm.id, (await this.events(alarm.id)))));
-    fill(this.list, alarms.length ? alarms.map((alarm) => this.entry(alarm)) : h("p", {}, "No alarms."));
+    fill(this.list, alarms.length ? alarms.map((alarm) => this.entry(alarm)) : h("p", {}, "No alarms."),
+      more ? h("p", {}, `Only the latest ${MOST} are shown; the export holds all.`) : null);
   }
 
   entry(alarm) {

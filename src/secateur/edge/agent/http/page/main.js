@@ -1,7 +1,7 @@
 // The page: which view is shown, and when it asks again.
 
 import { AgentView } from "./agent.js";
-import { Alarms } from "./alarms.js";
+import { Alarms, latestAlarms } from "./alarms.js";
 import { follow, get, Refusal } from "./api.js";
 import { ask } from "./ask.js";
 import { announce } from "./dom.js";
@@ -14,8 +14,16 @@ const AT_LEAST_MS = 1000, AT_MOST_MS = 5000;
 const element = (id) => document.getElementById(id);
 let view = null, isBusy = false, wanted = true, lastAskedMs = 0, lastAnsweredMs = Date.now();
 
+function decoded(parts) {
+  try {
+    return parts.map(decodeURIComponent);
+  } catch { // an address that is none: the fleet
+    return [];
+  }
+}
+
 function viewOf(hash) {
-  const [kind = "", ...names] = hash.slice(2).split("/").map(decodeURIComponent);
+  const [kind = "", ...names] = decoded(hash.slice(2).split("/"));
   if (kind === "alarms") return new Alarms();
   if (kind === "models") return new Models();
   if (kind === "agent") return new AgentView();
@@ -48,8 +56,8 @@ async function refresh() {
   [isBusy, wanted, lastAskedMs] = [true, false, Date.now()];
   const asked = view;
   try {
-    const [alarms] = await Promise.all([get("/api/alarms?open=true&most=200"), asked.refresh()]);
-    countAlarms(alarms.alarms);
+    const [alarms] = await Promise.all([latestAlarms({ open: true }), asked.refresh()]);
+    countAlarms(alarms);
     lastAnsweredMs = Date.now();
     tell("");
   } catch (error) {
@@ -69,10 +77,10 @@ function tell(text) {
   element("content").classList.toggle("old", text !== "");
 }
 
-function countAlarms(alarms) {
+function countAlarms({ alarms, more }) {
   const unseen = alarms.filter((alarm) => alarm.acknowledged_unix_s === null).length;
   element("alarm-count").hidden = unseen === 0;
-  element("alarm-count").textContent = unseen;
+  element("alarm-count").textContent = more ? `${unseen}+` : unseen;
 }
 
 let asksForToken = false;

@@ -1,0 +1,58 @@
+"""Files that people put into a watched folder: taken once they no longer change, and put away after that."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_Stamp = tuple[int, int, int]
+
+
+class SettledFiles:
+    """Tells files that are whole from those that somebody still writes.
+
+    A file is settled when it is the same at two looks in a row. It is given once: one that could not be put
+    away afterwards is passed over until it changes.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, _Stamp] = {}
+        self._given: dict[Path, _Stamp] = {}
+
+    def among(self, paths: Iterable[Path]) -> list[Path]:
+        """Return the settled files among these, by name; hidden files and links never are."""
+        now = {path: stamp for path in sorted(paths) if (stamp := _stamp(path)) is not None}
+        settled = [
+            path for path, stamp in now.items() if self._seen.get(path) == stamp != self._given.get(path)
+        ]
+        self._given = {path: stamp for path, stamp in self._given.items() if path in now}
+        self._given |= {path: now[path] for path in settled}
+        self._seen = now
+        return settled
+
+    def give_again(self, path: Path) -> None:
+        """Give a file once more that could not be taken now."""
+        self._given.pop(path, None)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        if path.name.startswith(".") or path.is_symlink() or not path.is_file():
+            return None
+        status = path.stat()
+    except OSError:  # gone meanwhile
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def put_away(path: Path, folder: str) -> None:
+    """Move a file into a folder beside it; where that cannot be done it stays, and the log tells."""
+    target = path.parent / folder
+    try:
+        target.mkdir(exist_ok=True)
+        path.replace(target / path.name)
+    except OSError as error:
+        log.error("%s could not be moved to %s: %s", path, target, error.strerror)

@@ -1,0 +1,223 @@
+"""Restarts, reloads and full disks at bad moments: what is shown stays true, and what is learned stays."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_machines import feed, machine_settings
+from secateur.edge.agent.agent import TRENDS_FILE, Agent
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.config.machines import Sensor
+from secateur.edge.agent.config.settings import AgentConfig
+from secateur.edge.agent.http.reading import brief
+from secateur.edge.agent.outbox.database import StorageError
+from secateur.edge.agent.state.baseline import Baseline, basis_of
+from secateur.edge.agent.state.trends import Trends
+
+PLACE = ("pump", "drive-end")
+
+
+def _config(tmp_path: Path, **changed: Any) -> AgentConfig:
+    known = {"machines": [machine_settings()], "sinks": [{"type": "csv", "folder": "log"}]}
+    return parse_config(known | changed, tmp_path / "agent.yaml")
+
+
+def test_an_open_alarm_shows_before_the_first_burst_after_a_restart(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    first = Agent(_config(tmp_path))
+    first.start()
+    feed(first, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
+    first.stop()
+    second = Agent(_config(tmp_path))
+    found = brief(second, second.paths[PLACE])
+    assert (found["sensor_state"], found["level"]) == ("waiting", "alarm")
+    assert found["causes"]
+    second.stop()
+
+
+def test_the_alarm_of_a_machine_that_is_taken_out_is_closed(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
+    agent.reload(_config(tmp_path, machines=[machine_settings() | {"name": "fan"}]))
+    (alarm,) = agent.alarms.latest()
+    assert not alarm.is_open
+    event = agent.alarms.events(alarm.id)[-1]
+    assert (event["kind"], event["text"]) == ("closed", "no longer watched")
+    agent.stop()
+
+
+def test_a_sensor_that_never_speaks_is_silent_too(tmp_path: Path) -> None:
+    agent = Agent(_config(tmp_path))
+    path = agent.paths[PLACE]
+    path.last_sign_running_s -= 1000
+    agent.watch_itself()
+    agent.watch_itself()
+    assert brief(agent, path)["sensor_state"] == "silent"
+    (record,) = agent.outbox.next("log")
+    result = json.loads(record.payload)
+    assert (result["sensor_state"], result["age_s"] >= 1000) == ("silent", True)
+    agent.stop()
+
+
+def test_a_silent_sensor_repeats_no_old_values(tmp_path: Path, make_burst: Callable[..., Burst]) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(1)])
+    path = agent.paths[PLACE]
+    path.last_sign_running_s -= 1000
+    agent.watch_itself()
+    feed(agent, [make_burst(2)])
+    assert set(path.view.history()["seconds_in_state"]) == {"normal", "silent"}
+    assert not path.silent
+    result = path.went_silent(agent.clock.now_s())
+    assert (result["indicators"], result["diagnosis"], result["speed"]["rpm"]) == ({}, None, None)
+    agent.stop()
+
+
+def test_a_baseline_of_other_settings_is_not_used(tmp_path: Path) -> None:
+    def learned(**changed: Any) -> bool:
+        sensor = Sensor.model_validate(machine_settings(**changed)["sensors"][0])
+        baseline = Baseline(sensor.commissioning, tmp_path / "b.json", basis=basis_of(sensor))
+        if not (tmp_path / "b.json").exists():
+            for _ in range(20):
+                baseline.learn("all speeds", {"rms": 1.0})
+            baseline.save()
+        return baseline.is_learned("all speeds")
+
+    assert learned()
+    assert learned()
+    assert learned(limits={"alarm_score": 20}, silent_after_s=60, full_scale=20)
+    for changed in ({"unit": "m/s2"}, {"sampling_rate_hz": 6000}, {"bearing": "6206"}):
+        assert not learned(**changed)
+    assert not learned(indicators={"bands": 3})
+
+
+def test_a_power_cut_takes_little_of_what_is_learned_and_a_full_disk_no_burst(
+    tmp_path: Path, make_burst: Callable[..., Burst], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(1)])
+    sensor = agent.paths[PLACE].sensor
+    file = tmp_path / "state" / "baselines" / "pump" / "drive-end.json"
+    again = Baseline(sensor.commissioning, file, basis=basis_of(sensor))
+    assert again.progress("all speeds") == pytest.approx(1 / 20)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("secateur.edge.agent.state.baseline.write_json", full)
+    feed(agent, [make_burst(n) for n in range(2, 25)])
+    assert agent.intake.counts["taken"] == 24
+    assert agent.paths[PLACE].baseline.is_learned("all speeds")
+    monkeypatch.undo()
+    agent.stop()
+    assert Baseline(sensor.commissioning, file, basis=basis_of(sensor)).is_learned("all speeds")
+
+
+def test_trends_that_are_damaged_while_the_agent_runs_start_anew(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(1)])
+    agent.trends._connection.commit()
+    agent.trends._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    agent.trends._connection.close()
+    (tmp_path / "state" / TRENDS_FILE).write_bytes(b"no database at all" * 500)
+    agent.trends._connection = sqlite3.connect(tmp_path / "state" / TRENDS_FILE, check_same_thread=False)
+    feed(agent, [make_burst(2), make_burst(3)])
+    assert agent.intake.counts["taken"] == 3
+    assert [entry["start_unix_s"] for entry in agent.trends.read(*PLACE)] == [1.7e9 + 3]
+    agent.stop()
+
+
+def test_trends_that_cannot_be_opened_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trends = Trends(tmp_path / "t.sqlite")
+    trends.add(*PLACE, 1.0, 0, {"rms": 1.0})
+    trends.close()
+
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", full)
+        with pytest.raises(StorageError, match="Is the disk full"):
+            Trends(tmp_path / "t.sqlite")
+    again = Trends(tmp_path / "t.sqlite")
+    assert len(again.read(*PLACE)) == 1
+    again.close()
+
+
+def test_a_machine_that_stands_still_is_neither_learned_nor_judged(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    machines = [machine_settings() | {"speed": {"lowest_rpm": 200}}]
+    agent = Agent(_config(tmp_path, machines=machines))
+    agent.start()
+    feed(agent, [make_burst(n, speed_rpm=rpm) for n, rpm in enumerate((1800.0, 0.0, 100.0, 1800.0))])
+    path = agent.paths[PLACE]
+    assert path.baseline.progress("all speeds") == pytest.approx(2 / 20)
+    feed(agent, [make_burst(9, speed_rpm=0.0)])
+    result = path.view.result
+    assert (result["sensor_state"], result["quality"]["flags"][-1]) == ("ok", "standing still")
+    assert result["indicators"] == {}
+    agent.stop()
+
+
+def test_trends_keep_the_latest_of_each_sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secateur.edge.agent.state.trends.TIERS", (("bursts", 0.0, 10),))
+    monkeypatch.setattr("secateur.edge.agent.state.trends._TIDY_EVERY", 8)
+    trends = Trends(tmp_path / "t.sqlite")
+    for number in range(40):
+        trends.add("pump", "a", float(number), 0, {"rms": 1.0})
+    trends.add("pump", "b", 0.0, 0, {"rms": 1.0})
+    assert [entry["start_unix_s"] for entry in trends.read("pump", "a")] == list(range(30, 40))
+    assert len(trends.read("pump", "b")) == 1
+    trends.close()
+
+
+def test_a_burst_that_waited_does_not_take_the_speed_of_now(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    agent = Agent(_config(tmp_path, machines=[machine_settings() | {"speed": {}}]))
+    agent.start()
+    agent.set_speed("pump", 1800.0)
+    path, found = agent.paths[PLACE], []
+    for said in ({"measured_unix_s": time.time() - 5}, {"measured_unix_s": time.time() - 7200}):
+        feed(agent, [make_burst(len(found), **said)])
+        found.append(path.view.result)
+    assert found[0]["speed"]["rpm"] == 1800.0
+    assert found[1]["quality"]["flags"] == ["speed stale"]
+    assert found[1]["speed"]["age_s"] == pytest.approx(7200, abs=60)
+    agent.stop()
+
+
+def test_a_reload_leaves_a_sensor_alone_that_it_does_not_change(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(1)])
+    path = agent.paths[PLACE]
+    other = machine_settings() | {"name": "fan"}
+    agent.reload(_config(tmp_path, machines=[machine_settings() | {"description": "hall 3"}, other]))
+    assert agent.paths[PLACE] is path
+    assert path.machine.description == "hall 3"
+    feed(agent, [make_burst(2)])
+    assert len(path.view.waterfall()["rows"]) == 2
+    agent.reload(_config(tmp_path, machines=[machine_settings(silent_after_s=60)]))
+    assert agent.paths[PLACE] is not path
+    agent.stop()

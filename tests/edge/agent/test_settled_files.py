@@ -1,0 +1,47 @@
+"""Files in watched folders: whole, once, and put away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from secateur.edge.agent.settled_files import SettledFiles, put_away
+
+
+def test_a_file_is_given_once_it_no_longer_changes_and_once_only(tmp_path: Path) -> None:
+    files = SettledFiles()
+
+    def look() -> list[str]:
+        return [path.name for path in files.among(tmp_path.iterdir())]
+
+    (tmp_path / "b").write_bytes(b"half")
+    (tmp_path / "a").write_bytes(b"whole")
+    (tmp_path / ".hidden").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    (tmp_path / "folder").mkdir()
+    assert look() == []
+    (tmp_path / "b").write_bytes(b"half and half")
+    assert look() == ["a"]
+    assert look() == ["b"]
+    assert look() == []
+    (tmp_path / "a").unlink()
+    (tmp_path / "c").write_bytes(b"another")
+    (tmp_path / "c").replace(tmp_path / "a")  # another file of that name
+    assert look() == []
+    assert look() == ["a"]
+    files.give_again(tmp_path / "a")
+    assert look() == ["a"]
+
+
+def test_a_file_that_cannot_be_put_away_stays_and_the_log_tells(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "b").write_bytes(b"y")
+    (tmp_path / "refused").write_bytes(b"in the way")
+    put_away(tmp_path / "a", "done")
+    put_away(tmp_path / "b", "refused")
+    assert (tmp_path / "done" / "a").exists()
+    assert (tmp_path / "b").exists()
+    assert "could not be moved" in caplog.text
