@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from study_files import options, write_results
 from window_models import CUT, DENSE, MODELS, RULE, SCRATCH, Budget, prepared, window_logits
 
 from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.envelope_rule import FAULT_DB, fault_log_odds
+from secateur.signals.evidence import gather_evidence
 from secateur.signals.readers.open import load_recordings
 from secateur.signals.recording import FAULT_LOCATIONS, ArraySource, Recording
 from secateur.signals.selection import specimen_of
@@ -28,7 +31,8 @@ from secateur.training.metrics import log_softmax
 
 FOLDS = (1, 2, 3)
 WITH_RULE = {f"{name} and rule": name for name in (DENSE, CUT, SCRATCH)}
-"""The logarithms of both probabilities added: whatever one of them knows."""
+"""The logarithms of both probabilities added: whatever one of them knows. Windows take the rule of the
+window, recordings that of the whole recording, whose spectra are averaged."""
 
 BEARING_AT = {"DE": "6205", "FE": "6203"}
 LOCATION = {"inner": "inner_race", "outer": "outer_race", "ball": "ball"}
@@ -87,19 +91,38 @@ def by_recording(log_p: np.ndarray, labels: np.ndarray, names: list[str]) -> tup
     return np.log(np.maximum(means, 1e-12)), np.array([labels[row[0]] for row in rows])
 
 
+def rule_of_recordings(recordings: Sequence[Recording]) -> np.ndarray:
+    """Return log-probabilities by the lines of whole recordings, (recordings, classes)."""
+    found = [
+        gather_evidence(
+            recording.read()[0],
+            sampling_rate_hz=recording.sampling_rate_hz,
+            shaft_rate_hz=recording.shaft_rate_hz,
+            fault_orders=recording.fault_orders,
+        ).lines
+        for recording in recordings
+    ]
+    strength = np.array([[line.strength_db for line in lines] for lines in found])
+    beside = np.array([[line.beside_shaft for line in lines] for lines in found])
+    return log_softmax(fault_log_odds(strength, beside, FAULT_LOCATIONS, FAULT_DB))
+
+
 def cell(data: Path, work: Path, fold: int, seed: int, budget: Budget) -> dict:
+    recordings = fold_recordings(data, fold, "test")
     preparation = prepared(
-        f"published fold {fold}",
-        fold_recordings(data, fold, "train"),
-        fold_recordings(data, fold, "test"),
-        seed=seed,
+        f"published fold {fold}", fold_recordings(data, fold, "train"), recordings, seed=seed
     )
-    logits = window_logits(preparation, budget, work / f"fold-{fold}-seed-{seed}", seed=seed)
-    logits |= {both: logits[name] + logits[RULE] for both, name in WITH_RULE.items()}
-    logits = {name: log_softmax(values) for name, values in logits.items()}
     test, figures = preparation.test, {}
+    logits = window_logits(preparation, budget, work / f"fold-{fold}-seed-{seed}", seed=seed)
+    told = {name: by_recording(log_p, test.labels, test.recording_ids) for name, log_p in logits.items()}
+    truth, wholes = told[RULE][1], {name: whole for name, (whole, _) in told.items()}
+    named = {recording.recording_id: recording for recording in recordings}
+    wholes[RULE] = rule_of_recordings([named[name] for name in dict.fromkeys(test.recording_ids)])
+    for both, name in WITH_RULE.items():
+        logits[both] = log_softmax(logits[name] + logits[RULE])
+        wholes[both] = log_softmax(wholes[name] + wholes[RULE])
     for name, log_p in logits.items():
-        whole, truth = by_recording(log_p, test.labels, test.recording_ids)
+        whole = wholes[name]
         figures[name] = {
             "window_auroc": macro_auroc(log_p, test.labels),
             "recording_auroc": macro_auroc(whole, truth),

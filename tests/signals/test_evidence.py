@@ -7,7 +7,13 @@ import pytest
 
 from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
-from secateur.signals.envelope_rule import EnvelopeRule, envelope_rule, knows
+from secateur.signals.envelope_rule import (
+    FAULT_DB,
+    EnvelopeRule,
+    envelope_rule,
+    fault_log_odds,
+    knows,
+)
 from secateur.signals.evidence import FAMILIES, gather_evidence, line_strengths
 
 RATE_HZ = 12_000.0
@@ -109,6 +115,20 @@ def test_the_classifier_names_faults_noise_and_windows_of_unknown_speed():
         }
     )
     assert [CLASSES[k] for k in logits.argmax(axis=1)] == ["inner_race", "normal", "normal"]
+
+
+def test_log_odds_rise_by_one_in_four_decibels_and_leave_out_a_ball_beside_the_shaft():
+    strength = np.full((3, len(FAMILIES)), -40.0)
+    strength[0, FAMILIES.index("bpfi")] = FAULT_DB + 8.0
+    strength[1:, FAMILIES.index("bsf2")] = FAULT_DB + 4.0
+    beside = np.zeros(strength.shape, dtype=bool)
+    beside[2, FAMILIES.index("bsf2")] = True
+    classes = ("normal", "inner_race", "ball", "looseness")
+    odds = fault_log_odds(strength, beside, classes, FAULT_DB)
+    np.testing.assert_allclose(odds[0], [0.0, 2.0, -10.0, -10.0])
+    np.testing.assert_allclose(odds[1], [0.0, -10.0, 1.0, -10.0])
+    np.testing.assert_allclose(odds[2], [0.0, -10.0, -10.0, -10.0])
+    assert strength[2, FAMILIES.index("bsf2")] == FAULT_DB + 4.0  # what was given is left as it is
 
 
 def test_the_rule_knows_only_places_of_faults():

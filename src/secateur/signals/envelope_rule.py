@@ -87,21 +87,39 @@ class EnvelopeRule:
     threshold_db: float = WINDOW_DB
 
     def window_logits(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
-        """Return log-odds in arbitrary units, shape (n, classes): one for each 4 dB of strength."""
+        """Return log-odds, shape (n, classes); see :func:`fault_log_odds`."""
         strength, beside = line_strengths(
             arrays["waveform"], self.sampling_rate_hz, arrays["shaft_rate_hz"], arrays["fault_orders"]
         )
-        ball = FAMILIES.index(FAMILY_OF["ball"])
-        strength[beside[:, ball], ball] = -np.inf
-        strength = np.nan_to_num(strength, nan=-np.inf)
-        logits = np.full((len(strength), len(self.classes)), -10.0)
-        for number, name in enumerate(self.classes):
-            if name == "normal":
-                logits[:, number] = 0.0
-            elif name in FAMILY_OF:
-                above = strength[:, FAMILIES.index(FAMILY_OF[name])] - self.threshold_db
-                logits[:, number] = np.clip(above / 4.0, -10.0, 10.0)
-        return logits
+        return fault_log_odds(strength, beside, self.classes, self.threshold_db)
+
+
+def fault_log_odds(
+    strength_db: np.ndarray, beside_shaft: np.ndarray, classes: tuple[str, ...], threshold_db: float
+) -> np.ndarray:
+    """Return log-odds of each class in arbitrary units, shape (n, classes): one for each 4 dB of strength.
+
+    Parameters
+    ----------
+    strength_db : ndarray, shape (n, families)
+        Of windows (threshold :data:`WINDOW_DB`) or of whole recordings (:data:`FAULT_DB`); NaN if unknown.
+    beside_shaft : ndarray of bool, shape (n, families)
+    classes : tuple of str
+        "normal" has 0, classes that the rule does not know -10.
+    threshold_db : float
+        Where a fault is as likely as none.
+    """
+    strength = np.nan_to_num(np.asarray(strength_db, dtype=np.float64), nan=-np.inf)
+    ball = FAMILIES.index(FAMILY_OF["ball"])
+    strength[beside_shaft[:, ball], ball] = -np.inf
+    logits = np.full((len(strength), len(classes)), -10.0)
+    for number, name in enumerate(classes):
+        if name == "normal":
+            logits[:, number] = 0.0
+        elif name in FAMILY_OF:
+            above = strength[:, FAMILIES.index(FAMILY_OF[name])] - threshold_db
+            logits[:, number] = np.clip(above / 4.0, -10.0, 10.0)
+    return logits
 
 
 def knows(classes: tuple[str, ...]) -> bool:
