@@ -11,8 +11,9 @@ Judged on the last quarter of it and on the second halves of Debian's FAQ (which
 contents) and of its fortunes, without a begin token. Shares are of the parameters of the blocks. A finished
 cell is not measured again; ``--only TEXT`` picks cells, ``--blocks`` changes how much text is scored and
 re-fitted on. With ``--steps N`` the cut model then learns N steps of 8 blocks of the same texts, from the
-dense one alone. ``gemma3_like`` has one KV head, gated GELU and norms behind the projections; it is trained
-here on the same calibration text and on the first halves of the others.
+dense one alone. ``--rival`` cuts by Torch-Pruning at its best (``pip install torch-pruning``).
+``gemma3_like`` has one KV head, gated GELU and norms behind the projections; it is trained here on the same
+calibration text and on the first halves of the others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pydoc_data.topics
 import resource
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,32 @@ BATCH = 8
 """Blocks that are re-fitted on, or learned from, at once."""
 
 
+KEYS = ("share", "general_share", "way", "blocks", "steps")
+"""What tells a cell from the others."""
+
+DENSE = (0.0, 0.0, "dense", "", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """How a model is cut: by secateur or by its rival, on how many blocks, learning how many steps."""
+
+    scored: int
+    fitted: int
+    steps: int
+    rival: bool
+
+    @property
+    def name(self) -> str:
+        """Return the name for the table."""
+        return "Torch-Pruning" if self.rival else "secateur"
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Return what tells a cell of this way from others of the same shares."""
+        return self.name, str(self.scored) if self.rival else f"{self.scored}+{self.fitted}", self.steps
+
+
 def texts() -> dict[str, str]:
     """Return what is judged on, by name, and what is calibrated or trained on."""
     topics = pydoc_data.topics.topics
@@ -89,44 +117,33 @@ def judged(subject: Subject, model: nn.Module, found: dict[str, str]) -> dict[st
     return values
 
 
-def run(name: str, out: Path, work: Path, only: str | None, scored: int, fitted: int, steps: int) -> None:
+def run(name: str, out: Path, work: Path, only: str | None, way: Way) -> None:
     """Measure every cell that is missing, then write the table."""
     out.parent.mkdir(parents=True, exist_ok=True)
     cells = JsonLines(out.with_suffix(".jsonl"))
     found = texts()
     subject = MODELS[name](found["training"], work)
-    done = {
-        (cell["share"], cell["general_share"], cell["blocks"], cell.get("steps", 0)) for cell in cells.read()
-    }
-    if (0.0, 0.0, "", 0) not in done:
+    done = [tuple(cell.get(key) for key in KEYS) for cell in cells.read()]
+    if DENSE not in done:
         figures = judged(subject, subject.model, found)
-        cells.append({"share": 0.0, "general_share": 0.0, "blocks": "", "perplexity": figures})
+        cells.append({**dict(zip(KEYS, DENSE, strict=True)), "perplexity": figures})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "calibration.txt"
         path.write_text(found["calibration"], encoding="utf-8")
         source = TokenSource(path=path, tokenizer=subject.tokenizer)
         for share in SHARES:
             for general in GENERAL_SHARES:
-                cell, blocks = f"{share:.0%} cut, {general:.0%} general", f"{scored}+{fitted}"
-                if (share, general, blocks, steps) in done or (only and only not in cell):
+                cell = f"{share:.0%} cut, {general:.0%} general"
+                if (share, general, *way.key) in done or (only and only not in cell):
                     continue
-                console.print(cell)
-                cells.append(_cell(subject, found, source, share, general, scored, fitted, steps))
+                console.print(f"{cell}, {way.name}")
+                cells.append(_cell(subject, found, source, share, general, way))
     write_table(out, cells.read())
 
 
 def _cell(
-    subject: Subject,
-    found: dict[str, str],
-    source: TokenSource,
-    share: float,
-    general: float,
-    scored: int,
-    fitted: int,
-    steps: int,
+    subject: Subject, found: dict[str, str], source: TokenSource, share: float, general: float, way: Way
 ) -> dict[str, Any]:
-    bound = bind(subject.model)
-    removed = int(share * block_parameters(bound.spec.family, bound.shape))
     started = time.process_time()
 
     def rows(blocks: int) -> torch.Tensor:
@@ -136,27 +153,26 @@ def _cell(
     def drawn(blocks: int, at_once: int) -> tuple[dict[str, torch.Tensor], ...]:
         return tuple({"input_ids": some} for some in rows(blocks).split(at_once))
 
-    search = SearchSettings(criterion="surgeon", refit_target="stream")
-    budget = Budget(max_parameters=shape_parameters(bound.spec.family, bound.shape) - removed)
-    train = validation = None
-    if steps:
-        mixed = rows(int(steps * BATCH * (1 - general)) + BATCH)
-        train = TokenRows.of_blocks(mixed[BATCH:], "training")
-        validation = TokenRows.of_blocks(mixed[:BATCH], "validation")
-    task = TokenTask(
-        train=train, validation=validation, calibration=drawn(scored, 1), fitting=drawn(fitted, BATCH)
-    )
-    method = Rounds(RoundsSettings(search=search, kinds=KINDS))
-    recovery = TextRecoverySettings(
-        adapter="full", learning_rate=3e-4, max_steps=max(steps, 1), distill_weight=1.0, batch_size=BATCH
-    )
-    small = method.compress(subject.model, task, budget, recovery if steps else None).model
+    if way.rival:
+        from torch_pruning_rival import CONFIGURATIONS, cut_with_torch_pruning
+
+        small = cut_with_torch_pruning(subject.model, drawn(way.scored, 1), share, CONFIGURATIONS[0]).model
+    else:
+        train = validation = None
+        if way.steps:
+            mixed = rows(int(way.steps * BATCH * (1 - general)) + BATCH)
+            train = TokenRows.of_blocks(mixed[BATCH:], "training")
+            validation = TokenRows.of_blocks(mixed[:BATCH], "validation")
+        task = TokenTask(
+            train=train,
+            validation=validation,
+            calibration=drawn(way.scored, 1),
+            fitting=drawn(way.fitted, BATCH),
+        )
+        small = _cut(subject.model, task, share, way.steps)
     seconds = time.process_time() - started
     return {
-        "share": share,
-        "general_share": general,
-        "blocks": f"{scored}+{fitted}",
-        "steps": steps,
+        **dict(zip(KEYS, (share, general, *way.key), strict=True)),
         "perplexity": judged(subject, small, found),
         "processor_seconds": seconds,
         "threads": torch.get_num_threads(),
@@ -164,21 +180,34 @@ def _cell(
     }
 
 
+def _cut(dense: nn.Module, task: TokenTask, share: float, steps: int) -> nn.Module:
+    bound = bind(dense)
+    removed = int(share * block_parameters(bound.spec.family, bound.shape))
+    budget = Budget(max_parameters=shape_parameters(bound.spec.family, bound.shape) - removed)
+    search = SearchSettings(criterion="surgeon", refit_target="stream")
+    recovery = TextRecoverySettings(
+        adapter="full", learning_rate=3e-4, max_steps=max(steps, 1), distill_weight=1.0, batch_size=BATCH
+    )
+    method = Rounds(RoundsSettings(search=search, kinds=KINDS))
+    return method.compress(dense, task, budget, recovery if steps else None).model
+
+
 def write_table(out: Path, cells: list[dict[str, Any]]) -> None:
     """Write the cells as JSON with their origin, and as a Markdown table."""
     write_json(out.with_suffix(".json"), {"provenance": provenance(), "cells": cells})
     dense = next(cell["perplexity"] for cell in cells if not cell["share"])
     lines = [
-        f"| cut | general text | blocks scored + fitted | steps | {' | '.join(TEXTS)} | "
+        f"| cut | by | general text | blocks scored + fitted | steps | {' | '.join(TEXTS)} | "
         "worst over own | seconds |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for cell in cells:
         if not cell["share"]:
             continue
         over = {name: cell["perplexity"][name] / dense[name] for name in TEXTS}
         worst = max(over.values()) / over["Python docs"]
-        told = [f"{cell['share']:.0%}", f"{cell['general_share']:.0%}", cell["blocks"], cell.get("steps", 0)]
+        told = [f"{cell['share']:.0%}", cell["way"], f"{cell['general_share']:.0%}"]
+        told += [cell["blocks"], cell["steps"]]
         found = [*(f"{value:.2f}" for value in over.values()), f"{worst:.2f}"]
         lines.append(f"| {' | '.join(map(str, told + found))} | {cell['processor_seconds']:.0f} |")
     out.with_suffix(".md").write_text("\n".join([*lines, ""]), encoding="utf-8")
@@ -198,8 +227,12 @@ def main() -> None:
     options.add_argument("--only", help="measure only cells whose name holds this")
     options.add_argument("--blocks", type=int, nargs=2, default=(32, 128), help="to score and to re-fit on")
     options.add_argument("--steps", type=int, default=0, help="of learning from the dense model afterwards")
+    options.add_argument("--rival", action="store_true", help="cut by Torch-Pruning, scored on as much")
     given = options.parse_args()
-    run(given.model, given.out, given.work, given.only, *given.blocks, given.steps)
+    if given.rival and given.steps:
+        options.error("--rival does not train; leave --steps out.")
+    way = Way(scored=given.blocks[0], fitted=given.blocks[1], steps=given.steps, rival=given.rival)
+    run(given.model, given.out, given.work, given.only, way)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,13 @@ def test_the_table_tells_the_worst_text_over_the_own_one(study, tmp_path):
     dense = {"Python docs": 10.0, "Debian FAQ": 20.0, "fortunes": 40.0}
     cut = {"Python docs": 11.0, "Debian FAQ": 30.0, "fortunes": 66.0}
     cells = [
-        {"share": 0.0, "general_share": 0.0, "blocks": "", "perplexity": dense},
+        {"share": 0.0, "perplexity": dense},
         {
             "share": 0.2,
             "general_share": 0.5,
+            "way": "secateur",
             "blocks": "32+128",
+            "steps": 0,
             "perplexity": cut,
             "processor_seconds": 61.4,
         },
@@ -39,4 +41,4 @@ def test_the_table_tells_the_worst_text_over_the_own_one(study, tmp_path):
     with quiet():
         study.write_table(tmp_path / "out", cells)
     last = (tmp_path / "out.md").read_text().splitlines()[-1]
-    assert last == "| 20% | 50% | 32+128 | 0 | 1.10 | 1.50 | 1.65 | 1.50 | 61 |"
+    assert last == "| 20% | secateur | 50% | 32+128 | 0 | 1.10 | 1.50 | 1.65 | 1.50 | 61 |"
