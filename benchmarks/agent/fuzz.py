@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from agent_machines import SAMPLES, machine_settings
 from mosquitto import Mosquitto
 from secateur.edge.agent.http.app import ENDPOINTS, openapi
+from secateur.edge.agent.logs import set_up_logs
 from secateur.edge.agent.service import run
 from secateur.edge.agent.sources.payloads import Piece, to_json, to_raw
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, encode
@@ -112,6 +113,7 @@ def drawn(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]]
 
 def serve(folder: Path, port: int, pipe: Connection) -> None:
     """Run the agent that is tried."""
+    set_up_logs("error")
     (folder / "token").write_text("secret-token")
     mqtt = {"type": "mqtt", "port": port, "incomplete_after_s": 2.0}
     topic = "{machine}/{sensor}"
@@ -125,7 +127,6 @@ def serve(folder: Path, port: int, pipe: Connection) -> None:
         ],
         "sinks": [{"type": "mqtt", "port": port, "topic": "out"}],
         "http": {"port": 0, "token": {"file": "token"}, "requests_per_s": 1e6},
-        "log_level": "error",
     }
     path = folder / "agent.yaml"
     path.write_text(yaml.safe_dump(value))

@@ -2,7 +2,8 @@
 
 ``python benchmarks/agent/load.py --out FILE`` takes indicators alone, with ``--bundle`` also a model; needs
 mosquitto. Latency runs from the submission of a whole burst to the broker's acknowledgement of its result.
-Memory is that of the agent's process alone.
+Memory is that of the agent's process alone. With a ``--speed-factor`` above what the machine does, bursts
+wait, and latencies mean nothing.
 """
 
 from __future__ import annotations

@@ -64,6 +64,34 @@ def load() -> str:
     return "\n".join(lines)
 
 
+def _memory(found: dict[str, Any]) -> str:
+    memory = found["memory_mib"]
+    growth = 100 * memory["growth_over_last_half"]
+    return f"{memory['steady']:.0f} MiB, growth in the last half {growth:.1f} %."
+
+
+def week() -> str:
+    """Return one line."""
+    found = json.loads((RESULTS / "week_2048.json").read_text())
+    days = found["bursts"] / found["sensors"] * found["interval_s"] / 86_400
+    return (
+        f"{days:.0f} days of {found['sensors']} sensors with a burst of {found['samples']} samples every "
+        f"{found['interval_s'] / 60:.0f} minutes, played as fast as they were taken: "
+        f"{found['bursts']:,} bursts, {_memory(found)}"
+    )
+
+
+def fuzz() -> str:
+    """Return one line."""
+    found = json.loads((RESULTS / "fuzz.json").read_text())
+    sent = ", ".join(f"{count:,} {name}" for name, count in found["sent"].items())
+    return (
+        f"{sent}: {len(found['answers_that_failed'])} answers with a status of 500 or a trace, "
+        f"{found['failed_in_a_source']} failures in a source, {found['bursts'].get('failed', 0)} in the "
+        f"worker; {_memory(found)}"
+    )
+
+
 def backlog() -> str:
     """Return one line."""
     found = json.loads((RESULTS / "backlog.json").read_text())
@@ -93,6 +121,6 @@ def slow_machine() -> str:
 
 
 if __name__ == "__main__":
-    for part in (femto, slow_machine, load, backlog):
+    for part in (femto, slow_machine, load, week, fuzz, backlog):
         print(part(), end="\n\n")
     print((RESULTS / "faults.md").read_text())
