@@ -92,9 +92,17 @@ def test_impulses_keep_their_weight():
     assert train.sum() == 5.0
 
 
-def test_every_stranger_moves():
+def constant(rng, time_s):
+    return np.ones(len(time_s))
+
+
+def test_every_stranger_moves_even_one_that_is_slower_than_the_window(monkeypatch):
     rng = np.random.default_rng(0)
     waveforms = stranger_waveforms(rng, 60, 8_192, RATE_HZ)
     assert np.isfinite(waveforms).all()
     assert (waveforms.std(axis=1) > 0.1).all()
+    monkeypatch.setattr("secateur.signals.simulator.strangers.STRANGERS", {"square wave": constant})
+    slow = stranger_waveforms(rng, 20, 4_096, RATE_HZ)
+    assert (slow.std(axis=1) > 1e-5).all()
+    assert np.abs(slow).max() < 1.0
     assert len(STRANGERS) == 10

@@ -19,7 +19,8 @@ def stranger_waveforms(
     for row, name in enumerate(names):
         signal = STRANGERS[name](rng, time_s)
         floor = 10.0 ** rng.uniform(-4.0, -1.0)
-        waveforms[row] = signal / (signal.std() + 1e-9) + floor * rng.standard_normal(length)
+        signal = (signal - signal.mean()) / (signal.std() + 1e-9)
+        waveforms[row] = signal + floor * rng.standard_normal(length)
     return waveforms
 
 
