@@ -32,6 +32,11 @@ MISTAKES = [
         "envelope_band_hz: demodulation band 3000 to 3005 Hz",
     ),
     ({"machine": []}, "machine: there is no such key"),
+    (
+        {"machines": [machine_settings(limits={"absolute": {"rms": {"warning": 1, "alarm": float("inf")}}})]},
+        "alarm: Input should be a finite number",
+    ),
+    ({"outbox": {"replay_per_s": float("nan")}}, "replay_per_s: Input should be"),
     ({"http": {"host": "0.0.0.0"}}, "give http.token"),
     ({"sinks": [{"type": "mqtt", "password": "secret"}]}, "never stands in this file"),
     ({"sinks": [{"type": "csv", "folder": "a"}, {"type": "csv", "folder": "b"}]}, "two sinks have one name"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,18 +171,20 @@ def test_an_alarm_is_acknowledged_and_exported(
     feed(agent, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
     (alarm,) = client.get("/api/alarms", params={"open": "true"}).json()["alarms"]
     where = f"/api/alarms/{alarm['id']}"
-    form = {"author": "=Ada", "comment": "bearing ordered"}
+    form = {"author": "=Ada", "comment": "bearing\nordered é"}
     assert client.post(f"{where}/acknowledge", json=form).status_code == 401
+    for odd in ({"author": "A\x00da"}, {"author": "A\u202eda"}, {"author": "Ada", "comment": "\x1b[2J"}):
+        assert client.post(f"{where}/acknowledge", json=odd, headers=TOKEN).status_code == 400
     found = client.post(f"{where}/acknowledge", json=form, headers=TOKEN).json()
-    assert (found["acknowledged_by"], found["comment"]) == ("=Ada", "bearing ordered")
+    assert (found["acknowledged_by"], found["comment"]) == ("=Ada", "bearing\nordered é")
     again = client.post(f"{where}/acknowledge", json=form, headers=TOKEN)
     assert again.status_code == 400
     assert "before" in again.json()["error"]
     events = client.get(where).json()["events"]
     assert events[-1]["author"] == "=Ada"
-    lines = client.get("/api/alarms.csv").text.splitlines()
-    assert len(lines) == 2
-    assert ',"\'=Ada",' in lines[1]
+    text = client.get("/api/alarms.csv").text
+    (_, row) = csv.reader(io.StringIO(text, newline=""))
+    assert row[-2:] == ["'=Ada", "bearing\nordered é"]
 
 
 def test_commissioning_anew(client: httpx.Client, agent: Agent, make_burst: Callable[..., Burst]) -> None:

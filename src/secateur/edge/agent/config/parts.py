@@ -16,14 +16,14 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that is safe in a topic, in a path and in an address: no slash, no wildcard."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Part(BaseModel):
-    """A part of the configuration: unknown keys are refused, values do not change."""
+    """A part of the configuration: unknown keys and infinite numbers are refused, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _written_out(value: object) -> object:

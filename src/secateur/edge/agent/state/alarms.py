@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.parts import CONTROL
 from secateur.edge.agent.outbox.database import Database
 from secateur.edge.agent.state.levels import Judgement, Level
 from secateur.edge.agent.state.spreadsheet import csv_line
@@ -195,13 +197,16 @@ class AlarmStore:
         Raises
         ------
         DataError
-            If there is no such alarm, it was acknowledged before, or name or comment are missing or too long.
+            If there is no such alarm, it was acknowledged before, or name or comment are missing, too long or
+            hold control characters.
         """
         author, comment = author.strip(), comment.strip()
         if not 1 <= len(author) <= LONGEST_NAME or len(comment) > LONGEST_COMMENT:
             raise DataError(
                 f"give a name of 1 to {LONGEST_NAME} characters and a comment of at most {LONGEST_COMMENT}."
             )
+        if not author.isprintable() or CONTROL.search(re.sub(r"[\t\r\n]", "", comment)):
+            raise DataError("name and comment hold control characters; leave them out.")
         with self._database.transaction() as connection:
             alarm = self._one(connection, alarm_id)
             if alarm is None:

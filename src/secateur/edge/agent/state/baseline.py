@@ -127,7 +127,7 @@ class Baseline:
         if data.seen[band] >= self._settings.bursts:
             data.bands[band] = {name: _centre(name, entries) for name, entries in data.learning[band].items()}
             data.learning.pop(band), data.strides.pop(band)
-            self._saved_running_s = None  # at once
+            self._try_to_save()
 
     def scores(
         self, band: str, indicators: dict[str, float], *, least_ratio: float = 1.0
@@ -195,6 +195,9 @@ class Baseline:
         if self._is_saved or (last_s is not None and running_s - last_s < SAVE_EVERY_S):
             return
         self._saved_running_s = running_s
+        self._try_to_save()
+
+    def _try_to_save(self) -> None:
         try:
             self.save()
         except OSError as error:
