@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -42,20 +42,21 @@ class BoundModel:
     @property
     def layers(self) -> list[BoundLayer]:
         """The blocks in order, stack after stack."""
-        blocks = [
-            (module, stack) for stack in self.spec.stacks for module in self.base.get_submodule(stack.layers)
-        ]
+        blocks = [(module, stack) for stack in self.spec.stacks for module in self._blocks(stack)]
         return [
             BoundLayer(index=index, module=module, stack=stack)
             for index, (module, stack) in enumerate(blocks)
         ]
+
+    def _blocks(self, stack: StackSpec) -> nn.ModuleList:
+        return cast("nn.ModuleList", self.base.get_submodule(stack.layers))
 
     def block_path(self, layer: int) -> str:
         """Return the path of a block inside the whole model."""
         prefix = next(path for path, module in self.model.named_modules() if module is self.base)
         first = 0
         for stack in self.spec.stacks:
-            size = len(self.base.get_submodule(stack.layers))
+            size = len(self._blocks(stack))
             if layer < first + size:
                 return f"{prefix}.{stack.layers}.{layer - first}".lstrip(".")
             first += size
@@ -81,7 +82,7 @@ class BoundModel:
             channels_per_layer=tuple(width.channels for width in widths),
             other_parameters=_count(self.model) - sum(_count(layer.module) for layer in layers),
             biased_roles=self._biased_roles(layers),
-            stack_sizes=tuple(len(self.base.get_submodule(stack.layers)) for stack in self.spec.stacks),
+            stack_sizes=tuple(len(self._blocks(stack)) for stack in self.spec.stacks),
             cross_heads_per_layer=tuple(width.cross_heads for width in widths),
             cross_groups_per_layer=tuple(width.cross_groups for width in widths),
             absent_norms=self._absent_norms(layers),
@@ -111,13 +112,13 @@ class BoundModel:
         """Drop all other blocks in place, renumber the rest and bring the configuration into step."""
         first = 0
         for stack in self.spec.stacks:
-            blocks = self.base.get_submodule(stack.layers)
+            blocks = self._blocks(stack)
             own = [index - first for index in kept if first <= index < first + len(blocks)]
             first += len(blocks)
             self._keep_in_stack(stack, own)
 
     def _keep_in_stack(self, stack: StackSpec, kept: list[int]) -> None:
-        blocks = self.base.get_submodule(stack.layers)
+        blocks = self._blocks(stack)
         parent, _, name = stack.layers.rpartition(".")
         setattr(self.base.get_submodule(parent), name, nn.ModuleList(blocks[index] for index in kept))
         for position, index in enumerate(kept):

@@ -183,8 +183,8 @@ def _shared(own: Any, other: Any) -> Any:
         same = isinstance(other, Tensor) and own.shape == other.shape and own.dtype == other.dtype
         return other if same and torch.equal(own, other) else own
     if isinstance(own, dict):
-        theirs = other if isinstance(other, dict) else {}
-        return {name: _shared(value, theirs.get(name)) for name, value in own.items()}
+        named = other if isinstance(other, dict) else {}
+        return {name: _shared(value, named.get(name)) for name, value in own.items()}
     if isinstance(own, (list, tuple)) and type(own) in (list, tuple):
         theirs = other if isinstance(other, (list, tuple)) and len(other) == len(own) else [None] * len(own)
         return type(own)(_shared(value, entry) for value, entry in zip(own, theirs, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -74,14 +75,15 @@ class BoundProjection:
         bias : Tensor or None
             Of shape (out,); None for a module without bias.
         """
-        former = self.module.weight
-        self.module.weight = nn.Parameter(weight, requires_grad=former.requires_grad)
+        module: Any = self.module
+        learns = module.weight.requires_grad
+        module.weight = nn.Parameter(weight, requires_grad=learns)
         if bias is not None:
-            self.module.bias = nn.Parameter(bias, requires_grad=former.requires_grad)
+            module.bias = nn.Parameter(bias, requires_grad=learns)
         if self.spec.orientation == "linear":
-            self.module.out_features, self.module.in_features = weight.shape
+            module.out_features, module.in_features = weight.shape
         else:
-            self.module.nx, self.module.nf = weight.shape
+            module.nx, module.nf = weight.shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +180,7 @@ class BoundLayer:
         if self.stack.cross_attention is not None:
             cross_heads, cross_groups = self._attention_units("cross_o", "cross_k")
         return LayerWidths(
-            hidden=down.module.weight.shape[1 - down.spec.unit_axis],
+            hidden=down.weight.shape[1 - down.spec.unit_axis],
             head_dim=self.head_dim,
             heads=heads,
             groups=groups,
@@ -215,7 +217,7 @@ class BoundLayer:
         other, so that writing to it in place writes to the parameter; a copy where they are interleaved.
         """
         projection = self.projection(role)
-        weight = projection.module.weight
+        weight = projection.weight
         if projection.spec.orientation == "conv1d":
             weight = weight.T
         if not projection.is_fused:

@@ -115,12 +115,12 @@ def save(
         )
     if weights is not None:
         weights.require_of(model)
-    given = {"plan": plan, "weights": weights, "metadata": metadata or {}, "final": folder}
+    given: dict[str, Any] = {"plan": plan, "weights": weights, "metadata": metadata or {}, "final": folder}
     try:
         with folder_aside(folder) as aside:
             if isinstance(model, PreTrainedModel):
                 checkpoint_transformer.write(model, aside, tokenizer=tokenizer, **given)
-                write_model_card(aside, source or (origin and origin.folder))
+                write_model_card(aside, source or (None if origin is None else origin.folder))
             elif tokenizer is not None:
                 raise ConfigError("a Diagnoser takes windows of vibration; it has no tokenizer to save.")
             elif isinstance(model, Diagnoser):

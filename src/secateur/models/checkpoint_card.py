@@ -109,12 +109,14 @@ def write_card(
     }
     write_json(folder / CARD, card)
     if form == "own":
-        told = {
+        told: dict[str, Any] = {
             "model_type": OWN_MODEL_TYPE,
             "architectures": [model_class.__name__],
             "loads_with": loads_with,
         }
-        if "vocab_size" in (config or {}):  # adapters ask whether the vocabulary of their base was changed
+        if (
+            config is not None and "vocab_size" in config
+        ):  # adapters ask whether the vocabulary of their base was changed
             told["vocab_size"] = config["vocab_size"]
         write_json(folder / CONFIG, told)
 

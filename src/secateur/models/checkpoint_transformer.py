@@ -91,16 +91,16 @@ def write(
             "those are saved, because loading never executes code of a folder."
         )
     require_fitting_tokenizer(tokenizer, model, final)
-    given = {"plan": plan, "metadata": metadata, "tokenizer": tokenizer, "final": final}
+    given: dict[str, Any] = {"plan": plan, "metadata": metadata, "tokenizer": tokenizer, "final": final}
     if weights is not None:
         reason = f"weights are stored in a compact form ({', '.join(weights.kinds)})"
         _write_own(model, folder, reason=reason, weights=weights, **given)
         return
-    reason = _write_plain(model, folder, **given)
-    if reason is not None:
+    not_plain = _write_plain(model, folder, **given)
+    if not_plain is not None:
         shutil.rmtree(folder)
         folder.mkdir()
-        _write_own(model, folder, reason=reason, weights=None, **given)
+        _write_own(model, folder, reason=not_plain, weights=None, **given)
 
 
 def load(folder: Path) -> tuple[PreTrainedModel, WeightChange | None]:
@@ -123,7 +123,8 @@ def load(folder: Path) -> tuple[PreTrainedModel, WeightChange | None]:
 def outline(folder: Path, described: TransformerDescription) -> PreTrainedModel:
     """Return the model without its weights, every parameter on the meta device."""
     model_class = _model_class(described.model_class, folder)
-    values, plan = described.config, _without_tokens(described.plan)
+    values = described.config
+    plan: PruningPlan | None = _without_tokens(described.plan)
     if described.form == "plain":
         values, plan = read_json(folder / CONFIG), None
     try:
@@ -274,7 +275,7 @@ def _load_own(folder: Path, described: TransformerDescription) -> tuple[PreTrain
 
 
 def _model_class(name: Any, folder: Path) -> type[PreTrainedModel]:
-    found = getattr(transformers, name, None) if isinstance(name, str) else None
+    found: Any = getattr(transformers, name, None) if isinstance(name, str) else None
     is_model = isinstance(found, type) and issubclass(found, PreTrainedModel)
     if not is_model or getattr(found, "config_class", None) is None:
         raise CheckpointError(
@@ -341,5 +342,5 @@ def _require_same_tokenizer(
     tokenizer: PreTrainedTokenizerBase, fresh: PreTrainedTokenizerBase | None, final: Path
 ) -> None:
     same = fresh is not None and fresh.get_vocab() == tokenizer.get_vocab()
-    if not same or fresh(PROBE_TEXT)["input_ids"] != tokenizer(PROBE_TEXT)["input_ids"]:
+    if fresh is None or not same or fresh(PROBE_TEXT)["input_ids"] != tokenizer(PROBE_TEXT)["input_ids"]:
         raise CheckpointError(f"{final} was not written: its tokenizer does not come back as it was saved.")

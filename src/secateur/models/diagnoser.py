@@ -75,7 +75,7 @@ class DiagnoserConfig:
             If keys are missing or unknown.
         """
         try:
-            front_end = {
+            front_end: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in values["front_end"].items()
             }

@@ -40,11 +40,15 @@ class Experts(nn.Module):
     """
 
     expert: Tensor
+    wide_gate: nn.Linear
+    wide_up: nn.Linear
+    wide_down: nn.Linear
 
     def __init__(self, *, gate: Tensor, up: Tensor, down: Tensor, act_fn: nn.Module, n_experts: int) -> None:
         super().__init__()
         for name, weight in zip(NAMES, (gate, up, down), strict=True):
-            projection = nn.Linear(*reversed(weight.shape), bias=False, device="meta")
+            outputs, inputs = weight.shape
+            projection = nn.Linear(inputs, outputs, bias=False, device="meta")
             projection.weight = nn.Parameter(weight)
             setattr(self, name, projection)
         self.act_fn, self.n_experts = act_fn, n_experts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -68,10 +69,11 @@ def put_tensors(model: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
             value = nn.Parameter(value, requires_grad=former.requires_grad and value.is_floating_point())
         renewed[id(former)] = value
     for module in model.modules():
-        for own in (module._parameters, module._buffers):
-            for name, former in own.items():
-                if former is not None and id(former) in renewed:
-                    own[name] = renewed[id(former)]
+        owned: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for own in owned:
+            for name, held in own.items():
+                if held is not None and id(held) in renewed:
+                    own[name] = renewed[id(held)]
 
 
 def require_values(model: nn.Module, folder: Path) -> None:

@@ -63,7 +63,7 @@ class TensorBytes:
         """Yield the bytes in order."""
         if self.nbytes:
             flat = self.tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            content = memoryview(flat.numpy())
+            content = flat.numpy().data
             for begin in range(0, len(content), PIECE_BYTES):
                 yield content[begin : begin + PIECE_BYTES]
 

@@ -77,7 +77,7 @@ class StoredTensor:
             If the file ends early or cannot be read.
         """
         tensor = torch.empty(self.shape, dtype=DTYPES[self.dtype])
-        target = memoryview(tensor.reshape(-1).view(torch.uint8).numpy()) if self.nbytes else memoryview(b"")
+        target = tensor.reshape(-1).view(torch.uint8).numpy().data if self.nbytes else memoryview(b"")
         filled = 0
         for piece in self.pieces():
             target[filled : filled + len(piece)] = piece

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from accelerate import init_empty_weights
 from torch import nn
+from transformers import PreTrainedModel
 
 from secateur.core.errors import PlanError
 from secateur.models.binding import bind
@@ -40,7 +41,7 @@ def skeleton(build: Callable[[], Model], plan: PruningPlan) -> Model:
     """
     with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
         model = build()
-    if hasattr(model, "tie_weights"):
+    if isinstance(model, PreTrainedModel):
         model.tie_weights()  # each parameter moved to the meta device by itself
     bound = bind(model)
     if (plan.family, plan.shape) != (bound.spec.family, bound.shape):

@@ -61,15 +61,14 @@ class TokenizerDescription:
         """Number of the token for what cannot be encoded."""
         if self.algorithm == "Unigram":
             return self.model.get("unk_id")
-        return self.all_tokens.get(self.model.get("unk_token"))
+        return self.all_tokens.get(self.model.get("unk_token") or "")
 
     @cached_property
     def merges(self) -> list[tuple[str, str]]:
         """Merges of a BPE, most urgent first."""
-        return [
-            tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge)
-            for merge in self.model.get("merges", [])
-        ]
+        stored = self.model.get("merges", [])
+        pairs = (merge.split(" ", 1) if isinstance(merge, str) else merge for merge in stored)
+        return [(first, second) for first, second in pairs]
 
     @property
     def framing(self) -> Iterator[int]:

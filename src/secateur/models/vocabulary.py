@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from secateur.core.errors import PlanError
 from secateur.models.token_ids import check_token_ids, renumber_token_ids
@@ -82,8 +83,8 @@ def keep_vocabulary(model: nn.Module, tokens: Sequence[int]) -> None:
     padding = _new_padding(model, places, tokens)
     check_token_ids(model, tokens, size)
     _cut(places, tokens)
-    for module, value in padding:
-        module.padding_idx = value
+    for holder, number in padding:
+        holder.padding_idx = number
     renumber_token_ids(model, tokens, size)
 
 
@@ -93,7 +94,7 @@ def _places(model: nn.Module) -> list[_Place]:
     if embedding is None:
         return []
     size, found = embedding.weight.shape[0], [embedding.weight]
-    head: Any = model.get_output_embeddings()
+    head = cast("PreTrainedModel", model).get_output_embeddings()
     if head is not None:
         if not isinstance(head, nn.Linear) or head.weight.shape[0] != size:
             return []
@@ -115,10 +116,10 @@ def _places(model: nn.Module) -> list[_Place]:
 
 
 def _token_embedding(model: nn.Module) -> nn.Embedding | None:
-    if not hasattr(model, "get_input_embeddings") or not hasattr(model, "config"):
+    if not isinstance(model, PreTrainedModel):
         return None
     try:
-        embedding: Any = model.get_input_embeddings()
+        embedding = model.get_input_embeddings()
     except NotImplementedError:
         return None
     if not isinstance(embedding, nn.Embedding):
@@ -157,9 +158,7 @@ def _cut(places: list[_Place], tokens: Sequence[int]) -> None:
             place.owner.out_features = len(tokens)
 
 
-def _new_padding(
-    model: nn.Module, places: list[_Place], tokens: Sequence[int]
-) -> list[tuple[nn.Module, int | None]]:
+def _new_padding(model: nn.Module, places: list[_Place], tokens: Sequence[int]) -> list[tuple[Any, int]]:
     """Return the modules that know the padding token, with its new number.
 
     Some families (RoBERTa) count positions from the padding token's number, in modules that declare it as

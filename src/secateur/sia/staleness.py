@@ -175,9 +175,10 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
 def _beyond_noise(
     crosswise: tuple[float | None, float | None], known: tuple[float, float] | None
 ) -> float | None:
-    if known is None or None in crosswise or min(known) <= 0:
+    one, other = crosswise
+    if known is None or one is None or other is None or min(known) <= 0:
         return None
-    return max(0.0, 1 - sum(crosswise) / 2 / float(np.sqrt(known[0] * known[1])))
+    return max(0.0, 1 - (one + other) / 2 / float(np.sqrt(known[0] * known[1])))
 
 
 def _interval(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -> tuple[float, float]:

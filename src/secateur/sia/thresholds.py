@@ -102,8 +102,8 @@ def read_thresholds(path: Path) -> Thresholds:
 
 
 def _limit(at_most: float | None = None, at_least: float | None = None) -> Limit:
-    if (at_most is None) == (at_least is None):
-        raise TypeError("a limit with both or none of at_most and at_least")
-    if at_most is not None:
+    if at_most is not None and at_least is None:
         return Limit(sense="at_most", value=float(at_most))
-    return Limit(sense="at_least", value=float(at_least))
+    if at_least is not None and at_most is None:
+        return Limit(sense="at_least", value=float(at_least))
+    raise TypeError("a limit with both or none of at_most and at_least")

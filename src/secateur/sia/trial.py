@@ -8,7 +8,7 @@ choosing by itself. Neither is an estimate of what is left after recovery, which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 from torch import nn
@@ -71,7 +71,7 @@ def trial_cut(
         closed = cost(evaluator.figures_of(model))
     apart = None
     if _can_differ(bound, criterion, evaluator.judge.task):
-        own = matrix_scores(model, bound, batches, criterion=criterion)
+        own = matrix_scores(model, bound, batches, criterion=cast("MatrixCriterion", criterion))
         apart = cost(evaluator.figures_of(cut_apart(model, apart_plan(plan, own, gated=bound.spec.is_gated))))
     return Trial(closed=closed, apart=apart)
 

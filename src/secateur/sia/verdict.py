@@ -24,7 +24,7 @@ import numpy as np
 
 from secateur.sia.components import Component
 from secateur.sia.figures import JUDGED_IN, figures_of, sets_of, subset_point
-from secateur.sia.measured.measurement import Estimate, Measured
+from secateur.sia.measured.measurement import Estimate, Measured, Treatment
 from secateur.sia.prediction import Prediction, Trial, curve_of, predict, removed_share, together
 from secateur.sia.structural import Structure
 from secateur.sia.thresholds import Figure, Limit, Thresholds, thresholds
@@ -313,7 +313,7 @@ def _worst(outcomes: Sequence[Outcome]) -> Outcome | None:
 
 
 def _predicted(
-    measured: Measured, component: Component, treatment: str, criterion: str | None, share: float | None
+    measured: Measured, component: Component, treatment: Treatment, criterion: str | None, share: float | None
 ) -> Prediction | None:
     curve = curve_of(measured, component, treatment=treatment, criterion=criterion)
     return None if curve is None or share is None else predict(curve, share, n_samples=measured.n_samples)

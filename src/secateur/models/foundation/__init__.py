@@ -10,7 +10,7 @@ import torch
 from secateur.core.errors import ConfigError
 from secateur.models import checkpoint
 from secateur.models.checkpoint_files import CHECKSUMS
-from secateur.models.diagnoser import Diagnoser
+from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
 
 FOUNDATIONS: dict[str, Path] = {"foundation-micro": Path(__file__).with_name("micro")}
 """Checkpoints that come with the package by name, trained on simulated machines alone."""
@@ -28,7 +28,10 @@ def start_folder(backbone: str) -> Path | None:
 
 def window_length_of(folder: Path) -> int:
     """Samples of the windows that a saved Diagnoser takes."""
-    return checkpoint.describe(folder).config.window_length
+    config = checkpoint.describe(folder).config
+    if not isinstance(config, DiagnoserConfig):
+        raise ConfigError(f"{folder} holds no Diagnoser; only a Diagnoser takes windows.")
+    return config.window_length
 
 
 def start_from(folder: Path, classes: tuple[str, ...]) -> Diagnoser:

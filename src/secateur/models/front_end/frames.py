@@ -20,6 +20,8 @@ class SpectrogramFrames(nn.Module):
         filters = analytic_filters(frequencies, length=length, sampling_rate_hz=settings.sampling_rate_hz)
         self.register_buffer("filters", filters, persistent=False)
 
+    filters: Tensor
+
     def forward(self, waveform: Tensor) -> Tensor:
         """Return frames (batch, frames, bins) in decades, of windows (batch, samples)."""
         settings = self.settings

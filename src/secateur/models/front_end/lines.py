@@ -31,6 +31,8 @@ class BandEnvelopes(nn.Module):
         )
         self.register_buffer("filters", filters, persistent=False)
 
+    filters: Tensor
+
     def forward(self, waveform: Tensor) -> Tensor:
         """Return envelopes with zero mean, (batch, bands, time), of windows (batch, samples)."""
         power = filtered_power(waveform, self.filters, hop=self.hop)
@@ -58,6 +60,10 @@ class LineLevels(nn.Module):
         right = torch.arange(settings.floor_points // 2) + float(_NEAREST_FLOOR)
         self.register_buffer("peak_offsets", peak, persistent=False)
         self.register_buffer("floor_offsets", torch.cat([-right.flip(0), right]), persistent=False)
+
+    taper: Tensor
+    peak_offsets: Tensor
+    floor_offsets: Tensor
 
     def forward(self, envelopes: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor) -> Tensor:
         """Read the levels.

@@ -147,7 +147,8 @@ class Additivity:
             joint = np.stack([cost[index] for cost in self._joint[size]]) @ weights
             draws = self._calibration.draws(len(subsets), f"subsets/{self._pool.component}/{size}")
             statistics = gap(joint, exact @ singles + estimated @ (singles * resampled), draws)
-            found = tuple(estimate_of(statistic) for statistic in statistics)
+            first, second, third = map(estimate_of, statistics)
+            found = (first, second, third)
         return GapPoint(
             size=size,
             fraction=size / len(self._pool.units),

@@ -50,7 +50,9 @@ class MatrixAgreement:
             for layer in range(self._shape.n_layers)
             if shared == "channel" or self._shape.heads_per_group(layer) > 1
         ]
-        self._waiting = [name for name in criteria if tables.can_score(name)] if self._layers else []
+        self._waiting: list[MatrixCriterion] = (
+            [name for name in criteria if tables.can_score(name)] if self._layers else []
+        )
         self._known: list[MatrixCriterion] = []
 
     @property

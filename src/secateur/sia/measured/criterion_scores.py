@@ -86,6 +86,7 @@ class ScoreTables:
         """Return the scores of every unit from the whole calibration set, float64 (units,)."""
         if criterion in AVERAGED or not self.depends_on_samples(criterion):
             table = self.scores(criterion, component)
+            assert table is not None, "layers are chosen by criteria that add up"
             return np.average(table, axis=0, weights=self._sizes if len(table) == len(self._sizes) else None)
         if criterion not in self._whole:
             self._evaluator.n_evaluations += self.passes(criterion)
@@ -118,6 +119,7 @@ def _of_component(scores: Scores, component: Component) -> np.ndarray:
     if component == "layer":
         sums = zip(scores.groups, scores.channels, strict=True)
         return np.array([groups.sum() + channels.sum() for groups, channels in sums])
+    assert component != "matrix", "a matrix is no unit"
     return np.concatenate(scores.of(component))
 
 

@@ -130,7 +130,8 @@ class Interactions:
                 if pairs:
                     draws = self._calibration.draws(len(pairs), f"pairs/{self._pool.component}/{place}")
                     statistics = interaction(*self._tables(objective, pairs), draws)
-                    found = tuple(estimate_of(statistic) for statistic in statistics)
+                    first, second, third = map(estimate_of, statistics)
+                    found = (first, second, third)
                 yield Interaction(
                     component=self._pool.component,
                     objective=objective,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,8 +28,13 @@ class Judge(Protocol):
     score_name : ScoreName
     """
 
-    task: Task
-    score_name: ScoreName
+    @property
+    def task(self) -> Task:
+        """What the model is for."""
+
+    @property
+    def score_name(self) -> ScoreName:
+        """What the third figure is."""
 
     def remember(self, model: nn.Module, batch: Batch) -> Tensor:
         """Run the dense model on the next batch, keep its answer, and return its figures."""
@@ -122,5 +127,5 @@ def judge_for(model: nn.Module, batch: Batch) -> Judge:
             f"a calibration batch holds {', '.join(sorted(batch))}; needed are windows (waveform, "
             "shaft_rate_hz, fault_orders, label) or tokens (input_ids, attention_mask where padded)."
         )
-    name = objective_of(model).name
+    name = cast("Task", objective_of(model).name)
     return ByEmbedding() if name == "embedding" else ByLogits(name)

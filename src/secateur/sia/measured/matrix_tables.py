@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TypeGuard, get_args
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class MatrixTables:
         self._calibration = calibration
         self._known: dict[MatrixCriterion, list[MatrixScores]] = {}
 
-    def can_score(self, criterion: str) -> bool:
+    def can_score(self, criterion: str) -> TypeGuard[MatrixCriterion]:
         """Whether a criterion is defined for a matrix alone, and for this model's task."""
         is_embedding = self._calibration.evaluator.judge.task == "embedding"
         return criterion in get_args(MatrixCriterion) and not (criterion == "taylor" and is_embedding)

@@ -56,6 +56,7 @@ class UnitPool:
     """
 
     def __init__(self, evaluator: Evaluator, component: Component, *, seed: int) -> None:
+        assert component != "matrix", "a matrix is no unit"
         self.evaluator, self.component = evaluator, component
         self.units: tuple[Unit, ...] = units(evaluator.bound.shape, component)
         self.layers = np.array([unit.layer for unit in self.units])

@@ -23,6 +23,7 @@ from secateur.sia.measured.pool import UnitPool
 from secateur.sia.measured.quantities import Calibration
 from secateur.sia.measured.removal_choice import Choice, apart_removal, choices, closed_removal
 from secateur.sia.measured.stability import EXACT
+from secateur.structure.spec import Role
 from secateur.surgery.apart import cut_apart
 
 FRACTIONS = (0.125, 0.25, 0.5, 0.75, 0.875, 0.95)
@@ -72,16 +73,20 @@ class RemovalLoss:
         self._figures: dict[_Curve, list[tuple[Choice, np.ndarray]]] = {}
 
     def _wanted(self, criteria: Sequence[str]) -> list[_Curve]:
-        closed, scores = [], self._calibration.scores
+        closed: list[str] = []
+        apart: list[str] = []
+        scores = self._calibration.scores
         if self._pool is not None:
             closed = [name for name in criteria if scores.scores(name, self._component) is not None]
         if self._component == "layer":
             closed.append(EXACT)
-        apart = [name for name in criteria if self._tables.can_score(name)] if self._can_be_apart() else []
+        if self._can_be_apart():
+            apart += filter(self._tables.can_score, criteria)
+        chosen: dict[Treatment, list[str]] = {"closed": closed, "apart": apart}
         return [
             _Curve(criterion=name, treatment=treatment)
             for name in dict.fromkeys((*closed, *apart))
-            for treatment, names in (("closed", closed), ("apart", apart))
+            for treatment, names in chosen.items()
             if name in names
         ]
 
@@ -105,10 +110,11 @@ class RemovalLoss:
         if not self._waiting:
             return
         curve = self._waiting[0]
-        if curve.criterion == EXACT and not self._pool.is_exhausted:
+        pool = self._pool
+        if curve.criterion == EXACT and pool is not None and not pool.is_exhausted:
             for _ in range(AT_ONCE):
-                if not self._pool.is_exhausted:
-                    self._pool.measure()
+                if not pool.is_exhausted:
+                    pool.measure()
             return
         measuring = self._closed if curve.treatment == "closed" else self._apart
         points = self._figures.setdefault(curve, [])
@@ -125,7 +131,8 @@ class RemovalLoss:
 
     def _apart(self, criterion: str, choice: Choice) -> np.ndarray:
         evaluator = self._calibration.evaluator
-        roles = ("q", "k", "gate", "up", "down")
+        assert self._tables.can_score(criterion), "only matrices that a criterion can score are cut apart"
+        roles: tuple[Role, ...] = ("q", "k", "gate", "up", "down")
         present = {
             role for projection in evaluator.bound.spec.stacks[0].projections for role in projection.roles
         }
@@ -139,9 +146,11 @@ class RemovalLoss:
         return evaluator.figures_of(cut_apart(evaluator.model, plan))
 
     def _exact(self) -> np.ndarray:
+        pool = self._pool
+        assert pool is not None, "layers have a pool"
         index = self._calibration.objective_index(self._calibration.evaluator.objectives[0])
-        costs = np.empty(len(self._pool.units))
-        costs[self._pool.measured] = self._pool.costs(index).mean(axis=1)
+        costs = np.empty(len(pool.units))
+        costs[pool.measured] = pool.costs(index).mean(axis=1)
         return costs
 
     def widths(self) -> list[Estimate]:

@@ -113,6 +113,7 @@ def closed_removal(
     counts : sequence of int
         Of :class:`Choice`.
     """
+    assert component != "matrix", "a matrix is no unit"
     everything = units(shape, component)
     if component == "layer":
         return tuple(everything[position] for position in np.argsort(scores, kind="stable")[: counts[0]])

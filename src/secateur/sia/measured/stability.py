@@ -112,6 +112,8 @@ class Stability:
         without = [self._pool.units[position] for position in gone]
         before = tables.scores(series.criterion, component)
         after = tables.scores(series.criterion, component, without)
+        assert before is not None, "layers are chosen by criteria that add up"
+        assert after is not None, "layers are chosen by criteria that add up"
         series.shifts.append(Shift(before=before[:, survivors], after=after[:, survivors]))
 
     def _advance_exact(self, series: _Series) -> None:
