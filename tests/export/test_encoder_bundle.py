@@ -19,6 +19,7 @@ from secateur.edge import texts
 from secateur.edge.texts import TextEncoder
 from secateur.export.encoder_bundle import write_encoder_bundle
 from secateur.models.binding import bind
+from secateur.models.pooling import POOLING
 from secateur.surgery.apply import apply
 from secateur.tasks.embedding import pooled
 from token_tasks import BERT, DROPOUT_FREE
@@ -48,10 +49,11 @@ def encoder(of: str, **config):
     return model.eval(), tokenizer
 
 
-@pytest.fixture(scope="module", params=["embedding", "classes"])
+@pytest.fixture(scope="module", params=["embedding", "embedding of the last token", "classes"])
 def written(request, tmp_path_factory):
     """A cut model of each kind, and its bundle."""
-    dense, tokenizer = encoder(request.param)
+    of, _, pooling = request.param.partition(" of the ")
+    dense, tokenizer = encoder(of, **({POOLING: pooling} if pooling else {}))
     plan = bind(dense).whole_plan.with_groups(0, [0, 2]).with_channels(1, range(10))
     model = apply(dense, plan)
     with quiet():
@@ -127,8 +129,8 @@ def test_a_missing_or_damaged_tokenizer_is_told(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"problem_type": "multi_label_classification"}, "one class a text"),
-        ({"num_labels": 1}, "gives 1 numbers"),
+        ({"problem_type": "multi_label_classification"}, r"gives a text no single class \(it has 2 outputs"),
+        ({"num_labels": 1}, r"gives a text no single class \(it has 1 outputs"),
     ],
 )
 def test_heads_without_probabilities_are_refused(config, said, tmp_path):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 
+import pyarrow
 import pytest
 import torch
+from pyarrow import parquet
 
 import tiny_tokenizers
 from secateur.core.errors import ConfigError, DataError
@@ -76,6 +80,42 @@ def test_a_line_without_end_is_read_in_pieces(tmp_path, tokenizer, monkeypatch):
     pieces = list(TokenSource(path=path, tokenizer=tokenizer).texts())
     assert "".join(pieces) == text
     assert max(map(len, pieces)) < 200
+
+
+@pytest.mark.parametrize(
+    "text", ["Lager läuft heiß – 90 °C. " * 900, "軸承過熱。" * 2000, "word " * 40 + "\n"]
+)
+def test_parts_of_a_file_that_is_one_line_meet_between_words_or_characters(
+    tmp_path, tokenizer, text, monkeypatch
+):
+    monkeypatch.setattr(reading, "PIECE_CHARACTERS", 300)
+    path = tmp_path / "line.txt"
+    path.write_text(text, encoding="utf-8")
+    parts = [
+        "".join(TokenSource(path=path, tokenizer=tokenizer, first=first, last=last).texts())
+        for first, last in ((0, 0.6), (0.6, 0.75), (0.75, 1))
+    ]
+    assert "".join(parts) == text
+    if len(text) > 300:
+        assert len(parts[0]) == pytest.approx(0.6 * len(text), abs=40)
+        assert " " not in text or all(part.endswith(" ") for part in parts)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_the_texts_of_a_table_are_read_and_nothing_else_of_it(tmp_path, tokenizer, suffix):
+    texts = [f'the "value" of {number}, and more.' for number in range(20)]
+    frame = {"text": texts, "other": ["noise"] * 20}
+    path = tmp_path / f"table{suffix}"
+    if suffix == ".parquet":
+        parquet.write_table(pyarrow.table(frame), path)
+    elif suffix == ".csv":
+        with path.open("w", newline="") as stream:
+            csv.writer(stream).writerows([frame.keys(), *zip(*frame.values(), strict=True)])
+    else:
+        path.write_text("".join(json.dumps({"text": text, "other": 1}) + "\n" for text in texts))
+    source = TokenSource(path=path, tokenizer=tokenizer, first=0.5, last=0.9)
+    assert "".join(source.texts()) == "".join(f"{text}\n\n" for text in texts[10:18])
+    assert list(reading._sentences(source.texts())) == texts[10:18]
 
 
 def test_passages_are_sentences_as_an_encoder_sees_them(file):

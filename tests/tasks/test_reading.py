@@ -7,12 +7,22 @@ from dataclasses import replace
 
 import pyarrow
 import pytest
+import torch
 from pyarrow import parquet
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    RobertaConfig,
+    RobertaModel,
+)
 
 import tiny_tokenizers
 from secateur.core.errors import ConfigError, DataError
+from secateur.models.tables import read_rows
 from secateur.tasks.reading import TextData, read_task, task_of_model
-from secateur.tasks.tables import read_rows
+from tiny_tokenizers import TEXT
 from token_tasks import BERT, CASES, DROPOUT_FREE, LLAMA
 
 
@@ -75,10 +85,89 @@ def test_answers_are_predicted_and_prompts_are_not(llama, tmp_path):
     path = written(tmp_path, ".jsonl", ("prompt", "answer"), [("assert is", " a statement")] * 8)
     task = read_task(model, tokenizer, "answers", TextData(path=path, blocks=1))
     batch = task.calibration[0]
-    prompt = len(tokenizer("assert is", add_special_tokens=False)["input_ids"])
+    prompt = len(tokenizer("assert is")["input_ids"])
     assert (batch["labels"][:, :prompt] == -100).all()
     assert (batch["labels"][:, prompt:] == batch["input_ids"][:, prompt:]).all()
     assert batch["input_ids"][0, -1] == tokenizer.eos_token_id
+
+
+def test_every_sample_of_a_language_model_begins_as_its_tokenizer_begins_texts(llama, tmp_path):
+    model, tokenizer = llama
+    begin = tokenizer.bos_token_id
+    text, table = tmp_path / "text.txt", tmp_path / "table.jsonl"
+    text.write_text(TEXT[:60_000])
+    row = {"prompt": "assert is", "answer": " a statement"}
+    opened = row | {"prompt": "<s>assert is"}
+    table.write_text("".join(json.dumps(entry) + "\n" for entry in [row, opened] * 10))
+    task = read_task(model, tokenizer, "text", TextData(path=text, blocks=2, held_out=0.1, learns=True))
+    for rows in (task.train.rows, task.validation.rows, task.elsewhere.rows, task.fitting[0]["input_ids"]):
+        assert rows.shape[1] == 64
+        assert (rows[:, 0] == begin).all()
+        assert not (rows[:, 1:] == begin).any()
+    answers = read_task(model, tokenizer, "answers", TextData(path=table, blocks=1)).calibration[0]
+    assert (answers["input_ids"] == begin).sum(dim=1).tolist() == [1] * len(answers["input_ids"])
+    assert (answers["labels"][:, 0] == -100).all()
+
+
+def test_answers_behind_a_block_are_left_out_and_counted(llama, tmp_path, capsys):
+    model, tokenizer = llama
+    rows = [("assert is", " a statement"), ("assert " * 400, " a statement")] * 3
+    path = written(tmp_path, ".jsonl", ("prompt", "answer"), rows)
+    task = read_task(model, tokenizer, "answers", TextData(path=path, blocks=1))
+    assert sum(len(batch["input_ids"]) for batch in task.fitting) == 3
+    assert "3 of 6 answers begin behind the 64 tokens of a block" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_rows_are_filled_with_the_padding_that_the_model_knows(tmp_path, padding):
+    """A decoder that gives classes looks for the last token that is none of its own padding."""
+    tokenizer = tiny_tokenizers.framed()
+    assert tokenizer.pad_token_id == 2
+    model = LlamaForSequenceClassification(
+        LlamaConfig(**LLAMA | {"vocab_size": len(tokenizer), "pad_token_id": padding}, num_labels=3)
+    ).eval()
+    path = written(tmp_path, ".csv", rows=[(text, number % 3) for number, (text, _) in enumerate(ROWS)])
+    task = read_task(model, tokenizer, "labels", TextData(path=path, blocks=2))
+    (batch,) = task.calibration
+    assert batch["attention_mask"].sum(dim=1).unique().numel() > 2
+    with torch.no_grad():
+        together = model(batch["input_ids"], batch["attention_mask"]).logits
+        alone = [
+            model(row[: int(mask.sum())][None]).logits[0]
+            for row, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)
+        ]
+    torch.testing.assert_close(together, torch.stack(alone), atol=1e-5, rtol=1e-5)
+
+
+def test_a_classifier_without_padding_is_told_how_to_name_one(tmp_path):
+    tokenizer = tiny_tokenizers.framed()
+    model = LlamaForSequenceClassification(
+        LlamaConfig(**LLAMA | {"vocab_size": len(tokenizer), "pad_token_id": None}, num_labels=3)
+    )
+    with pytest.raises(ConfigError, match="name a token that no text holds as pad_token_id"):
+        read_task(model, tokenizer, "labels", TextData(path=written(tmp_path, ".csv")))
+
+
+@pytest.mark.parametrize("settings", [{"num_labels": 1}, {"problem_type": "multi_label_classification"}])
+def test_heads_that_give_no_single_class_are_judged_by_embeddings(tmp_path, settings):
+    tokenizer = tiny_tokenizers.bert()
+    model = BertForSequenceClassification(BertConfig(**BERT | {"vocab_size": len(tokenizer)} | settings))
+    assert task_of_model(model) == "embeddings"
+    with pytest.raises(ConfigError, match="gives one of two or more labels"):
+        read_task(model, tokenizer, "labels", TextData(path=written(tmp_path, ".csv")))
+
+
+def test_texts_are_no_longer_than_a_model_takes(tmp_path):
+    """Families after RoBERTa number positions from behind the padding token, and take fewer tokens."""
+    tokenizer = tiny_tokenizers.roberta()
+    sizes = {"vocab_size": len(tokenizer), "max_position_embeddings": 64, "pad_token_id": 1}
+    model = RobertaModel(RobertaConfig(**BERT | sizes)).eval()
+    path = tmp_path / "text.txt"
+    path.write_text("one statement " * 400 + ".\n" + TEXT[:9_000])
+    task = read_task(model, tokenizer, "embeddings", TextData(path=path, blocks=8))
+    longest = max((batch["input_ids"] for batch in task.fitting), key=lambda ids: ids.shape[1])
+    assert longest.shape[1] == 62
+    assert model(longest).last_hidden_state.isfinite().all()
 
 
 def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
@@ -101,9 +190,18 @@ def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
     ("name", "content", "said"),
     [
         ("table.csv", "words,label\na b,normal\n", "has no column text; its columns are words, label"),
-        ("table.csv", "text,label\na b,\n", "row 1 of .* has no text or label"),
+        ("table.csv", "text,label\na b,\n", "row 1 of .* has no label"),
         ("table.csv", "text,label\n", "has no rows"),
         ("table.csv", "text,label\na b,ball\n", "label 'ball', which is none of the model's: normal, inner"),
+        ("table.csv", "text,label,label\na b,normal,inner\n", "has more than one column label"),
+        ("table.csv", "text,label\na, b,normal\n", "line 2 of .* has 3 values for 2 columns"),
+        ("table.csv", "text,label\na b,\u00b2\n", "label '\u00b2', which is none of the model's"),
+        ("table.csv", "text,label\na b,-1\n", "label '-1', which is none of the model's"),
+        ("table.csv", "text,label\n  ,normal\n", "row 1 of .* has no text"),
+        ("table.jsonl", '{"text": "a", "text": "b", "label": 0}\n', "has more than one column text"),
+        ("table.jsonl", '{"text": "a", "label": 0}\n{"text": "a"}\n', "row 2 of .* has no column label"),
+        ("table.jsonl", '{"text": ["a"], "label": 0}\n', "holds a list as text; give a text or a number"),
+        ("table.jsonl", '{"text": NaN, "label": 0}\n', "row 1 of .* has no text"),
         ("table.jsonl", "{not json\n", "line 1 of .* is not JSON"),
         ("table.jsonl", "[1]\n", "is no object"),
         ("table.parquet", "PAR1", "is not a Parquet file"),

@@ -11,7 +11,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.progress import quiet
 from secateur.methods.stage import Workbench
 from secateur.models import checkpoint
-from secateur.tasks.tables import read_rows
+from secateur.models.tables import read_rows
 from secateur.workflow import compress_model as module
 from secateur.workflow.compress_model import ModelRunSettings, compress_model
 from secateur.workflow.cut_options import cut_of_model

@@ -153,9 +153,9 @@ def test_an_encoder_is_as_near_to_itself_as_can_be(bert):
 
 
 def test_what_does_not_fit_the_model_is_refused(llama, bert, text, tmp_path):
-    with pytest.raises(ConfigError, match=r"predicts no next token; for an encoder give --pairs"):
+    with pytest.raises(ConfigError, match=r"predicts no next token; .* judge an encoder by --pairs"):
         judge_language_model(bert, text)
-    with pytest.raises(ConfigError, match=r"LlamaForCausalLM .* is none: give --text FILE"):
+    with pytest.raises(ConfigError, match=r"LlamaForCausalLM is no encoder of text.* give --text FILE"):
         judge_encoder(llama)
     with pytest.raises(ConfigError, match="has 64 positions"):
         judge_language_model(llama, text, context=65)

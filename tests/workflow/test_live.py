@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import BertConfig, BertForSequenceClassification
 
 import secateur
+import tiny_tokenizers
 from secateur.core.errors import ConfigError
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
 from secateur.training.state import digest
-from token_tasks import CASES
+from token_tasks import BERT, CASES, DROPOUT_FREE
 from zoo import ZOO
 
 
@@ -62,3 +64,18 @@ def test_a_live_model_is_checked():
     assert {entry.granularity for entry in check.verdict.granularities} >= {"layers", "channels"}
     with pytest.raises(ConfigError, match="measures on samples"):
         secateur.sia(case.model(), calibration=None)
+
+
+def test_a_live_classifier_is_checked_on_texts_as_on_the_command_line():
+    tokenizer = tiny_tokenizers.bert()
+    config = BertConfig(**BERT | DROPOUT_FREE | {"vocab_size": len(tokenizer)})
+    texts = [f"the statement of class {number} is raised." for number in range(12)]
+    check = secateur.sia(
+        BertForSequenceClassification(config).eval(),
+        calibration=texts,
+        tokenizer=tokenizer,
+        budget_s=0.5,
+        ratio=None,
+    )
+    assert check.measured is not None
+    assert check.measured.n_samples == 12

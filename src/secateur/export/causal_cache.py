@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-from secateur.core.errors import ConfigError, ExportError
+from secateur.core.errors import ExportError
+from secateur.models.attributes import counts_behind_padding, most_tokens
 from secateur.models.binding import BoundModel, bind
-from secateur.tasks.heads import is_causal_lm
+from secateur.tasks.heads import require_causal_lm
 
 CAUSAL_SCOPE = "causal"
 """Path of the language model inside :class:`Cached`."""
@@ -59,7 +60,7 @@ class CausalModel:
     @property
     def context_length(self) -> int | None:
         """Positions that the configuration allows; None where it sets no limit."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return most_tokens(self.model)
 
     @property
     def vocabulary(self) -> int:
@@ -111,13 +112,10 @@ def causal_model(model: nn.Module) -> CausalModel:
         If it keeps something else than a key and a value a layer, or counts its positions from tokens.
     """
     name = type(model).__name__
-    if not isinstance(model, PreTrainedModel) or not is_causal_lm(model) or model.config.is_encoder_decoder:
-        raise ConfigError(
-            f"{name} predicts no next token from the past alone, so it cannot be exported as a causal "
-            "language model; give a decoder (a transformers class that ends in ForCausalLM or LMHeadModel)."
-        )
+    require_causal_lm(model)
+    assert isinstance(model, PreTrainedModel), "all causal language models are those of transformers"
     bound = bind(model)
-    if hasattr(getattr(model.base_model, "embeddings", None), "create_position_ids_from_input_ids"):
+    if counts_behind_padding(model):
         raise ExportError(
             f"{name} counts positions from behind its padding token, while generate of transformers counts "
             "them from 0: with a cache and without, the same model says different things. Such a decoder is "

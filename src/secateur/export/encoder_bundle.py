@@ -25,9 +25,11 @@ from secateur.core.progress import console
 from secateur.edge.texts import TextEncoder, padded
 from secateur.export.onnx import frozen_copy, to_onnx
 from secateur.export.sealing import Sealed, described_as, file_records, layer_records, lineage_record, seal
+from secateur.models.attributes import config_of, most_tokens, padding_token
 from secateur.models.binding import bind
+from secateur.models.pooling import MEAN, POOLING
 from secateur.structure.plan import PruningPlan
-from secateur.tasks.embedding import mean_over_tokens
+from secateur.tasks.embedding import pool
 from secateur.tasks.heads import is_text_classifier
 
 TEXTS = (
@@ -59,13 +61,14 @@ class _Deployed(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model, self.gives_classes = model, is_text_classifier(model)
+        self.pooling = getattr(config_of(model), POOLING, MEAN)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return what each text gets, (texts, width)."""
         found = self.model(input_ids=input_ids, attention_mask=attention_mask)
         if self.gives_classes:
             return found.logits
-        return mean_over_tokens(found.last_hidden_state, attention_mask)
+        return pool(found.last_hidden_state, attention_mask, self.pooling)
 
 
 def write_encoder_bundle(
@@ -106,18 +109,18 @@ def write_encoder_bundle(
         If the model cannot be exported, or parity fails.
     """
     require_replaceable(Path(out), MANIFEST_FILE)
+    labels = _labels(model)
     if tokenizer is None or not tokenizer.is_fast:
         raise ConfigError(
             f"{name} has no fast tokenizer (tokenizer.json), with which the device reads texts; put one into "
             "its folder."
         )
-    labels = _labels(model)
     layers = layer_records(bind(model).layers, plan)
     copied = frozen_copy(model)
     copied.set_attn_implementation("eager")
     longest = _longest_tokens(model, tokenizer)
     rows = [tokenizer(text, truncation=True, max_length=longest)["input_ids"] for text in TEXTS]
-    padding = tokenizer.pad_token_id or 0
+    padding = padding_token(model, tokenizer) or 0
     tokens, mask = padded(rows, padding)
     deployed = _Deployed(copied).eval()
     with torch.no_grad():
@@ -176,26 +179,19 @@ def write_encoder_bundle(
 
 def _labels(model: nn.Module) -> tuple[str, ...]:
     """Return the classes of a classifier in the order of its logits; none for embeddings."""
-    if not is_text_classifier(model):
-        return ()
     config: Any = model.config
-    if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
+    if is_text_classifier(model):
+        return tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    if model.base_model is not model:
         raise ConfigError(
-            f"the head gives {config.num_labels} numbers for '{config.problem_type}'; only a classifier of "
-            "one class a text is written as a bundle."
+            f"{type(model).__name__} predicts no next token, gives a text no single class (it has "
+            f"{config.num_labels} outputs) and is no encoder without a head; there is no bundle for it."
         )
-    return tuple(str(config.id2label[number]) for number in range(config.num_labels))
+    return ()
 
 
 def _longest_tokens(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    config: Any = model.config
-    positions = getattr(config, "max_position_embeddings", None) or LONGEST
-    # families after RoBERTa number positions from behind the padding token
-    first = (config.pad_token_id or 0) + 1 if config.model_type in _COUNT_BEHIND_PADDING else 0
-    return int(min(positions - first, tokenizer.model_max_length, LONGEST))
-
-
-_COUNT_BEHIND_PADDING = ("roberta", "camembert", "xlm-roberta", "mpnet")
+    return int(min(most_tokens(model) or LONGEST, tokenizer.model_max_length, LONGEST))
 
 
 def _require_same_tokens(encoder: TextEncoder, rows: Sequence[Sequence[int]]) -> None:

@@ -18,6 +18,30 @@ def vocabulary_size(model: nn.Module) -> int:
     return int(config_of(model).get_text_config().vocab_size)
 
 
+def counts_behind_padding(model: nn.Module) -> bool:
+    """Whether a model numbers the positions of a text from behind the number of its padding token."""
+    base = getattr(model, "base_model", model)
+    return hasattr(getattr(base, "embeddings", None), "create_position_ids_from_input_ids")
+
+
+def most_tokens(model: nn.Module) -> int | None:
+    """Return the tokens of the longest text that a model takes; None where nothing sets a limit."""
+    config = config_of(model).get_text_config()
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or not counts_behind_padding(model):
+        return positions
+    return int(positions - (config.pad_token_id or 0) - 1)
+
+
+def padding_token(model: nn.Module, tokenizer: Any) -> int | None:
+    """Return the token that fills rows up: the model's own, else its tokenizer's; None where neither has one.
+
+    A decoder that gives classes looks for the last token that is none of the model's padding.
+    """
+    own = config_of(model).get_text_config().pad_token_id
+    return tokenizer.pad_token_id if own is None else own
+
+
 class OwnConfig:
     """A model's configuration as one module sees it: some values its own, all others those of the model.
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from secateur.models.attributes import counts_behind_padding
+
 Batch = Mapping[str, Tensor]
 """Windows (``waveform``, ``shaft_rate_hz``, ``fault_orders``, ``label``) or tokens (``input_ids`` (B, T), and
 ``attention_mask`` where rows are padded)."""
@@ -27,9 +29,8 @@ def run(model: nn.Module, batch: Batch) -> Any:
     names = getattr(model, "input_names", None)
     given = token_inputs(model, batch) if names is None else {name: batch[name] for name in names}
     inputs = {name: value.to(device) for name, value in given.items()}
-    if getattr(getattr(model, "config", None), "is_decoder", False) or hasattr(model, "generate"):
-        inputs["use_cache"] = False
-    return model(**inputs)
+    more = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    return model(**inputs, **more)
 
 
 def token_inputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -68,9 +69,7 @@ def real_tokens(features: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _takes_positions(model: nn.Module) -> bool:
-    base = getattr(model, "base_model", model)
-    counts_itself = hasattr(getattr(base, "embeddings", None), "create_position_ids_from_input_ids")
-    return not counts_itself and "position_ids" in inspect.signature(model.forward).parameters
+    return not counts_behind_padding(model) and "position_ids" in inspect.signature(model.forward).parameters
 
 
 def rows(batch: Batch) -> int:

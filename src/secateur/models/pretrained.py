@@ -19,6 +19,7 @@ from secateur.models.gguf import converted, gguf_file
 from secateur.models.hub import fetch
 from secateur.models.inventory import Inventory, require_unquantised, take_inventory
 from secateur.models.loading_bars import no_warnings
+from secateur.models.pooling import MEAN, POOLING, read_pooling
 from secateur.models.shards import open_shards
 from secateur.models.token_ids import require_fitting_tokenizer
 
@@ -158,11 +159,14 @@ def read_config(folder: Path) -> Any:
         )
     try:
         with no_warnings():
-            return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # any value can stand in a configuration, and raise anything
         raise ConfigError(
             f"transformers refuses the configuration of {folder}: {described(error)}"
         ) from error
+    if (pooling := read_pooling(folder)) != MEAN:
+        setattr(config, POOLING, pooling)
+    return config
 
 
 def open_tokenizer(folder: Path) -> Any:

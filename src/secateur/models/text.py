@@ -7,17 +7,21 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
+from secateur.models.tables import READERS, read_rows
 
 PIECE_CHARACTERS = 1 << 16
 LONGEST_LINE_BYTES = 1 << 20
 FEWEST_WORDS = 4
+_LINE_END, _WORD_END, _CHARACTER_END = (
+    re.compile(pattern) for pattern in (rb"\n", rb"\s", rb".(?![\x80-\xbf])")
+)
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 
 TextBatch = dict[str, torch.Tensor]
@@ -31,11 +35,12 @@ class TokenSource:
     Parameters
     ----------
     path : Path
-        UTF-8.
+        UTF-8; of a table (CSV, JSON lines, Parquet) the column ``text``.
     tokenizer : object
         Of transformers.
     first, last : float
-        Which part, as shares of the file's bytes; cut at line ends.
+        Which part, as shares of the file's bytes, cut at line ends (at spaces in lines beyond 65,000 bytes),
+        or of a table's rows.
 
     Raises
     ------
@@ -56,14 +61,20 @@ class TokenSource:
             )
 
     def texts(self) -> Iterator[str]:
-        """Yield lines joined to pieces of about 65,000 characters; memory does not grow with the file.
+        """Yield lines joined to pieces of about 65,000 characters; memory does not grow with a text file.
 
         Raises
         ------
         DataError
-            If the file is missing, empty or not UTF-8.
+            If the file is missing, empty or not UTF-8, or a table without texts.
         """
-        yield from _pieces_of_text(Path(self.path), self.first, self.last)
+        path = Path(self.path)
+        if path.suffix.lower() in READERS:
+            rows = read_rows(path, ("text",))
+            part = rows[int(self.first * len(rows)) : int(self.last * len(rows))]
+            yield from (f"{text}\n\n" for (text,) in part)
+        else:
+            yield from _pieces_of_text(path, self.first, self.last)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a piece, without special tokens."""
@@ -111,6 +122,8 @@ def text_blocks(
 ) -> torch.Tensor:
     """Draw blocks of tokens from a text without replacement; the text is read twice.
 
+    Each begins as texts begin: with what the tokenizer puts in front of every one (:func:`opening_tokens`).
+
     Parameters
     ----------
     source : TokenSource
@@ -130,7 +143,9 @@ def text_blocks(
     DataError
         If the text has not one whole block.
     """
-    available = source.count() // length
+    opening = list(opening_tokens(source.tokenizer))
+    room = length - len(opening)
+    available = source.count() // room if room > 0 else 0
     if available < 1:
         raise DataError(
             f"{source.path} has fewer than the {length} tokens of one block; give a longer text or "
@@ -138,7 +153,7 @@ def text_blocks(
         )
     draw = generator(seed, "text blocks")
     chosen = set(draw.permutation(available)[:blocks].tolist())
-    rows = [block for number, block in enumerate(source.blocks(length)) if number in chosen]
+    rows = [opening + block for number, block in enumerate(source.blocks(room)) if number in chosen]
     return torch.from_numpy(np.asarray(rows, dtype=np.int64))
 
 
@@ -257,26 +272,34 @@ def _pieces_of_text(path: Path, first: float, last: float) -> Iterator[str]:
     size = path.stat().st_size
     if size == 0:
         raise DataError(f"{path} is empty; give a text file in UTF-8.")
-    begin, end = int(first * size), int(last * size)
     held: list[str] = []
     characters = 0
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as stream:
-        if begin:
-            stream.seek(begin - 1)
-            while (passed := stream.readline(LONGEST_LINE_BYTES)) and not passed.endswith(b"\n"):
-                pass
-        while stream.tell() < end and (line := stream.readline(LONGEST_LINE_BYTES)):
+        begin, end = (_next_start(stream, int(share * size)) for share in (first, last))
+        stream.seek(begin)
+        while line := stream.readline(min(LONGEST_LINE_BYTES, end - stream.tell())):
             text = _decoded(decoder, line, path, stream.tell())
             held.append(text)
             characters += len(text)
             if characters >= PIECE_CHARACTERS:
                 yield "".join(held)
                 held, characters = [], 0
-        if stream.tell() == size:
-            _decoded(decoder, b"", path, size)
+        _decoded(decoder, b"", path, end)
     if characters:
         yield "".join(held)
+
+
+def _next_start(stream: BinaryIO, position: int) -> int:
+    """Return where the next line begins, or in a line that goes on and on the next word or character."""
+    if not position:
+        return 0
+    stream.seek(position - 1)
+    ahead = stream.read(PIECE_CHARACTERS)
+    for end in (_LINE_END, _WORD_END, _CHARACTER_END):
+        if found := end.search(ahead):
+            return position - 1 + found.end()
+    return position - 1 + len(ahead)
 
 
 def _decoded(decoder: Any, line: bytes, path: Path, position: int) -> str:

@@ -10,24 +10,60 @@ from torch.nn import functional
 
 from secateur.core.errors import ConfigError
 from secateur.core.seeds import derive
+from secateur.models.attributes import config_of
 from secateur.models.calls import Batch, rows, run
+from secateur.models.pooling import FIRST, LAST, MEAN, POOLING
 from secateur.tasks.figures import EmbeddingFigures
 from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
 from secateur.tasks.precision import scoring_autocast
 
 
 def pooled(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean of the last hidden states over the tokens that are no padding, float32 (B, hidden)."""
+    """Return the embeddings of texts, float32 (B, hidden), pooled as the model's configuration tells.
+
+    Raises
+    ------
+    ConfigError
+        If the model gives no hidden states of tokens, or pools them in a way that is not computed here.
+    """
     base: Any = model.base_model
-    states = run(base, batch).last_hidden_state
-    return mean_over_tokens(states, batch.get("attention_mask", torch.ones_like(batch["input_ids"])))
+    states = getattr(run(base, batch), "last_hidden_state", None)
+    if states is None:
+        raise ConfigError(f"{type(model).__name__} gives no hidden states of tokens; give an encoder.")
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states.device)
+    return pool(states, mask, getattr(config_of(model), POOLING, MEAN))
 
 
-def mean_over_tokens(states: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of states (B, T, hidden) over the tokens of a mask (B, T), float32 (B, hidden)."""
+def pool(states: Tensor, mask: Tensor, pooling: str = MEAN) -> Tensor:
+    """Return one embedding of each text from the states (B, T, hidden) of its tokens, float32 (B, hidden).
+
+    Parameters
+    ----------
+    states : Tensor, shape (B, T, hidden)
+    mask : Tensor, shape (B, T)
+        0 at padding, which may stand on either side.
+    pooling : str
+        See :func:`secateur.models.pooling.read_pooling`.
+
+    Raises
+    ------
+    ConfigError
+        If it is another than the mean, the first token and the last.
+    """
     states = states.float()
-    weights = mask.to(states)[..., None]
-    return (states * weights).sum(dim=1) / weights.sum(dim=1)
+    if pooling == MEAN:
+        weights = mask.to(states)[..., None]
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+    if pooling not in (FIRST, LAST):
+        raise ConfigError(
+            f"this model makes its embeddings by '{pooling}'; only {MEAN}, {FIRST} and {LAST} are computed "
+            "here."
+        )
+    counted = mask.long()
+    if pooling == LAST:
+        counted = counted * torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    place = counted.argmax(dim=1)[:, None, None].expand(-1, 1, states.shape[2])
+    return states.gather(1, place)[:, 0]
 
 
 class Embedding(Objective):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from secateur.core.errors import ConfigError
@@ -14,8 +16,11 @@ def is_causal_lm(model: nn.Module) -> bool:
 
 
 def is_text_classifier(model: nn.Module) -> bool:
-    """Whether a model gives a class to a text."""
-    return type(model).__name__.endswith("ForSequenceClassification")
+    """Whether a model gives a text one of several classes; a regression, or many labels at once, is none."""
+    if not type(model).__name__.endswith("ForSequenceClassification"):
+        return False
+    config = config_of(model)
+    return config.num_labels > 1 and config.problem_type in (None, "single_label_classification")
 
 
 def is_diagnoser(model: nn.Module) -> bool:
@@ -30,8 +35,54 @@ def chance_of(model: nn.Module) -> float:
     return 1 / config_of(model).num_labels if is_text_classifier(model) else 0.0
 
 
-def require_causal_lm(model: nn.Module) -> None:
-    """Check that a model predicts the next token.
+def reads_sentences(model: nn.Module, tokenizer: Any) -> bool:
+    """Whether a model is shown sentences, padded and masked; else blocks of running text."""
+    return not is_causal_lm(model) and tokenizer.pad_token is not None
+
+
+def require_text_model(
+    model: nn.Module,
+    option: str = "--calibration",
+    instead: str = "cut it without data (--criterion magnitude)",
+) -> None:
+    """Check that a model takes one text.
+
+    Parameters
+    ----------
+    model : nn.Module
+    option : str
+        What gave the text.
+    instead : str
+        What can be done with a model that takes something else.
+
+    Raises
+    ------
+    ConfigError
+        If it takes something else.
+    """
+    takes_tokens = model.main_input_name == "input_ids"
+    if not takes_tokens or config_of(model).is_encoder_decoder:
+        taken = "two texts" if takes_tokens else model.main_input_name
+        raise ConfigError(f"{option} is one text, but {type(model).__name__} takes {taken}; {instead}.")
+
+
+def require_encoder(model: nn.Module) -> None:
+    """Check that a model gives embeddings of texts.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    if is_causal_lm(model) or model.main_input_name != "input_ids" or config_of(model).is_encoder_decoder:
+        raise ConfigError(
+            f"{type(model).__name__} is no encoder of text, whose embeddings could be compared"
+            + ("; measure its perplexity: give --text FILE." if is_causal_lm(model) else ".")
+        )
+
+
+def require_causal_lm(model: nn.Module, instead: str = "") -> None:
+    """Check that a model predicts the next token; ``instead`` ends the message with what else can be done.
 
     Raises
     ------
@@ -41,5 +92,5 @@ def require_causal_lm(model: nn.Module) -> None:
     if not is_causal_lm(model):
         raise ConfigError(
             f"{type(model).__name__} predicts no next token; give a causal language model "
-            "(a transformers class that ends in ForCausalLM or LMHeadModel)."
+            f"(a transformers class that ends in ForCausalLM or LMHeadModel){instead}."
         )

@@ -28,7 +28,7 @@ NEEDED = {
     "language": "predicts no next token; give a causal language model (a transformers class that ends in "
     "ForCausalLM or LMHeadModel)",
     "classification": "gives no class; give a Diagnoser for windows of vibration, or for texts a "
-    "transformers class that ends in ForSequenceClassification",
+    "transformers class that ends in ForSequenceClassification and gives one of two or more labels",
     "embedding": "has a head of its own; embeddings are compared of encoders without one",
 }
 

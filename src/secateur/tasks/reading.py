@@ -12,18 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError
+from secateur.core.progress import console
 from secateur.core.seeds import derive, generator
-from secateur.models.attributes import config_of
+from secateur.models.attributes import config_of, most_tokens, padding_token
 from secateur.models.general_text import GENERAL_SHARE, blocks_beside, general_source, with_general_rows
-from secateur.models.text import TokenSource, passage_batches, text_batches, text_blocks
+from secateur.models.tables import read_rows
+from secateur.models.text import TokenSource, opening_tokens, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
 from secateur.tasks.classification import Classification
 from secateur.tasks.embedding import Embedding
-from secateur.tasks.heads import is_causal_lm, is_text_classifier
+from secateur.tasks.heads import is_causal_lm, is_text_classifier, reads_sentences, require_text_model
 from secateur.tasks.kinds import require_fit
 from secateur.tasks.next_token import NextToken
 from secateur.tasks.objective import Objective
-from secateur.tasks.tables import read_rows
 from secateur.tasks.token_rows import TokenRows
 from secateur.tasks.token_task import TokenTask
 
@@ -121,9 +122,9 @@ class TextData:
         return SENTENCES_A_BLOCK * self.fitted_blocks
 
 
-def block_tokens(config: Any) -> int:
-    """Return the tokens of one block of calibration text, at most as many as the model has positions."""
-    return min(BLOCK_TOKENS, getattr(config, "max_position_embeddings", None) or BLOCK_TOKENS)
+def block_tokens(model: nn.Module) -> int:
+    """Return the tokens of one block of calibration text, at most as many as the model takes."""
+    return min(BLOCK_TOKENS, most_tokens(model) or BLOCK_TOKENS)
 
 
 def task_of_model(model: nn.Module) -> TextTaskName:
@@ -169,22 +170,6 @@ def read_task(model: nn.Module, tokenizer: Any, name: TextTaskName, data: TextDa
     return task
 
 
-def require_text_model(model: nn.Module) -> None:
-    """Check that a model takes one sequence of tokens.
-
-    Raises
-    ------
-    ConfigError
-        If not.
-    """
-    if model.main_input_name != "input_ids" or config_of(model).is_encoder_decoder:
-        taken = "two texts" if model.main_input_name == "input_ids" else model.main_input_name
-        raise ConfigError(
-            f"--calibration is one text, but {type(model).__name__} takes {taken}; cut it without data "
-            "(--criterion magnitude)."
-        )
-
-
 def require_known_tokens(model: nn.Module, highest: int) -> None:
     """Check that a tokenizer gives no token that the model does not have.
 
@@ -203,7 +188,7 @@ def require_known_tokens(model: nn.Module, highest: int) -> None:
 
 
 def _running_text(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
-    length = block_tokens(model.config)
+    length = block_tokens(model)
 
     def part(name: str) -> TokenSource:
         return _part(data, tokenizer, name)
@@ -247,25 +232,22 @@ def _part(data: TextData, tokenizer: Any, name: str) -> TokenSource:
 
 
 def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
-    length = block_tokens(model.config)
+    length = block_tokens(model)
 
     def part(name: str) -> TokenSource:
         return _part(data, tokenizer, name)
 
     def drawn(name: str, count: int, at_once: int) -> tuple[dict[str, Tensor], ...]:
-        if tokenizer.pad_token is None:
-            return text_batches(part(name), blocks=count, length=length, batch_size=at_once, seed=data.seed)
-        return passage_batches(
-            part(name),
-            passages=SENTENCES_A_BLOCK * count,
-            length=length,
-            batch_size=at_once,
-            seed=data.seed,
-        )
+        if reads_sentences(model, tokenizer):
+            passages = SENTENCES_A_BLOCK * count
+            return passage_batches(
+                part(name), passages=passages, length=length, batch_size=at_once, seed=data.seed
+            )
+        return text_batches(part(name), blocks=count, length=length, batch_size=at_once, seed=data.seed)
 
     def rows(name: str, count: int) -> TokenRows:
         batches = drawn(name, count, 1)
-        padding = tokenizer.pad_token_id or 0
+        padding = padding_token(model, tokenizer) or 0
         return TokenRows(rows=[batch["input_ids"][0] for batch in batches], padding=padding)
 
     def held(name: str) -> TokenRows | None:
@@ -287,14 +269,17 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
 
 
 def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
-    _require_padding(tokenizer)
+    padding = config_of(model).get_text_config().pad_token_id
+    if padding is None:
+        raise ConfigError(
+            f"{type(model).__name__} knows no padding, so texts of unlike lengths cannot stand in one batch; "
+            "name a token that no text holds as pad_token_id in its config.json."
+        )
     table = read_rows(data.path, ("text", "label"))
     classes = torch.tensor([_class_of(model, value, data.path) for _, value in table])
-    encoded = tokenizer(
-        [str(text) for text, _ in table], truncation=True, max_length=block_tokens(model.config)
-    )
+    encoded = tokenizer([str(text) for text, _ in table], truncation=True, max_length=block_tokens(model))
     rows = [torch.tensor(ids) for ids in encoded["input_ids"]]
-    whole = TokenRows(rows=rows, classes=classes, padding=tokenizer.pad_token_id)
+    whole = TokenRows(rows=rows, classes=classes, padding=padding)
     return _of_table("labels", whole, data)
 
 
@@ -303,7 +288,7 @@ def _class_of(model: nn.Module, value: Any, path: Path) -> int:
     known: dict[str, int] = {str(name): number for name, number in config.label2id.items()}
     if str(value) in known:
         return known[str(value)]
-    if str(value).lstrip("-").isdigit() and 0 <= int(value) < config.num_labels:
+    if str(value) in map(str, range(config.num_labels)):
         return int(value)
     raise DataError(
         f"{path} has the label '{value}', which is none of the model's: {', '.join(known)} (or 0 to "
@@ -312,13 +297,18 @@ def _class_of(model: nn.Module, value: Any, path: Path) -> int:
 
 
 def _answers(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
-    length = block_tokens(model.config)
+    length = block_tokens(model)
     rows, starts = [], []
+    opening = list(opening_tokens(tokenizer))
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    for prompt, answer in read_rows(data.path, ("prompt", "answer")):
+    table = read_rows(data.path, ("prompt", "answer"))
+    for prompt, answer in table:
         before, behind = (
-            tokenizer(str(text), add_special_tokens=False)["input_ids"] for text in (prompt, answer)
+            tokenizer(str(text), add_special_tokens=False, verbose=False)["input_ids"]
+            for text in (prompt, answer)
         )
+        if before[: len(opening)] != opening:
+            before = [*opening, *before]
         kept = [*before, *behind, *end][:length]
         if len(before) < len(kept) and before:
             rows.append(torch.tensor(kept))
@@ -328,7 +318,11 @@ def _answers(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
             f"{data.path} has no answer that begins within the {length} tokens of a block; give shorter "
             "prompts."
         )
-    padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (end or [0])[0]
+    if left_out := len(table) - len(rows):
+        console.print(
+            f"{left_out} of {len(table)} answers begin behind the {length} tokens of a block and are left out"
+        )
+    padding = padding_token(model, tokenizer) or 0
     whole = TokenRows(rows=rows, answers_from=torch.tensor(starts), padding=padding)
     return _of_table("answers", whole, data)
 
@@ -369,14 +363,6 @@ def _probe(validation: TokenRows | None, samples_a_block: int = 1) -> tuple[dict
     if validation is None:
         return ()
     return tuple(validation.first(samples_a_block * PROBE_BLOCKS).batches(FITTED_AT_ONCE))
-
-
-def _require_padding(tokenizer: Any) -> None:
-    if tokenizer.pad_token_id is None:
-        raise ConfigError(
-            f"the tokenizer {type(tokenizer).__name__} has no padding token, so texts of unlike lengths "
-            "cannot stand in one batch; set its pad_token."
-        )
 
 
 _READERS: dict[TextTaskName, Callable[[nn.Module, Any, TextData], TokenTask]] = {

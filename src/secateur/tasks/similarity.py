@@ -15,9 +15,9 @@ from scipy.stats import rankdata
 from torch import nn
 from torch.nn import functional
 
-from secateur.core.errors import ConfigError, DataError
-from secateur.models.calls import run
+from secateur.core.errors import DataError
 from secateur.models.text import encode_passages
+from secateur.tasks.embedding import pooled
 
 PAIRS = "paraphrases.json"
 SENTENCES_AT_ONCE = 32
@@ -56,7 +56,7 @@ def paraphrases() -> tuple[Pair, ...]:
 
 @torch.no_grad()
 def embed(model: nn.Module, tokenizer: Any, sentences: Sequence[str]) -> np.ndarray:
-    """Return the mean of the last hidden states of each sentence, padding left out, at length 1.
+    """Return the embedding of each sentence, at length 1, pooled as :func:`pooled` does.
 
     Parameters
     ----------
@@ -79,19 +79,12 @@ def embed(model: nn.Module, tokenizer: Any, sentences: Sequence[str]) -> np.ndar
     ----------
     Reimers and Gurevych, "Sentence-BERT", EMNLP 2019, section 3, for the mean over tokens.
     """
-    base = getattr(model, "base_model", model)
     was_training = model.training
     model.eval()
     parts = []
     for start in range(0, len(sentences), SENTENCES_AT_ONCE):
         batch = encode_passages(tokenizer, list(sentences[start : start + SENTENCES_AT_ONCE]))
-        output = run(base, batch)
-        hidden = getattr(output, "last_hidden_state", None)
-        if hidden is None:
-            raise ConfigError(f"{type(model).__name__} gives no hidden states of tokens; give an encoder.")
-        mask = batch["attention_mask"].to(hidden.device)[..., None].float()
-        pooled = (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
-        parts.append(functional.normalize(pooled, dim=-1).cpu().numpy())
+        parts.append(functional.normalize(pooled(model, batch), dim=-1).cpu().numpy())
     model.train(was_training)
     return np.concatenate(parts)
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
 
-from secateur.models.attributes import vocabulary_size
-from secateur.models.calls import Batch, token_inputs
+from secateur.models.attributes import config_of, vocabulary_size
+from secateur.models.calls import Batch, run
 from secateur.models.stand_in import forward_as
 from secateur.tasks.objective import SummedLoss
 from secateur.tasks.precision import scoring_autocast
@@ -24,20 +23,10 @@ LOGIT_BYTES = 12 * 2**20
 
 
 def body_of(model: nn.Module) -> nn.Module:
-    """Return the module that a causal language model calls for its last hidden states."""
-    base: Any = model.base_model
-    return getattr(base, "decoder", base)
-
-
-def last_states(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the last hidden states of a batch of tokens, (B, T, hidden), without computing any logits."""
-    return _output_of_body(model, batch)[0]
-
-
-def _output_of_body(model: nn.Module, batch: Batch) -> ModelOutput:
-    body, device = body_of(model), next(model.parameters()).device
-    inputs = {name: value.to(device) for name, value in token_inputs(body, batch).items()}
-    return body(**inputs, use_cache=False, return_dict=True)
+    """Return the module that a model calls for its last hidden states; itself where it has no head."""
+    base: Any = getattr(model, "base_model", model)
+    decoder = getattr(base, "decoder", None)
+    return base if decoder is None or config_of(model).is_encoder_decoder else decoder
 
 
 def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> None:
@@ -56,7 +45,7 @@ def backward_from_tokens(model: nn.Module, batch: Batch, loss: SummedLoss) -> No
     """
     device = next(model.parameters()).device
     with scoring_autocast(device, rounds=True):
-        answer = _output_of_body(model, batch)
+        answer = run(body_of(model), batch)
     states = answer[0]
     leaf = answer["last_hidden_state"] = states.detach().requires_grad_(True)
     ids, targets = batch["input_ids"].to(device), next_tokens(batch).to(device)

@@ -18,8 +18,9 @@ from secateur.models.calls import Batch
 from secateur.recovery.recover import recover
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.comparison import Comparison, Standing
+from secateur.tasks.heads import require_text_model
 from secateur.tasks.kinds import objective_of
-from secateur.tasks.reading import TextTaskName, read_task, require_text_model, task_of_model
+from secateur.tasks.reading import TextTaskName, read_task, task_of_model
 from secateur.tasks.token_task import JUDGED_AT_ONCE, TokenTask
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.source import Source

@@ -28,10 +28,12 @@ from secateur.export.encoder_bundle import EncoderBundleInfo, write_encoder_bund
 from secateur.export.gguf_export import GgufInfo, export_gguf
 from secateur.export.gguf_file import GgufPrecision, require_gguf
 from secateur.models import checkpoint
+from secateur.models.attributes import most_tokens
 from secateur.models.pretrained import open_pretrained
 from secateur.models.text import TokenSource, opening_tokens
 from secateur.structure.plan import PruningPlan
-from secateur.tasks.heads import is_causal_lm, is_text_classifier, require_causal_lm
+from secateur.tasks.heads import require_causal_lm
+from secateur.tasks.kinds import objective_of
 from secateur.tasks.perplexity import Perplexity, perplexity
 from secateur.workflow.export_request import ExportRequest
 
@@ -106,9 +108,8 @@ def export_text_bundle(request: ExportRequest) -> CausalBundleInfo | EncoderBund
         As :func:`export_causal_bundle` and :func:`export_encoder_bundle`.
     """
     opened = open_text_model(request.source)
-    if is_causal_lm(opened.model):
-        return export_causal_bundle(request, opened)
-    return export_encoder_bundle(request, opened)
+    of_answers = objective_of(opened.model).name == "language"
+    return (export_causal_bundle if of_answers else export_encoder_bundle)(request, opened)
 
 
 def export_encoder_bundle(request: ExportRequest, opened: TextModel) -> EncoderBundleInfo:
@@ -124,11 +125,6 @@ def export_encoder_bundle(request: ExportRequest, opened: TextModel) -> EncoderB
     request.require_only(set(), "an encoder of texts")
     if request.precision != "fp32":
         raise ConfigError(f"--precision {request.precision}: not for an encoder of texts; choose fp32.")
-    if not is_text_classifier(opened.model) and opened.model.base_model is not opened.model:
-        raise ConfigError(
-            f"{type(opened.model).__name__} predicts no next token, gives no class and is no encoder without "
-            "a head; there is no bundle for it."
-        )
     return write_encoder_bundle(
         opened.model,
         request.folder,
@@ -230,13 +226,9 @@ def _tokens(opened: TextModel, text: Path) -> list[int]:
     return found
 
 
-def _positions(model: PreTrainedModel) -> int | None:
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
-
-
 def _prompts(model: PreTrainedModel, tokens: list[int] | None) -> tuple[int, list[list[int]]]:
     """New tokens to compare, and prompts of unlike lengths."""
-    positions = _positions(model) or PROMPT_TOKENS + NEW_TOKENS
+    positions = most_tokens(model) or PROMPT_TOKENS + NEW_TOKENS
     longest = min(PROMPT_TOKENS, positions // 2)
     new_tokens = min(NEW_TOKENS, positions - longest)
     if tokens is None:
@@ -255,7 +247,7 @@ class _Judge:
         self._opening = opening_tokens(opened.tokenizer)
 
     def __call__(self, session: CausalSession) -> TextMetricsRecord:
-        context = min(CONTEXT, _positions(self._model) or CONTEXT)
+        context = min(CONTEXT, most_tokens(self._model) or CONTEXT)
         console.print("judging the checkpoint")
         dense = perplexity(self._model, self._tokens, context=context, opening=self._opening)
         console.print("judging the bundle")

@@ -16,9 +16,10 @@ from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
+from secateur.models.attributes import most_tokens
 from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.models.text import TokenSource, opening_tokens
-from secateur.tasks.heads import is_causal_lm
+from secateur.tasks.heads import require_causal_lm, require_encoder
 from secateur.tasks.perplexity import Perplexity, paired_ratio, perplexity
 from secateur.tasks.similarity import embed, embedding_fidelity, pair_similarity, paraphrases
 
@@ -154,12 +155,8 @@ class _Judged:
 
 def _judge(name: str, text: Path, context: int | None, stride: int | None) -> _Judged:
     opened = _open(name)
-    if not is_causal_lm(opened.model):
-        raise ConfigError(
-            f"--text measures perplexity, but {type(opened.model).__name__} ({name}) predicts no next token; "
-            "for an encoder give --pairs."
-        )
-    positions = getattr(opened.model.config.get_text_config(), "max_position_embeddings", None)
+    require_causal_lm(opened.model, ", or judge an encoder by --pairs")
+    positions = most_tokens(opened.model)
     if context is None:
         context = min(CONTEXT, positions or CONTEXT)
     if positions is not None and context > positions:
@@ -190,11 +187,7 @@ def _judge(name: str, text: Path, context: int | None, stride: int | None) -> _J
 def _place(name: str) -> tuple[dict[str, Any], np.ndarray]:
     opened = _open(name)
     model = opened.model
-    if is_causal_lm(model) or model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
-        raise ConfigError(
-            f"--pairs compares embeddings of an encoder of text; {type(model).__name__} ({name}) is none"
-            + (": give --text FILE." if is_causal_lm(model) else ".")
-        )
+    require_encoder(model)
     pairs = paraphrases()
     first, second = (embed(model, opened.tokenizer, side) for side in zip(*pairs, strict=True))
     figures = {**_described(name, opened), **to_jsonable(pair_similarity(first, second))}

@@ -21,11 +21,11 @@ from secateur.models.calls import Batch
 from secateur.models.experts import has_stock_experts
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.kinds import objective_of
-from secateur.tasks.reading import RANKING_SAMPLES, TextTaskName, task_of_model
+from secateur.tasks.reading import TextTaskName, task_of_model
 from secateur.tasks.token_task import TokenTask
-from secateur.workflow.cut_model import cut_blocks, task_of
+from secateur.workflow.cut_model import cut_blocks
 from secateur.workflow.cut_options import cut_of_model
-from secateur.workflow.sia import Check, Effort, check_model
+from secateur.workflow.sia import Check, Effort, check_model, text_samples
 from secateur.workflow.source import Source
 from secateur.workflow.target import budget_of
 
@@ -103,9 +103,7 @@ def sia_live(
             if path is None:
                 raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
             source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
-            cut = cut_of_model(calibration=path, ratio=ratio or 1.0, seed=seed)
-            task = task_of(source, cut, blocks=RANKING_SAMPLES["text"])
-            batches = task.calibration
+            batches = text_samples(source, path, seed=seed)
     return check_model(model, batches, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)
 
 

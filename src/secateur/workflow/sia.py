@@ -14,6 +14,7 @@ from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
+from secateur.models.attributes import most_tokens
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
 from secateur.models.text import TokenSource, passage_batches, text_batches
@@ -28,7 +29,7 @@ from secateur.sia.trial import trial_cut
 from secateur.sia.verdict import ModelVerdict, judge
 from secateur.structure.shape import ModelShape
 from secateur.tasks.calibration import draw_batches
-from secateur.tasks.heads import chance_of, is_causal_lm
+from secateur.tasks.heads import chance_of, reads_sentences, require_text_model
 from secateur.workflow.outline import outline_of
 from secateur.workflow.source import Source, open_source
 from secateur.workflow.steps import load_for_task
@@ -283,33 +284,36 @@ def check_transformer(
     if not text.is_file():
         raise DataError(f"{text} is not a file; give a text file in UTF-8.")
     source = open_source(name)
-    batches = _text_batches(source, text, effort.samples, seed=seed)
+    batches = text_samples(source, text, effort.samples, seed=seed)
     check = check_model(source.model, batches, ratio=ratio, effort=effort, seed=seed, tell=tell)
     samples = {"kind": "text", "path": text, "sha256": sha256_of(text)}
     return record_of(name, bind(source.model).shape, check, samples=samples, effort=effort, seed=seed)
 
 
-def _text_batches(source: Source, text: Path, samples: int | None, *, seed: int) -> tuple[Batch, ...]:
+def text_samples(source: Source, text: Path, samples: int | None = None, *, seed: int) -> tuple[Batch, ...]:
+    """Draw what a model of texts is checked on: blocks for a language model, sentences for others.
+
+    Raises
+    ------
+    ConfigError
+        If the model takes no text or has no tokenizer.
+    DataError
+        If the text is too short.
+    """
     model = source.model
-    if model.main_input_name != "input_ids" or model.config.is_encoder_decoder:
-        raise ConfigError(
-            f"--text is one text, but {type(model).__name__} takes another input; leave --text out for the "
-            "structural part alone."
-        )
+    require_text_model(model, "what it is measured on", "its structure alone can be checked")
     if source.tokenizer is None:
         raise ConfigError(
-            f"--text names a text, but {source.name} has no tokenizer to read it with; put the tokenizer's "
-            "files into its folder, or leave --text out for the structural part alone."
+            f"{source.name} has no tokenizer to read the text with; give the one of its folder, or no "
+            "text for the structural part alone."
         )
     tokens = TokenSource(path=text, tokenizer=source.tokenizer)
-    length = min(BLOCK_TOKENS, getattr(model.config, "max_position_embeddings", None) or BLOCK_TOKENS)
-    if is_causal_lm(model) or source.tokenizer.pad_token is None:
-        return text_batches(
-            tokens, blocks=samples or BLOCKS, length=length, batch_size=BLOCKS_AT_ONCE, seed=seed
+    length = min(BLOCK_TOKENS, most_tokens(model) or BLOCK_TOKENS)
+    if reads_sentences(model, source.tokenizer):
+        return passage_batches(
+            tokens, passages=samples or PASSAGES, length=length, batch_size=PASSAGES_AT_ONCE, seed=seed
         )
-    return passage_batches(
-        tokens, passages=samples or PASSAGES, length=length, batch_size=PASSAGES_AT_ONCE, seed=seed
-    )
+    return text_batches(tokens, blocks=samples or BLOCKS, length=length, batch_size=BLOCKS_AT_ONCE, seed=seed)
 
 
 def record_of(

@@ -16,8 +16,7 @@ from secateur.models.frozen import frozen
 from secateur.scoring.gates import unit_inputs
 from secateur.scoring.scores import CRITERIA, Needs, ScoredKind, Scores
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
-from secateur.tasks.heads import is_causal_lm
-from secateur.tasks.token_backward import last_states
+from secateur.tasks.token_backward import body_of
 
 SQUARED_AT_ONCE = 1024
 
@@ -51,7 +50,7 @@ class ActivationEnergy:
     needs: ClassVar[Needs] = "activations"
 
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
-        """Score every unit from one forward pass over the batches; of language models without their head."""
+        """Score every unit from one forward pass over the batches, heads left out."""
         del seed
         sums: dict[tuple[WidthKind, int], torch.Tensor] = {}
         tokens: dict[tuple[WidthKind, int], int] = {}
@@ -66,10 +65,7 @@ class ActivationEnergy:
         with torch.no_grad(), frozen(model), unit_inputs(bound, visit):
             for batch in batches:
                 mask = token_mask(batch)
-                if is_causal_lm(model):
-                    last_states(model, batch)
-                else:
-                    run(model, batch)
+                run(body_of(model), batch)
         if not sums:
             raise ConfigError("the activation criterion was given no calibration sample; give at least one.")
 

@@ -202,7 +202,7 @@ def _layout(
     work = Work(
         model=model,
         samples=0 if cut.data is None else cut.data.fitted_samples(task),
-        length=block_tokens(model.model.config),
+        length=block_tokens(model.model),
         widths=tuple(LayerWidths.of(shape, layer) for layer in range(shape.n_layers)),
         resident_bytes=resident_bytes(),
     )

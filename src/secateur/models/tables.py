@@ -30,7 +30,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     Raises
     ------
     DataError
-        If the file is missing, of another kind, damaged or empty, lacks a column, or has a row without value.
+        If the file is missing, of another kind, damaged or empty, lacks a column or names one twice, or has a
+        row without value, or with one that is neither a text nor a number.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,25 +43,44 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
         )
     found: list[Row] = []
     for number, row in enumerate(reader(path, columns), start=1):
-        missing = [name for name in columns if name not in row]
-        if missing:
+        if missing := [name for name in columns if name not in row]:
+            where = path if number == 1 else f"row {number} of {path}"
             raise DataError(
-                f"{path} has no column {', '.join(missing)}; its columns are {', '.join(map(str, row))}."
+                f"{where} has no column {', '.join(missing)}; its columns are {', '.join(map(str, row))}."
             )
         values = tuple(row[name] for name in columns)
-        if any(value is None or value == "" for value in values):
-            raise DataError(f"row {number} of {path} has no {' or '.join(columns)}; complete or remove it.")
+        for name, value in zip(columns, values, strict=True):
+            if value is None or value != value or not str(value).strip():
+                raise DataError(f"row {number} of {path} has no {name}; complete or remove it.")
+            if not isinstance(value, str | int | float):
+                raise DataError(
+                    f"row {number} of {path} holds a {type(value).__name__} as {name}; give a text or a "
+                    "number."
+                )
         found.append(values)
     if not found:
         raise DataError(f"{path} has no rows; give a table of {' and '.join(columns)}.")
     return found
 
 
+def _require_once(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    if twice := [name for name in columns if names.count(name) > 1]:
+        raise DataError(f"{path} has more than one column {', '.join(twice)}; keep the one that is meant.")
+
+
 def _csv(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
-    del columns
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            yield from csv.DictReader(stream, strict=True)
+            rows = csv.reader(stream, strict=True)
+            names = next(rows, [])
+            _require_once(path, columns, names)
+            for row in filter(None, rows):
+                if len(row) != len(names):
+                    raise DataError(
+                        f"line {rows.line_num} of {path} has {len(row)} values for {len(names)} columns; put "
+                        "texts with commas between double quotes."
+                    )
+                yield dict(zip(names, row, strict=True))
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 ({error.reason}); convert it, for instance with iconv."
@@ -70,13 +90,16 @@ def _csv(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
 
 
 def _json_lines(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
-    del columns
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _require_once(path, columns, [name for name, _ in pairs])
+        return dict(pairs)
+
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line, object_pairs_hook=once)
             except (ValueError, RecursionError) as error:
                 raise DataError(f"line {number} of {path} is not JSON: {error}.") from None
             if not isinstance(row, dict):
@@ -91,6 +114,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
     try:
         table = parquet.ParquetFile(path)
         names = table.schema_arrow.names
+        _require_once(path, columns, names)
         wanted = [name for name in columns if name in names] or names
         for batch in table.iter_batches(columns=wanted):
             yield from batch.to_pylist()

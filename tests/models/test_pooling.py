@@ -1,0 +1,96 @@
+"""Embeddings are made as the folder of the model tells, before a cut and after it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import tiny_tokenizers
+from secateur.core.errors import CheckpointError, ConfigError
+from secateur.models import checkpoint
+from secateur.models.binding import bind
+from secateur.models.pooling import FIRST, LAST, MEAN, POOLING, read_pooling
+from secateur.models.pretrained import open_pretrained
+from secateur.surgery.apply import apply
+from secateur.tasks.embedding import pooled
+from token_tasks import BERT, DROPOUT_FREE
+
+
+def told(folder, kinds=("Transformer", "Pooling", "Normalize"), **modes):
+    paths = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize", "Dense": "2_Dense"}
+    modules = [
+        {
+            "idx": number,
+            "name": str(number),
+            "path": paths[kind],
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for number, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": 32, "include_prompt": True} | modes)
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("modes", "kinds", "found"),
+    [
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, None, MEAN),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, None, FIRST),
+        ({"pooling_mode_lasttoken": True}, None, LAST),
+        ({"pooling_mode": "cls"}, None, FIRST),
+        ({"pooling_mode_max_tokens": True}, None, "max_tokens"),
+        ({"pooling_mode_mean_tokens": True}, ("Transformer", "Pooling", "Dense"), "Dense"),
+        ({}, ("Transformer",), MEAN),
+    ],
+)
+def test_a_folder_tells_how_embeddings_are_made(tmp_path, modes, kinds, found):
+    assert read_pooling(tmp_path) == MEAN
+    assert read_pooling(told(tmp_path, **({} if kinds is None else {"kinds": kinds}), **modes)) == found
+
+
+def test_what_cannot_be_understood_is_refused(tmp_path):
+    (tmp_path / "modules.json").write_text('{"1": 2}')
+    with pytest.raises(CheckpointError, match="does not say how embeddings are pooled"):
+        read_pooling(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    tokenizer = tiny_tokenizers.bert()
+    BertModel(BertConfig(**BERT | DROPOUT_FREE | {"vocab_size": len(tokenizer)})).save_pretrained(
+        tmp_path / "m"
+    )
+    tokenizer.save_pretrained(tmp_path / "m")
+    return tmp_path / "m"
+
+
+@pytest.mark.parametrize(("mode", "place"), [("cls_token", 0), ("lasttoken", -1)])
+@torch.no_grad()
+def test_a_cut_model_pools_as_its_dense_one_whatever_the_padding(folder, tmp_path, mode, place):
+    told(folder, **{f"pooling_mode_{mode}": True})
+    opened = open_pretrained(folder)
+    plan = bind(opened.model).whole_plan.with_channels(1, range(10))
+    checkpoint.save(apply(opened.model, plan), tmp_path / "cut", plan=plan, tokenizer=opened.tokenizer)
+    model = checkpoint.load(tmp_path / "cut")
+    assert getattr(model.config, POOLING) == read_pooling(folder)
+    row = torch.tensor([[5, 6, 7, 8]])
+    wanted = model(row).last_hidden_state[:, place]
+    for left, right in ((0, 0), (0, 3), (2, 0)):
+        mask = torch.nn.functional.pad(torch.ones_like(row), (left, right))
+        ids = torch.nn.functional.pad(row, (left, right))
+        torch.testing.assert_close(pooled(model, {"input_ids": ids, "attention_mask": mask}), wanted)
+
+
+def test_what_is_not_computed_is_named(folder):
+    told(folder, pooling_mode_max_tokens=True)
+    model = open_pretrained(folder).model
+    with pytest.raises(ConfigError, match="makes its embeddings by 'max_tokens'"):
+        pooled(model, {"input_ids": torch.tensor([[5, 6]])})
