@@ -10,6 +10,7 @@ from secateur.models.calls import Batch, rows, run
 from secateur.tasks.figures import ClassFigures
 from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
 from secateur.tasks.precision import scoring_autocast
+from secateur.tasks.predictions import labels_of
 from secateur.training import metrics
 from secateur.training.distillation import distillation_loss
 
@@ -61,7 +62,7 @@ class Classification(Objective):
         """See :class:`Objective`."""
         del seed, first
         with scoring_autocast(next(model.parameters()).device, rounds=self.rounds):
-            found = loss(self.logits(model, batch), batch["label"])
+            found = loss(self.logits(model, batch), labels_of(batch))
         found.backward()
 
     def reference(self, model: nn.Module, batch: Batch) -> Tensor:
@@ -72,7 +73,7 @@ class Classification(Objective):
         """See :class:`Objective`; also ``label``, ``predicted`` and ``agrees``."""
         logits = self.logits(model, batch).double()
         own = logits if reference is None else reference.to(logits.device).double()
-        given = batch["label"].to(logits.device)
+        given = labels_of(batch).to(logits.device)
         labels = torch.where(given < 0, own.argmax(dim=-1), given)
         loss = functional.cross_entropy(logits, labels, reduction="none")
         divergence = functional.kl_div(

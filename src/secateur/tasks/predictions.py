@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from secateur.models.calls import Batch, run
+from secateur.models.calls import Batch, rows, run
 from secateur.tasks.token_losses import next_tokens
 
 
@@ -35,16 +35,21 @@ class Predictions:
         return sums / torch.bincount(places, minlength=n_samples).clamp(min=1)
 
 
+def labels_of(batch: Batch) -> Tensor:
+    """Return the class of each sample, int64 (B,); -1 where none is known, as of sentences without labels."""
+    return batch["label"] if "label" in batch else torch.full((rows(batch),), -1)
+
+
 def predictions(model: nn.Module, batch: Batch) -> Predictions:
     """Run ``model`` on one batch and return all that it predicts there."""
     found = run(model, batch)
-    if "label" in batch:
-        logits = (found if isinstance(found, Tensor) else found.logits).float()
-        return Predictions(logits=logits, labels=batch["label"], samples=torch.arange(len(logits)))
+    logits = (found if isinstance(found, Tensor) else found.logits).float()
+    if logits.ndim == 2:
+        return Predictions(logits=logits, labels=labels_of(batch), samples=torch.arange(len(logits)))
     targets = next_tokens(batch)
     samples, places = (targets >= 0).nonzero(as_tuple=True)
     return Predictions(
-        logits=found.logits[:, :-1].float()[samples, places],
+        logits=logits[:, :-1][samples, places],
         labels=targets[samples, places],
         samples=samples,
     )
