@@ -103,7 +103,7 @@ class Agent:
         self.sources = [
             open_source(settings, self.inlet, config, identity=identity) for settings in config.sources
         ]
-        self._close_alarms_of_others()
+        self._close_alarms_of_others(config.name)
 
     def _path(self, machine: Machine, sensor: Sensor) -> SensorPath:
         """Return the path of a sensor; after a reload that left it as it was, the one that it has."""
@@ -121,9 +121,9 @@ class Agent:
         path.levels.restore(self.alarms.open_causes(machine.name, sensor.name))
         return path
 
-    def _close_alarms_of_others(self) -> None:
+    def _close_alarms_of_others(self, name: str) -> None:
         """Close the alarms of sensors that are no longer watched: nobody else would."""
-        watched = {*self.paths, (self.config.name, OWN_SENSOR)}
+        watched = {*self.paths, (name, OWN_SENSOR)}
         with self.database.transaction():
             for change in self.alarms.close_all_but(watched, now_unix_s=time.time()):
                 key = f"{change.alarm.id}:{change.event}:{time.time_ns()}"
