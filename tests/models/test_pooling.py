@@ -9,12 +9,16 @@ import torch
 
 import tiny_tokenizers
 from secateur.core.errors import CheckpointError, ConfigError
+from secateur.core.progress import quiet
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.pooling import FIRST, LAST, MEAN, POOLING, read_pooling
 from secateur.models.pretrained import open_pretrained
 from secateur.surgery.apply import apply
 from secateur.tasks.embedding import pooled
+from secateur.workflow.cut_options import cut_of_model
+from secateur.workflow.prune import prune_model
+from secateur.workflow.streaming.prune import prune_streaming
 from token_tasks import BERT, DROPOUT_FREE
 
 
@@ -87,6 +91,22 @@ def test_a_cut_model_pools_as_its_dense_one_whatever_the_padding(folder, tmp_pat
         mask = torch.nn.functional.pad(torch.ones_like(row), (left, right))
         ids = torch.nn.functional.pad(row, (left, right))
         torch.testing.assert_close(pooled(model, {"input_ids": ids, "attention_mask": mask}), wanted)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("mode", ["cls_token", "lasttoken", "mean_tokens"])
+def test_a_plain_cut_folder_tells_sentence_transformers(folder, tmp_path, mode, streamed):
+    told(folder, **{f"pooling_mode_{mode}": True})
+    cut = cut_of_model(criterion="magnitude", block_fraction=0.2, uniform=True)
+    with quiet():
+        if streamed:
+            prune_streaming(folder, tmp_path / "cut", cut, max_memory_bytes=2**30)
+        else:
+            prune_model(str(folder), cut, tmp_path / "cut")
+    assert checkpoint.describe(tmp_path / "cut").form == "plain"
+    assert read_pooling(tmp_path / "cut") == read_pooling(folder)
+    assert (tmp_path / "cut" / "modules.json").exists() == (mode != "mean_tokens")
+    checkpoint.load(tmp_path / "cut")
 
 
 def test_what_is_not_computed_is_named(folder):

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.errors import CheckpointError
-from secateur.core.records import read_json
+from secateur.core.records import read_json, write_json
 
 POOLING = "sentence_pooling"
 """Name in a configuration; a model without it takes the mean over the tokens."""
 
 MEAN, FIRST, LAST = "mean", "first token", "last token"
 MODULES = "modules.json"
-_MODES = {"mean_tokens": MEAN, "cls_token": FIRST, "lasttoken": LAST, "mean": MEAN, "cls": FIRST}
+POOLING_FOLDER = "1_Pooling"
+_MODE_OF = {MEAN: "mean_tokens", FIRST: "cls_token", LAST: "lasttoken"}
+_MODES = {mode: pooling for pooling, mode in _MODE_OF.items()} | {"mean": MEAN, "cls": FIRST}
 _OTHERWISE = ("Transformer", "Pooling", "Normalize")
 """Modules of sentence-transformers that keep the direction of a pooled embedding."""
 
@@ -48,6 +50,32 @@ def read_pooling(folder: Path) -> str:
         raise CheckpointError(
             f"{folder / MODULES} does not say how embeddings are pooled: {error!r}."
         ) from error
+
+
+def write_pooling(folder: Path, config: Any, *, hidden: int) -> None:
+    """Tell sentence-transformers how embeddings are pooled, where that is not its default, the mean.
+
+    Parameters
+    ----------
+    folder : Path
+        A plain folder.
+    config : object
+        Of the model in it.
+    hidden : int
+        Width of an embedding.
+    """
+    pooling = getattr(config, POOLING, MEAN)
+    if pooling == MEAN or pooling not in _MODE_OF:
+        return
+    kinds = {"Transformer": "", "Pooling": POOLING_FOLDER}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (kind, path) in enumerate(kinds.items())
+    ]
+    write_json(folder / MODULES, modules)
+    modes = {f"pooling_mode_{mode}": pooling == name for name, mode in _MODE_OF.items()}
+    (folder / POOLING_FOLDER).mkdir(exist_ok=True)
+    write_json(folder / POOLING_FOLDER / "config.json", {"word_embedding_dimension": hidden, **modes})
 
 
 def _listed(folder: Path) -> list[dict[str, Any]]:
