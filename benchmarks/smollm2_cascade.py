@@ -234,7 +234,10 @@ def _blocks(tokens: list[int]) -> torch.Tensor:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return perplexities over dense, mean and range over the draws, as a Markdown table."""
+    """Return perplexities over dense as a Markdown table.
+
+    In brackets stands the range over the draws; of one draw, the 95 % interval over the passages judged.
+    """
     texts = list(rows[0]["over_dense"]) if rows else []
     lines = [
         "| blocks' parameters | way | draws | " + " | ".join(texts) + " |",
@@ -245,7 +248,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         cells = []
         for text in texts:
             values = [row["over_dense"][text][0] for row in own]
-            cells.append(f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+            low, high = (min(values), max(values)) if len(own) > 1 else own[0]["over_dense"][text][1:]
+            cells.append(f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})")
         lines.append(f"| {ratio:g}x | {way} | {len(own)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
