@@ -79,3 +79,19 @@ def test_a_live_classifier_is_checked_on_texts_as_on_the_command_line():
     )
     assert check.measured is not None
     assert check.measured.n_samples == 12
+
+
+@pytest.mark.parametrize(
+    "given", [[], [{"input_ids": torch.ones(1, 4)}, "text"], torch.ones(2, 4), 7, [b"a"]]
+)
+def test_calibration_of_another_kind_is_refused(given):
+    with pytest.raises(ConfigError, match="give a file, texts, or batches"):
+        secateur.prune(CASES["gpt2-text"].model(), ratio=1.2, calibration=given)
+
+
+def test_one_batch_is_a_batch_and_not_the_names_of_its_tensors():
+    case = CASES["gpt2-text"]
+    model, batch = case.model(), next(iter(case.rows(8, 1).batches(8)))
+    alone = secateur.prune(model, ratio=1.2, calibration=batch)
+    listed = secateur.prune(model, ratio=1.2, calibration=(one for one in [batch]))
+    assert alone.plan == listed.plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -43,10 +43,10 @@ def prune_live(
 ) -> Compression:
     """See :func:`secateur.prune`."""
     model = _own(model)
-    batches = _batches(calibration)
-    if batches is not None:
+    given = _given(calibration)
+    if batches := _batches(given):
         return _by_batches(model, cut, batches)
-    with _file(calibration) as path:
+    with _file(given) as path:
         source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
         settings = cut_of_model(
             calibration=path, task=task, recovery_control=False, **_with_criterion(path, cut)
@@ -97,9 +97,10 @@ def sia_live(
 ) -> Check:
     """See :func:`secateur.sia`."""
     model = _own(model)
-    batches = _batches(calibration)
-    if batches is None:
-        with _file(calibration) as path:
+    given = _given(calibration)
+    batches = _batches(given)
+    if not batches:
+        with _file(given) as path:
             if path is None:
                 raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
             source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
@@ -107,21 +108,39 @@ def sia_live(
     return check_model(model, batches, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)
 
 
-def _batches(calibration: Calibration) -> tuple[Batch, ...] | None:
-    if calibration is None or isinstance(calibration, str | Path) or not len(calibration):
-        return None
-    return (
-        None if isinstance(calibration[0], str) else tuple(b for b in calibration if not isinstance(b, str))
+def _given(calibration: Calibration) -> Path | tuple[str | Batch, ...] | None:
+    """Return the file, the texts or the batches that were given; a batch alone is one of them.
+
+    Raises
+    ------
+    ConfigError
+        If it is something else, empty, or of several kinds.
+    """
+    if calibration is None or isinstance(calibration, str | Path):
+        return None if calibration is None else Path(calibration)
+    if isinstance(calibration, Mapping):
+        return (calibration,)
+    found: tuple[Any, ...] = tuple(calibration) if isinstance(calibration, Iterable) else (calibration,)
+    if found and any(all(isinstance(entry, kind) for entry in found) for kind in (str, Mapping)):
+        return found
+    held = ", ".join(sorted({type(entry).__name__ for entry in found})) or "nothing"
+    raise ConfigError(
+        f"calibration holds {held}; give a file, texts, or batches (dicts of tensors, as the model takes "
+        "them)."
     )
 
 
+def _batches(given: Path | tuple[str | Batch, ...] | None) -> tuple[Batch, ...]:
+    return tuple(entry for entry in given if isinstance(entry, Mapping)) if isinstance(given, tuple) else ()
+
+
 @contextmanager
-def _file(calibration: Calibration) -> Iterator[Path | None]:
+def _file(given: Path | tuple[str | Batch, ...] | None) -> Iterator[Path | None]:
     """Give the file, or one that holds the texts for as long as they are read."""
-    if calibration is None or isinstance(calibration, str | Path):
-        yield None if calibration is None else Path(calibration)
+    if not isinstance(given, tuple):
+        yield given
         return
     with TemporaryDirectory() as folder:
         path = Path(folder) / "texts.txt"
-        path.write_text("\n\n".join(map(str, calibration)) + "\n", encoding="utf-8")
+        path.write_text("\n\n".join(map(str, given)) + "\n", encoding="utf-8")
         yield path
