@@ -56,7 +56,7 @@ def test_pairs(models, capfd):
         ("llama", [], "give --text FILE for a causal language model, or --pairs"),
         ("llama", ["--text", "text.txt", "--pairs"], "give --text FILE"),
         ("llama", ["--pairs"], "give --text FILE"),
-        ("bert", ["--text", "text.txt"], "give --pairs"),
+        ("bert", ["--text", "text.txt"], "judge an encoder by --pairs"),
         ("bert", ["--pairs", "--context", "32"], "--context: not for --pairs"),
         ("bert", ["--pairs", "--stride", "32"], "--stride: not for --pairs"),
         ("llama", ["--text", "text.txt", "--split", "load"], "--split: not for a transformers model"),
