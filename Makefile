@@ -72,7 +72,8 @@ test: lint test-edge
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long"
 
 test-long: $(INSTALLED)
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) -m long tests/bench tests/edge/agent tests/export tests/training tests/workflow
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) -m long tests/bench tests/benchmarks tests/cli \
+		tests/edge/agent tests/export tests/families tests/training tests/workflow
 
 $(EDGE_INSTALLED): constraints.txt pyproject.toml
 	@echo "installing what a device needs into $(EDGE_VENV)"

@@ -45,6 +45,7 @@ def written(tmp_path_factory):
         }
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_graph_runs_and_fewer_bits_are_smaller(written):
     model = uneven_llama()[0]
@@ -64,6 +65,7 @@ def test_every_graph_runs_and_fewer_bits_are_smaller(written):
     assert len({(off[name], size[name]) for name in off}) == len(off)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_file_is_timed_in_a_process_of_its_own(written):
     asked = {

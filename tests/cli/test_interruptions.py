@@ -105,6 +105,7 @@ def no_space_for(name):
         yield
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("traced_once")
 def test_a_disk_full_at_any_artefact_leaves_none_by_halves_and_a_run_that_goes_on(small_rig, tmp_path, capfd):
     out = tmp_path / "out"

@@ -10,6 +10,7 @@ from secateur.cli.app import run
 from secateur.cli.order_tables import print_order
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_it_prints_the_result_and_is_a_no_op_when_repeated(small_rig, tmp_path, capfd):
     out = tmp_path / "orders"

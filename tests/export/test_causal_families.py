@@ -67,8 +67,8 @@ CASES = {
     for specimen in ZOO
     if specimen.generates and specimen.inputs == "tokens"
 }
-OF_EVERY_KIND = ("llama", "gpt2", "gemma3", "falcon_mqa", "bloom", "phi")
-"""Positions, norms, sharing of keys and blocks of each kind; the others are long."""
+OF_EVERY_KIND = ("llama", "gpt2", "gemma3")
+"""Both kinds of blocks, and norms behind the projections with one key; the others are long."""
 
 
 def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:

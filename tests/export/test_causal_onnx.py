@@ -197,6 +197,7 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_large_weights_lie_beside_the_graph(tmp_path, monkeypatch):
     monkeypatch.setattr(causal_onnx, "LARGEST_FILE", 1000)
     model = apply(GPT2.build(), uneven_plan(GPT2.build()))

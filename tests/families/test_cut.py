@@ -145,6 +145,7 @@ def test_parameters_are_predicted_exactly(specimen, data):
     assert bind(cut).shape == plan.result
 
 
+@pytest.mark.long
 @each
 @FEW
 @given(data=st.data())

@@ -77,6 +77,7 @@ def test_the_same_seed_cuts_the_same_units_and_another_one_does_not(small_run, s
         assert (tmp_path / "1" / name).read_bytes() != (small_run / "pruned" / name).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_fold_of_a_protocol_is_a_run_and_the_result_their_mean(small_settings, tmp_path):
     settings = replace(

@@ -102,6 +102,7 @@ def without(events, *starts):
     return [event for event in events if not event.startswith(starts)]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("traced_once")
 def test_a_run_killed_again_and_again_ends_as_if_left_alone(
     small_run, small_settings, small_result, out, killed_at

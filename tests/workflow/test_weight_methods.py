@@ -135,6 +135,7 @@ def test_a_plan_comes_before_a_change_of_weights(llama, tmp_path, ran):
     assert small.config.num_hidden_layers == 2
 
 
+@pytest.mark.long
 def test_a_run_is_judged_and_reported_in_its_own_unit(llama, tmp_path, ran):
     out = tmp_path / "run"
     told = ran(
