@@ -17,6 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from figures import tell
+
 from mosquitto import Mosquitto
 from secateur.core.memory import resident_bytes
 from secateur.edge.agent.agent import DATABASE_FILE, Agent
@@ -102,9 +104,7 @@ def main() -> None:
     }
     agent.stop()
     broker.kill()
-    print(json.dumps(found, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(found, indent=2) + "\n")
+    tell(found, arguments.out)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from figures import tell
+
 from agent_machines import SAMPLES, machine_settings
 from mosquitto import Mosquitto
 from secateur.edge.agent.http.app import ENDPOINTS, openapi
@@ -227,9 +229,7 @@ def main() -> None:
     }
     attack.close()
     broker.kill()
-    print(json.dumps(found, indent=2))
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(found, indent=2) + "\n")
+    tell(found, arguments.out)
 
 
 if __name__ == "__main__":

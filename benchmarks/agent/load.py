@@ -9,7 +9,6 @@ wait, and latencies mean nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+from figures import tell
 
 from mosquitto import Mosquitto
 from secateur.core.memory import peak_resident_bytes, resident_bytes
@@ -145,10 +146,7 @@ def main() -> None:
     finally:
         process.kill()
         broker.kill()
-    text = json.dumps(found, indent=2)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n")
+    tell(found, arguments.out)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import tell
 
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Machine
@@ -97,10 +97,7 @@ def main() -> None:
         "burst_s": BURST_S,
         "runs": [watched(normal, faulty, rpm, averaged) for averaged in (1, 4, 12)],
     }
-    text = json.dumps(found, indent=2)
-    print(text)
-    if arguments.out is not None:
-        arguments.out.write_text(text + "\n")
+    tell(found, arguments.out)
 
 
 if __name__ == "__main__":
