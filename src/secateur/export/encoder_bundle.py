@@ -25,7 +25,7 @@ from secateur.core.progress import console
 from secateur.edge.texts import TextEncoder, padded
 from secateur.export.onnx import frozen_copy, to_onnx
 from secateur.export.sealing import Sealed, described_as, file_records, layer_records, lineage_record, seal
-from secateur.models.attributes import config_of, most_tokens, padding_token
+from secateur.models.attributes import config_of, padding_token, tokens_that_fit
 from secateur.models.binding import bind
 from secateur.models.pooling import MEAN, POOLING
 from secateur.structure.plan import PruningPlan
@@ -191,7 +191,7 @@ def _labels(model: nn.Module) -> tuple[str, ...]:
 
 
 def _longest_tokens(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
-    return int(min(most_tokens(model) or LONGEST, tokenizer.model_max_length, LONGEST))
+    return int(min(tokens_that_fit(model, LONGEST), tokenizer.model_max_length))
 
 
 def _require_same_tokens(encoder: TextEncoder, rows: Sequence[Sequence[int]]) -> None:

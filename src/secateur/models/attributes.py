@@ -33,6 +33,11 @@ def most_tokens(model: nn.Module) -> int | None:
     return int(positions - (config.pad_token_id or 0) - 1)
 
 
+def tokens_that_fit(model: nn.Module, wanted: int) -> int:
+    """Return how many tokens to give a model at once: as many as wanted, at most as many as it takes."""
+    return min(wanted, most_tokens(model) or wanted)
+
+
 def padding_token(model: nn.Module, tokenizer: Any) -> int | None:
     """Return the token that fills rows up: the model's own, else its tokenizer's; None where neither has one.
 

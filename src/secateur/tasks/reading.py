@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.progress import console
 from secateur.core.seeds import derive, generator
-from secateur.models.attributes import config_of, most_tokens, padding_token
+from secateur.models.attributes import config_of, padding_token, tokens_that_fit
 from secateur.models.general_text import GENERAL_SHARE, blocks_beside, general_source, with_general_rows
 from secateur.models.tables import read_rows
 from secateur.models.text import TokenSource, opening_tokens, passage_batches, text_batches, text_blocks
@@ -124,7 +124,7 @@ class TextData:
 
 def block_tokens(model: nn.Module) -> int:
     """Return the tokens of one block of calibration text, at most as many as the model takes."""
-    return min(BLOCK_TOKENS, most_tokens(model) or BLOCK_TOKENS)
+    return tokens_that_fit(model, BLOCK_TOKENS)
 
 
 def task_of_model(model: nn.Module) -> TextTaskName:

@@ -28,7 +28,7 @@ from secateur.export.encoder_bundle import EncoderBundleInfo, write_encoder_bund
 from secateur.export.gguf_export import GgufInfo, export_gguf
 from secateur.export.gguf_file import GgufPrecision, require_gguf
 from secateur.models import checkpoint
-from secateur.models.attributes import most_tokens
+from secateur.models.attributes import most_tokens, tokens_that_fit
 from secateur.models.pretrained import open_pretrained
 from secateur.models.text import TokenSource, opening_tokens
 from secateur.structure.plan import PruningPlan
@@ -247,7 +247,7 @@ class _Judge:
         self._opening = opening_tokens(opened.tokenizer)
 
     def __call__(self, session: CausalSession) -> TextMetricsRecord:
-        context = min(CONTEXT, most_tokens(self._model) or CONTEXT)
+        context = tokens_that_fit(self._model, CONTEXT)
         console.print("judging the checkpoint")
         dense = perplexity(self._model, self._tokens, context=context, opening=self._opening)
         console.print("judging the bundle")

@@ -14,7 +14,7 @@ from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
-from secateur.models.attributes import most_tokens
+from secateur.models.attributes import tokens_that_fit
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
 from secateur.models.text import TokenSource, passage_batches, text_batches
@@ -308,7 +308,7 @@ def text_samples(source: Source, text: Path, samples: int | None = None, *, seed
             "text for the structural part alone."
         )
     tokens = TokenSource(path=text, tokenizer=source.tokenizer)
-    length = min(BLOCK_TOKENS, most_tokens(model) or BLOCK_TOKENS)
+    length = tokens_that_fit(model, BLOCK_TOKENS)
     if reads_sentences(model, source.tokenizer):
         return passage_batches(
             tokens, passages=samples or PASSAGES, length=length, batch_size=PASSAGES_AT_ONCE, seed=seed
