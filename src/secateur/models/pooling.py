@@ -37,7 +37,10 @@ def read_pooling(folder: Path) -> str:
     if not (folder / MODULES).is_file():
         return MEAN
     try:
-        kinds = {entry["type"].rpartition(".")[2]: Path(entry["path"]).name for entry in _listed(folder)}
+        kinds = {
+            entry["type"].rpartition(".")[2]: Path(entry["path"]).name
+            for entry in read_json(folder / MODULES)
+        }
         if others := sorted(kinds.keys() - set(_OTHERWISE)):
             return ", ".join(others)
         if "Pooling" not in kinds:
@@ -76,7 +79,3 @@ def write_pooling(folder: Path, config: Any, *, hidden: int) -> None:
     modes = {f"pooling_mode_{mode}": pooling == name for name, mode in _MODE_OF.items()}
     (folder / POOLING_FOLDER).mkdir(exist_ok=True)
     write_json(folder / POOLING_FOLDER / "config.json", {"word_embedding_dimension": hidden, **modes})
-
-
-def _listed(folder: Path) -> list[dict[str, Any]]:
-    return list(read_json(folder / MODULES))

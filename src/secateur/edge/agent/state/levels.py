@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal, get_args
+from typing import Literal, cast
 
 from secateur.edge.agent.config.machines import Limits
 from secateur.edge.agent.signal.indicators import SHAPES
@@ -24,7 +24,7 @@ class Level(IntEnum):
     @property
     def word(self) -> LevelWord:
         """The level in a word."""
-        return get_args(LevelWord)[int(self)]  # type: ignore[no-any-return]
+        return cast(LevelWord, self.name.lower())
 
 
 @dataclass
