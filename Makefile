@@ -69,7 +69,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 test: lint test-edge
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long"
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(INSTALLED)
 	$(TEST_ENV) $(BIN)/python -m pytest -q -n $(JOBS) -m long tests/bench tests/benchmarks tests/cli \
@@ -106,7 +106,7 @@ test-extra-%: .venv-%/.installed
 test-extras: $(addprefix test-extra-,$(EXTRAS))
 
 quick: $(INSTALLED)
-	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 clean:
 	rm -rf $(VENV) .venv-* demo build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -33,17 +33,22 @@ if find_spec("hypothesis"):
     settings.load_profile("any machine")
 
 LONGEST = (
-    "export/test_causal_families.py",
-    "training/test_processes.py",
     "cli/test_interruptions.py",
-    "cli/test_run_commands.py",
+    "export/test_causal_families.py",
     "workflow/test_known_recordings.py",
-    "workflow/test_resume.py",
-    "workflow/test_repetition.py",
-    "workflow/test_order.py",
-    "workflow/test_streaming.py",
-    "cli/test_order.py",
+    "cli/test_full_disk.py",
+    "workflow/test_compress_model.py",
+    "export/test_encoder_bundle.py",
+    "test_documentation.py",
+    "export/test_onnx.py",
+    "training/test_processes.py",
     "cli/test_export_text.py",
+    "export/test_causal_onnx.py",
+    "bundle/test_hostile.py",
+    "workflow/test_order.py",
+    "families/test_round_trip.py",
+    "models/test_checkpoint_transformer.py",
+    "export/test_onnx_attention.py",
 )
 """Files that take longest, longest first."""
 
