@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent_machines import feed, machine_settings
+from agent_machines import feed, machine_settings, until
+from secateur.core.errors import DataError
 from secateur.edge.agent.agent import TRENDS_FILE, Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
@@ -220,4 +221,62 @@ def test_a_reload_leaves_a_sensor_alone_that_it_does_not_change(
     assert len(path.view.waterfall()["rows"]) == 2
     agent.reload(_config(tmp_path, machines=[machine_settings(silent_after_s=60)]))
     assert agent.paths[PLACE] is not path
+    agent.stop()
+
+
+def test_an_alarm_outlives_a_band_that_is_not_learned_and_ends_with_a_new_commissioning(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    banded = machine_settings(commissioning={"bursts": 20, "speed_bands_rpm": [1000]}) | {"speed": {}}
+    agent = Agent(_config(tmp_path, machines=[banded]))
+    agent.start()
+    path = agent.paths[PLACE]
+    feed(agent, [make_burst(n, speed_rpm=1800.0) for n in range(25)])
+    feed(agent, [make_burst(n, knocks=4.0, speed_rpm=1800.0) for n in range(25, 35)])
+    feed(agent, [make_burst(n, speed_rpm=600.0) for n in range(35, 60)])
+    (alarm,) = agent.alarms.latest()
+    assert alarm.is_open
+    assert path.baseline.progress("0 to 1000 rpm") == 0.0  # nobody knows that it is healthy there
+    agent.reload(_config(tmp_path, machines=[banded | {"description": "hall 3"}]))
+    agent.reload(_config(tmp_path, machines=[banded | {"speed": {"max_age_s": 30}}]))
+    assert agent.paths[PLACE].levels.level  # another path goes on with it
+    agent.paths[PLACE].commission_anew()
+    feed(agent, [make_burst(60, speed_rpm=600.0)])
+    (alarm,) = agent.alarms.latest()
+    assert not alarm.is_open
+    assert agent.paths[PLACE].baseline.progress("0 to 1000 rpm") == pytest.approx(1 / 20)
+    agent.stop()
+
+
+def test_a_level_whose_indicator_is_no_longer_watched_is_not_restored(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(n) for n in range(25)] + [make_burst(n, knocks=4.0) for n in range(25, 35)])
+    agent.reload(_config(tmp_path, machines=[machine_settings(indicators={"bands": 3})]))
+    assert agent.paths[PLACE].levels.causes == {}  # the baseline was of other indicators
+    feed(agent, [make_burst(99)])
+    (alarm,) = agent.alarms.latest()
+    assert not alarm.is_open
+    agent.stop()
+
+
+def test_counts_of_a_sink_go_on_over_a_reload(tmp_path: Path, make_burst: Callable[..., Burst]) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    feed(agent, [make_burst(1), make_burst(2)])
+    until(lambda: agent.deliveries[0].sent == 2)
+    agent.reload(_config(tmp_path))
+    feed(agent, [make_burst(3)])
+    until(lambda: agent.deliveries[0].sent == 3)
+    agent.stop()
+
+
+def test_a_speed_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    agent = Agent(_config(tmp_path, machines=[machine_settings() | {"speed": {}}]))
+    agent.set_speed("pump", 1500.0)
+    with pytest.raises(DataError, match="a number was expected"):
+        agent.set_speed("pump", float("nan"))
+    assert agent.paths[PLACE].latest_speed[0] == 1500.0
     agent.stop()

@@ -117,6 +117,21 @@ def test_raised_by_votes_and_left_after_quiet_bursts() -> None:
     assert [int(level) for level in found] == expected
 
 
+def test_what_a_burst_cannot_be_judged_by_keeps_its_level() -> None:
+    levels = Levels(LIMITS)
+    for number in range(2):
+        levels.judge(
+            {"line_bpfo": 30.0, "rms": 1.0}, {"line_bpfo": 12.0, "rms": 0.0}, medians={}, running_s=number
+        )
+    for number in range(50):  # the speed is unknown: no lines; then the band is not learned: no scores
+        values = {"rms": 1.0} if number < 25 else {"rms": 1.0, "line_bpfo": 2.0}
+        found = levels.judge(values, {}, medians={}, running_s=number)
+        assert found.causes == {"line_bpfo": Level.ALARM}
+    for number in range(3):
+        found = levels.judge({"line_bpfo": 2.0}, {"line_bpfo": 0.0}, medians={}, running_s=number)
+    assert found.level is Level.NORMAL
+
+
 def test_shape_alone_warns_and_energy_alarms() -> None:
     for name, level in (
         ("kurtosis", Level.WARNING),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -96,8 +97,10 @@ class Agent:
             for settings in config.sinks
         ]
         self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
+        sent = {delivery.sink.name: delivery.sent for delivery in self.deliveries}
         self.deliveries = [
-            Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s) for sink in sinks
+            Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s, sent=sent.get(sink.name, 0))
+            for sink in sinks
         ]
         self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
         self.sources = [
@@ -118,7 +121,7 @@ class Agent:
             model=model,
             since_running_s=self.clock.now_s(),
         )
-        path.levels.restore(self.alarms.open_causes(machine.name, sensor.name))
+        path.restore(self.alarms.open_causes(machine.name, sensor.name))
         return path
 
     def _close_alarms_of_others(self, name: str) -> None:
@@ -216,7 +219,15 @@ class Agent:
         return [name for name in ("state_folder", "http") if getattr(config, name) != getattr(former, name)]
 
     def set_speed(self, machine: str, rpm: float) -> None:
-        """Take a speed from a feed."""
+        """Take a speed from a feed.
+
+        Raises
+        ------
+        DataError
+            If it is no finite number.
+        """
+        if not math.isfinite(rpm):
+            raise DataError(f"the speed of {machine} is {rpm}; a number was expected.")
         for (name, _), path in self.paths.items():
             if name == machine:
                 path.set_speed(rpm, self.clock.now_s())

@@ -17,10 +17,12 @@ from secateur.edge.agent.signal.averaged import AveragedEnvelope
 from secateur.edge.agent.signal.indicators import band_edges_hz, line_indicators, waveform_indicators
 from secateur.edge.agent.signal.quality import MeasuredSpeed, Quality, assess
 from secateur.edge.agent.state.baseline import Baseline, basis_of
-from secateur.edge.agent.state.levels import Judgement, Levels
+from secateur.edge.agent.state.levels import Judgement, Level, Levels
 from secateur.edge.agent.state.view import SensorView
 
 RESULT_SCHEMA = "secateur.result/1"
+DIAGNOSIS = "diagnosis"
+"""By this name the model's answer is raised like an indicator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +95,17 @@ class SensorPath:
         return True
 
     def commission_anew(self) -> None:
-        """Forget what is learned and averaged, for instance after a repair."""
+        """Forget what is learned, averaged and raised, for instance after a repair."""
         self._average = self._new_average()
+        self.levels = Levels(self.sensor.limits)
         self.baseline.forget()
+
+    def restore(self, causes: dict[str, Level]) -> None:
+        """Go on with the levels of an open alarm, as far as there is still something to judge them by."""
+        known = {*self.baseline.names(), *self.sensor.limits.absolute}
+        if self.model is not None:
+            known.add(DIAGNOSIS)
+        self.levels.restore({name: level for name, level in causes.items() if name in known})
 
     def _new_average(self) -> AveragedEnvelope:
         return AveragedEnvelope(bursts=self.sensor.indicators.averaged_bursts, band_hz=self.band_hz)
@@ -182,7 +192,7 @@ class SensorPath:
         sure = opinion.confidence >= self.sensor.diagnosis.alarm_confidence
         if opinion.label not in (None, NORMAL) and sure:
             score = limits.alarm_score if opinion.agrees else limits.warning_score
-        return {"diagnosis": score}
+        return {DIAGNOSIS: score}
 
     def _result(
         self,

@@ -27,11 +27,13 @@ class Delivery(threading.Thread):
     sink : Sink
     replay_per_s : float
         Most historical records a second.
+    sent : int
+        Records acknowledged before, since the agent started.
 
     Attributes
     ----------
     sent : int
-        Records acknowledged since the start.
+        Records acknowledged since the agent started.
     available : bool
         Whether the last attempt succeeded.
     trouble : str
@@ -40,13 +42,13 @@ class Delivery(threading.Thread):
         Between attempts, each twice as long as the one before.
     """
 
-    def __init__(self, outbox: Outbox, sink: Sink, *, replay_per_s: float) -> None:
+    def __init__(self, outbox: Outbox, sink: Sink, *, replay_per_s: float, sent: int = 0) -> None:
         super().__init__(name=f"delivery-{sink.name}", daemon=True)
         self._outbox, self.sink, self._replay_per_s = outbox, sink, replay_per_s
         self._stopping = threading.Event()
         self._pause_s = 0.0
         self._refusals = 0
-        self.sent = 0
+        self.sent = sent
         self.available = True
         self.trouble = ""
         self.longest_pause_s = LONGEST_PAUSE_S

@@ -102,6 +102,10 @@ class Baseline:
         """Whether there are limits for a band."""
         return band in self._learned.bands
 
+    def names(self) -> set[str]:
+        """Return the indicators that are learned in any band."""
+        return {name for centres in self._learned.bands.values() for name in centres}
+
     def progress(self, band: str) -> float:
         """Return the share of bursts that a band has seen, 1 if it is learned."""
         if self.is_learned(band):

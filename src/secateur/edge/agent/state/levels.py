@@ -63,7 +63,8 @@ class Levels:
     The shape of the waveform (peak, kurtosis, crest factor) raises a warning at most, unless an absolute
     limit says more; an alarm takes energy, fault lines or a diagnosis. A level is raised when ``raise_after``
     of the last ``raise_window`` bursts ask for it, and left when ``clear_after`` bursts in a row lie below
-    ``hysteresis`` times what raised it.
+    ``hysteresis`` times what raised it. An indicator that a burst cannot be judged by (its operating band is
+    not learned, the speed is unknown) keeps its level.
 
     Parameters
     ----------
@@ -114,9 +115,11 @@ class Levels:
         """
         for name in values.keys() | scores.keys() | self._watched.keys():
             entry = self._of(name)
+            entry.score = scores.get(name, 0.0)
+            if name not in scores and not (name in values and name in self._limits.absolute):
+                continue  # nothing that this burst could be judged by: a level that is raised stays
             asked, calm = self._asked(name, values.get(name), scores.get(name), entry, medians, running_s)
             entry.votes.append(asked)
-            entry.score = scores.get(name, 0.0)
             self._settle(entry, asked, calm)
         self.causes = {name: entry.level for name, entry in self._watched.items() if entry.level}
         return Judgement(
