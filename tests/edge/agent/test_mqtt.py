@@ -171,6 +171,47 @@ def test_messages_of_an_earlier_connection_are_not_acknowledged_on_a_later_one(t
     agent.stop()
 
 
+def test_parts_of_a_burst_that_never_becomes_whole_are_acknowledged_and_forgotten(tmp_path: Path) -> None:
+    source = {"type": "mqtt", "topic": "plant/{machine}/{sensor}/burst", "incomplete_after_s": 1e-9}
+    agent = Agent(linked_config(tmp_path, [source], []))
+    (link,) = agent.sources
+    acknowledged: list[int] = []
+    link._client.ack = lambda mid, _: acknowledged.append(mid)
+    ones = np.ones(2, dtype=np.float32)
+    for number in range(50):
+        piece = Piece(samples=ones, number=number, part=0, parts=2)
+        link._take("pump", "drive-end", piece, (number, 1, link._connection))
+    assert link.status()["open_bursts"] == 0
+    assert acknowledged == list(range(50))
+    assert link._held == {}
+    agent.stop()
+
+
+def test_what_a_broker_retained_is_not_taken_for_live(
+    broker: Mosquitto, tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    consumer = Consumer(broker.port, "nothing")
+    topic = "plant/pump/drive-end/burst"
+    kept = to_raw(Piece(samples=make_burst(1).samples))
+    consumer.client.publish(topic, kept, qos=1, retain=True).wait_for_publish(GUARD_S)
+    source = {
+        "type": "mqtt",
+        "port": broker.port,
+        "topic": "plant/{machine}/{sensor}/burst",
+        "payload": "raw",
+    }
+    agent = Agent(linked_config(tmp_path, [source], []))
+    agent.start()
+    until(lambda: agent.sources[0].status()["connected"])
+    live = to_raw(Piece(samples=make_burst(2).samples, number=2))
+    consumer.client.publish(topic, live, qos=1, retain=True).wait_for_publish(GUARD_S)
+    until(lambda: agent.intake.counts["taken"] > 0)
+    assert agent.paths["pump", "drive-end"].view.result["number"] == 2
+    assert agent.sources[0].counts["messages"] == 1
+    agent.stop()
+    consumer.close()
+
+
 # paho leaves the socket of a failed attempt to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_source_without_a_broker_says_so_once_and_connects_when_it_comes(

@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.config.connections import SparkplugSink as SparkplugSettings
@@ -48,7 +49,7 @@ class SparkplugSink(Sink):
         self._bdseq = 0
         self._seq = 0
         self._aliases = Aliases()
-        self._devices: dict[str, dict[str, Value]] = {}
+        self._devices: dict[str, dict[str, _Latest]] = {}
 
     def publish(self, records: Sequence[Record]) -> None:
         """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
@@ -57,13 +58,14 @@ class SparkplugSink(Sink):
         data_at: list[int] = []
         for record in records:
             device = f"{record.machine}:{record.sensor}"
-            values = _values(record)
-            if device not in self._devices or not self._aliases.knows(device, values):
-                self._aliases.learn(device, values)
-                messages.append(self._device_birth(device, values))
-            self._devices[device] = values
+            latest = _latest(record)
+            is_born = device in self._devices and self._aliases.knows(device, latest.values)
+            self._devices.setdefault(device, {})[record.kind] = latest
+            if not is_born:
+                self._aliases.learn(device, latest.values)
+                messages.append(self._device_birth(device))
             data_at.append(len(messages))
-            messages.append(self._data(device, values, record))
+            messages.append(self._data(device, latest, record.key))
         self._publish(session, messages, data_at)
 
     def _publish(self, session: MqttSession, messages: list[Message], data_at: list[int]) -> None:
@@ -107,31 +109,35 @@ class SparkplugSink(Sink):
         rebirth = Metric(name=REBIRTH, value=False, datatype=DataType.BOOLEAN, timestamp_ms=now_ms)
         node = Payload(metrics=(self._bdseq_metric(), rebirth), seq=self._following(), timestamp_ms=now_ms)
         births = [Message(topic=self._topic("NBIRTH"), content=encode(node, with_names=True), properties={})]
-        births += [self._device_birth(device, values) for device, values in self._devices.items()]
+        births += [self._device_birth(device) for device in self._devices]
         session.publish(births)
 
-    def _device_birth(self, device: str, values: dict[str, Value]) -> Message:
+    def _device_birth(self, device: str) -> Message:
+        """Name everything that the device has; values keep their own time, since they may be old."""
         now_ms = _now_ms()
+        said = {name: latest for latest in self._devices[device].values() for name in latest.values}
+        nothing = _Latest(values={}, at_ms=now_ms, historical=False)
         metrics = tuple(
-            self._aliases.metric(device, name, values.get(name), timestamp_ms=now_ms)
-            for name in self._aliases.born(device)
+            self._metric(device, name, said.get(name, nothing)) for name in self._aliases.born(device)
         )
         birth = Payload(metrics=metrics, seq=self._following(), timestamp_ms=now_ms)
         return Message(
             topic=self._topic("DBIRTH", device), content=encode(birth, with_names=True), properties={}
         )
 
-    def _data(self, device: str, values: dict[str, Value], record: Record) -> Message:
-        at_ms = int(1e3 * record.created_unix_s)
-        metrics = tuple(
-            self._aliases.metric(device, name, value, timestamp_ms=at_ms, historical=record.historical)
-            for name, value in values.items()
-        )
+    def _data(self, device: str, latest: _Latest, key: str) -> Message:
+        metrics = tuple(self._metric(device, name, latest) for name in latest.values)
         data = Payload(metrics=metrics, seq=self._following(), timestamp_ms=_now_ms())
         return Message(
             topic=self._topic("DDATA", device),
             content=encode(data, with_names=False),
-            properties={"key": record.key},
+            properties={"key": key},
+        )
+
+    def _metric(self, device: str, name: str, latest: _Latest) -> Metric:
+        value = latest.values.get(name)
+        return self._aliases.metric(
+            device, name, value, timestamp_ms=latest.at_ms, historical=latest.historical
         )
 
     def _following(self) -> int:
@@ -172,11 +178,24 @@ class SparkplugSink(Sink):
         self._end()
 
 
-def _values(record: Record) -> dict[str, Value]:
+@dataclass(frozen=True, kw_only=True)
+class _Latest:
+    """The last result, or the last alarm, of a device: its time, and whether it waited before it was sent."""
+
+    values: dict[str, Value]
+    at_ms: int
+    historical: bool
+
+
+def _latest(record: Record) -> _Latest:
     value = json.loads(record.payload)
     value |= {"key": record.key, "sequence": record.seq, "redelivered": record.redelivered}
     prefix = "alarm/" if record.kind == "alarm" else ""
-    return {prefix + name: entry for name, entry in flattened(value).items()}
+    return _Latest(
+        values={prefix + name: entry for name, entry in flattened(value).items()},
+        at_ms=int(1e3 * record.created_unix_s),
+        historical=record.historical,
+    )
 
 
 def _now_ms() -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,20 +19,32 @@ from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece
 MOST_OPEN, MOST_OPEN_SAMPLES = 64, 4 * MOST_SAMPLES
 """Bursts that are not whole yet, and what they hold together; the oldest goes where there are more."""
 
+MOST_WHOLE = 64
+"""Bursts that were whole lately: parts of them that come once more are no new burst that stays incomplete."""
+
+Place = tuple[str, str, object]
+"""Machine, sensor, and key or number of a burst."""
+
 _SAID = ("number", "measured_unix_s", "sampling_rate_hz", "speed_rpm", "unit", "key")
 
 
 @dataclass
 class _Open:
-    """A burst that is not whole yet."""
+    """A burst that is not whole yet, and what its parts say of it; one part may say more than another."""
 
-    first: Piece
+    parts: int
     since_s: float
     pieces: dict[int, Piece] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
         return sum(len(piece.samples) for piece in self.pieces.values())
+
+    def contradicts(self, piece: Piece, said: dict[str, Any]) -> bool:
+        return piece.parts != self.parts or any(
+            self.said.get(name, value) != value for name, value in said.items()
+        )
 
 
 class Assembler:
@@ -40,6 +54,8 @@ class Assembler:
     ----------
     incomplete_after_s : float
         A burst that is not whole after so long is dropped.
+    dropped : callable
+        Told the place of each burst that is dropped.
     clock : callable
         Seconds that only go forward.
 
@@ -49,10 +65,17 @@ class Assembler:
         "incomplete dropped", "parts twice", "parts that contradict".
     """
 
-    def __init__(self, *, incomplete_after_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._after_s, self._clock = incomplete_after_s, clock
-        self._lock = threading.Lock()
-        self._open: dict[tuple[str, str, object], _Open] = {}
+    def __init__(
+        self,
+        *,
+        incomplete_after_s: float,
+        dropped: Callable[[Place], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._after_s, self._dropped, self._clock = incomplete_after_s, dropped, clock
+        self._lock = threading.RLock()
+        self._open: dict[Place, _Open] = {}
+        self._whole: deque[Place] = deque(maxlen=MOST_WHOLE)
         self.counts: Counter[str] = Counter()
 
     @property
@@ -77,14 +100,12 @@ class Assembler:
 
     def _add_part(self, machine: str, sensor: str, piece: Piece) -> Burst | None:
         self._drop_late()
-        place = (machine, sensor, piece.key or piece.number)
+        place = place_of(machine, sensor, piece)
         entry = self._open.get(place)
         if entry is None:
-            entry = self._open[place] = _Open(first=piece, since_s=self._clock())
-        if piece.parts != entry.first.parts or any(
-            getattr(piece, name) is not None and getattr(piece, name) != getattr(entry.first, name)
-            for name in _SAID
-        ):
+            entry = self._open[place] = _Open(parts=piece.parts, since_s=self._clock())
+        said = {name: value for name in _SAID if (value := getattr(piece, name)) not in (None, "")}
+        if entry.contradicts(piece, said):
             self._drop(place)
             self.counts["parts that contradict"] += 1
             raise DataError(f"part {piece.part} of burst {place[2]} contradicts the parts before it.")
@@ -92,6 +113,7 @@ class Assembler:
             self.counts["parts twice"] += 1
             return None
         entry.pieces[piece.part] = piece
+        entry.said |= said
         if entry.samples > MOST_SAMPLES:
             self._drop(place)
             raise DataError(f"burst {place[2]} has more than {MOST_SAMPLES} samples.")
@@ -99,12 +121,22 @@ class Assembler:
             self._drop_oldest()
             return None
         del self._open[place]
+        self._whole.append(place)
         samples = np.concatenate([entry.pieces[number].samples for number in range(piece.parts)])
-        return burst_of(machine, sensor, entry.first, samples)
+        return burst_of(machine, sensor, replace(piece, **entry.said), samples)
 
-    def _drop(self, place: tuple[str, str, object]) -> None:
-        del self._open[place]
-        self.counts["incomplete dropped"] += 1
+    def not_taken(self, place: Place) -> None:
+        """Note that a whole burst has to come again."""
+        with self._lock, contextlib.suppress(ValueError):
+            self._whole.remove(place)
+
+    def _drop(self, place: Place) -> None:
+        entry = self._open.pop(place)
+        if place in self._whole:
+            self.counts["parts twice"] += len(entry.pieces)
+        else:
+            self.counts["incomplete dropped"] += 1
+        self._dropped(place)
 
     def _drop_late(self) -> None:
         now_s = self._clock()
@@ -117,6 +149,11 @@ class Assembler:
             or sum(entry.samples for entry in self._open.values()) > MOST_OPEN_SAMPLES
         ):
             self._drop(next(iter(self._open)))
+
+
+def place_of(machine: str, sensor: str, piece: Piece) -> Place:
+    """Return by what the parts of a burst are put together."""
+    return machine, sensor, piece.key or piece.number
 
 
 def burst_of(

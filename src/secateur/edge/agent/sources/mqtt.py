@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import paho.mqtt.client as paho
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.config.connections import MqttSource as MqttSourceSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.mqtt import new_client
-from secateur.edge.agent.sources.assembly import Assembler
+from secateur.edge.agent.sources.assembly import Assembler, Place, place_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
-from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
+from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, Value, decode, encode
 from secateur.edge.agent.sparkplug.host import Host
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,15 @@ MOST_HELD = 10
 
 Held = tuple[int, int, int]
 """Number and quality of service of a message that is not acknowledged yet, and its connection."""
+
+_STAYING = ("sampling_rate_hz", "speed_rpm", "unit", "scale")
+"""Metrics that a device does not repeat with each burst."""
+
+_SAMPLES: dict[DataType | None, np.dtype[Any]] = {
+    DataType.INT16_ARRAY: np.dtype("<i2"),
+    DataType.FLOAT_ARRAY: np.dtype("<f4"),
+    DataType.DOUBLE_ARRAY: np.dtype("<f8"),
+}
 
 _SPARKPLUG = re.compile(r"^spBv1\.0/[^/]+/(NBIRTH|NDEATH|NDATA|DBIRTH|DDEATH|DDATA)/([^/]+)(?:/([^/]+))?$")
 
@@ -54,10 +64,10 @@ class MqttSource:
         self.counts: Counter[str] = Counter()
         self.trouble = ""
         self._settings, self._inlet = settings, inlet
-        self._assembler = Assembler(incomplete_after_s=settings.incomplete_after_s)
-        self._host = Host()
-        self._held: dict[object, list[Held]] = {}
-        self._held_order: deque[tuple[object, Held]] = deque()
+        self._assembler = Assembler(incomplete_after_s=settings.incomplete_after_s, dropped=self._let_go)
+        self._host = Host(staying=_STAYING)
+        self._held: dict[Place, list[Held]] = {}
+        self._held_order: deque[tuple[Place, Held]] = deque()
         self._last_rebirth_s: dict[str, float] = {}
         self._connected = threading.Event()
         self._connection = 0
@@ -106,7 +116,9 @@ class MqttSource:
         self._connection += 1
         self._held.clear()
         self._held_order.clear()
-        client.subscribe(self._settings.subscription, qos=1)
+        # what the broker retained was measured at a time that nobody knows: it would be shown as live
+        wanted = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+        client.subscribe(self._settings.subscription, options=wanted)
 
     def _on_subscribe(self, _: paho.Client, __: Any, ___: int, reasons: Any, ____: Any) -> None:
         refused = next((reason for reason in reasons if reason.is_failure), None)
@@ -165,23 +177,22 @@ class MqttSource:
         return machine, sensor
 
     def _take(self, machine: str, sensor: str, piece: Piece, held: Held) -> None:
-        place = (machine, sensor, piece.key or piece.number)
-        mine = self._hold(place, held) if piece.parts > 1 else [held]
-        try:
-            burst = self._assembler.add(machine, sensor, piece)
-        except DataError:
-            self._acknowledge(self._held.pop(place, [])[:-1])  # the caller acknowledges the last one
-            raise
+        place = place_of(machine, sensor, piece)
+        burst = self._assembler.add(machine, sensor, piece)
         if burst is None:
+            self._hold(place, held)
             return
-        self._held.pop(place, None)
+        mine = [*self._held.pop(place, []), held] if piece.parts > 1 else [held]
         self.counts["bursts"] += 1
-        self._inlet.submit(Submission(burst=burst, done=lambda _: self._acknowledge(mine)))
+        try:
+            self._inlet.submit(Submission(burst=burst, done=lambda _: self._acknowledge(mine)))
+        except IntakeFull:
+            self._assembler.not_taken(place)
+            raise
 
-    def _hold(self, place: object, held: Held) -> list[Held]:
+    def _hold(self, place: Place, held: Held) -> None:
         """Keep the acknowledgement of a part until its burst is whole; give the oldest if too many wait."""
-        mine = self._held.setdefault(place, [])
-        mine.append(held)
+        self._held.setdefault(place, []).append(held)
         self._held_order.append((place, held))
         while len(self._held_order) > MOST_HELD:
             oldest, entry = self._held_order.popleft()
@@ -189,7 +200,12 @@ class MqttSource:
             if entry in waiting:
                 waiting.remove(entry)
                 self._acknowledge([entry])
-        return mine
+            if not waiting:
+                self._held.pop(oldest, None)
+
+    def _let_go(self, place: Place) -> None:
+        """Acknowledge the parts of a burst that is dropped: they need not come again."""
+        self._acknowledge(self._held.pop(place, []))
 
     def _acknowledge(self, held: list[Held]) -> None:
         """Acknowledge messages of this connection; those of one before come again, under other numbers."""
@@ -208,17 +224,23 @@ class MqttSource:
         if found is None:  # commands and states of others
             self._acknowledge([held])
             return
-        kind, node, device = found[1], found[2], found[3]
-        metrics, rebirth = self._host.take(kind, node, decode(content))
+        kind, node, device = found[1], found[2], found[3] or ""
+        payload = decode(content)
+        metrics, rebirth = self._host.take(kind, node, payload, device=device)
         if rebirth:
             self._ask_for_rebirth(node)
-        values = {metric.name: metric.value for metric in metrics}
-        if kind != "DDATA" or not isinstance(values.get("samples"), bytes):
+        waveform = next((metric for metric in metrics if metric.name == "samples"), None)
+        if kind != "DDATA" or waveform is None or not isinstance(waveform.value, bytes):
             self._acknowledge([held])
             return
-        self._inlet.require_place(node, device or "")
-        times = [metric.timestamp_ms for metric in metrics if metric.name == "samples"]
-        self._take(node, device or "", _piece(values, times[0]), held)
+        self._inlet.require_place(node, device)
+        said = {metric.name or "": metric.value for metric in metrics}
+        known = self._host.values(node, device)
+        if waveform.historical:  # the speed of now is not that of then
+            known.pop("speed_rpm", None)
+        said = known | said
+        at_ms = waveform.timestamp_ms or payload.timestamp_ms
+        self._take(node, device, _piece(waveform, said, at_ms), held)
 
     def _ask_for_rebirth(self, node: str) -> None:
         now_s = time.monotonic()
@@ -241,21 +263,27 @@ def _pattern(topic: str) -> re.Pattern[str]:
     return re.compile("^" + "/".join(levels) + "$")
 
 
-def _piece(values: dict[str | None, Any], timestamp_ms: int | None) -> Piece:
-    """Return the burst of a device's metrics: ``samples`` as float32 bytes, and what else is there."""
-    content = values["samples"]
-    if len(content) % 4:
-        raise DataError(f"the metric 'samples' has {len(content)} bytes, no whole number of float32 samples.")
+def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece:
+    """Return the burst of a device's metrics: its samples, and what else is there."""
+    content = waveform.value if isinstance(waveform.value, bytes) else b""
+    dtype = _SAMPLES.get(waveform.datatype, np.dtype("<f4"))
+    if len(content) % dtype.itemsize:
+        raise DataError(
+            f"the metric 'samples' has {len(content)} bytes, no whole number of {dtype.name} samples."
+        )
 
     def number(name: str) -> float | None:
-        value = values.get(name)
+        value = said.get(name)
         return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
-    unit, count = values.get("unit"), values.get("number")
+    unit, count = said.get("unit"), said.get("number")
+    with np.errstate(over="ignore", invalid="ignore"):
+        samples = np.frombuffer(content, dtype=dtype).astype(np.float64) * (number("scale") or 1.0)
+        samples = samples.astype(np.float32)
     return Piece(
-        samples=np.frombuffer(content, dtype="<f4").astype(np.float32),
+        samples=samples,
         number=count if isinstance(count, int) and count >= 0 else None,
-        measured_unix_s=None if timestamp_ms is None else timestamp_ms / 1e3,
+        measured_unix_s=None if at_ms is None else at_ms / 1e3,
         sampling_rate_hz=number("sampling_rate_hz"),
         speed_rpm=number("speed_rpm"),
         unit=unit if isinstance(unit, str) else None,

@@ -15,6 +15,9 @@ from secateur.core.errors import DataError
 
 MOST_SAMPLES = 1 << 22
 MOST_PARTS = 4096
+LATEST_UNIX_S = 1e11
+"""The year 5138: what tells a later time tells milliseconds or nonsense."""
+
 MAGIC = b"SVB1"
 _HEADER = struct.Struct("<4sBBHHxxqddff8s")
 HEADER_BYTES = _HEADER.size
@@ -55,6 +58,8 @@ class Piece:
             raise DataError("a part of a burst must carry the number of its burst, or its key.")
         if len(self.samples) > MOST_SAMPLES:
             raise DataError(f"{len(self.samples)} samples; a burst has at most {MOST_SAMPLES}.")
+        if self.measured_unix_s is not None and not 0 <= self.measured_unix_s <= LATEST_UNIX_S:
+            raise DataError(f"a time of {self.measured_unix_s:g} s since 1970 was given; milliseconds?")
 
 
 class _Message(BaseModel):
@@ -63,7 +68,7 @@ class _Message(BaseModel):
     samples: list[Annotated[float, Field(strict=True)] | None] = Field(max_length=MOST_SAMPLES)
     sampling_rate_hz: Finite | None = Field(default=None, gt=0)
     unit: str | None = Field(default=None, max_length=16)
-    measured_unix_s: Finite | None = Field(default=None, ge=0, le=1e11)
+    measured_unix_s: Finite | None = None
     speed_rpm: Finite | None = None
     number: int | None = Field(default=None, ge=0, lt=1 << 62)
     key: str = Field(default="", max_length=64, pattern=r"^[A-Za-z0-9._:-]*$")
@@ -129,8 +134,6 @@ def from_raw(content: bytes) -> Piece:
         if not (math.isfinite(scale) and scale > 0):
             raise DataError(f"int16 samples need a positive scale; {scale} was given.")
         samples *= scale
-    if math.isfinite(measured) and not 0 <= measured <= 1e11:
-        raise DataError(f"a time of {measured} s since 1970 was given.")
     try:
         word = unit.rstrip(b"\0").decode("ascii")
     except UnicodeDecodeError:

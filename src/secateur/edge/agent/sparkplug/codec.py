@@ -16,6 +16,7 @@ MOST_METRICS = 10_000
 _SIGNED_BITS = {DataType.INT8: 8, DataType.INT16: 16, DataType.INT32: 32, DataType.INT64: 64}
 _SMALL = (DataType.INT8, DataType.INT16, DataType.INT32, DataType.UINT8, DataType.UINT16, DataType.UINT32)
 _LARGE = (DataType.INT64, DataType.UINT64, DataType.DATE_TIME)
+_PACKED = (DataType.BYTES, DataType.INT16_ARRAY, DataType.FLOAT_ARRAY, DataType.DOUBLE_ARRAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,8 @@ class Metric:
     alias : int or None
     value : int, float, bool, str, bytes or None
         None is null.
-    datatype : DataType
+    datatype : DataType or None
+        None in data that leave it to the birth.
     timestamp_ms : int or None
         Since 1970.
     historical : bool
@@ -37,7 +39,7 @@ class Metric:
 
     name: str | None
     value: Value
-    datatype: DataType
+    datatype: DataType | None
     alias: int | None = None
     timestamp_ms: int | None = None
     historical: bool = False
@@ -78,7 +80,8 @@ def encode(payload: Payload, *, with_names: bool) -> bytes:
             entry.alias = metric.alias
         if metric.timestamp_ms is not None:
             entry.timestamp = metric.timestamp_ms
-        entry.datatype = int(metric.datatype)
+        if metric.datatype is not None:
+            entry.datatype = int(metric.datatype)
         if metric.historical:
             entry.is_historical = True
         _put(entry, metric)
@@ -99,7 +102,7 @@ def _put(entry: object, metric: Metric) -> None:
         entry.double_value = float(value)  # type: ignore[attr-defined]
     elif kind is DataType.BOOLEAN:
         entry.boolean_value = bool(value)  # type: ignore[attr-defined]
-    elif kind is DataType.BYTES:
+    elif kind in _PACKED:
         entry.bytes_value = bytes(value)  # type: ignore[attr-defined, arg-type]
     else:
         entry.string_value = str(value)  # type: ignore[attr-defined]
@@ -131,7 +134,7 @@ def _metrics(entries: Iterable[object]) -> Iterable[Metric]:
     for entry in entries:
         code = entry.datatype  # type: ignore[attr-defined]
         try:
-            kind = DataType(code) if code else DataType.STRING
+            kind = DataType(code) if code else None
         except ValueError:
             continue  # a type that the agent has no use for
         yield Metric(
@@ -144,20 +147,20 @@ def _metrics(entries: Iterable[object]) -> Iterable[Metric]:
         )
 
 
-def _value(entry: object, kind: DataType) -> Value:
-    """Return the value in whichever field it was sent; integers are unsigned there, whatever their type."""
+def _value(entry: object, kind: DataType | None) -> Value:
+    """Return the value in whichever field it was sent."""
     if entry.is_null:  # type: ignore[attr-defined]
         return None
     for field in ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value"):
         if entry.HasField(field):  # type: ignore[attr-defined]
-            value = getattr(entry, field)
-            bits = _SIGNED_BITS.get(kind)
-            if bits is not None and isinstance(value, int) and not isinstance(value, bool):
-                value = _signed(value, bits)
-            return value  # type: ignore[no-any-return]
+            return signed(getattr(entry, field), kind)
     return entry.bytes_value if entry.HasField("bytes_value") else None  # type: ignore[attr-defined, no-any-return]
 
 
-def _signed(value: int, bits: int) -> int:
+def signed(value: Value, kind: DataType | None) -> Value:
+    """Return a number of a signed type; on the wire integers have no sign, whatever their type."""
+    bits = None if kind is None else _SIGNED_BITS.get(kind)
+    if bits is None or not isinstance(value, int) or isinstance(value, bool):
+        return value
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >= 1 << (bits - 1) else value

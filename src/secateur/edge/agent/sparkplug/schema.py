@@ -33,6 +33,9 @@ class DataType(IntEnum):
     DATE_TIME = 13
     TEXT = 14
     BYTES = 17
+    INT16_ARRAY = 23
+    FLOAT_ARRAY = 30
+    DOUBLE_ARRAY = 31
 
 
 _METRIC = (
