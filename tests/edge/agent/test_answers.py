@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,67 @@ def test_the_example_holds_something_of_everything(client: httpx.Client) -> None
     assert sensor["result"]["diagnosis"] is not None or sensor["classes"]
     assert client.get("/api/models").json()["unused"]
     assert client.get(f"{SENSOR}/trend").json()["entries"]
+
+
+def test_inference_as_the_open_inference_protocol_has_it(client: httpx.Client) -> None:
+    where = "/v2/models/pumps"
+    assert client.get(where).json()["name"] == "pumps"
+    flat = client.post(f"{where}/infer", json={"id": "7", "inputs": [NUMBERS]}).json()
+    assert (flat["model_name"], flat["id"]) == ("pumps", "7")
+    assert [output["name"] for output in flat["outputs"]] == ["logits", "probabilities"]
+    rows = NUMBERS | {"data": [NUMBERS["data"]]}
+    asked = {"inputs": [rows], "outputs": [{"name": "probabilities"}]}
+    found = client.post(f"{where}/infer", json=asked).json()
+    assert "id" not in found
+    assert found["outputs"] == flat["outputs"][1:]
+    assert sum(found["outputs"][0]["data"]) == pytest.approx(1.0, abs=1e-5)
+
+
+WRONG = [
+    ({"inputs": []}, "inputs"),
+    ({"inputs": [NUMBERS], "outputs": [{"name": "other"}]}, "outputs.0.name"),
+    ({"inputs": [NUMBERS, NUMBERS]}, "each once"),
+    ({"inputs": [NUMBERS | {"name": "other"}]}, "waveform must be given"),
+    ({"inputs": [NUMBERS | {"datatype": "FP64"}]}, "datatype"),
+    ({"inputs": [NUMBERS | {"shape": [2, 512]}]}, "do not fill the shape"),
+    ({"inputs": [NUMBERS | {"shape": [512]}]}, "waveform of shape"),
+    ({"inputs": [NUMBERS | {"shape": [2, 256]}]}, "waveform of shape"),
+    ({"inputs": [NUMBERS | {"data": ["1"] * 512}]}, "not all numbers"),
+    ({"inputs": [NUMBERS | {"data": [None] * 512}]}, "not all numbers"),
+    ({"inputs": [NUMBERS | {"data": [True] * 512}]}, "not all numbers"),
+    ({"inputs": [NUMBERS | {"data": [[1.0] * 300, [1.0] * 212]}]}, "rows of one length"),
+    ({"inputs": [{name: value for name, value in NUMBERS.items() if name != "data"}]}, "data"),
+    ({"inputs": [NUMBERS | {"data": [1e39] * 512}]}, ""),
+]
+
+
+@pytest.mark.parametrize(("body", "told"), WRONG)
+def test_inference_that_is_refused(client: httpx.Client, body: Any, told: str) -> None:
+    answer = client.post("/v2/models/pumps/infer", json=body)
+    assert answer.status_code == 400, answer.text
+    assert told in answer.json()["error"]
+
+
+def test_metrics_are_what_prometheus_reads(client: httpx.Client) -> None:
+    """Each family once: its meaning, its type, then its samples, no two with the same labels."""
+    sample = re.compile(r'(\w+)(?:\{((?:\w+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)')
+    text = client.get("/metrics").text
+    assert text.endswith("\n")
+    family, seen = "", set()
+    for line in text.splitlines():
+        if line.startswith("# HELP "):
+            family = line.split()[2]
+            assert ("help", family) not in seen
+            seen.add(("help", family))
+        elif line.startswith("# TYPE "):
+            assert line.split()[2:] in ([family, "counter"], [family, "gauge"])
+            assert family.endswith("_total") == line.endswith(" counter")
+        else:
+            found = sample.fullmatch(line)
+            assert found is not None, line
+            assert found[1] == family
+            assert (family, found[2]) not in seen
+            seen.add((family, found[2]))
+            float(found[3])
+    names = {entry[1] for entry in seen if entry[0] == "help"}
+    assert {"secateur_bursts_total", "secateur_sensor_state", "secateur_sink_sent_total"} <= names

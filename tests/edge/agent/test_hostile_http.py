@@ -116,6 +116,16 @@ def test_a_slow_head_is_cut_off(impatient: tuple[str, int]) -> None:
     assert _speak(impatient, b"GET /api/fleet HTTP/1.1\r\nHost: localhost\r\nX-") == b""
 
 
+def test_a_slow_head_after_a_quick_request_is_cut_off(
+    impatient: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "IDLE_WITHIN_S", 0.2)
+    first = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = _speak(impatient, first + b"GET /api/fleet HTTP/1.1\r\nHost: localhost\r\nX-")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b" 200 " in answer.splitlines()[0]
+
+
 UPLOAD = (
     b"POST /api/machines/pump/sensors/drive-end/bursts HTTP/1.1\r\nHost: localhost\r\n"
     b"Authorization: Bearer secret-token\r\nContent-Type: application/octet-stream\r\n"

@@ -232,7 +232,13 @@ class SparkplugSink(Broker):
 
 
 class LogSink(Part):
-    """Results as CSV, or Parquet where pyarrow is installed, one file a day."""
+    """Results as CSV, one file a day, or as Parquet, one an hour, where pyarrow is installed.
+
+    Attributes
+    ----------
+    days : int
+        For so long files are kept.
+    """
 
     type: Literal["csv", "parquet"]
     name: Name = "log"

@@ -51,7 +51,7 @@ class Http(Part):
     token : Token or None
         Asked for by everything that changes state; without it nothing can be changed over HTTP.
     read_token : Token or None
-        Asked for by everything else too, health and metrics aside.
+        Asked for by everything else too, health and the files of the dashboard aside.
     largest_upload_mib : float
     requests_per_s : float
         Of one client, on average; bursts of ten times as many are allowed.

@@ -18,6 +18,13 @@ from secateur.signals.kinematics import FaultOrders
 
 MOST_WINDOWS = 64
 _INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
+_OUTPUTS = ("logits", "probabilities")
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: Literal["logits", "probabilities"]
 
 
 class _Tensor(BaseModel):
@@ -32,8 +39,9 @@ class _Tensor(BaseModel):
 class _Request(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    id: Annotated[str, Field(max_length=128)] = ""
+    id: Annotated[str, Field(max_length=128)] | None = None
     inputs: Annotated[list[_Tensor], Field(min_length=1, max_length=3)]
+    outputs: Annotated[list[_Output], Field(min_length=1, max_length=2)] | None = None
 
 
 def live(call: Call) -> Any:
@@ -71,20 +79,19 @@ def metadata(call: Call) -> dict[str, Any]:
     manifest, classes = runtime.manifest, len(runtime.labels)
     shapes = {"waveform": [-1, manifest.window_length], "shaft_rate_hz": [-1], "fault_orders": [-1, 4]}
     return {
-        "name": manifest.name,
+        "name": call.path["model"],
         "versions": [runtime.version],
         "platform": f"secateur_{manifest.format}",
         "inputs": [{"name": name, "datatype": "FP32", "shape": shapes[name]} for name in _INPUTS],
-        "outputs": [
-            {"name": name, "datatype": "FP32", "shape": [-1, classes]} for name in ("logits", "probabilities")
-        ],
+        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, classes]} for name in _OUTPUTS],
         "parameters": {"labels": list(runtime.labels), "sampling_rate_hz": manifest.sampling_rate_hz},
     }
 
 
 def model_ready(call: Call) -> dict[str, Any]:
     """Say that a model is at work."""
-    return {"name": _runtime(call).manifest.name, "ready": True}
+    _runtime(call)
+    return {"name": call.path["model"], "ready": True}
 
 
 def infer(call: Call) -> dict[str, Any]:
@@ -97,8 +104,8 @@ def infer(call: Call) -> dict[str, Any]:
         raise DataError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
     tensors = {tensor.name: _array(tensor) for tensor in request.inputs}
     unknown = tensors.keys() - set(_INPUTS)
-    if unknown or "waveform" not in tensors:
-        raise DataError(f"inputs are {', '.join(_INPUTS)}; waveform must be given.")
+    if unknown or "waveform" not in tensors or len(tensors) < len(request.inputs):
+        raise DataError(f"inputs are {', '.join(_INPUTS)}, each once; waveform must be given.")
     waveform = tensors["waveform"]
     length = runtime.manifest.window_length
     if waveform.ndim != 2 or waveform.shape[1] != length or not 1 <= len(waveform) <= MOST_WINDOWS:
@@ -116,11 +123,10 @@ def infer(call: Call) -> dict[str, Any]:
         runtime.predict(window[None], shaft_rate_hz=float(rate), fault_orders=_orders(row))
         for window, rate, row in zip(waveform, rates, orders, strict=True)
     ]
-    outputs = zip(("logits", "probabilities"), zip(*answers, strict=True), strict=True)
-    return {
-        "model_name": runtime.manifest.name,
+    wanted = _OUTPUTS if request.outputs is None else {entry.name for entry in request.outputs}
+    found = {
+        "model_name": call.path["model"],
         "model_version": runtime.version,
-        "id": request.id,
         "outputs": [
             {
                 "name": name,
@@ -128,10 +134,12 @@ def infer(call: Call) -> dict[str, Any]:
                 "shape": [count, len(runtime.labels)],
                 "data": np.concatenate(parts).ravel().astype(np.float64).tolist(),
             }
-            for name, parts in outputs
+            for name, parts in zip(_OUTPUTS, zip(*answers, strict=True), strict=True)
+            if name in wanted
         ],
         "parameters": {"labels": list(runtime.labels)},
     }
+    return found if request.id is None else found | {"id": request.id}
 
 
 def _orders(row: np.ndarray) -> FaultOrders | None:
@@ -142,13 +150,17 @@ def _orders(row: np.ndarray) -> FaultOrders | None:
 
 
 def _array(tensor: _Tensor) -> np.ndarray:
+    """Return the numbers of a tensor, which come flat or row by row."""
     try:
-        values = np.asarray(tensor.data, dtype=np.float32).ravel()
-    except (ValueError, TypeError, OverflowError):
-        raise DataError(f"the data of {tensor.name} are not all numbers.") from None
-    if len(values) != math.prod(tensor.shape):
-        raise DataError(f"{tensor.name}: {len(values)} numbers do not fill the shape {tensor.shape}.")
-    return values.reshape(tensor.shape)
+        values = np.asarray(tensor.data)
+    except ValueError:  # rows of unequal length
+        values = np.empty(0, dtype=object)
+    if values.dtype.kind not in "fiu":
+        raise DataError(f"the data of {tensor.name} are not all numbers, in rows of one length.")
+    if values.size != math.prod(tensor.shape):
+        raise DataError(f"{tensor.name}: {values.size} numbers do not fill the shape {tensor.shape}.")
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).reshape(tensor.shape)
 
 
 _BODY = {

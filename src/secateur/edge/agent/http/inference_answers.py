@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -64,6 +64,6 @@ class Inferred(TypedDict):
 
     model_name: str
     model_version: str
-    id: str
+    id: NotRequired[str]
     outputs: list[Filled]
     parameters: dict[str, Any]

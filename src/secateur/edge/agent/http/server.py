@@ -14,20 +14,29 @@ from secateur.edge.agent.http.address import bound_socket
 from secateur.edge.agent.http.app import create_app
 
 MOST_CONNECTIONS = 200
-REQUEST_LINE_WITHIN_S = 10.0
+REQUEST_LINE_WITHIN_S, IDLE_WITHIN_S = 10.0, 10.0
 _LARGEST_HEAD = 32 << 10
 
 
 class TimedProtocol(H11Protocol):
-    """HTTP/1.1 that gives a client so long for the head of its first request."""
+    """HTTP/1.1 that gives a client so long for the head of its first request, and of each that follows."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(REQUEST_LINE_WITHIN_S, self._too_slow)
+        self._expect_head_within(REQUEST_LINE_WITHIN_S)
+
+    def on_response_complete(self) -> None:
+        """Start the clock anew."""
+        self._head_timer.cancel()
+        self._expect_head_within(IDLE_WITHIN_S + REQUEST_LINE_WITHIN_S)
+        super().on_response_complete()
+
+    def _expect_head_within(self, seconds: float) -> None:
+        self._head_timer = self.loop.call_later(seconds, self._too_slow)
 
     def _too_slow(self) -> None:
-        if self.cycle is None:
+        if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -61,7 +70,7 @@ class Server:
             access_log=False,
             server_header=False,
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=10,
+            timeout_keep_alive=int(IDLE_WITHIN_S),
             timeout_graceful_shutdown=3,
             h11_max_incomplete_event_size=_LARGEST_HEAD,
         )
