@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="NPY, NPZ or WAV of 16 bits.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="NPY, NPZ or WAV.", show_default=False)],
     topic: Annotated[
         str, typer.Option(help="Topic of one sensor, such as plant/pump/drive-end/burst.", show_default=False)
     ],

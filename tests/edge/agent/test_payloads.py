@@ -14,12 +14,12 @@ from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.edge.agent.commissioning import learn_from
 from secateur.edge.agent.config.connections import FolderSource as FolderSettings
 from secateur.edge.agent.config.machines import Machine
-from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.publish import Replay, bursts_of
 from secateur.edge.agent.sources.assembly import MOST_OPEN, Assembler
 from secateur.edge.agent.sources.base import Inlet
-from secateur.edge.agent.sources.folder import FolderSource
+from secateur.edge.agent.sources.folder import FolderSource, read_burst_file
 from secateur.edge.agent.sources.payloads import (
     HEADER_BYTES,
     MOST_SAMPLES,
@@ -77,6 +77,8 @@ WRONG = [
     b'{"samples": [1], "part": 2, "parts": 2, "number": 1}',
     b'{"samples": [1], "part": 0, "parts": 2}',
     b'{"samples": [1], "key": "../x"}',
+    b'{"samples": [1], "measured_unix_s": 1700000000000}',
+    b'{"samples": [1], "measured_unix_s": -1}',
     b"[" * 100_000,
 ]
 
@@ -170,6 +172,29 @@ def test_parts_that_contradict_drop_the_burst() -> None:
     assert assembler.open == 0
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_what_one_part_says_holds_for_the_burst(order: tuple[int, ...]) -> None:
+    said = [{"sampling_rate_hz": 12_000.0, "measured_unix_s": 5.0}, {}, {"speed_rpm": 1500.0}]
+    assembler, burst = Assembler(incomplete_after_s=5.0), None
+    for part in order:
+        samples = np.full(2, part, dtype=np.float32)
+        burst = assembler.add("m", "s", Piece(samples=samples, number=1, part=part, parts=3, **said[part]))
+    assert burst.samples.tolist() == [0, 0, 1, 1, 2, 2]
+    assert (burst.sampling_rate_hz, burst.measured_unix_s, burst.speed_rpm) == (12_000.0, 5.0, 1500.0)
+
+
+def test_parts_that_come_twice_are_no_lost_burst() -> None:
+    now, gone = [0.0], []
+    assembler = Assembler(incomplete_after_s=5.0, dropped=gone.append, clock=lambda: now[0])
+    parts = [Piece(samples=np.ones(2, dtype=np.float32), number=1, part=part, parts=2) for part in range(2)]
+    found = [assembler.add("m", "s", parts[part]) for part in (0, 0, 1, 1, 1)]
+    assert [burst is not None for burst in found] == [False, False, True, False, False]
+    now[0] = 6.0
+    assert assembler.open == 0
+    assert assembler.counts == {"parts twice": 3}
+    assert gone == [("m", "s", 1)]
+
+
 VALUES = st.one_of(
     st.tuples(st.just(DataType.INT64), st.integers(-(2**63), 2**63 - 1)),
     st.tuples(st.just(DataType.INT8), st.integers(-128, 127)),
@@ -255,6 +280,75 @@ def test_a_watched_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in (place / "refused").iterdir()) == ["4.json", "5.npy", "6.npy"]
     assert source.counts == {"bursts": 3, "refused": 3}
     assert source.look() == 0
+
+
+def test_a_watched_folder_tells_what_lies_there_in_vain_and_lets_nothing_overtake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[int | None] = []
+
+    def submit(submission: Submission) -> None:
+        if len(taken) == 1 and full:
+            full.pop()
+            raise IntakeFull("too many wait")
+        taken.append(submission.burst.number)
+        submission.done(None)
+
+    full = [True]
+    inlet = Inlet(submit=submit, set_speed=lambda *_: None, places={("m", "s")})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    for place in ("m/s", "m/S"):
+        (tmp_path / place).mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / "m" / "s" / f"{number}.json").write_text(f'{{"samples": [1], "number": {number}}}')
+    (tmp_path / "m" / "s" / "burst.csv").write_text("g\n1\n")
+    assert [source.look() for _ in range(4)] == [0, 1, 2, 0]
+    assert taken == [0, 1, 2]
+    assert source.counts == {"bursts": 3, "of another kind": 1}
+    assert caplog.text.count("m/S is no sensor") == caplog.text.count("burst.csv stays") == 1
+
+
+WAVS = [
+    ("PCM_U8", 2**-7),
+    ("PCM_16", 2**-15),
+    ("PCM_24", 2**-23),
+    ("PCM_32", 2**-24),
+    ("FLOAT", 2**-24),
+    ("DOUBLE", 2**-24),
+]
+
+
+@pytest.mark.parametrize(("kind", "step"), WAVS)
+@pytest.mark.parametrize("container", ["WAV", "WAVEX"])
+def test_wav_of_every_width(tmp_path: Path, kind: str, step: float, container: str) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    wave = np.stack([np.linspace(-0.9, 0.9, 101), np.sin(np.arange(101.0))], axis=1)
+    soundfile.write(tmp_path / "a.wav", wave, 12_000, subtype=kind, format=container)
+    for channel in range(2):
+        recording = open_recording(tmp_path / "a.wav", channel)
+        assert recording.sampling_rate_hz == 12_000
+        ((_, samples),) = recording.cut(101, 12_000.0)
+        np.testing.assert_allclose(samples, wave[:, channel], atol=step)
+    with pytest.raises(DataError, match="2 channels"):
+        open_recording(tmp_path / "a.wav", 2)
+    with pytest.raises(DataError, match="2 channels"):
+        read_burst_file("m", "s", tmp_path / "a.wav")
+    soundfile.write(tmp_path / "b.wav", wave[:, 1], 12_000, subtype=kind, format=container)
+    burst = read_burst_file("m", "s", tmp_path / "b.wav")
+    np.testing.assert_allclose(burst.samples, wave[:, 1], atol=step)
+    assert burst.sampling_rate_hz == 12_000
+    content = (tmp_path / "b.wav").read_bytes()
+    for cut in (3, 20, len(content) - 60):
+        (tmp_path / "cut.wav").write_bytes(content[:cut])
+        with pytest.raises(DataError):
+            open_recording(tmp_path / "cut.wav")
+
+
+def test_a_compressed_wav_is_refused(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000, subtype="ULAW")
+    with pytest.raises(DataError, match="kind 7 with 8 bits"):
+        open_recording(tmp_path / "a.wav")
 
 
 def test_bursts_of_a_recording_reach_over_no_seam(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.pipeline import SensorPath
+from secateur.edge.agent.signal.quality import is_rate_of
 from secateur.edge.agent.sources.recording import open_recording
 from secateur.edge.agent.state.baseline import baseline_file
 
@@ -64,7 +65,7 @@ def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = N
     """
     stored = open_recording(recording)
     rate_hz = path.sensor.sampling_rate_hz
-    if stored.sampling_rate_hz not in (None, rate_hz):
+    if stored.sampling_rate_hz is not None and not is_rate_of(path.sensor, stored.sampling_rate_hz):
         raise ConfigError(
             f"{recording} has {stored.sampling_rate_hz:g} Hz; the sensor is set up for {rate_hz:g} Hz."
         )

@@ -93,9 +93,13 @@ def open_sink(
             next_bdseq=lambda: next_number(f"bdseq {settings.name}"),
         )
     if isinstance(settings, LogSink):
-        from secateur.edge.agent.sinks.log import CsvLog, ParquetLog
+        if settings.type == "csv":
+            from secateur.edge.agent.sinks.log import CsvLog
 
-        return CsvLog(settings) if settings.type == "csv" else ParquetLog(settings)
+            return CsvLog(settings)
+        from secateur.edge.agent.sinks.parquet import ParquetLog
+
+        return ParquetLog(settings)
     from secateur.edge.agent.sinks.webhook import Webhook
 
     return Webhook(settings)

@@ -104,11 +104,7 @@ def assess(
         Whether the sender's count shows that bursts are missing before this one.
     """
     flags: list[Flag] = []
-    stated = burst.sampling_rate_hz
-    if (
-        stated is not None
-        and not abs(stated - sensor.sampling_rate_hz) <= RATE_TOLERANCE * sensor.sampling_rate_hz
-    ):
+    if burst.sampling_rate_hz is not None and not is_rate_of(sensor, burst.sampling_rate_hz):
         flags.append("wrong rate")
     if burst.unit is not None and burst.unit != sensor.unit:
         flags.append("wrong unit")
@@ -121,6 +117,11 @@ def assess(
     if trouble is not None:
         flags.append(trouble)
     return Quality(flags=tuple(flags), speed_rpm=rpm, speed_age_s=age_s)
+
+
+def is_rate_of(sensor: Sensor, stated_hz: float) -> bool:
+    """Whether a stated rate is that of a sensor; clocks of converters differ by less than half a percent."""
+    return abs(stated_hz - sensor.sampling_rate_hz) <= RATE_TOLERANCE * sensor.sampling_rate_hz
 
 
 def _waveform_flags(x: np.ndarray, full_scale: float | None) -> list[Flag]:

@@ -1,16 +1,16 @@
-"""Results in files, one a day: CSV always, Parquet where pyarrow is installed."""
+"""Results as CSV, one file a day."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.connections import LogSink as LogSettings
 from secateur.edge.agent.outbox.store import Record
 from secateur.edge.agent.sinks.base import Sink, SinkUnavailable
@@ -75,77 +75,61 @@ class CsvLog(Sink):
     settings : LogSettings
     """
 
-    suffix = ".csv"
+    suffixes: tuple[str, ...] = (".csv",)
+    period = "%Y-%m-%d"
 
     def __init__(self, settings: LogSettings) -> None:
         self.name = settings.name
         self._settings = settings
         self._lock = threading.Lock()
+        self._current: Path | None = None
 
     def publish(self, records: Sequence[Record]) -> None:
         """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
+        with self._writing():
+            self._append(self._turn(), [row_of(record) for record in records])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
             with self._lock:
-                self._settings.folder.mkdir(parents=True, exist_ok=True)
-                self._write(self._day(), [row_of(record) for record in records])
-                self._remove_old()
+                yield
         except OSError as error:
             raise SinkUnavailable(f"the log in {self._settings.folder} cannot be written: {error}.") from None
 
-    def _day(self) -> Path:
-        return self._settings.folder / f"{datetime.now(UTC):%Y-%m-%d}{self.suffix}"
+    def _append(self, path: Path, rows: list[dict[str, Any]]) -> None:
+        append_lines(path, [csv_line(row.values()) for row in rows], head=csv_line(COLUMNS))
 
-    def _write(self, path: Path, rows: list[dict[str, Any]]) -> None:
-        """Append lines; one that was cut short by a power cut is ended first."""
-        lines = [csv_line(row.values()) for row in rows]
-        with path.open("a+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size == 0:
-                lines.insert(0, csv_line(COLUMNS))
-            else:
-                file.seek(size - 1)
-                if file.read(1) != b"\n":
-                    lines.insert(0, "\r\n")
-            file.write("".join(lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+    def _turn(self) -> Path:
+        """Return the file of this moment; what is to be done with earlier ones is done when it is another."""
+        path = self._settings.folder / f"{datetime.now(UTC):{self.period}}{self.suffixes[0]}"
+        if path != self._current:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._end_earlier(path)
+            self._remove_old()
+            self._current = path
+        return path
+
+    def _end_earlier(self, current: Path) -> None:
+        """Do what is to be done with earlier files."""
 
     def _remove_old(self) -> None:
         oldest = f"{datetime.now(UTC) - timedelta(days=self._settings.days):%Y-%m-%d}"
-        for path in self._settings.folder.glob(f"????-??-??*{self.suffix}"):
-            if path.name[:10] < oldest:
+        for path in self._settings.folder.glob("????-??-??*"):
+            if path.suffix in self.suffixes and path.name[:10] < oldest:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """See :class:`~secateur.edge.agent.sinks.base.Sink`; nothing is open."""
 
 
-class ParquetLog(CsvLog):
-    """Writes each batch as ``FOLDER/YYYY-MM-DD-SEQUENCE.parquet``.
-
-    Raises
-    ------
-    ConfigError
-        If pyarrow is not installed.
-    """
-
-    suffix = ".parquet"
-
-    def __init__(self, settings: LogSettings) -> None:
-        super().__init__(settings)
-        try:
-            from importlib import import_module
-
-            self._pyarrow, self._parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError:
-            raise ConfigError("a parquet log needs pyarrow; run: pip install pyarrow, or use csv.") from None
-
-    def _write(self, path: Path, rows: list[dict[str, Any]]) -> None:
-        target = path.with_name(f"{path.stem}-{rows[0]['sequence']:012d}{self.suffix}")
-        aside = target.with_name(f".{target.name}")
-        table = self._pyarrow.Table.from_pylist(rows)
-        with aside.open("wb") as file:
-            self._parquet.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
+def append_lines(path: Path, lines: list[str], *, head: str = "") -> None:
+    """Append to a file, synced; a line that was cut short by a power cut is ended first."""
+    with path.open("a+b") as file:
+        size, before = file.seek(0, os.SEEK_END), head
+        if size:
+            file.seek(size - 1)
+            before = "" if file.read(1) == b"\n" else "\r\n"
+        file.write("".join([before, *lines]).encode())
+        file.flush()
+        os.fsync(file.fileno())

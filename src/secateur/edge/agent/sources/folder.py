@@ -1,4 +1,4 @@
-"""Bursts as files in a watched folder: ``MACHINE/SENSOR/NAME.npy``, ``.json`` or ``.raw``."""
+"""Bursts as files in a watched folder: ``MACHINE/SENSOR/NAME.npy``, ``.wav``, ``.json`` or ``.raw``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,14 @@ from secateur.edge.agent.settled_files import SettledFiles, put_away
 from secateur.edge.agent.sources.assembly import burst_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, from_json, from_raw
+from secateur.edge.agent.sources.wav import read_wav
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".npy", ".json", ".raw")
 DONE, REFUSED = "done", "refused"
 _LARGEST_FILE = 256 << 20
+MOST_STRANGE = 100
+"""Folders of no sensor that are told of."""
 
 
 class FolderSource:
@@ -39,7 +42,8 @@ class FolderSource:
         self.name = f"folder {settings.folder}"
         self.counts: Counter[str] = Counter()
         self._settings, self._inlet = settings, inlet
-        self._files = SettledFiles()
+        self._files, self._others = SettledFiles(), SettledFiles()
+        self._strange: set[Path] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source-folder", daemon=True)
 
@@ -67,19 +71,37 @@ class FolderSource:
             self._stopping.wait(self._settings.every_s)
 
     def look(self) -> int:
-        """Take all files that have not changed since the last look; return how many."""
+        """Take all files that have not changed since the last look, in order; return how many."""
         folders = {
             self._settings.folder / machine / sensor: (machine, sensor)
             for machine, sensor in self._inlet.places
         }
         there = [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
-        found = (path for folder in there for path in folder.iterdir() if path.suffix in SUFFIXES)
+        found = [path for folder in there for path in folder.iterdir()]
+        self._tell_of_others(folders, [path for path in found if path.suffix not in SUFFIXES])
+        waiting = self._files.among(path for path in found if path.suffix in SUFFIXES)
         taken = 0
-        for path in self._files.among(found):
+        for place, path in enumerate(waiting):
+            try:
+                taken += self._take(*folders[path.parent], path)
+            except IntakeFull:  # those after it would overtake it
+                for later in waiting[place:]:
+                    self._files.give_again(later)
+                break
             if self._stopping.is_set():
                 break
-            taken += self._take(*folders[path.parent], path)
         return taken
+
+    def _tell_of_others(self, folders: Collection[Path], files: list[Path]) -> None:
+        """Say once what lies there in vain: files of another kind, and folders of no sensor."""
+        places = [path for path in self._settings.folder.glob("[!.]*/[!.]*") if path.is_dir()]
+        strange = [path for path in places if path not in folders and path not in self._strange]
+        for path in strange[: MOST_STRANGE - len(self._strange)]:
+            self._strange.add(path)
+            log.warning("%s: %s/%s is no sensor of the configuration", self.name, path.parent.name, path.name)
+        for path in self._others.among(files):
+            self.counts["of another kind"] += 1
+            log.warning("%s: %s stays; taken are %s", self.name, path.name, ", ".join(SUFFIXES))
 
     def _take(self, machine: str, sensor: str, path: Path) -> bool:
         stored = threading.Event()
@@ -93,8 +115,7 @@ class FolderSource:
             burst = read_burst_file(machine, sensor, path)
             self._inlet.submit(Submission(burst=burst, done=done))
         except IntakeFull:
-            self._files.give_again(path)
-            return False
+            raise
         except SecateurError as error:
             self._refuse(path, str(error))
             return False
@@ -131,24 +152,42 @@ def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
     """
     if path.stat().st_size > _LARGEST_FILE:
         raise DataError(f"{path.name} has more than {_LARGEST_FILE >> 20} MiB; a burst is smaller.")
-    content = path.read_bytes()
-    if path.suffix == ".npy":
-        piece = Piece(samples=_from_npy(content, path.name))
-    else:
-        piece = (from_json if path.suffix == ".json" else from_raw)(content)
+    piece = _READERS[path.suffix](path)
     if piece.parts != 1:
         raise DataError(f"{path.name} is part of a burst; a file holds a whole one.")
     return burst_of(machine, sensor, piece, piece.samples, arrived_unix_s=path.stat().st_mtime)
 
 
-def _from_npy(content: bytes, name: str) -> np.ndarray:
+def _from_npy(path: Path) -> Piece:
     try:
-        samples = np.load(io.BytesIO(content), allow_pickle=False)
+        samples = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except (ValueError, EOFError, OSError, SyntaxError) as error:
-        raise DataError(f"{name} is no NPY file of numbers ({' '.join(str(error).split())[:120]}).") from None
+        raise DataError(
+            f"{path.name} is no NPY file of numbers ({' '.join(str(error).split())[:120]})."
+        ) from None
     if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype.kind not in "fiu":
-        raise DataError(f"{name} must hold one channel of numbers, shape (samples,).")
+        raise DataError(f"{path.name} must hold one channel of numbers, shape (samples,).")
     if len(samples) > MOST_SAMPLES:
-        raise DataError(f"{name} has {len(samples)} samples; a burst has at most {MOST_SAMPLES}.")
+        raise DataError(f"{path.name} has {len(samples)} samples; a burst has at most {MOST_SAMPLES}.")
     with np.errstate(over="ignore"):
-        return samples.astype(np.float32)
+        return Piece(samples=samples.astype(np.float32))
+
+
+def _from_wav(path: Path) -> Piece:
+    found = read_wav(path)
+    if found.channels != 1:
+        raise DataError(f"{path.name} has {found.channels} channels; a file holds those of one sensor, one.")
+    if len(found.samples) > MOST_SAMPLES:
+        raise DataError(f"{path.name} has {len(found.samples)} samples; a burst has at most {MOST_SAMPLES}.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        samples = (found.samples * found.scale).astype(np.float32)
+    return Piece(samples=samples, sampling_rate_hz=found.sampling_rate_hz)
+
+
+_READERS: dict[str, Callable[[Path], Piece]] = {
+    ".npy": _from_npy,
+    ".wav": _from_wav,
+    ".json": lambda path: from_json(path.read_bytes()),
+    ".raw": lambda path: from_raw(path.read_bytes()),
+}
+SUFFIXES = tuple(_READERS)

@@ -1,8 +1,7 @@
-"""Bursts of a recording on disk, for replays: WAV of 16 bits, NPY, or an NPZ archive; NumPy alone."""
+"""Bursts of a recording on disk, for replays: WAV, NPY, or an NPZ archive; NumPy alone."""
 
 from __future__ import annotations
 
-import wave
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.core.errors import DataError
+from secateur.edge.agent.sources.wav import read_wav
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def open_recording(path: Path, channel: int = 0) -> StoredBursts:
         raise DataError(f"{path} cannot be replayed; allowed: {', '.join(openers)}.")
     try:
         return openers[kind](path, channel)
-    except (ValueError, EOFError, OSError, KeyError, wave.Error, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no recording that can be read: {error}.") from None
 
 
@@ -138,11 +138,5 @@ def _open_npz(path: Path, channel: int) -> StoredBursts:
 
 
 def _open_wav(path: Path, channel: int) -> StoredBursts:
-    with wave.open(str(path)) as sound:
-        channels, width = sound.getnchannels(), sound.getsampwidth()
-        if width != 2 or channel >= channels:
-            raise DataError(
-                f"{path}: {8 * width} bits, {channels} channels; 16 bits and channel {channel} wanted."
-            )
-        samples = np.frombuffer(sound.readframes(sound.getnframes()), dtype="<i2")[channel::channels]
-        return StoredBursts(samples=samples, scale=1 / 32768, sampling_rate_hz=float(sound.getframerate()))
+    found = read_wav(path, channel)
+    return StoredBursts(samples=found.samples, scale=found.scale, sampling_rate_hz=found.sampling_rate_hz)
