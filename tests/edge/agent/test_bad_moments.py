@@ -80,7 +80,7 @@ def test_a_silent_sensor_repeats_no_old_values(tmp_path: Path, make_burst: Calla
     path.last_sign_running_s -= 1000
     agent.watch_itself()
     feed(agent, [make_burst(2)])
-    assert set(path.view.history()["seconds_in_state"]) == {"normal", "silent"}
+    assert set(path.view.history()["seconds_in_state"]) == {"learning", "silent"}
     assert not path.silent
     result = path.went_silent(agent.clock.now_s())
     assert (result["indicators"], result["diagnosis"], result["speed"]["rpm"]) == ({}, None, None)
@@ -165,16 +165,18 @@ def test_trends_that_cannot_be_opened_are_left_alone(tmp_path: Path, monkeypatch
 def test_a_machine_that_stands_still_is_neither_learned_nor_judged(
     tmp_path: Path, make_burst: Callable[..., Burst]
 ) -> None:
-    machines = [machine_settings() | {"speed": {"lowest_rpm": 200}}]
+    banded = machine_settings(commissioning={"bursts": 20, "speed_bands_rpm": [1000]})
+    machines = [banded | {"speed": {"lowest_rpm": 200}}]
     agent = Agent(_config(tmp_path, machines=machines))
     agent.start()
     feed(agent, [make_burst(n, speed_rpm=rpm) for n, rpm in enumerate((1800.0, 0.0, 100.0, 1800.0))])
     path = agent.paths[PLACE]
-    assert path.baseline.progress("all speeds") == pytest.approx(2 / 20)
+    assert path.baseline.progress("from 1000 rpm") == pytest.approx(2 / 20)
     feed(agent, [make_burst(9, speed_rpm=0.0)])
     result = path.view.result
     assert (result["sensor_state"], result["quality"]["flags"][-1]) == ("ok", "standing still")
     assert result["indicators"] == {}
+    assert result["bearing"]["learned"] == pytest.approx(2 / 20)  # of the band that it was judged in last
     agent.stop()
 
 

@@ -80,6 +80,7 @@ class SensorPath:
         self._average = self._new_average()
         self.baseline = Baseline(sensor.commissioning, baseline_file, basis=basis_of(sensor))
         self.levels = Levels(sensor.limits)
+        self._band = self.baseline.band(machine.speed.rpm)
         self.view = SensorView()
         self._last_number: int | None = None
         self.latest_speed: tuple[float, float] | None = None
@@ -132,7 +133,7 @@ class SensorPath:
         indicators: dict[str, float] = {}
         scores: dict[str, float] = {}
         judgement, opinion, averaged = None, None, None
-        band = self.baseline.band(quality.speed_rpm)
+        band = self._band = self.baseline.band(quality.speed_rpm) if quality.usable else self._band
         if quality.usable:
             samples = burst.samples
             shaft_rate_hz = None if quality.speed_rpm is None else quality.speed_rpm / 60.0
@@ -247,7 +248,7 @@ class SensorPath:
             "quality": {"usable": False, "flags": ["silent"]},
             "sensor_state": "silent",
             "speed": {"rpm": None, "age_s": None},
-            "bearing": self._bearing(self.baseline.band(None), None),
+            "bearing": self._bearing(self._band, None),
             "indicators": {},
             "scores": {},
             "diagnosis": None,

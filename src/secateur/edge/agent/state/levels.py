@@ -113,7 +113,7 @@ class Levels:
         running_s : float
             Time on a clock that only goes forward.
         """
-        for name in values.keys() | scores.keys() | self._watched.keys():
+        for name in sorted(values.keys() | scores.keys() | self._watched.keys()):
             entry = self._of(name)
             entry.score = scores.get(name, 0.0)
             if name not in scores and not (name in values and name in self._limits.absolute):

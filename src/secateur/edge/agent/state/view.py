@@ -42,7 +42,10 @@ class SensorView:
     ) -> None:
         """Take a burst and its result."""
         row = _peaks(_amplitudes(samples), WATERFALL_POINTS) if _has_spectrum(samples) else None
-        state = result["bearing"]["level"] if result["sensor_state"] == "ok" else result["sensor_state"]
+        bearing, state = result["bearing"], result["sensor_state"]
+        if state == "ok":
+            is_learning = bearing["level"] == "normal" and bearing["learned"] < 1
+            state = "learning" if is_learning else bearing["level"]
         with self._lock:
             self._samples, self._rate_hz, self.result = samples, sampling_rate_hz, result
             self._averaged = averaged or self._averaged

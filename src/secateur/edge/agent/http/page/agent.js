@@ -6,6 +6,9 @@ import { badge, duration, mebibytes, moment, number, percent } from "./words.js"
 
 const counts = (values) => Object.entries(values ?? {}).map(([name, value]) => `${name} ${value}`).join(", ") || "–";
 
+/** State of a connection, and what is wrong with it. */
+const link = (isThere, trouble) => h("span", {}, badge(isThere ? "ok" : "unavailable"), trouble ? ` ${trouble}` : "");
+
 export class AgentView {
   constructor() {
     this.title = "Agent";
@@ -24,17 +27,17 @@ export class AgentView {
         facts([["full", percent(outbox.share)], ["waiting", `${outbox.rows} results, ${mebibytes(outbox.bytes)} of ${mebibytes(outbox.most_bytes)}`],
           ["when full", `drops the ${outbox.drop_policy}`], ["dropped", counts(outbox.dropped)]]),
         table("Sinks", ["sink", "state", "sent", "waiting"], outbox.sinks.map((sink) => [sink.name,
-          sink.available ? badge("ok") : h("span", {}, badge("defect"), ` ${sink.trouble}`), String(sink.sent), String(sink.waiting)]))),
+          link(sink.available, sink.trouble), String(sink.sent), String(sink.waiting)]))),
       h("section", { class: "card" }, h("h2", {}, "Work"),
         facts([["ready", agent.ready ? "yes" : "no"], ["latency, median", ms(agent.latency_ms.p50)], ["latency, 99 %", ms(agent.latency_ms.p99)],
           ["memory", mebibytes(agent.memory_bytes)], ["memory, highest", mebibytes(agent.peak_memory_bytes)], ["bursts", counts(agent.bursts)],
-          ["database repairs", String(agent.database_repairs)]]),
-        h("h3", {}, "Sources"),
-        table("Sources", ["source", "connected", "counts", "trouble"], agent.sources.map((source) => [source.name,
-          source.connected === undefined ? "–" : source.connected ? "yes" : "no", counts(source.counts), source.trouble ?? ""]))),
+          ["database repairs", String(agent.database_repairs)]])),
       h("section", { class: "card" }, h("h2", {}, "Program"),
         facts([["name", agent.agent], ["version", agent.version], ["started", moment(agent.started_unix_s)],
           ["running in all", duration(agent.running_s)]]),
-        h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))));
+        h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))),
+      h("section", { class: "card wide" }, h("h2", {}, "Sources"),
+        table("Sources", ["source", "state", "counts"], agent.sources.map((source) => [source.name,
+          link(source.connected, source.trouble), counts(source.counts)]))));
   }
 }

@@ -4,7 +4,7 @@ import { download, get, post } from "./api.js";
 import { ask } from "./ask.js";
 import { announce, fill, h } from "./dom.js";
 import { sensorAddress } from "./fleet.js";
-import { badge, moment, plain } from "./words.js";
+import { badge, moment, plain, raised } from "./words.js";
 
 const MOST = 200;
 
@@ -39,17 +39,18 @@ export class Alarms {
 
   entry(alarm) {
     const ended = alarm.closed_unix_s === null ? "still there" : `ended ${moment(alarm.closed_unix_s)}`;
-    const events = this.threads.get(alarm.id);
+    const events = this.threads.get(alarm.id), place = `${alarm.machine} / ${alarm.sensor}`;
+    const control = (words, act, more = {}) => h("button", { type: "button", onclick: act, "aria-label": `${words}: ${place}`, ...more }, words);
     return h("article", { class: `alarm level-of-${alarm.open ? alarm.level : "normal"}` },
       h("h3", {}, badge(alarm.highest), " ",
-        h("a", { href: sensorAddress(alarm.machine, alarm.sensor) }, `${alarm.machine} / ${alarm.sensor}`)),
+        h("a", { href: sensorAddress(alarm.machine, alarm.sensor) }, place)),
       h("p", {}, `since ${moment(alarm.opened_unix_s)}, ${ended}; `, alarm.open ? `now ${alarm.level}` : "closed"),
-      h("p", {}, `raised: ${Object.keys(alarm.causes).map(plain).join(", ") || "–"}`),
+      h("p", {}, `raised: ${raised(alarm.causes) || "–"}`),
       alarm.acknowledged_by === null ? null
         : h("p", {}, `seen by ${alarm.acknowledged_by}, ${moment(alarm.acknowledged_unix_s)}${alarm.comment ? `: ${alarm.comment}` : ""}`),
       h("p", { class: "controls" },
-        alarm.acknowledged_by === null ? h("button", { type: "button", onclick: () => this.acknowledge(alarm.id) }, "Acknowledge") : null,
-        h("button", { type: "button", onclick: () => this.toggle(alarm.id), "aria-expanded": String(events !== undefined) }, "Events")),
+        alarm.acknowledged_by === null ? control("Acknowledge", () => this.acknowledge(alarm.id)) : null,
+        control("Events", () => this.toggle(alarm.id), { "aria-expanded": String(events !== undefined) })),
       events === undefined ? null : h("ol", { class: "thread" }, events.map((event) =>
         h("li", {}, `${moment(event.unix_s)}: ${event.kind}${event.author ? ` by ${event.author}` : ""}${event.text ? `, ${plain(event.text)}` : ""}`))));
   }

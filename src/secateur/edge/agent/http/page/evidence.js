@@ -1,15 +1,15 @@
 // What the latest burst says: level, sensor, diagnosis, and the fault lines beside it.
 
 import { facts, h, table } from "./dom.js";
-import { badge, diagnosis, duration, FAMILY_NAMES, levelNow, moment, number, percent, plain } from "./words.js";
+import { badge, diagnosis, duration, FAMILY_NAMES, levelNow, moment, number, percent, plain, raised } from "./words.js";
 
 function agreement(found) {
   if (found.agrees_with_lines === null) return "the fault lines say nothing";
   return found.agrees_with_lines ? "the fault lines agree" : "the fault lines say something else; the confidence is lowered";
 }
 
-function opinion(found) {
-  if (!found) return h("p", {}, "This sensor has no diagnosis by a model.");
+function opinion(found, { bundle }) {
+  if (!found) return h("p", {}, bundle ? "This burst was not shown to the model." : "This sensor has no diagnosis by a model.");
   return h("div", {},
     h("p", {}, h("strong", {}, diagnosis(found.label)), found.label === null ? `: ${found.reason}` : `, confidence ${percent(found.confidence)}; ${agreement(found)}`),
     found.fit_for_use === false ? h("p", { class: "trouble" }, "The run that made this model found it unfit for use.") : null,
@@ -31,15 +31,14 @@ function lines(evidence) {
 export function latest(sensor) {
   const { result } = sensor;
   if (!result) return [h("section", { class: "panel" }, h("p", {}, "No burst has come yet."))];
-  const causes = Object.entries(sensor.causes).map(([name, level]) => `${plain(name)} (${level})`).join(", ");
   return [
     h("section", { class: "panel" }, h("h3", {}, "State"),
-      facts([["bearing", badge(levelNow(sensor))], ["raised", causes || "–"], ["sensor", badge(sensor.sensor_state)],
+      facts([["bearing", badge(levelNow(sensor))], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
         ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
         ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}`],
-        ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["worked on for", `${number(result.latency_ms)} ms`]])),
-    h("section", { class: "panel" }, h("h3", {}, "Diagnosis"), opinion(result.diagnosis), lines(result.evidence)),
+        ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["ready after", `${number(result.latency_ms)} ms`]])),
+    h("section", { class: "panel" }, h("h3", {}, "Diagnosis"), opinion(result.diagnosis, sensor.settings), lines(result.evidence)),
   ];
 }

@@ -2,14 +2,14 @@
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { badge, diagnosis, duration, levelNow, percent, plain } from "./words.js";
+import { badge, diagnosis, duration, levelNow, percent, raised } from "./words.js";
 
-const LEVELS = ["alarm", "warning", "unknown", "normal"];
+const LEVELS = ["alarm", "warning", "unknown", "learning", "normal"];
 
 /** The level of a machine: the worst that is known of its sensors. */
 function machineLevel(entry) {
   const found = new Set(entry.sensors.map(levelNow));
-  return ["alarm", "warning", "normal", "unknown"].find((level) => found.has(level));
+  return ["alarm", "warning", "normal", "learning", "unknown"].find((level) => found.has(level));
 }
 
 const silent = (sensors) => sensors.filter((entry) => entry.sensor_state !== "ok").length;
@@ -18,9 +18,9 @@ const silent = (sensors) => sensors.filter((entry) => entry.sensor_state !== "ok
 export const sensorAddress = (machine, sensor) => `#/machine/${encodeURIComponent(machine)}/${encodeURIComponent(sensor)}`;
 
 function sensorRow(machine, entry) {
-  const causes = Object.keys(entry.causes).map(plain).join(", ");
+  const causes = raised(entry.causes);
   return h("li", { class: entry.stale ? "stale" : null },
-    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", levelNow(entry) === "unknown" ? null : badge(entry.level),
+    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", levelNow(entry) === "unknown" ? null : badge(levelNow(entry)),
     entry.sensor_state === "ok" ? null : [" ", badge(entry.sensor_state)],
     h("p", {}, [
       causes && `raised: ${causes}`,

@@ -18,12 +18,14 @@ export function ticks(low, high, count) {
 }
 
 export class LinePlot {
-  /** @param {{title: string, xTitle: string, yTitle: string, sayX?: (x: number) => string}} given */
-  constructor({ title, xTitle, yTitle, sayX = number }) {
+  /** @param {{title: string, xTitle: string, yTitle: string, sayX?: (x: number) => string,
+   *   ticksX?: typeof ticks}} given */
+  constructor({ title, xTitle, yTitle, sayX = number, ticksX = ticks }) {
     this.title = title;
     this.yTitle = yTitle;
     this.xTitle = xTitle;
     this.sayX = sayX;
+    this.ticksX = ticksX;
     this.at = null;
     this.svg = h("svg", {
       height: HEIGHT, role: "img", tabindex: "0", class: "plot", "aria-label": title,
@@ -59,6 +61,7 @@ export class LinePlot {
     const shown = xs.map((x, place) => [x, ys[place]]).filter(([x, y]) => y !== null && Number.isFinite(y) && (high === undefined || x <= high));
     this.points = shown;
     this.note.textContent = shown.length ? note : "nothing to show yet";
+    this.svg.setAttribute("height", shown.length ? HEIGHT : 0);
     this.svg.replaceChildren();
     if (!shown.length || this.width <= LEFT + RIGHT) return;
     this.limits(shown, levels);
@@ -94,11 +97,11 @@ export class LinePlot {
   axes() {
     const found = [];
     const least = (LETTER * (this.sayX(this.x1).length + 2)) / (this.width - LEFT - RIGHT);
-    for (const x of ticks(this.x0, this.x1, Math.max(1, Math.min(8, Math.floor(1 / least))))) {
+    for (const x of this.ticksX(this.x0, this.x1, Math.max(1, Math.min(8, Math.floor(1 / least))))) {
       found.push(h("line", { x1: this.px(x), x2: this.px(x), y1: TOP, y2: HEIGHT - BOTTOM, class: "grid" }),
         this.tick(this.px(x), this.sayX(x)));
     }
-    for (const y of ticks(this.y0, this.y1, 4)) {
+    for (const y of ticks(this.y0, this.y1, 6)) {
       found.push(h("line", { x1: LEFT, x2: this.width - RIGHT, y1: this.py(y), y2: this.py(y), class: "grid" }),
         h("text", { x: LEFT - 6, y: this.py(y) + 4, class: "tick", "text-anchor": "end" }, number(y)));
     }
@@ -118,8 +121,8 @@ export class LinePlot {
       const x = this.px(mark.x), end = x + 3 + LETTER * mark.name.length, named = x >= free && end <= this.width;
       if (named) free = end;
       return [h("line", { x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM, class: `mark mark-${mark.kind}` }, h("title", {}, mark.name)),
-        ...(named ? [h("text", { x: x + 3, y: TOP + 8, class: `mark-name mark-${mark.kind}` }, mark.name)] : [])];
-    });
+        named ? h("text", { x: x + 3, y: TOP + 8, class: `mark-name mark-${mark.kind}` }, mark.name) : null];
+    }).filter(Boolean).sort((one, other) => Number(one.tagName === "text") - Number(other.tagName === "text")); // names over lines
   }
 
   level({ y, name, kind }) {

@@ -6,12 +6,12 @@ import { announce, fill, h } from "./dom.js";
 import { latest } from "./evidence.js";
 import { History } from "./history.js";
 import { LinePlot } from "./plot.js";
+import { timeTicks, timeWords } from "./time_axis.js";
 import { Waterfall } from "./waterfall.js";
 import { FAMILY_NAMES, number, plain } from "./words.js";
 
 const HARMONICS = 4;
 const scaled = (step, count, first = 0) => Array.from({ length: count }, (_, place) => first + place * step);
-const clock = (unixSeconds) => new Date(1000 * unixSeconds).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export class Sensor {
   constructor(machine, name) {
@@ -22,7 +22,7 @@ export class Sensor {
     this.waveform = new LinePlot({ title: "Waveform", xTitle: "s", yTitle: "" });
     this.spectrum = new LinePlot({ title: "Spectrum", xTitle: "Hz", yTitle: "" });
     this.envelope = new LinePlot({ title: "Envelope spectrum", xTitle: "orders", yTitle: "" });
-    this.trend = new LinePlot({ title: "Trend", xTitle: "", yTitle: "", sayX: clock });
+    this.trend = new LinePlot({ title: "Trend", xTitle: "", yTitle: "", sayX: timeWords(0), ticksX: timeTicks });
     this.waterfall = new Waterfall();
     this.history = new History();
     this.band = null;
@@ -124,6 +124,8 @@ export class Sensor {
       fill(this.indicator, names.map((name) => h("option", { value: name }, plain(name))));
     }
     this.indicator.value = chosen;
+    this.indicator.hidden = names.length === 0;
+    this.trend.sayX = timeWords(entries.length ? entries.at(-1).start_unix_s - entries[0].start_unix_s : 0);
     const levels = [["median", medians[chosen]], ["warning", limits[chosen]?.warning], ["alarm", limits[chosen]?.alarm]];
     return this.trend.draw({
       xs: entries.map((entry) => entry.start_unix_s), ys: entries.map((entry) => entry.means[chosen] ?? null), yTitle: plain(chosen),

@@ -18,13 +18,15 @@ export class Waterfall {
     this.canvas = h("canvas", { class: "waterfall", role: "img" });
     this.low = h("span", {}, "0 Hz");
     this.high = h("span", {});
+    this.ends = h("p", { class: "ends" }, this.low, this.high);
     this.note = h("p", { class: "note" });
     this.element = h("figure", { class: "panel" }, h("figcaption", {}, h("h3", {}, "Waterfall")),
-      this.canvas, h("p", { class: "ends" }, this.low, this.high), this.note);
+      this.canvas, this.ends, this.note);
   }
 
   /** @param {{highest_hz: number, rows: {unix_s: number, amplitude: number[]}[]}} found */
   draw({ highest_hz: highestHz, rows }) {
+    this.canvas.hidden = this.ends.hidden = !rows.length;
     if (!rows.length) {
       this.note.textContent = "nothing to show yet";
       return;

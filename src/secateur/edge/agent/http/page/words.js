@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 export const FAMILY_NAMES = {
   bpfo: "outer race (BPFO)", bpfi: "inner race (BPFI)", bsf2: "ball (2 × BSF)", ftf: "cage (FTF)", shaft: "shaft",
 };
-const SIGNS = { normal: "●", ok: "●", warning: "▲", alarm: "■", defect: "✕", silent: "○", waiting: "○", unknown: "○" };
+const SIGNS = { normal: "●", ok: "●", warning: "▲", alarm: "■", defect: "✕", silent: "○", waiting: "○", unknown: "○", learning: "◌", unavailable: "✕" };
 
 /** A number with three digits that count. */
 export function number(value) {
@@ -41,8 +41,19 @@ export function badge(state) {
     h("span", { "aria-hidden": "true" }, known), ` ${plain(state)}`);
 }
 
-/** The level of a bearing as it is known now: nobody knows of one whose sensor gives nothing that can be used. */
-export const levelNow = (sensor) => (sensor.level === "normal" && sensor.sensor_state !== "ok" ? "unknown" : sensor.level);
+/**
+ * The level of a bearing as it is known now: nobody knows of one whose sensor gives nothing that can be used, or whose
+ * healthy state is still being learned.
+ */
+export function levelNow(sensor) {
+  if (sensor.level !== "normal") return sensor.level;
+  return sensor.sensor_state !== "ok" ? "unknown" : sensor.learned < 1 ? "learning" : "normal";
+}
+
+/** What is raised, the worst first. */
+export const raised = (causes) => Object.entries(causes)
+  .sort(([one, low], [other, high]) => (low < high ? -1 : low > high ? 1 : one < other ? -1 : 1)) // "alarm" before "warning"
+  .map(([name, level]) => `${plain(name)} (${level})`).join(", ");
 
 /** The class that a model gives, or that it cannot say. */
 export const diagnosis = (label) => (label === null ? "cannot say" : plain(label));
