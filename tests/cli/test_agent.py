@@ -66,6 +66,11 @@ def test_commission(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["bands"]["all speeds"]["medians"]["rms"] == pytest.approx(1.0, rel=0.05)
     assert run(where) == 0
     assert _said(capsys)["bands"]["all speeds"]["learned"]
+    two = np.load(tmp_path / "healthy.npy") * np.array([[1.0], [3.0]], dtype=np.float32)
+    np.save(tmp_path / "two.npy", two)
+    again = [*where, "--forget", "--recording", str(tmp_path / "two.npy")]
+    assert run([*again, "--channel", "1"]) == 0
+    assert _said(capsys)["bands"]["all speeds"]["medians"]["rms"] == pytest.approx(3.0, rel=0.05)
     assert run([*where, "--forget"]) == 0
     assert _said(capsys)["bands"] == {}
     assert run(["commission", str(plant), "--sensor", "pump/none", "--json"]) == 2

@@ -18,6 +18,7 @@ def commission(
         Path | None,
         typer.Option(help="NPY, NPZ or WAV of the healthy machine; without it, show the baseline."),
     ] = None,
+    channel: Annotated[int, typer.Option(help="Number of the channel.", min=0)] = 0,
     shaft_rpm: Annotated[float | None, typer.Option(help="Speed during the recording.", min=0.1)] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Forget what was learned before.")] = False,
     as_json: options.AsJson = False,
@@ -34,7 +35,7 @@ def commission(
             if forget:
                 path.baseline.forget()
             if recording is not None:
-                counts = learn_from(path, recording, shaft_rpm=shaft_rpm)
+                counts = learn_from(path, recording, channel=channel, shaft_rpm=shaft_rpm)
     found = {"sensor": sensor, **path.baseline.summary()}
     if counts is not None:
         found |= {"bursts_used": counts.used, "bursts_passed_over": counts.passed_over}

@@ -120,6 +120,10 @@ def test_a_person_finds_the_fault_and_acknowledges_it(
     assert browser.run("document.querySelectorAll('.alarm').length") == 200
     assert browser.run("document.getElementById('alarm-count').textContent") == "199+"  # one was seen
 
+    # what the agent reports of itself leads to the agent
+    browser.run("location.hash = '#/machine/hall-3/outbox'")
+    browser.wait_for("document.querySelector('main h1').innerText === 'Agent'")
+
     for view, words in (("models", "No sensor names a bundle"), ("agent", "still fit|no results come")):
         browser.open(f"{address}#/{view}")
         browser.wait_for(f"/{words}/.test(document.querySelector('main').innerText)")

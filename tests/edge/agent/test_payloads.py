@@ -73,6 +73,8 @@ WRONG = [
     b'{"samples": [true, 1]}',
     b'{"samples": [1], "sampling_rate_hz": -1}',
     b'{"samples": [1], "sampling_rate_hz": NaN}',
+    b'{"samples": [1], "sampling_rate_hz": "12000"}',
+    b'{"samples": [1], "speed_rpm": true}',
     b'{"samples": [1], "other": 1}',
     b'{"samples": [1], "part": 2, "parts": 2, "number": 1}',
     b'{"samples": [1], "part": 0, "parts": 2}',
@@ -407,7 +409,7 @@ def test_a_recording_of_samples_by_channels_is_refused(tmp_path: Path) -> None:
 def test_a_replay_that_would_publish_nothing_is_refused(tmp_path: Path, asked: dict[str, int]) -> None:
     np.save(tmp_path / "short.npy", np.zeros(100, np.float32))
     with pytest.raises(ConfigError, match=r"give fewer"):
-        next(bursts_of(Replay(file=tmp_path / "short.npy", topic="a", sampling_rate_hz=10.0, **asked)))
+        bursts_of(Replay(file=tmp_path / "short.npy", topic="a", sampling_rate_hz=10.0, **asked))
 
 
 def test_a_recording_without_a_sound_burst_teaches_nothing(tmp_path: Path, machine: Machine) -> None:

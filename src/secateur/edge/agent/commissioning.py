@@ -53,7 +53,9 @@ def open_path(config_file: Path, place: str) -> tuple[Path, SensorPath]:
     return config.state_folder, SensorPath(machine, sensor, baseline_file=file)
 
 
-def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = None) -> Learned:
+def learn_from(
+    path: SensorPath, recording: Path, *, channel: int = 0, shaft_rpm: float | None = None
+) -> Learned:
     """Learn the baseline of a sensor from a recording, and save it.
 
     Raises
@@ -63,7 +65,7 @@ def learn_from(path: SensorPath, recording: Path, *, shaft_rpm: float | None = N
     DataError
         If it cannot be read, or none of its bursts is sound.
     """
-    stored = open_recording(recording)
+    stored = open_recording(recording, channel)
     rate_hz = path.sensor.sampling_rate_hz
     if stored.sampling_rate_hz is not None and not is_rate_of(path.sensor, stored.sampling_rate_hz):
         raise ConfigError(

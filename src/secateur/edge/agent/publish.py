@@ -53,7 +53,7 @@ class Replay:
 
 
 def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
-    """Yield the end of each burst in seconds from the start, and the burst.
+    """Return the end of each burst in seconds from the start, and the burst, one after the other.
 
     Raises
     ------
@@ -75,17 +75,11 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
         )
     if replay.parts > length:
         raise ConfigError(f"--parts {replay.parts} is more than the {length} samples of a burst; give fewer.")
-    for number, (start_s, samples) in enumerate(recording.cut(length, rate_hz)):
-        yield (
-            start_s + length / rate_hz,
-            Piece(
-                samples=samples,
-                number=number,
-                sampling_rate_hz=rate_hz,
-                speed_rpm=replay.speed_rpm,
-                unit=replay.unit,
-            ),
-        )
+    said = {"sampling_rate_hz": rate_hz, "speed_rpm": replay.speed_rpm, "unit": replay.unit}
+    return (
+        (start_s + length / rate_hz, Piece(samples=samples, number=number, **said))
+        for number, (start_s, samples) in enumerate(recording.cut(length, rate_hz))
+    )
 
 
 def publish(

@@ -23,7 +23,7 @@ _HEADER = struct.Struct("<4sBBHHxxqddff8s")
 HEADER_BYTES = _HEADER.size
 _TYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 1: np.dtype("<i2")}
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ import { duration } from "./words.js";
 
 const AT_LEAST_MS = 1000, AT_MOST_MS = 5000;
 const element = (id) => document.getElementById(id);
-let view = null, isBusy = false, wanted = true, lastAskedMs = 0, lastAnsweredMs = Date.now();
+const OWN_SENSOR = "outbox"; // the agent's alarms about itself name it as a machine with this sensor
+let agentName = null, view = null, isBusy = false, wanted = true, lastAskedMs = 0, lastAnsweredMs = Date.now();
 
 function decoded(parts) {
   try {
@@ -24,6 +25,7 @@ function decoded(parts) {
 
 function viewOf(hash) {
   const [kind = "", ...names] = decoded(hash.slice(2).split("/"));
+  if (kind === "machine" && names[0] === agentName && names[1] === OWN_SENSOR) return new AgentView();
   if (kind === "alarms") return new Alarms();
   if (kind === "models") return new Models();
   if (kind === "agent") return new AgentView();
@@ -110,7 +112,7 @@ setInterval(() => {
   if (document.visibilityState === "visible" && (sinceMs >= AT_MOST_MS || (wanted && sinceMs >= AT_LEAST_MS))) refresh();
 }, 250);
 show(true);
-get("/api/status").then((found) => { element("brand").textContent = found.agent; }, () => {});
+get("/api/status").then((found) => { agentName = element("brand").textContent = found.agent; }, () => {});
 follow((event) => {
   wanted = true;
   if (event.kind === "alarm") announce(`Alarm ${event.event}: ${event.alarm.machine} / ${event.alarm.sensor}, ${event.alarm.level}`);
