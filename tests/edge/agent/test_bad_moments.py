@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent_machines import feed, machine_settings, until
@@ -281,4 +282,24 @@ def test_a_speed_that_is_no_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="a number was expected"):
         agent.set_speed("pump", float("nan"))
     assert agent.paths[PLACE].latest_speed[0] == 1500.0
+    agent.stop()
+
+
+def test_a_gateway_that_sends_its_last_buffer_again_and_again_is_found_out(
+    tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    frozen = make_burst(1).samples
+    feed(agent, [make_burst(n, samples=frozen) for n in range(1, 6)])
+    path = agent.paths[PLACE]
+    assert (path.view.result["sensor_state"], path.view.result["quality"]["flags"]) == (
+        "defect",
+        ["repeated"],
+    )
+    assert path.baseline.progress("all speeds") == pytest.approx(1 / 20)
+    feed(
+        agent, [make_burst(9), make_burst(10, samples=np.zeros(4096)), make_burst(11, samples=np.zeros(4096))]
+    )
+    assert path.view.result["quality"]["flags"] == ["dead"]
     agent.stop()

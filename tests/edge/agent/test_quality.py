@@ -25,6 +25,7 @@ DEFECTS = [
     ({"samples": NOISE}, (), "ok"),
     ({"samples": np.round(NOISE, 1)}, (), "ok"),
     ({"samples": NOISE, "sampling_rate_hz": RATE_HZ * 1.001}, (), "ok"),
+    ({"samples": NOISE, "sampling_rate_hz": RATE_HZ * 1.01}, ("wrong rate",), "wrongly set up"),
     ({"samples": NOISE, "sampling_rate_hz": 25_600.0}, ("wrong rate",), "wrongly set up"),
     ({"samples": NOISE, "sampling_rate_hz": float("nan")}, ("wrong rate",), "wrongly set up"),
     ({"samples": NOISE, "unit": "m/s2"}, ("wrong unit",), "wrongly set up"),

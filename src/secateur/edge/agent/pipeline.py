@@ -83,6 +83,7 @@ class SensorPath:
         self._band = self.baseline.band(machine.speed.rpm)
         self.view = SensorView()
         self._last_number: int | None = None
+        self._last_samples: np.ndarray | None = None
         self.latest_speed: tuple[float, float] | None = None
         self.last_burst_running_s: float | None = None
         self.last_sign_running_s = since_running_s
@@ -169,7 +170,15 @@ class SensorPath:
         number, last = burst.number, self._last_number
         after_gap = number is not None and last is not None and number > last + 1
         self._last_number = number if number is not None else last
-        return assess(burst, self.sensor, self.machine.speed, latest_speed=latest, after_gap=after_gap)
+        before, self._last_samples = self._last_samples, burst.samples
+        return assess(
+            burst,
+            self.sensor,
+            self.machine.speed,
+            latest_speed=latest,
+            after_gap=after_gap,
+            last_samples=before,
+        )
 
     def _opinion(self, samples: np.ndarray, shaft_rate_hz: float | None) -> Opinion | None:
         if self.model is None:

@@ -18,6 +18,7 @@ Flag = Literal[
     "out of range",
     "dead",
     "stuck",
+    "repeated",
     "clipped",
     "offset",
     "gap",
@@ -29,7 +30,15 @@ Flag = Literal[
 SensorState = Literal["ok", "defect", "wrongly set up", "silent"]
 
 SETUP_FLAGS: tuple[Flag, ...] = ("wrong rate", "wrong unit", "wrong length")
-DEFECT_FLAGS: tuple[Flag, ...] = ("not finite", "out of range", "dead", "stuck", "clipped", "offset")
+DEFECT_FLAGS: tuple[Flag, ...] = (
+    "not finite",
+    "out of range",
+    "dead",
+    "stuck",
+    "repeated",
+    "clipped",
+    "offset",
+)
 STANDING_STILL: Flag = "standing still"
 """A bearing that does not turn shows nothing: such bursts are neither learned nor judged."""
 
@@ -89,6 +98,7 @@ def assess(
     *,
     latest_speed: MeasuredSpeed | None = None,
     after_gap: bool = False,
+    last_samples: np.ndarray | None = None,
 ) -> Quality:
     """Judge a burst by what its sensor is set up to send.
 
@@ -102,6 +112,8 @@ def assess(
         From a feed, where there is one.
     after_gap : bool
         Whether the sender's count shows that bursts are missing before this one.
+    last_samples : ndarray, optional
+        Of the burst before: no vibration is ever the same twice, so a sender that repeats one has stopped.
     """
     flags: list[Flag] = []
     if burst.sampling_rate_hz is not None and not is_rate_of(sensor, burst.sampling_rate_hz):
@@ -110,7 +122,9 @@ def assess(
         flags.append("wrong unit")
     if len(burst.samples) != sensor.burst_samples:
         flags.append("wrong length")
-    flags.extend(_waveform_flags(burst.samples, sensor.full_scale))
+    flags.extend(found := _waveform_flags(burst.samples, sensor.full_scale))
+    if not found and last_samples is not None and np.array_equal(burst.samples, last_samples):
+        flags.append("repeated")
     if after_gap:
         flags.append("gap")
     rpm, age_s, trouble = _speed_of(burst, speed, latest_speed)

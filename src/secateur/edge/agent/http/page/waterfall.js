@@ -41,7 +41,7 @@ export class Waterfall {
       image.data.set([...colour(share), 255], 4 * (line * columns + column));
     }));
     this.canvas.getContext("2d").putImageData(image, 0, 0);
-    const span = duration(shown.at(-1).unix_s - shown[0].unix_s);
+    const span = duration(Math.abs(shown.at(-1).unix_s - shown[0].unix_s)); // clocks may go back
     this.high.textContent = `${number(highestHz)} Hz`;
     this.note.textContent = `${shown.length} bursts over ${span}, newest on top; ${RANGE_DB} dB below ${number(top)}`;
     this.canvas.setAttribute("aria-label", `Waterfall of spectra: ${this.note.textContent}`);
