@@ -41,7 +41,7 @@ def test_an_open_alarm_shows_before_the_first_burst_after_a_restart(
     first.stop()
     second = Agent(_config(tmp_path))
     found = brief(second, second.paths[PLACE])
-    assert (found["sensor_state"], found["level"]) == ("waiting", "alarm")
+    assert (found["sensor_state"], found["level"], found["bearing_state"]) == ("waiting", "alarm", "alarm")
     assert found["causes"]
     second.stop()
 
@@ -66,7 +66,8 @@ def test_a_sensor_that_never_speaks_is_silent_too(tmp_path: Path) -> None:
     path.last_sign_running_s -= 1000
     agent.watch_itself()
     agent.watch_itself()
-    assert brief(agent, path)["sensor_state"] == "silent"
+    found = brief(agent, path)
+    assert (found["sensor_state"], found["level"], found["bearing_state"]) == ("silent", "normal", "unknown")
     (record,) = agent.outbox.next("log")
     result = json.loads(record.payload)
     assert (result["sensor_state"], result["age_s"] >= 1000) == ("silent", True)

@@ -157,7 +157,10 @@ def test_upload_state_and_metrics(
     assert list(entry["means"]) == ["rms"]
     fleet = client.get("/api/fleet").json()
     assert fleet["machines"][0]["sensors"][0]["level"] == "normal"
+    assert fleet["machines"][0]["sensors"][0]["bearing_state"] == "learning"
     text = client.get("/metrics").text
+    assert "secateur_bearing_level{" not in text  # nobody knows it yet
+    assert 'secateur_baseline_learned{machine="pump",sensor="drive-end"} 0.1' in text
     assert 'secateur_bursts_total{outcome="taken"} 2' in text
     assert 'secateur_sensor_state{machine="pump",sensor="drive-end",state="ok"} 1' in text
     assert client.get("/health/ready").json() == {"ready": True}

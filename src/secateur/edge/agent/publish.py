@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
         )
     if replay.parts > length:
         raise ConfigError(f"--parts {replay.parts} is more than the {length} samples of a burst; give fewer.")
-    said = {"sampling_rate_hz": rate_hz, "speed_rpm": replay.speed_rpm, "unit": replay.unit}
+    said: dict[str, Any] = {"sampling_rate_hz": rate_hz, "speed_rpm": replay.speed_rpm, "unit": replay.unit}
     return (
         (start_s + length / rate_hz, Piece(samples=samples, number=number, **said))
         for number, (start_s, samples) in enumerate(recording.cut(length, rate_hz))

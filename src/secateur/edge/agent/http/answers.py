@@ -10,6 +10,8 @@ from secateur.edge.agent.sources.base import SourceStatus
 from secateur.edge.agent.state.levels import LevelWord
 
 Level = LevelWord
+BearingState = Literal["normal", "warning", "alarm", "learning", "unknown"]
+"""A level, or why "normal" would say too much: the baseline is not there yet, or no usable bursts come."""
 
 
 class SensorBrief(TypedDict):
@@ -18,6 +20,7 @@ class SensorBrief(TypedDict):
     sensor: str
     sensor_state: str
     level: Level
+    bearing_state: BearingState
     causes: dict[str, str]
     learned: float
     label: str | None

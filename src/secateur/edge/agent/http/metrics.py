@@ -76,19 +76,25 @@ def _source_counts(agent: Agent) -> Samples:
 
 def _sensors(agent: Agent) -> Iterator[str]:
     levels: Samples = []
+    learned: Samples = []
     states: Samples = []
     ages: Samples = []
     indicators: Samples = []
     for (machine, sensor), path in agent.paths.items():
         place, now = {"machine": machine, "sensor": sensor}, brief(agent, path)
-        levels.append((place, float(Level[now["level"].upper()])))
+        learned.append((place, now["learned"]))
+        if now["bearing_state"] == now["level"]:
+            levels.append((place, float(Level[now["level"].upper()])))
         states.extend((place | {"state": state}, float(state == now["sensor_state"])) for state in _STATES)
         if now["last_burst_age_s"] is not None:
             ages.append((place, now["last_burst_age_s"]))
         result = path.view.result
         if result is not None and not now["stale"]:
             indicators.extend((place | {"name": n}, value) for n, value in result["indicators"].items())
-    yield from _family("secateur_bearing_level", "gauge", "0 normal, 1 warning, 2 alarm", levels)
+    yield from _family(
+        "secateur_bearing_level", "gauge", "0 normal, 1 warning, 2 alarm; left out where nobody knows", levels
+    )
+    yield from _family("secateur_baseline_learned", "gauge", "Share of the baseline that is there", learned)
     yield from _family("secateur_sensor_state", "gauge", "1 for the state that holds", states)
     yield from _family("secateur_burst_age_seconds", "gauge", "Time since the last burst", ages)
     yield from _family(

@@ -46,12 +46,17 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
     state = "silent" if path.silent else "waiting" if result is None else result["sensor_state"]
     diagnosis = None if result is None else result["diagnosis"]
     level: answers.Level = path.levels.level.word
+    learned = 0.0 if result is None else result["bearing"]["learned"]
+    bearing_state: answers.BearingState = level
+    if level == "normal" and (state != "ok" or learned < 1):
+        bearing_state = "unknown" if state != "ok" else "learning"
     return {
         "sensor": path.sensor.name,
         "sensor_state": state,
         "level": level,
+        "bearing_state": bearing_state,
         "causes": {name: cause.word for name, cause in path.levels.causes.items()},
-        "learned": 0.0 if result is None else result["bearing"]["learned"],
+        "learned": learned,
         "label": None if diagnosis is None else diagnosis["label"],
         "confidence": None if diagnosis is None else diagnosis["confidence"],
         "last_burst_age_s": None if last_s is None else round(agent.clock.now_s() - last_s, 3),

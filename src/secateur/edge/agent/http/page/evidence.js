@@ -1,7 +1,7 @@
 // What the latest burst says: level, sensor, diagnosis, and the fault lines beside it.
 
 import { facts, h, table } from "./dom.js";
-import { badge, diagnosis, duration, FAMILY_NAMES, levelNow, moment, number, percent, plain, raised } from "./words.js";
+import { badge, diagnosis, duration, FAMILY_NAMES, moment, number, percent, plain, raised } from "./words.js";
 
 function agreement(found) {
   if (found.agrees_with_lines === null) return "the fault lines say nothing";
@@ -33,7 +33,7 @@ export function latest(sensor) {
   if (!result) return [h("section", { class: "panel" }, h("p", {}, "No burst has come yet."))];
   return [
     h("section", { class: "panel" }, h("h3", {}, "State"),
-      facts([["bearing", badge(levelNow(sensor))], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
+      facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
         ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
         ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],

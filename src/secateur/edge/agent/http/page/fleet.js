@@ -2,13 +2,13 @@
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { badge, diagnosis, duration, levelNow, percent, raised } from "./words.js";
+import { badge, diagnosis, duration, percent, raised } from "./words.js";
 
 const LEVELS = ["alarm", "warning", "unknown", "learning", "normal"];
 
 /** The level of a machine: the worst that is known of its sensors. */
 function machineLevel(entry) {
-  const found = new Set(entry.sensors.map(levelNow));
+  const found = new Set(entry.sensors.map((sensor) => sensor.bearing_state));
   return ["alarm", "warning", "normal", "learning", "unknown"].find((level) => found.has(level));
 }
 
@@ -20,7 +20,7 @@ export const sensorAddress = (machine, sensor) => `#/machine/${encodeURIComponen
 function sensorRow(machine, entry) {
   const causes = raised(entry.causes);
   return h("li", { class: entry.stale ? "stale" : null },
-    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", levelNow(entry) === "unknown" ? null : badge(levelNow(entry)),
+    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", entry.bearing_state === "unknown" ? null : badge(entry.bearing_state),
     entry.sensor_state === "ok" ? null : [" ", badge(entry.sensor_state)],
     h("p", {}, [
       causes && `raised: ${causes}`,

@@ -41,15 +41,6 @@ export function badge(state) {
     h("span", { "aria-hidden": "true" }, known), ` ${plain(state)}`);
 }
 
-/**
- * The level of a bearing as it is known now: nobody knows of one whose sensor gives nothing that can be used, or whose
- * healthy state is still being learned.
- */
-export function levelNow(sensor) {
-  if (sensor.level !== "normal") return sensor.level;
-  return sensor.sensor_state !== "ok" ? "unknown" : sensor.learned < 1 ? "learning" : "normal";
-}
-
 /** What is raised, the worst first. */
 export const raised = (causes) => Object.entries(causes)
   .sort(([one, low], [other, high]) => (low < high ? -1 : low > high ? 1 : one < other ? -1 : 1)) // "alarm" before "warning"
