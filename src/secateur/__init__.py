@@ -95,9 +95,10 @@ def prune(
     ----------
     model : torch.nn.Module
         Left as it is.
-    calibration : path, sequence of str, or sequence of dict of Tensor, optional
-        A file of the task, texts, or batches as the model takes them. Without it units are scored by the
-        magnitude of their weights.
+    calibration : path, sequence of str, or sequence of dict, optional
+        A file of the task, texts, rows (dicts of ``text`` and ``label``, or of ``prompt`` and ``answer``), or
+        batches as the model takes them (dicts of tensors). Without it units are scored by the magnitude of
+        their weights.
     tokenizer : transformers.PreTrainedTokenizerBase, optional
         With which a file or texts are read.
     task : {"text", "answers", "labels", "embeddings"}, optional

@@ -236,7 +236,7 @@ def test_an_operator_without_a_kernel_is_named():
 @pytest.fixture(scope="module")
 def tiny_program(tmp_path_factory):
     path = tmp_path_factory.mktemp("tiny") / "model.pte"
-    write_executorch(tiny_diagnoser("llama"), tiny_windows(), path, precision="float32", quantisation=None)
+    write_executorch(tiny_diagnoser("llama"), tiny_windows(), path, quantisation=None)
     return path
 
 

@@ -58,13 +58,16 @@ def test_unknown_sizes_are_not_alike():
 
 
 @pytest.mark.parametrize(
-    ("biased", "tokens", "apart"), [(True, "t", True), (False, "t", True), (True, "u", False)]
+    ("biased", "tokens", "apart"),
+    [(True, "t", True), (False, "t", True), (None, "t", True), (True, "u", False)],
 )
 def test_a_product_between_reshapes(biased, tokens, apart):
     x, sizes = value("x", ["b", "t", 4]), value("sizes", [2], np.array([-1, 4]))
     weight, bias = value("w", [4, 5], np.zeros((4, 5))), value("c", [5], np.zeros(5))
     flat = node("Reshape", [x, sizes], ["n", 4])
-    product = node("Gemm", [flat.outputs[0], weight, *([bias] if biased else [])], ["n", 5])
+    # an input that may be left out has no place, or an empty one
+    added = {True: [bias], False: [], None: [None]}[biased]
+    product = node("Gemm", [flat.outputs[0], weight, *added], ["n", 5])
     back = node("Reshape", [product.outputs[0], sizes], ["b", tokens, 5])
     used = node("Relu", [back.outputs[0]], ["b", tokens, 5])
     made = graph([x], [flat, product, back, used], [sizes, weight, bias])

@@ -67,11 +67,13 @@ def test_unknown_options_are_refused_with_those_that_are_known():
     assert {"ratio", "units", "recovery_minutes", "max_depths"} <= KNOWN
 
 
-def test_settings_of_a_model_hold_out_data_where_they_choose_by_it():
-    plain = cut_of_model(ratio=1.2, calibration=Path("text"))
+def test_settings_of_a_model_hold_out_data_where_they_choose_by_it(tmp_path):
+    text = tmp_path / "text"
+    text.touch()
+    plain = cut_of_model(ratio=1.2, calibration=text)
     assert plain.data.held_out == 0
     assert not plain.data.learns
-    chooses = cut_of_model(ratio=1.2, calibration=Path("text"), method="cascade", recovery_minutes=1)
+    chooses = cut_of_model(ratio=1.2, calibration=text, method="cascade", recovery_minutes=1)
     assert chooses.data.held_out > 0
     assert chooses.data.learns
     assert chooses.on("labels").search.ranking_samples > plain.search.ranking_samples

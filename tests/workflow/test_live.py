@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 import secateur
 import tiny_tokenizers
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, SecateurError
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
 from secateur.training.state import digest
@@ -51,7 +54,7 @@ def test_without_data_magnitude_decides():
 
 def test_what_needs_held_out_data_is_refused_on_batches():
     case = CASES["llama-text"]
-    with pytest.raises(ConfigError, match="give --calibration FILE"):
+    with pytest.raises(ConfigError, match="give calibration FILE"):
         secateur.prune(
             case.model(), ratio=1.3, method="cascade", calibration=tuple(case.rows(16, 1).batches(4))
         )
@@ -82,10 +85,11 @@ def test_a_live_classifier_is_checked_on_texts_as_on_the_command_line():
 
 
 @pytest.mark.parametrize(
-    "given", [[], [{"input_ids": torch.ones(1, 4)}, "text"], torch.ones(2, 4), 7, [b"a"]]
+    "given",
+    [[], [" "], [{"input_ids": torch.ones(1, 4)}, "text"], torch.ones(2, 4), 7, [b"a"], [{"text": "a"}, "b"]],
 )
 def test_calibration_of_another_kind_is_refused(given):
-    with pytest.raises(ConfigError, match="give a file, texts, or batches"):
+    with pytest.raises(ConfigError, match="give a file, texts, rows"):
         secateur.prune(CASES["gpt2-text"].model(), ratio=1.2, calibration=given)
 
 
@@ -95,3 +99,54 @@ def test_one_batch_is_a_batch_and_not_the_names_of_its_tensors():
     alone = secateur.prune(model, ratio=1.2, calibration=batch)
     listed = secateur.prune(model, ratio=1.2, calibration=(one for one in [batch]))
     assert alone.plan == listed.plan
+
+
+def classifier():
+    tokenizer = tiny_tokenizers.bert()
+    config = BertConfig(**BERT | DROPOUT_FREE | {"vocab_size": len(tokenizer)})
+    return BertForSequenceClassification(config).eval(), tokenizer
+
+
+TEXTS = [f"the statement of class {number} is raised again." for number in range(12)]
+
+
+def test_labelled_rows_in_memory_are_as_a_table_on_disk(tmp_path):
+    (model, tokenizer), rows = classifier(), [{"text": text, "label": n % 2} for n, text in enumerate(TEXTS)]
+    table = tmp_path / "rows.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {"tokenizer": tokenizer, "block_fraction": 0.3, "calibration_blocks": 2}
+    given = secateur.prune(model, calibration=rows, **asked)
+    assert given.plan == secateur.prune(model, calibration=table, **asked).plan
+
+
+def test_blank_texts_are_left_out():
+    tokenizer = tiny_tokenizers.bert()
+    model = BertModel(BertConfig(**BERT | DROPOUT_FREE | {"vocab_size": len(tokenizer)})).eval()
+    asked = {"tokenizer": tokenizer, "block_fraction": 0.3, "calibration_blocks": 2}
+    one, other = (secateur.prune(model, calibration=given, **asked) for given in (TEXTS, ["", *TEXTS, " "]))
+    assert one.plan == other.plan
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"calibration": TEXTS}, "calibration has no column label; its columns are text. Give dicts of text"),
+        ({"calibration": [{"text": "a b", "label": 7}]}, "calibration has the label '7'"),
+        ({"calibration": [{"text": "a b", "label": None}]}, "row 1 of calibration has no label"),
+        (
+            {"calibration": TEXTS, "tokenizer": None},
+            "to read it with; give it as tokenizer=",
+        ),
+        ({"calibration": TEXTS, "general_share": 0.5, "task": "embeddings"}, "leave general_share out"),
+        (
+            {"calibration": "The pump runs. " * 400},
+            "'The pump .*is not a file; give one, or texts as a list",
+        ),
+        ({"calibration": TEXTS, "method": "one_shot", "rounds": 2}, "^rounds: not for method 'one_shot'"),
+    ],
+)
+def test_messages_speak_of_what_was_given_and_of_no_file_or_option(given, told):
+    model, tokenizer = classifier()
+    with pytest.raises(SecateurError, match=told) as refused:
+        secateur.prune(model, **{"tokenizer": tokenizer, "block_fraction": 0.3} | given)
+    assert not re.search(r"--[a-z]|\.txt|/tmp", str(refused.value))

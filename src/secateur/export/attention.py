@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 
 OPERATOR, DOMAIN = "GroupQueryAttention", "com.microsoft"
 """It attends to the past alone, takes any number of groups of keys and values, and knows rotary positions."""
@@ -17,7 +17,7 @@ _NAME = "secateur_onnx_runtime"
 
 
 @contextmanager
-def attention_in_one(backbone: nn.Module) -> Iterator[None]:
+def attention_in_one(backbone: PreTrainedModel) -> Iterator[None]:
     """Let a backbone be traced with attention as one operator, for as long as the context lasts.
 
     A backbone that looks at a window of the past, or at the future, is left as it is. While the context lasts
@@ -39,7 +39,7 @@ def attention_in_one(backbone: nn.Module) -> Iterator[None]:
         backbone.set_attn_implementation(former)
 
 
-def _sees_the_whole_past(backbone: nn.Module) -> bool:
+def _sees_the_whole_past(backbone: PreTrainedModel) -> bool:
     config = backbone.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
@@ -58,7 +58,7 @@ def _attend(
     attention_mask: Tensor | None,
     *,
     scaling: float | None = None,
-    **_: Any,
+    **unused: Any,
 ) -> tuple[Tensor, None]:
     """Stand for the operator; ``transformers`` builds no mask for a kind of attention that it does not know.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from secateur.bundle.manifest import (
     GOLDEN_FILE,
@@ -39,6 +38,7 @@ from secateur.export.parity import (
 from secateur.export.quantise import Quantisation
 from secateur.export.sealing import Sealed, described_as, file_records, layer_records, lineage_record, seal
 from secateur.models.binding import bind
+from secateur.models.diagnoser import Diagnoser
 from secateur.structure.plan import PruningPlan
 
 GOLDEN_WINDOWS = 2
@@ -61,7 +61,7 @@ class BundleInfo(Sealed[Manifest]):
 
 
 def write_bundle(
-    model: nn.Module,
+    model: Diagnoser,
     windows: Mapping[str, np.ndarray],
     out: Path,
     *,
@@ -141,7 +141,13 @@ def write_bundle(
         golden = {key: np.asarray(windows[key], dtype=np.float32)[rows] for key in INPUTS}
         # a device is to compute what this very graph computes
         logits = exported_logits(written.session, golden) if written.quantisation else expected[rows]
-        np.savez(folder / GOLDEN_FILE, logits=logits, **golden)
+        np.savez(
+            folder / GOLDEN_FILE,
+            logits=logits,
+            waveform=golden["waveform"],
+            shaft_rate_hz=golden["shaft_rate_hz"],
+            fault_orders=golden["fault_orders"],
+        )
         manifest = described_as(
             Manifest,
             **_description(model, plan, batch=written.batch),
@@ -165,7 +171,7 @@ def write_bundle(
     )
 
 
-def _check_windows(model: nn.Module, windows: Mapping[str, np.ndarray]) -> None:
+def _check_windows(model: Diagnoser, windows: Mapping[str, np.ndarray]) -> None:
     length = model.config.window_length
     missing = [key for key in INPUTS if key not in windows]
     if missing:
@@ -188,7 +194,7 @@ def _golden_rows(windows: Mapping[str, np.ndarray]) -> list[int]:
     return (first_of_class + others)[:GOLDEN_WINDOWS]
 
 
-def _description(model: nn.Module, plan: PruningPlan | None, *, batch: int | str) -> dict[str, Any]:
+def _description(model: Diagnoser, plan: PruningPlan | None, *, batch: int | str) -> dict[str, Any]:
     """Fields of the manifest that can be read from the model."""
     config = model.config
     bound = bind(model)

@@ -153,20 +153,20 @@ def measure_causal_parity(
         _shared(one.tokens, reference.tokens) for one, reference in zip(together, references, strict=True)
     )
     tokens = np.concatenate(alike)
-    record = {
-        "prefill_max_abs_diff": prefill,
-        "decode_max_abs_diff": decode,
-        "tolerance": tolerance.logits * largest_logit(references),
-        "agreement": float(tokens.mean()),
-        "least_agreement": tolerance.agreement,
-        "greedy_tokens": min(equal, padded),
-        "greedy_of": sum(len(reference.tokens) for reference in references),
-        "greedy_required": tolerance.greedy,
-        "prompts": len(references),
-        "tokens": len(tokens),
-    }
-    _require(CausalParityRecord(**record))
-    return CausalParityRecord(**record)
+    record = CausalParityRecord(
+        prefill_max_abs_diff=prefill,
+        decode_max_abs_diff=decode,
+        tolerance=tolerance.logits * largest_logit(references),
+        agreement=float(tokens.mean()),
+        least_agreement=tolerance.agreement,
+        greedy_tokens=min(equal, padded),
+        greedy_of=sum(len(reference.tokens) for reference in references),
+        greedy_required=tolerance.greedy,
+        prompts=len(references),
+        tokens=len(tokens),
+    )
+    _require(record)
+    return record
 
 
 def _require(record: CausalParityRecord) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.bundle.encoder_manifest import (
     TOKENIZER_FILE,
@@ -30,7 +30,7 @@ from secateur.models.binding import bind
 from secateur.models.pooling import MEAN, POOLING
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.embedding import pool
-from secateur.tasks.heads import is_text_classifier
+from secateur.tasks.heads import classes_of
 
 TEXTS = (
     "normal",
@@ -58,9 +58,9 @@ class EncoderBundleInfo(Sealed[EncoderManifest]):
 class _Deployed(nn.Module):
     """What the graph computes: embeddings, or logits."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        self.model, self.gives_classes = model, is_text_classifier(model)
+        self.model, self.gives_classes = model, bool(classes_of(model))
         self.pooling = getattr(config_of(model), POOLING, MEAN)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class _Deployed(nn.Module):
 
 
 def write_encoder_bundle(
-    model: nn.Module,
+    model: PreTrainedModel,
     out: Path,
     *,
     name: str,
@@ -109,7 +109,12 @@ def write_encoder_bundle(
         If the model cannot be exported, or parity fails.
     """
     require_replaceable(Path(out), MANIFEST_FILE)
-    labels = _labels(model)
+    labels = classes_of(model)
+    if not labels and model.base_model is not model:
+        raise ConfigError(
+            f"{type(model).__name__} predicts no next token, gives a text no single class (it has "
+            f"{model.config.num_labels} outputs) and is no encoder without a head; there is no bundle for it."
+        )
     if tokenizer is None or not tokenizer.is_fast:
         raise ConfigError(
             f"{name} has no fast tokenizer (tokenizer.json), with which the device reads texts; put one into "
@@ -177,20 +182,7 @@ def write_encoder_bundle(
     )
 
 
-def _labels(model: nn.Module) -> tuple[str, ...]:
-    """Return the classes of a classifier in the order of its logits; none for embeddings."""
-    config: Any = model.config
-    if is_text_classifier(model):
-        return tuple(str(config.id2label[number]) for number in range(config.num_labels))
-    if model.base_model is not model:
-        raise ConfigError(
-            f"{type(model).__name__} predicts no next token, gives a text no single class (it has "
-            f"{config.num_labels} outputs) and is no encoder without a head; there is no bundle for it."
-        )
-    return ()
-
-
-def _longest_tokens(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> int:
+def _longest_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     return int(min(tokens_that_fit(model, LONGEST), tokenizer.model_max_length))
 
 

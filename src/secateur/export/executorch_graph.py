@@ -94,7 +94,9 @@ def _sort_by_topk(program: ExportedProgram) -> None:
             continue
         for node in graph.graph.nodes:
             if node.target is torch.ops.aten.sort.default:
-                values, dim, descending = (*node.args, *(-1, False)[len(node.args) - 1 :])
+                (values,) = node.all_input_nodes
+                given = node.args[1:]
+                dim, descending = given + (-1, False)[len(given) :]
                 node.target = torch.ops.aten.topk.default
                 node.args = (values, values.meta["val"].shape[dim], dim, descending, True)
         graph.recompile()

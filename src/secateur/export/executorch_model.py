@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from secateur.bundle.executorch_session import import_executorch
-from secateur.bundle.manifest import Precision, QuantisationRecord
+from secateur.bundle.manifest import QuantisationRecord
 from secateur.core.errors import ConfigError, ExportError
 from secateur.core.files import write_aside
 from secateur.export.executorch_bits import to_int8
@@ -24,8 +24,6 @@ def write_executorch(
     model: nn.Module,
     windows: Mapping[str, np.ndarray],
     path: Path,
-    *,
-    precision: Precision,
     quantisation: Quantisation | None,
 ) -> tuple[int, QuantisationRecord | None]:
     """Write a diagnoser for ExecuTorch: one window in, logits and probabilities out.
@@ -41,9 +39,8 @@ def write_executorch(
         At least one real window to trace with.
     path : Path
         The ``.pte`` file; written aside and renamed.
-    precision : {"float32", "int8"}
     quantisation : Quantisation or None
-        For int8.
+        How weights go to 8 bits; None for float32.
 
     Returns
     -------
@@ -62,7 +59,7 @@ def write_executorch(
     module, window = deployed(model), one_window(windows)
     content = lowered(traced(module, window))
     float32_bytes, record = len(content), None
-    if precision == "int8":
+    if quantisation is not None:
         quantised, record = to_int8(module, window, quantisation)
         content = lowered(traced(quantised, window))
     with write_aside(path) as aside:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch import nn
 
 from secateur.bundle.executorch_session import PROGRAM_FILE, ExecuTorchSession
 from secateur.bundle.litert_session import FLATBUFFER_FILE, LiteRtSession
@@ -24,6 +23,7 @@ from secateur.export.onnx import export_for_onnxruntime, export_onnx
 from secateur.export.openvino_model import write_openvino
 from secateur.export.quantise import Quantisation, Scheme, quantise
 from secateur.export.weight_bits import weights_to_bfloat16, weights_to_int4
+from secateur.models.diagnoser import Diagnoser
 
 Format = Literal["onnx", "openvino", "executorch", "litert"]
 
@@ -109,7 +109,7 @@ def quantisation_of(format: Format, precision: Precision, given: Quantisation | 
 
 
 def write_model(
-    model: nn.Module,
+    model: Diagnoser,
     windows: Mapping[str, np.ndarray],
     folder: Path,
     *,
@@ -121,7 +121,7 @@ def write_model(
 
     Parameters
     ----------
-    model : torch.nn.Module
+    model : Diagnoser
         In evaluation mode, on the CPU, in float32.
     windows : mapping
         Real windows to trace with.
@@ -141,7 +141,7 @@ def write_model(
 
 
 def _write_onnx(
-    model: nn.Module,
+    model: Diagnoser,
     windows: Mapping[str, np.ndarray],
     folder: Path,
     precision: Precision,
@@ -152,6 +152,7 @@ def _write_onnx(
     float32_bytes = graph.stat().st_size
     record = None
     if precision == "int8":
+        assert quantisation is not None, "quantisation_of gives one for int8"
         record = quantise(graph, graph, quantisation)
     elif precision == "int4":
         record = weights_to_int4(graph, graph)
@@ -166,7 +167,7 @@ def _write_onnx(
 
 
 def _write_openvino(
-    model: nn.Module,
+    model: Diagnoser,
     windows: Mapping[str, np.ndarray],
     folder: Path,
     precision: Precision,
@@ -190,19 +191,17 @@ def _write_openvino(
 
 
 def _write_for_one_window(
-    model: nn.Module,
+    model: Diagnoser,
     windows: Mapping[str, np.ndarray],
     folder: Path,
-    precision: Precision,
+    _: Precision,
     quantisation: Quantisation | None,
     *,
     name: str,
     write: Callable[..., tuple[int, QuantisationRecord | None]],
     session: Callable[[Path], Session],
 ) -> ModelFiles:
-    float32_bytes, record = write(
-        model, windows, folder / name, precision=precision, quantisation=quantisation
-    )
+    float32_bytes, record = write(model, windows, folder / name, quantisation)
     return ModelFiles(
         names=(name,),
         session=session(folder / name),

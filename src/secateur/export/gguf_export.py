@@ -12,11 +12,10 @@ from transformers import PreTrainedTokenizerBase
 
 from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.records import write_json
-from secateur.export.causal_cache import causal_model
 from secateur.export.causal_parity import NEW_TOKENS, Prompts, reference_generation
 from secateur.export.gguf_file import GgufPrecision, require_gguf, write_gguf
 from secateur.export.gguf_model import GgufModel, gguf_model
-from secateur.export.gguf_tokenizer import GgufTokenizer, gguf_tokenizer
+from secateur.export.gguf_tokenizer import gguf_tokenizer
 from secateur.export.gguf_verification import GGUF_TOLERANCES, GgufVerification, verify_gguf
 from secateur.export.llama_cpp import llama_cpp_version
 from secateur.export.onnx import frozen_copy
@@ -98,18 +97,20 @@ def export_gguf(
     require_gguf()
     require_replaceable(Path(out), GGUF_RECORD)
     gguf_model(model)
-    causal = causal_model(frozen_copy(model))
-    described = gguf_model(causal.model)
+    described = gguf_model(frozen_copy(model))
     told = None if tokenizer is None else gguf_tokenizer(tokenizer, vocabulary=described.vocabulary)
     with folder_aside(Path(out)) as folder:
         file = folder / GGUF_FILE
         tensors = write_gguf(file, described, told, name=name, precision=precision)
-        verification, reason = None, _no_run(told)
-        if reason is None:
-            references = reference_generation(causal, prompts, new_tokens=new_tokens)
-            verification = verify_gguf(
-                file, causal, references, (tokenizer, told.whole_token), GGUF_TOLERANCES[precision]
-            )
+        verification, reason = None, None
+        if llama_cpp_version() is None:
+            reason = "llama.cpp is not installed; pip install 'secateur[llamacpp]'"
+        elif tokenizer is None or told is None or told.whole_token is None:
+            reason = "llama.cpp tells no probabilities without a tokenizer"
+        else:
+            references = reference_generation(described.causal, prompts, new_tokens=new_tokens)
+            reading = (tokenizer, told.whole_token)
+            verification = verify_gguf(file, described, references, reading, GGUF_TOLERANCES[precision])
         write_json(
             folder / GGUF_RECORD,
             {
@@ -136,15 +137,6 @@ def export_gguf(
         verification=verification,
         unverified_because=reason,
     )
-
-
-def _no_run(tokenizer: GgufTokenizer | None) -> str | None:
-    """Why llama.cpp cannot be asked here, None if it can."""
-    if llama_cpp_version() is None:
-        return "llama.cpp is not installed; pip install 'secateur[llamacpp]'"
-    if tokenizer is None or tokenizer.whole_token is None:
-        return "llama.cpp tells no probabilities without a tokenizer"
-    return None
 
 
 def _shape(described: GgufModel) -> dict[str, Any]:

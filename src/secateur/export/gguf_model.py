@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from secateur.core.errors import ExportError
-from secateur.export.causal_cache import causal_model
-from secateur.models.binding import BoundLayer, BoundModel
+from secateur.export.causal_cache import CausalModel, causal_model
+from secateur.models.binding import BoundLayer
+from secateur.structure.spec import Role
 
 GgufArchitecture = Literal["llama", "deci"]
 
 FAMILIES = ("llama", "mistral")
 """Families that are one computation in llama.cpp, where Mistral has no sliding window."""
 
-_MATRICES = {
+_MATRICES: Mapping[Role, str] = {
     "q": "attn_q",
     "k": "attn_k",
     "v": "attn_v",
@@ -36,6 +37,8 @@ class GgufModel:
 
     Attributes
     ----------
+    causal : CausalModel
+        The model itself.
     architecture : {"llama", "deci"}
         ``llama`` where all layers are alike; ``deci`` has head counts and widths of its own for each layer.
     heads, groups, channels : tuple of int
@@ -47,7 +50,7 @@ class GgufModel:
         Rows of the embedding.
     """
 
-    bound: BoundModel
+    causal: CausalModel
     heads: tuple[int, ...]
     groups: tuple[int, ...]
     channels: tuple[int, ...]
@@ -70,14 +73,15 @@ class GgufModel:
         Features of queries and keys that are rotated together are neighbours in llama.cpp, and half a head
         apart in transformers; they are put into its order.
         """
-        model, base = self.bound.model, self.bound.base
-        yield "token_embd.weight", _plain(base.get_input_embeddings().weight)
-        for layer in self.bound.layers:
+        bound = self.causal.bound
+        embedding = self.causal.model.get_input_embeddings().weight
+        head = self.causal.model.get_output_embeddings().weight
+        yield "token_embd.weight", _plain(embedding)
+        for layer in bound.layers:
             yield from _layer_tensors(layer)
-        yield "output_norm.weight", _plain(base.norm.weight)
-        head = model.get_output_embeddings()
-        if head.weight is not base.get_input_embeddings().weight:
-            yield "output.weight", _plain(head.weight)
+        yield "output_norm.weight", _plain(bound.base.get_parameter("norm.weight"))
+        if head is not embedding:
+            yield "output.weight", _plain(head)
 
 
 def gguf_model(model: nn.Module) -> GgufModel:
@@ -97,7 +101,7 @@ def gguf_model(model: nn.Module) -> GgufModel:
     """
     causal = causal_model(model)
     bound, config = causal.bound, causal.model.config
-    layers = bound.layers
+    layers, context = bound.layers, causal.context_length
     if bound.spec.family not in FAMILIES:
         raise ExportError(
             f"a model of the family '{bound.spec.family}' is not written as GGUF; {' and '.join(FAMILIES)} "
@@ -116,21 +120,21 @@ def gguf_model(model: nn.Module) -> GgufModel:
         *_if(rope.get("partial_rotary_factor", 1.0) != 1.0, "rotary positions of a part of a head"),
         *_if(getattr(config, "sliding_window", None) is not None, "a sliding window of attention"),
         *_if(any(layer.n_heads % layer.n_groups for layer in layers), "groups of unequal size in a layer"),
-        *_if(causal.context_length is None, "an unlimited context"),
+        *_if(context is None, "an unlimited context"),
     ]
-    if faults:
+    if faults or context is None:
         raise ExportError(
             f"GGUF cannot hold this {type(model).__name__} for llama.cpp: {'; '.join(faults)}. Export it as "
             "ONNX."
         )
     return GgufModel(
-        bound=bound,
+        causal=causal,
         heads=tuple(layer.n_heads for layer in layers),
         groups=tuple(layer.n_groups for layer in layers),
         channels=tuple(layer.n_channels for layer in layers),
         head_dim=causal.head_dim,
         hidden=bound.shape.hidden,
-        context_length=causal.context_length,
+        context_length=context,
         norm_epsilon=float(config.rms_norm_eps),
         rope_base=float(rope["rope_theta"]),
         vocabulary=causal.vocabulary,
@@ -146,7 +150,7 @@ def _layer_tensors(layer: BoundLayer) -> Iterator[tuple[str, Tensor]]:
             weight = weight.unflatten(0, (parts, 2, -1)).transpose(1, 2).reshape(weight.shape)
         yield f"{prefix}.{name}.weight", weight
     for path, name in _NORMS.items():
-        yield f"{prefix}.{name}.weight", _plain(layer.module.get_submodule(path).weight)
+        yield f"{prefix}.{name}.weight", _plain(layer.module.get_parameter(f"{path}.weight"))
 
 
 def _plain(weight: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from secateur.core.errors import ExportError
 from secateur.core.progress import console
-from secateur.export.causal_cache import CausalModel
 from secateur.export.causal_parity import Reference
 from secateur.export.gguf_file import GgufPrecision
+from secateur.export.gguf_model import GgufModel
 from secateur.export.llama_cpp import LlamaCppQuestion, ask_llama_cpp, llama_cpp_version
 
 READING_TEXTS = ("The bearing of pump 7 runs at 1,797 rpm.", "  It's  not\n\nbalanced: 0.25 mm/s, 40 °C!")
@@ -83,7 +83,7 @@ class GgufVerification:
 
 def verify_gguf(
     file: Path,
-    causal: CausalModel,
+    model: GgufModel,
     references: Sequence[Reference],
     reading: tuple[PreTrainedTokenizerBase, int],
     tolerance: GgufTolerance,
@@ -93,8 +93,8 @@ def verify_gguf(
     Parameters
     ----------
     file : Path
-    causal : CausalModel
-        The checkpoint.
+    model : GgufModel
+        The checkpoint, as the file describes it.
     references : sequence of Reference
         Its own answers to prompts.
     reading : (PreTrainedTokenizerBase, int)
@@ -108,7 +108,7 @@ def verify_gguf(
         ``READING_TEXTS`` (of those that fit into the context) into other tokens.
     """
     console.print("running the file in llama.cpp")
-    (tokenizer, whole_token), room = reading, causal.context_length
+    (tokenizer, whole_token), room = reading, model.context_length
     read = {text: tuple(tokenizer(text)["input_ids"]) for text in READING_TEXTS}
     read = {text: tokens for text, tokens in read.items() if len(tokens) < room}
     sizes = [len(entry.prompt) + len(entry.tokens) for entry in references]
@@ -116,9 +116,10 @@ def verify_gguf(
         file,
         [
             *(LlamaCppQuestion(prompt=entry.prompt, new_tokens=len(entry.tokens)) for entry in references),
-            *(LlamaCppQuestion(prompt=prompt) for prompt in (*read.keys(), *read.values())),
+            *(LlamaCppQuestion(prompt=text) for text in read),
+            *(LlamaCppQuestion(prompt=tokens) for tokens in read.values()),
         ],
-        vocabulary=causal.vocabulary,
+        vocabulary=model.vocabulary,
         whole_token=whole_token,
         context=min(room, max([*sizes, *map(len, read.values())]) + 1),
     )

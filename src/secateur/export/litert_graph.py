@@ -53,12 +53,16 @@ class Converter:
     stablehlo: ModuleType
 
 
-class _Named(Deployed):
+class _Named(nn.Module):
     """Outputs by name, as the signature of a flatbuffer has them."""
+
+    def __init__(self, diagnoser: nn.Module) -> None:
+        super().__init__()
+        self.deployed = Deployed(diagnoser)
 
     def forward(self, waveform: Tensor, shaft_rate_hz: Tensor, fault_orders: Tensor) -> dict[str, Tensor]:
         """Return logits and probabilities, both of shape (batch, classes)."""
-        return dict(zip(OUTPUTS, super().forward(waveform, shaft_rate_hz, fault_orders), strict=True))
+        return dict(zip(OUTPUTS, self.deployed(waveform, shaft_rate_hz, fault_orders), strict=True))
 
 
 def import_converter() -> Converter:
@@ -209,7 +213,8 @@ def sort_by_rank(values: Tensor, dim: int = -1, descending: bool = False) -> tup
     chosen = rank[:, None, :] == place[:, None]
     ordered = torch.where(chosen, other, 0.0).sum(-1)
     positions = torch.where(chosen, place, 0.0).sum(-1).to(torch.int64)
-    return tuple(found.reshape(moved.shape).movedim(-1, dim) for found in (ordered, positions))
+    first, second = (found.reshape(moved.shape).movedim(-1, dim) for found in (ordered, positions))
+    return first, second
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from secateur.bundle.manifest import Precision, QuantisationRecord
+from secateur.bundle.manifest import QuantisationRecord
 from secateur.core.files import write_aside
 from secateur.export.litert_bits import to_int8
 from secateur.export.litert_graph import to_flatbuffer
@@ -19,8 +19,6 @@ def write_litert(
     model: nn.Module,
     windows: Mapping[str, np.ndarray],
     path: Path,
-    *,
-    precision: Precision,
     quantisation: Quantisation | None,
 ) -> tuple[int, QuantisationRecord | None]:
     """Write a diagnoser for LiteRT: one window in, logits and probabilities out.
@@ -35,9 +33,8 @@ def write_litert(
         At least one real window to trace with.
     path : Path
         The ``.tflite`` file; written aside and renamed.
-    precision : {"float32", "int8"}
     quantisation : Quantisation or None
-        For int8.
+        How weights go to 8 bits; None for float32.
 
     Returns
     -------
@@ -54,7 +51,7 @@ def write_litert(
     """
     content = to_flatbuffer(model, windows)
     float32_bytes, record = len(content), None
-    if precision == "int8":
+    if quantisation is not None:
         content, record = to_int8(content, quantisation)
     with write_aside(path) as aside:
         aside.write_bytes(content)

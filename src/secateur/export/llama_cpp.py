@@ -111,11 +111,10 @@ def ask_llama_cpp(
         if done.returncode != 0 or not answers.is_file():
             raise ExportError(f"llama.cpp does not run the file: {_reason(done.stderr)}")
         with np.load(answers, allow_pickle=False) as stored:
+            tokens = np.split(stored["tokens"], stored["ends"][:-1])
             return [
-                LlamaCppAnswer(
-                    logprobs=stored[f"logprobs{row}"], tokens=tuple(stored[f"tokens{row}"].tolist())
-                )
-                for row in range(len(questions))
+                LlamaCppAnswer(logprobs=logprobs, tokens=tuple(chosen.tolist()))
+                for logprobs, chosen in zip(stored["logprobs"], tokens, strict=True)
             ]
 
 
@@ -128,22 +127,23 @@ def _reason(log: str) -> str:
 
 def _answer(asked: Mapping[str, Any]) -> None:
     server = _server(asked["file"], asked["context"])
-    found = {}
+    logprobs = np.full((len(asked["questions"]), asked["vocabulary"]), np.nan, dtype=np.float32)
+    tokens: list[int] = []
+    ends = []
 
     def next_token(prompt: Sequence[int] | str, probabilities: int) -> list[dict[str, Any]]:
         return _next_token(server, prompt, probabilities, whole_token=asked["whole_token"])
 
     for row, question in enumerate(asked["questions"]):
         prompt = question["prompt"]
-        logprobs = np.full(asked["vocabulary"], np.nan, dtype=np.float32)
         likely = next_token(prompt, asked["vocabulary"])
-        logprobs[[entry["id"] for entry in likely]] = [entry["logprob"] for entry in likely]
-        found[f"logprobs{row}"] = logprobs
-        tokens: list[int] = []
-        while len(tokens) < question["new_tokens"]:
-            tokens.append(next_token([*prompt, *tokens], 1)[0]["id"])
-        found[f"tokens{row}"] = np.array(tokens, dtype=np.int64)
-    np.savez(asked["answers"], **found)
+        logprobs[row, [entry["id"] for entry in likely]] = [entry["logprob"] for entry in likely]
+        for _ in range(question["new_tokens"]):
+            chosen = next_token(prompt, 1)[0]["id"]
+            tokens.append(chosen)
+            prompt = [*prompt, chosen]
+        ends.append(len(tokens))
+    np.savez(asked["answers"], logprobs=logprobs, tokens=np.array(tokens, dtype=np.int64), ends=ends)
 
 
 def _server(file: str, context: int) -> Any:

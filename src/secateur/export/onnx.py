@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -28,6 +28,8 @@ BACKBONE_SCOPE, FRONT_END_SCOPE = "diagnoser.backbone", "diagnoser.front_end"
 """Paths of backbone and front end inside :class:`Deployed`."""
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Deployed(nn.Module):
@@ -49,7 +51,7 @@ class Deployed(nn.Module):
         return logits, logits.softmax(dim=-1)
 
 
-def frozen_copy(model: nn.Module) -> nn.Module:
+def frozen_copy(model: Model) -> Model:
     """Return a copy in evaluation mode, in float32, on the CPU; the model itself is left as it is."""
     return copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval().requires_grad_(False)
 
@@ -167,6 +169,7 @@ def to_onnx(
             f"the model cannot be written as ONNX: {_root_cause(error)} "
             "Keep to operations that torch.onnx can express."
         ) from error
+    assert program is not None, "an export by torch.export gives a program"
     if rewrite is not None:
         with silent():
             rewrite(program.model)
@@ -175,9 +178,8 @@ def to_onnx(
     return proto
 
 
-def _remove_traces(proto: object) -> None:
-    graphs = [proto.graph, *proto.functions]
-    for graph in graphs:
+def _remove_traces(proto: onnx.ModelProto) -> None:
+    for graph in (proto.graph, *proto.functions):
         for node in graph.node:
             if module := _module_of(node):
                 node.name = f"{module}/{node.name}"
@@ -190,7 +192,7 @@ def _remove_traces(proto: object) -> None:
     del proto.metadata_props[:]
 
 
-def _module_of(node: object) -> str:
+def _module_of(node: onnx.NodeProto) -> str:
     """Return the path of the innermost module that a node belongs to, or "" for none."""
     scopes = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
     return next(iter(ast.literal_eval(scopes)[-2:-1]), "")

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from secateur.export.attention import DOMAIN, OPERATOR
+from secateur.export.onnx_values import inputs_of, made_by, numbers_of, sizes, width_of
 
 ROTARY_WIDTH = 16
 """ONNX Runtime turns heads whose width is a multiple of this."""
@@ -26,10 +27,22 @@ class _Rotary:
         Before it is cut into heads, shape (batch, tokens, heads x width).
     angles : tuple of onnx_ir.Value
         Cosine and sine, shape (1, 1, tokens, width), the second half like the first.
+    width : int
+        Of a head.
     """
 
     projection: ir.Value
     angles: tuple[ir.Value, ir.Value]
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Product:
+    """A product of tokens with a constant matrix, shape (inputs, outputs), and what is added to it."""
+
+    tokens: ir.Value
+    weight: np.ndarray
+    bias: np.ndarray | None
 
 
 def pack_attention(graph: ir.Graph) -> None:
@@ -47,19 +60,23 @@ def pack_attention(graph: ir.Graph) -> None:
 
 def _pack(graph: ir.Graph, attention: ir.Node, halves: dict[ir.Value, ir.Value]) -> None:
     query, key, value = attention.inputs[:3]
-    first, second = _turned(query), _turned(key)
-    if first is not None and second is not None:
-        if first.angles != second.angles or first.angles[0].shape[-1] % ROTARY_WIDTH:
-            return
-        query, key = first.projection, second.projection
+    if query is None or key is None or value is None:
+        return
+    rotary, second = _turned(query), _turned(key)
+    if rotary is None or second is None:
+        rotary = None
+    elif rotary.angles != second.angles or rotary.width % ROTARY_WIDTH:
+        return
+    else:
+        query, key = rotary.projection, second.projection
     packed = _split_source(query, key, value) or _joined(graph, attention, (query, key, value))
     if packed is None:
         return
     rest = list(attention.inputs[5:])
-    if query is not attention.inputs[0]:
-        for angle in first.angles:
+    if rotary is not None:
+        for angle in rotary.angles:
             if angle not in halves:
-                halves[angle] = _half(graph, attention, angle)
+                halves[angle] = _half(graph, attention, angle, rotary.width)
             rest.append(halves[angle])
         attention.attributes["do_rotary"] = ir.AttrInt64("do_rotary", 1)
     attention.resize_inputs(5 + len(rest))
@@ -69,58 +86,57 @@ def _pack(graph: ir.Graph, attention: ir.Node, halves: dict[ir.Value, ir.Value])
 
 def _split_source(*parts: ir.Value) -> ir.Value | None:
     """Return the tensor that three values are, in order, the whole of."""
-    node = parts[0].producer()
-    if node is None or node.op_type != "Split" or tuple(node.outputs) != parts:
+    node = made_by(parts[0], "Split")
+    if node is None or tuple(node.outputs) != parts:
         return None
-    rank = len(node.inputs[0].shape)
-    return node.inputs[0] if node.attributes.get_int("axis", 0) in (-1, rank - 1) else None
+    source = node.inputs[0]
+    return source if node.attributes.get_int("axis", 0) in (-1, len(sizes(source)) - 1) else None
 
 
 def _joined(graph: ir.Graph, attention: ir.Node, parts: Sequence[ir.Value]) -> ir.Value | None:
     """Return the product of the same tokens with the matrices of all three, side by side."""
-    products = [_product(part) for part in parts]
-    if None in products:
-        return None
-    nodes, biases = zip(*products, strict=True)
-    tokens = nodes[0].inputs[0]
-    if any(node.inputs[0] is not tokens for node in nodes) or len({bias is None for bias in biases}) != 1:
+    products = [product for part in parts if (product := _product(part)) is not None]
+    biases = [product.bias for product in products if product.bias is not None]
+    tokens = {product.tokens for product in products}
+    if len(products) != len(parts) or len(tokens) != 1 or len(biases) not in (0, len(parts)):
         return None
     name = f"{attention.name}_projections"
-    weight = _constant(graph, f"{name}.weight", _side_by_side([node.inputs[1] for node in nodes]))
-    product = ir.node("MatMul", [tokens, weight], name=name)
-    made = [product]
-    if biases[0] is not None:
-        bias = _constant(graph, f"{name}.bias", _side_by_side(biases))
-        made.append(ir.node("Add", [product.outputs[0], bias], name=f"{name}_bias"))
+    matrix = np.concatenate([product.weight for product in products], axis=-1)
+    given = tokens.pop()
+    made = [ir.node("MatMul", [given, _constant(graph, f"{name}.weight", matrix)], name=name)]
+    if biases:
+        bias = _constant(graph, f"{name}.bias", np.concatenate(biases))
+        made.append(ir.node("Add", [made[0].outputs[0], bias], name=f"{name}_bias"))
     for node in made:
         node.metadata_props.update(attention.metadata_props)
         node.outputs[0].type = parts[0].type
-        node.outputs[0].shape = ir.Shape([*tuple(tokens.shape)[:-1], weight.shape[-1]])
+        node.outputs[0].shape = ir.Shape([*sizes(given)[:-1], matrix.shape[-1]])
     graph.insert_before(attention, made)
     return made[-1].outputs[0]
 
 
-def _product(value: ir.Value) -> tuple[ir.Node, ir.Value | None] | None:
+def _product(value: ir.Value) -> _Product | None:
     """Return the product with a constant matrix that a value is, and the constant that is added to it."""
-    node, bias = value.producer(), None
-    if node is not None and node.op_type == "Add":
-        constants = [entry for entry in node.inputs if entry.is_initializer()]
-        others = [entry for entry in node.inputs if not entry.is_initializer()]
-        if len(constants) != 1 or len(constants[0].shape) != 1:
+    added, bias = made_by(value, "Add"), None
+    if added is not None:
+        constants = [array for entry in added.inputs if (array := numbers_of(entry)) is not None]
+        computed = [entry for entry in added.inputs if numbers_of(entry) is None]
+        if len(constants) != 1 or constants[0].ndim != 1 or computed[0] is None:
             return None
-        node, bias = others[0].producer(), constants[0]
-    if node is None or node.op_type != "MatMul" or not node.inputs[1].is_initializer():
+        value, bias = computed[0], constants[0]
+    node = made_by(value, "MatMul")
+    if node is None:
         return None
-    return node, bias
-
-
-def _side_by_side(values: Sequence[ir.Value]) -> np.ndarray:
-    return np.concatenate([value.const_value.numpy() for value in values], axis=-1)
+    tokens, matrix = inputs_of(node)
+    weight = numbers_of(matrix)
+    return None if weight is None else _Product(tokens=tokens, weight=weight, bias=bias)
 
 
 def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     tensor = ir.tensor(array, name=name)
-    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(
+        name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     graph.register_initializer(value)
     return value
 
@@ -133,89 +149,84 @@ def _turned(value: ir.Value) -> _Rotary | None:
     Su, Ahmed, Lu, Pan, Bo, Liu, "RoFormer: Enhanced transformer with rotary position embedding",
     Neurocomputing 2024; in the form that turns the first half of a head with the second.
     """
-    heads = _through(_through(value, "Reshape"), "Transpose")
-    added = None if heads is None else heads.producer()
-    if added is None or added.op_type != "Add":
+    added = made_by(_through(_through(value, "Reshape"), "Transpose"), "Add")
+    if added is None:
         return None
-    straight, crossed = (entry.producer() for entry in added.inputs)
-    if straight is None or crossed is None or {straight.op_type, crossed.op_type} != {"Mul"}:
+    straight, crossed = (made_by(entry, "Mul") for entry in added.inputs)
+    if straight is None or crossed is None:
         return None
-    plain, cosine = straight.inputs
-    halves, sine = crossed.inputs
-    if not _is_half_turn(halves, plain):
+    plain, cosine = inputs_of(straight)
+    halves, sine = inputs_of(crossed)
+    projection, width = _through(_through(plain, "Transpose"), "Reshape"), width_of(plain)
+    if projection is None or width is None or not _is_half_turn(halves, plain, width):
         return None
-    projection = _through(_through(plain, "Transpose"), "Reshape")
-    if projection is None or not (_halves_alike(cosine) and _halves_alike(sine)):
+    if not (_halves_alike(cosine, width) and _halves_alike(sine, width)):
         return None
-    return _Rotary(projection=projection, angles=(cosine, sine))
+    return _Rotary(projection=projection, angles=(cosine, sine), width=width)
 
 
 def _through(value: ir.Value | None, kind: str) -> ir.Value | None:
     """Return what a reshape, or an exchange of heads and tokens, was made of."""
-    node = None if value is None else value.producer()
-    if node is None or node.op_type != kind:
-        return None
-    if kind == "Transpose" and list(node.attributes.get_ints("perm", ())) != _SWAPPED:
+    node = made_by(value, kind)
+    if node is None or (kind == "Transpose" and list(node.attributes.get_ints("perm", ())) != _SWAPPED):
         return None
     return node.inputs[0]
 
 
-def _is_half_turn(value: ir.Value, plain: ir.Value) -> bool:
+def _is_half_turn(value: ir.Value, plain: ir.Value, width: int) -> bool:
     """Whether a value is the second half of another, negated, and then its first half."""
-    node = value.producer()
-    if node is None or node.op_type != "Concat" or len(node.inputs) != 2:
+    node = made_by(value, "Concat")
+    if node is None or len(node.inputs) != 2 or node.attributes.get_int("axis", 0) not in (-1, 3):
         return False
-    negated = node.inputs[0].producer()
-    if negated is None or negated.op_type != "Neg":
-        return False
-    width = plain.shape[-1]
+    negated, first = inputs_of(node)
+    turned = made_by(negated, "Neg")
     return (
-        node.attributes.get_int("axis", 0) in (-1, 3)
-        and _sliced(node.inputs[1], plain) == (0, width // 2)
-        and _sliced(negated.inputs[0], plain) == (width // 2, width)
+        turned is not None
+        and _sliced(first, plain, width) == (0, width // 2)
+        and _sliced(turned.inputs[0], plain, width) == (width // 2, width)
     )
 
 
-def _sliced(value: ir.Value, source: ir.Value) -> tuple[int, int] | None:
+def _sliced(value: ir.Value | None, source: ir.Value, width: int) -> tuple[int, int] | None:
     """Return where a slice of the last axis of a source begins and ends."""
-    node = value.producer()
-    if node is None or node.op_type != "Slice" or node.inputs[0] is not source:
+    node = made_by(value, "Slice")
+    if node is None or node.inputs[0] is not source:
         return None
-    numbers = [None if entry.const_value is None else entry.const_value.numpy() for entry in node.inputs[1:]]
-    if any(entry is None or entry.size != 1 for entry in numbers) or len(numbers) < 3:
+    numbers = [array for entry in node.inputs[1:] if (array := numbers_of(entry)) is not None]
+    if not 3 <= len(numbers) == len(node.inputs) - 1 or any(array.size != 1 for array in numbers):
         return None
-    start, end, axis, *step = (int(entry.item()) for entry in numbers)
-    if axis not in (-1, 3) or step not in ([], [1]):
-        return None
-    return start, min(end, source.shape[-1])
+    start, end, axis, *step = (int(array.item()) for array in numbers)
+    return (start, min(end, width)) if axis in (-1, 3) and step in ([], [1]) else None
 
 
-def _halves_alike(angles: ir.Value) -> bool:
+def _halves_alike(angles: ir.Value, width: int) -> bool:
     """Whether a tensor is of shape (1, 1, tokens, width), for all heads, and its halves are alike."""
-    if angles.shape is None or len(angles.shape) != 4 or tuple(angles.shape)[:2] != (1, 1):
+    shape, numbers = sizes(angles), numbers_of(angles)
+    if len(shape) != 4 or shape[:2] != (1, 1) or shape[3] != width:
         return False
-    if angles.const_value is not None:
-        return bool(np.array_equal(*np.split(angles.const_value.numpy(), 2, axis=-1)))
+    if numbers is not None:
+        return bool(np.array_equal(numbers[..., : width // 2], numbers[..., width // 2 :]))
     node = angles.producer()
     while node is not None and node.op_type in ("Unsqueeze", "Cos", "Sin"):
-        node = node.inputs[0].producer()
+        source = node.inputs[0]
+        node = None if source is None else source.producer()
     return (
         node is not None
         and node.op_type == "Concat"
         and len(node.inputs) == 2
         and node.inputs[0] is node.inputs[1]
-        and node.attributes.get_int("axis", 0) in (-1, len(node.outputs[0].shape) - 1)
+        and node.attributes.get_int("axis", 0) in (-1, len(sizes(node.outputs[0])) - 1)
     )
 
 
-def _half(graph: ir.Graph, attention: ir.Node, angles: ir.Value) -> ir.Value:
-    """Return the first half of angles, shape (tokens, width / 2)."""
-    width = angles.shape[-1] // 2
-    if angles.const_value is not None:
-        return _constant(graph, f"{angles.name}_half", angles.const_value.numpy()[0, 0, :, :width].copy())
+def _half(graph: ir.Graph, attention: ir.Node, angles: ir.Value, width: int) -> ir.Value:
+    """Return the first half of angles of that width, shape (tokens, width / 2)."""
+    numbers = numbers_of(angles)
+    if numbers is not None:
+        return _constant(graph, f"{angles.name}_half", numbers[0, 0, :, : width // 2].copy())
     ends = [
         _constant(graph, f"{angles.name}_{name}", np.array(value))
-        for name, value in (("start", [0]), ("end", [width]), ("axis", [3]), ("rows", [-1, width]))
+        for name, value in (("start", [0]), ("end", [width // 2]), ("axis", [3]), ("rows", [-1, width // 2]))
     ]
     sliced = ir.node("Slice", [angles, *ends[:3]], name=f"{angles.name}_slice")
     rows = ir.node("Reshape", [sliced.outputs[0], ends[3]], name=f"{angles.name}_rows")

@@ -6,6 +6,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, TopologicalSortPass
 
 from secateur.export.onnx_attention import pack_attention
+from secateur.export.onnx_values import Size, inputs_of, made_by, sizes
 
 _ONE_EACH = {"alpha": 1.0, "beta": 1.0}
 
@@ -49,11 +50,12 @@ def leave_out_reshapes(graph: ir.Graph) -> None:
 
 def _before_reshapes(value: ir.Value) -> ir.Value | None:
     """Return the first tensor of a chain of reshapes that has the shape of its last."""
-    found, source = None, value
-    while (node := source.producer()) is not None and node.op_type == "Reshape":
+    found, node = None, made_by(value, "Reshape")
+    while node is not None:
         source = node.inputs[0]
-        if _alike(_sizes(source), _sizes(value)):
+        if _alike(sizes(source), sizes(value)):
             found = source
+        node = made_by(source, "Reshape")
     return found
 
 
@@ -65,14 +67,15 @@ def keep_tokens_apart(graph: ir.Graph) -> None:
     for node in list(graph):
         if node.op_type != "Gemm" or not _is_plain(node):
             continue
-        before, after = node.inputs[0].producer(), _only_user(node.outputs[0])
-        if before is None or after is None or {before.op_type, after.op_type} != {"Reshape"}:
+        rows, matrix, *biases = inputs_of(node)
+        before, after = made_by(rows, "Reshape"), _only_user(node.outputs[0])
+        if before is None or after is None or after.op_type != "Reshape":
             continue
         source, out = before.inputs[0], after.outputs[0]
-        if out.is_graph_output() or not _alike(_sizes(source)[:-1], _sizes(out)[:-1]):
+        if out.is_graph_output() or not _alike(sizes(source)[:-1], sizes(out)[:-1]):
             continue
-        made = [ir.node("MatMul", [source, node.inputs[1]], name=node.name)]
-        for bias in node.inputs[2:]:
+        made = [ir.node("MatMul", [source, matrix], name=node.name)]
+        for bias in biases:
             made.append(ir.node("Add", [made[0].outputs[0], bias], name=f"{node.name}_bias"))
         for entry in made:
             entry.metadata_props.update(node.metadata_props)
@@ -93,13 +96,7 @@ def _only_user(value: ir.Value) -> ir.Node | None:
     return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
 
 
-def _sizes(value: ir.Value) -> tuple[int | str | None, ...]:
-    """Return numbers and names of dimensions; () where nothing is known."""
-    shape = () if value.shape is None else value.shape
-    return tuple(size if isinstance(size, int) else size.value for size in shape)
-
-
-def _alike(one: tuple[int | str | None, ...], other: tuple[int | str | None, ...]) -> bool:
+def _alike(one: tuple[Size, ...], other: tuple[Size, ...]) -> bool:
     return len(one) > 0 and one == other and None not in one
 
 
@@ -109,8 +106,8 @@ def divide_by_norms(graph: ir.Graph) -> None:
         if node.op_type != "Mul":
             continue
         for place, value in enumerate(node.inputs):
-            inverse = value.producer()
-            if inverse is None or inverse.op_type != "Reciprocal":
+            inverse = made_by(value, "Reciprocal")
+            if inverse is None:
                 continue
             division = ir.node("Div", [node.inputs[1 - place], inverse.inputs[0]], name=node.name)
             division.metadata_props.update(node.metadata_props)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from types import ModuleType
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ml_dtypes import bfloat16
 
-from secateur.bundle.manifest import QuantisationRecord
+from secateur.bundle.manifest import Precision, QuantisationRecord
 from secateur.bundle.openvino_session import import_openvino
 from secateur.bundle.session import INPUTS
 from secateur.core.errors import ConfigError, ExportError
@@ -153,10 +153,16 @@ def to_int4(model: Any) -> tuple[Any, QuantisationRecord]:
     return changed, _record(nncf, "weights", _weight_bits(changed), group=INT4_GROUP)
 
 
-_STORED_AS = {"i4": "int4", "u4": "int4", "i8": "int8", "u8": "int8", "f32": "float32"}
+_STORED_AS: Mapping[str, Precision] = {
+    "i4": "int4",
+    "u4": "int4",
+    "i8": "int8",
+    "u8": "int8",
+    "f32": "float32",
+}
 
 
-def _weight_bits(model: Any) -> dict[str, int]:
+def _weight_bits(model: Any) -> dict[Precision, int]:
     """Count the backbone's projections by the precision that their weights are stored in."""
     return dict(
         Counter(
@@ -169,7 +175,7 @@ def _weight_bits(model: Any) -> dict[str, int]:
 
 def _inputs(operation: Any) -> int:
     """Inputs of a projection, whichever way its matrix lies."""
-    shape = weight_of(operation).get_output_shape(0)
+    shape = operation.input_value(1).get_shape()
     return shape[1] if operation.get_attributes()["transpose_b"] else shape[0]
 
 
@@ -211,7 +217,7 @@ def _run(work: Callable[[], Any]) -> Any:
 def _record(
     nncf: ModuleType,
     scheme: Scheme,
-    matrices: dict[str, int],
+    matrices: dict[Precision, int],
     *,
     windows: int = 0,
     group: int | None = None,

@@ -48,6 +48,7 @@ def write_openvino(
     if precision == "bfloat16":
         record = to_bfloat16(model)
     elif precision == "int8":
+        assert quantisation is not None, "quantisation_of gives one for int8"
         model, record = to_int8(model, quantisation)
     elif precision == "int4":
         model, record = to_int4(model)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from onnxruntime.quantization.onnx_model import ONNXModel
 
-from secateur.bundle.manifest import QuantisationRecord
+from secateur.bundle.manifest import Precision, QuantisationRecord
 from secateur.core.errors import ExportError
 from secateur.core.files import write_aside
 from secateur.export.onnx import BACKBONE_SCOPE
@@ -121,7 +121,9 @@ def _write(model: onnx.ModelProto, out: Path) -> None:
         aside.write_bytes(model.SerializeToString())
 
 
-def _record(scheme: Scheme, matrices: dict[str, int], *, group: int | None = None) -> QuantisationRecord:
+def _record(
+    scheme: Scheme, matrices: dict[Precision, int], *, group: int | None = None
+) -> QuantisationRecord:
     return QuantisationRecord(
         scheme=scheme,
         calibration_windows=0,

@@ -1,10 +1,11 @@
-"""Rows of text and label, or of prompt and answer, from CSV, JSON lines or Parquet."""
+"""Rows of text and label, or of prompt and answer, from CSV, JSON lines, Parquet or memory."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,33 @@ from secateur.core.errors import DataError
 Row = tuple[Any, ...]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that are in memory, in place of a file.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    rows : sequence of dict
+        Values by column.
+    """
+
+    name: str
+    rows: Sequence[Mapping[str, Any]]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def read_rows(path: Path | Table, columns: Sequence[str]) -> list[Row]:
     """Read named columns of a table.
 
     Parameters
     ----------
-    path : Path
-        ``.csv`` (UTF-8, with a header), ``.jsonl`` (one object a line) or ``.parquet``.
+    path : Path or Table
+        ``.csv`` (UTF-8, with a header), ``.jsonl`` (one object a line) or ``.parquet``; or the rows
+        themselves.
     columns : sequence of str
 
     Returns
@@ -33,20 +54,14 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
         If the file is missing, of another kind, damaged or empty, lacks a column or names one twice, or has a
         row without value, or with one that is neither a text nor a number.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} is not a file; give a table of {' and '.join(columns)}.")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"{path} is none of {', '.join(READERS)}; give a table with the columns {' and '.join(columns)}."
-        )
     found: list[Row] = []
-    for number, row in enumerate(reader(path, columns), start=1):
+    for number, row in enumerate(_rows_of(path, columns), start=1):
         if missing := [name for name in columns if name not in row]:
             where = path if number == 1 else f"row {number} of {path}"
+            dicts = f" Give dicts of {' and '.join(columns)}." if isinstance(path, Table) else ""
             raise DataError(
                 f"{where} has no column {', '.join(missing)}; its columns are {', '.join(map(str, row))}."
+                f"{dicts}"
             )
         values = tuple(row[name] for name in columns)
         for name, value in zip(columns, values, strict=True):
@@ -61,6 +76,19 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     if not found:
         raise DataError(f"{path} has no rows; give a table of {' and '.join(columns)}.")
     return found
+
+
+def _rows_of(path: Path | Table, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
+    if isinstance(path, Table):
+        return path.rows
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; give a table of {' and '.join(columns)}.")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{path} is none of {', '.join(READERS)}; give a table with the columns {' and '.join(columns)}."
+        )
+    return reader(path, columns)
 
 
 def _require_once(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:

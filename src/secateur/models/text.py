@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ import torch
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
-from secateur.models.tables import READERS, read_rows
+from secateur.models.tables import READERS, Table, read_rows
 
 PIECE_CHARACTERS = 1 << 16
 LONGEST_LINE_BYTES = 1 << 20
@@ -30,12 +30,12 @@ TextBatch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TokenSource:
-    """The tokens of a text file, or of a part of it.
+    """The tokens of texts in a file or in memory, or of a part of them.
 
     Parameters
     ----------
-    path : Path
-        UTF-8; of a table (CSV, JSON lines, Parquet) the column ``text``.
+    path : Path or Table
+        UTF-8; of a table (CSV, JSON lines, Parquet, or in memory) the column ``text``.
     tokenizer : object
         Of transformers.
     first, last : float
@@ -48,7 +48,7 @@ class TokenSource:
         If the shares are not ordered within 0..1.
     """
 
-    path: Path
+    path: Path | Table
     tokenizer: Any
     first: float = 0.0
     last: float = 1.0
@@ -68,13 +68,12 @@ class TokenSource:
         DataError
             If the file is missing, empty or not UTF-8, or a table without texts.
         """
-        path = Path(self.path)
-        if path.suffix.lower() in READERS:
-            rows = read_rows(path, ("text",))
+        if isinstance(self.path, Table) or self.path.suffix.lower() in READERS:
+            rows = read_rows(self.path, ("text",))
             part = rows[int(self.first * len(rows)) : int(self.last * len(rows))]
             yield from (f"{text}\n\n" for (text,) in part)
         else:
-            yield from _pieces_of_text(path, self.first, self.last)
+            yield from _pieces_of_text(self.path, self.first, self.last)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a piece, without special tokens."""
@@ -205,7 +204,7 @@ def passage_batches(
         If the text has no such sentence.
 
     """
-    drawn = drawn_sentences(_sentences(source.texts()), passages, seed)
+    drawn = drawn_sentences(sentences_of(source.texts()), passages, seed)
     if not drawn:
         raise DataError(f"{source.path} has no sentence of {FEWEST_WORDS} words; give a text of sentences.")
     return tuple(
@@ -258,7 +257,8 @@ def encode_passages(tokenizer: Any, passages: list[str], *, length: int | None =
     return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
 
-def _sentences(texts: Iterator[str]) -> Iterator[str]:
+def sentences_of(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the sentences of at least four words, their blanks made one."""
     for text in texts:
         for sentence in _BETWEEN_SENTENCES.split(text):
             words = sentence.split()

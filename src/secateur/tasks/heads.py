@@ -28,11 +28,19 @@ def is_diagnoser(model: nn.Module) -> bool:
     return "waveform" in getattr(model, "input_names", ())
 
 
+def classes_of(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of a model's classes in the order of its logits; none where it gives no class."""
+    config = config_of(model)
+    if is_diagnoser(model):
+        return tuple(config.classes)
+    numbers = range(config.num_labels) if is_text_classifier(model) else ()
+    return tuple(str(config.id2label[number]) for number in numbers)
+
+
 def chance_of(model: nn.Module) -> float:
     """Return the accuracy of guessing; 0 for a model that gives no class."""
-    if is_diagnoser(model):
-        return 1 / len(config_of(model).classes)
-    return 1 / config_of(model).num_labels if is_text_classifier(model) else 0.0
+    classes = classes_of(model)
+    return 1 / len(classes) if classes else 0.0
 
 
 def reads_sentences(model: nn.Module, tokenizer: Any) -> bool:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError
+from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.seeds import derive, generator
 from secateur.models.attributes import config_of, padding_token, tokens_that_fit
 from secateur.models.general_text import GENERAL_SHARE, blocks_beside, general_source, with_general_rows
-from secateur.models.tables import read_rows
+from secateur.models.tables import Table, read_rows
 from secateur.models.text import TokenSource, opening_tokens, passage_batches, text_batches, text_blocks
 from secateur.tasks.calibration import stratified_indices
 from secateur.tasks.classification import Classification
@@ -59,7 +60,7 @@ class TextData:
 
     Parameters
     ----------
-    path : Path
+    path : Path or Table
         Text in UTF-8; for labels a table of ``text`` and ``label``, for answers of ``prompt`` and ``answer``.
     blocks : int
         Blocks of 256 tokens (fewer where the model has fewer positions) to score on; of sentences, labelled
@@ -83,11 +84,13 @@ class TextData:
 
     Raises
     ------
+    DataError
+        If there is no such file.
     ConfigError
         If a number is out of range.
     """
 
-    path: Path
+    path: Path | Table
     blocks: int = CALIBRATION_BLOCKS
     refit_blocks: int | None = None
     general_share: float | None = None
@@ -99,11 +102,18 @@ class TextData:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if isinstance(self.path, Path) and not self.path.is_file():
+            raise DataError(f"{self.path} is not a file; give a file of text, or a table of the task.")
         for name, count in (("blocks", self.blocks), ("refit_blocks", self.fitted_blocks)):
             if count < 1:
                 raise ConfigError(f"{name} is {count}; it must be at least 1.")
         if not 0 <= self.held_out < 0.5:
             raise ConfigError(f"held_out is {self.held_out}; it must lie between 0 and 0.5.")
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the file; None for rows in memory."""
+        return sha256_of(self.path) if isinstance(self.path, Path) else None
 
     @property
     def fitted_blocks(self) -> int:
@@ -157,8 +167,6 @@ def read_task(model: nn.Module, tokenizer: Any, name: TextTaskName, data: TextDa
     if name not in TEXT_TASKS:
         raise ConfigError(f"unknown task '{name}'; allowed: {', '.join(TEXT_TASKS)}.")
     require_text_model(model)
-    if not Path(data.path).is_file():
-        raise DataError(f"{data.path} is not a file; give a file of the task '{name}'.")
     if data.general_share and name != "text":
         raise ConfigError(
             f"general text is mixed into running text, not into the task '{name}'; leave --general-share out."
@@ -183,7 +191,7 @@ def require_known_tokens(model: nn.Module, highest: int) -> None:
     if highest >= embedding:
         raise ConfigError(
             f"the tokenizer gives token {highest}, but the embedding of {type(model).__name__} has "
-            f"{embedding} rows; put the model's own tokenizer into its folder."
+            f"{embedding} rows; use the model's own tokenizer, whose files belong into its folder."
         )
 
 
@@ -273,7 +281,7 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
     if padding is None:
         raise ConfigError(
             f"{type(model).__name__} knows no padding, so texts of unlike lengths cannot stand in one batch; "
-            "name a token that no text holds as pad_token_id in its config.json."
+            "name a token that no text holds as pad_token_id in its configuration (config.json)."
         )
     table = read_rows(data.path, ("text", "label"))
     classes = torch.tensor([_class_of(model, value, data.path) for _, value in table])
@@ -283,7 +291,7 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
     return _of_table("labels", whole, data)
 
 
-def _class_of(model: nn.Module, value: Any, path: Path) -> int:
+def _class_of(model: nn.Module, value: Any, path: Path | Table) -> int:
     config = config_of(model)
     known: dict[str, int] = {str(name): number for name, number in config.label2id.items()}
     if str(value) in known:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from secateur.tasks.heads import classes_of
 from secateur.tasks.token_rows import TokenRows
 
 SHOWN = 3
@@ -70,4 +71,4 @@ def _class(model: Any, text: str, tokenizer: Any) -> str:
     inputs = {name: encoded[name] for name in ("input_ids", "attention_mask")}
     probabilities = model(**inputs).logits[0].softmax(-1)
     best = int(probabilities.argmax())
-    return f"{model.config.id2label[best]} ({float(probabilities[best]):.0%})"
+    return f"{classes_of(model)[best]} ({float(probabilities[best]):.0%})"

@@ -71,7 +71,7 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
     out = Path(out)
     source = open_source(settings.source)
     asked, data = settings.cut.tokens, settings.cut.data
-    assert data is not None, "checked by the settings"
+    assert data is not None and isinstance(data.path, Path), "the settings ask for a file"
     cut = replace(settings.cut, text=replace(asked, judged=True))
     cut = cut.on(asked.task or task_of_model(source.model))
     budget = budget_of(cut, bind(source.model).whole_plan)

@@ -10,7 +10,6 @@ from typing import Any, cast
 from torch import nn
 
 from secateur.core.errors import ConfigError, DataError
-from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.methods.base import Compression
 from secateur.models.binding import bind
@@ -110,8 +109,8 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
         "stopped_by_floor": made.stopped_by_floor,
         "reason": made.reason,
         "refit": (made.records[-1].refit or None) if made.records else None,
-        "calibration": None if data is None else data.path,
-        "calibration_sha256": None if data is None else sha256_of(data.path),
+        "calibration": None if data is None else str(data.path),
+        "calibration_sha256": None if data is None else data.digest,
     }
     if cut.holds_out:
         record["standings"] = _standings(source.model, task, made, cut, folder)
@@ -165,8 +164,8 @@ def tokenizer_of(source: Source, option: str) -> Any:
     """
     if source.tokenizer is None:
         raise ConfigError(
-            f"{option} names a text, but {source.name} has no tokenizer to read it with; put the tokenizer's "
-            "files into its folder, or leave the option out (--criterion magnitude needs no data)."
+            f"{option} is a text, but {source.name} has no tokenizer to read it with; "
+            f"{source.where_tokenizer}, or leave the text out (--criterion magnitude needs no data)."
         )
     return source.tokenizer
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.methods.base import Compression, Method
 from secateur.methods.registered import changes_weights
 from secateur.methods.rounds import Rounds
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.models.experts import has_stock_experts
+from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.kinds import objective_of
 from secateur.tasks.reading import TextTaskName, task_of_model
@@ -29,8 +30,10 @@ from secateur.workflow.sia import Check, Effort, check_model, text_samples
 from secateur.workflow.source import Source
 from secateur.workflow.target import budget_of
 
-Calibration = str | Path | Sequence[str] | Sequence[Batch] | None
-"""A file, texts, batches of tensors as the model takes them, or nothing."""
+Calibration = str | Path | Sequence[str] | Sequence[Mapping[str, str | int | float]] | Sequence[Batch] | None
+"""A file, texts, rows of a table, batches of tensors as the model takes them, or nothing."""
+
+_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 
 
 def prune_live(
@@ -43,15 +46,14 @@ def prune_live(
 ) -> Compression:
     """See :func:`secateur.prune`."""
     model = _own(model)
-    given = _given(calibration)
-    if batches := _batches(given):
-        return _by_batches(model, cut, batches)
-    with _file(given) as path:
-        source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
+    with _told_by_parameters():
+        given = _given(calibration)
+        if isinstance(given, tuple):
+            return _by_batches(model, cut, given)
         settings = cut_of_model(
-            calibration=path, task=task, recovery_control=False, **_with_criterion(path, cut)
+            calibration=given, task=task, recovery_control=False, **_with_criterion(given, cut)
         )
-        return cut_blocks(source, settings, bind(model).whole_plan, None).compression
+        return cut_blocks(_source(model, tokenizer), settings, bind(model).whole_plan, None).compression
 
 
 def _own(model: nn.Module) -> nn.Module:
@@ -59,9 +61,31 @@ def _own(model: nn.Module) -> nn.Module:
     return deepcopy(model) if has_stock_experts(model) else model
 
 
-def _with_criterion(path: Path | None, cut: dict[str, Any]) -> dict[str, Any]:
+def _source(model: nn.Module, tokenizer: Any) -> Source:
+    return Source(
+        name=type(model).__name__,
+        model=model,
+        tokenizer=tokenizer,
+        history={},
+        where_tokenizer="give it as tokenizer=",
+    )
+
+
+@contextmanager
+def _told_by_parameters() -> Iterator[None]:
+    """Call options by their names in Python, which others than the command line know them by."""
+    try:
+        yield
+    except SecateurError as error:
+        error.args = tuple(
+            _OPTION.sub(lambda found: found[1].replace("-", "_"), str(part)) for part in error.args
+        )
+        raise
+
+
+def _with_criterion(given: Path | Table | None, cut: dict[str, Any]) -> dict[str, Any]:
     """Without data, units are scored by their weights."""
-    if path is not None or changes_weights(cut.get("method", "rounds")):
+    if given is not None or changes_weights(cut.get("method", "rounds")):
         return cut
     return {**cut, "criterion": cut.get("criterion") or "magnitude"}
 
@@ -97,50 +121,54 @@ def sia_live(
 ) -> Check:
     """See :func:`secateur.sia`."""
     model = _own(model)
-    given = _given(calibration)
-    batches = _batches(given)
-    if not batches:
-        with _file(given) as path:
-            if path is None:
-                raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
-            source = Source(name=type(model).__name__, model=model, tokenizer=tokenizer, history={})
-            batches = text_samples(source, path, seed=seed)
-    return check_model(model, batches, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)
+    with _told_by_parameters():
+        given = _given(calibration)
+        if given is None:
+            raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
+        if not isinstance(given, tuple):
+            given = text_samples(_source(model, tokenizer), given, seed=seed)
+        return check_model(model, given, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)
 
 
-def _given(calibration: Calibration) -> Path | tuple[str | Batch, ...] | None:
-    """Return the file, the texts or the batches that were given; a batch alone is one of them.
+def _given(calibration: Calibration) -> Path | Table | tuple[Batch, ...] | None:
+    """Return the file, the texts or rows as a table, or the batches; a row or batch alone is one of them.
+
+    Texts of blanks are left out: data sets of running text hold many.
 
     Raises
     ------
     ConfigError
         If it is something else, empty, or of several kinds.
     """
-    if calibration is None or isinstance(calibration, str | Path):
-        return None if calibration is None else Path(calibration)
+    if calibration is None:
+        return None
+    if isinstance(calibration, str | Path):
+        return _existing(calibration)
     if isinstance(calibration, Mapping):
-        return (calibration,)
+        calibration = (calibration,)
     found: tuple[Any, ...] = tuple(calibration) if isinstance(calibration, Iterable) else (calibration,)
-    if found and any(all(isinstance(entry, kind) for entry in found) for kind in (str, Mapping)):
-        return found
+    texts = [text for text in found if isinstance(text, str) and text.strip()]
+    rows = [row for row in found if isinstance(row, Mapping)]
+    if texts and all(isinstance(entry, str) for entry in found):
+        return Table(name="calibration", rows=[{"text": text} for text in texts])
+    if rows and len(rows) == len(found):
+        tensors = [any(isinstance(value, Tensor) for value in row.values()) for row in rows]
+        if all(tensors):
+            return tuple(rows)
+        if not any(tensors):
+            return Table(name="calibration", rows=rows)
     held = ", ".join(sorted({type(entry).__name__ for entry in found})) or "nothing"
     raise ConfigError(
-        f"calibration holds {held}; give a file, texts, or batches (dicts of tensors, as the model takes "
-        "them)."
+        f"calibration holds {held}; give a file, texts, rows (dicts of text and label, or of prompt and "
+        "answer), or batches (dicts of tensors, as the model takes them)."
     )
 
 
-def _batches(given: Path | tuple[str | Batch, ...] | None) -> tuple[Batch, ...]:
-    return tuple(entry for entry in given if isinstance(entry, Mapping)) if isinstance(given, tuple) else ()
-
-
-@contextmanager
-def _file(given: Path | tuple[str | Batch, ...] | None) -> Iterator[Path | None]:
-    """Give the file, or one that holds the texts for as long as they are read."""
-    if not isinstance(given, tuple):
-        yield given
-        return
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "texts.txt"
-        path.write_text("\n\n".join(map(str, given)) + "\n", encoding="utf-8")
-        yield path
+def _existing(calibration: str | Path) -> Path:
+    """Return a file that is there; a text in its place is shown by its beginning."""
+    try:
+        if Path(calibration).is_file():
+            return Path(calibration)
+    except OSError:
+        pass  # too long for the name of a file
+    raise DataError(f"{str(calibration)[:200]!r} is not a file; give one, or texts as a list.")

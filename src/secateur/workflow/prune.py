@@ -65,9 +65,8 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     if out.exists() and Path(name).exists() and out.resolve() == Path(name).resolve():
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     asked = cut.tokens
-    for text in (None if asked.data is None else asked.data.path, asked.vocabulary):
-        if text is not None and not text.is_file():
-            raise DataError(f"{text} is not a file; give a text file in UTF-8.")
+    if asked.vocabulary is not None and not asked.vocabulary.is_file():
+        raise DataError(f"{asked.vocabulary} is not a file; give a text file in UTF-8.")
     started = time.perf_counter()
     console.print(f"opening {name}")
     source = open_source(name)

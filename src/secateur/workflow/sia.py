@@ -17,6 +17,7 @@ from secateur.core.records import to_jsonable
 from secateur.models.attributes import tokens_that_fit
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
+from secateur.models.tables import Table
 from secateur.models.text import TokenSource, passage_batches, text_batches
 from secateur.scoring.registered import DEFAULT_CRITERION
 from secateur.sia.components import Component, present
@@ -290,7 +291,9 @@ def check_transformer(
     return record_of(name, bind(source.model).shape, check, samples=samples, effort=effort, seed=seed)
 
 
-def text_samples(source: Source, text: Path, samples: int | None = None, *, seed: int) -> tuple[Batch, ...]:
+def text_samples(
+    source: Source, text: Path | Table, samples: int | None = None, *, seed: int
+) -> tuple[Batch, ...]:
     """Draw what a model of texts is checked on: blocks for a language model, sentences for others.
 
     Raises
@@ -304,7 +307,7 @@ def text_samples(source: Source, text: Path, samples: int | None = None, *, seed
     require_text_model(model, "what it is measured on", "its structure alone can be checked")
     if source.tokenizer is None:
         raise ConfigError(
-            f"{source.name} has no tokenizer to read the text with; give the one of its folder, or no "
+            f"{source.name} has no tokenizer to read the text with; {source.where_tokenizer}, or give no "
             "text for the structural part alone."
         )
     tokens = TokenSource(path=text, tokenizer=source.tokenizer)

@@ -30,6 +30,8 @@ class Source:
         Metadata of the checkpoint that it is; empty for other models.
     folder : Path or None
         Where its files lie; None for a model in memory.
+    where_tokenizer : str
+        How to give the tokenizer of a model that has none, for messages.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Source:
     former: PruningPlan | None = None
     history: dict[str, Any]
     folder: Path | None = None
+    where_tokenizer: str = "put the tokenizer's files into its folder"
 
 
 def open_source(name: str) -> Source:

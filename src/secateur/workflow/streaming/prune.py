@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from secateur.blockwise.refit import ProjectionRefit, RefitReport
-from secateur.core.errors import ConfigError, DataError
-from secateur.core.files import require_replaceable, sha256_of, take_place
+from secateur.core.errors import ConfigError
+from secateur.core.files import require_replaceable, take_place
 from secateur.core.memory import (
     give_back_freed_memory,
     peak_resident_bytes,
@@ -129,8 +129,8 @@ def prune_streaming(
             "pruned": figures(model.model),
             "ratio": shape_parameters(identity.family, dense) / parameters(plan),
             "refit": _report(job),
-            "calibration": None if cut.data is None else cut.data.path,
-            "calibration_sha256": None if cut.data is None else sha256_of(cut.data.path),
+            "calibration": None if cut.data is None else str(cut.data.path),
+            "calibration_sha256": None if cut.data is None else cut.data.digest,
             "not_carried_over": model.ignored,
             "seconds": done.elapsed(),
             "provenance": provenance(seed=cut.tokens.seed),
@@ -174,8 +174,6 @@ def _check(source: Path, out: Path, cut: CutSettings) -> None:
             "methods, floors, rounds and recovery look at the whole model at once; leave --method, floors, "
             "--rounds and --recovery-... out, or --max-memory."
         )
-    if cut.data is not None and not cut.data.path.is_file():
-        raise DataError(f"{cut.data.path} is not a file; give a text file in UTF-8.")
 
 
 def _settings(model: StreamedModel, cut: CutSettings) -> dict[str, Any]:
@@ -184,7 +182,7 @@ def _settings(model: StreamedModel, cut: CutSettings) -> dict[str, Any]:
     return {
         **asdict(cut),
         "source": str(model.folder.resolve()),
-        "calibration_sha256": None if cut.data is None else sha256_of(cut.data.path),
+        "calibration_sha256": None if cut.data is None else cut.data.digest,
         "weights": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(files)},
     }
 
