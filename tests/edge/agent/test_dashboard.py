@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -157,6 +158,49 @@ def test_a_refresh_stays_small_however_long_the_agent_runs(
     hours, days = browser.run(said)
     assert hours == ["04:00:00", "05:00:00", "06:00:00", "07:00:00", "08:00:00"]
     assert days[0] == "Nov 16, 00:00"
+
+
+FAINT = """(() => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => parts(colour).slice(0, 3).map((x) => x / 255)
+    .map((x) => (x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, x, place) => sum + [0.2126, 0.7152, 0.0722][place] * x, 0);
+  const ground = (e) => {
+    const colour = getComputedStyle(e).backgroundColor;
+    return parts(colour)[3] === 0 && e.parentElement ? ground(e.parentElement) : colour;
+  };
+  const contrast = (e) => {
+    const style = getComputedStyle(e), ink = e instanceof SVGElement ? style.fill : style.color;
+    const [low, high] = [light(ink), light(ground(e))].sort((one, other) => one - other);
+    return (high + 0.05) / (low + 0.05);
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .filter((e) => contrast(e) < 4.5).map((e) => e.outerHTML.slice(0, 80));
+})()"""
+"""Texts whose contrast is lower than WCAG 2 AA asks for (1.4.3)."""
+
+
+@pytest.mark.slow
+def test_texts_stand_out_and_headings_follow(plant: tuple[Agent, Server], browser: Chromium) -> None:
+    _, server = plant
+    levels = "[...document.querySelectorAll('h1, h2, h3')].map((e) => Number(e.tagName[1]))"
+    for view, words in (
+        ("", "fan"),
+        (SENSOR, "Time in each"),
+        ("#/alarms", "still there"),
+        ("#/agent", "Sources"),
+    ):
+        browser.open(f"http://127.0.0.1:{server.port}/{view}")
+        browser.wait_for(f"document.querySelector('main')?.innerText.includes('{words}')")
+        found = browser.run(levels)
+        assert found[0] == 1
+        assert all(after - before <= 1 for before, after in pairwise(found)), view
+        for dark in (False, True):
+            browser.resize(1280, 900, dark=dark)
+            assert browser.run(FAINT) == []
+    browser.run("document.querySelector('h1').style.color = '#999'")
+    assert len(browser.run(FAINT)) == 1  # what is faint is found
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ export class Alarms {
     const events = this.threads.get(alarm.id), place = `${alarm.machine} / ${alarm.sensor}`;
     const control = (words, act, more = {}) => h("button", { type: "button", onclick: act, "aria-label": `${words}: ${place}`, ...more }, words);
     return h("article", { class: `alarm level-of-${alarm.open ? alarm.level : "normal"}` },
-      h("h3", {}, badge(alarm.highest), " ",
+      h(this.machine === null ? "h2" : "h3", {}, badge(alarm.highest), " ",
         h("a", { href: sensorAddress(alarm.machine, alarm.sensor) }, place)),
       h("p", {}, `since ${moment(alarm.opened_unix_s)}, ${ended}; `, alarm.open ? `now ${alarm.level}` : "closed"),
       h("p", {}, `raised: ${raised(alarm.causes) || "–"}`),

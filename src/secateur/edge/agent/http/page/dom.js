@@ -31,7 +31,7 @@ export function fill(element, ...children) {
 
 /** A table with a caption for those who do not see the page. */
 export function table(caption, heads, rows) {
-  return h("div", { class: "scroll" },
+  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 },
     h("table", {},
       h("caption", { class: "visually-hidden" }, caption),
       h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),

@@ -23,8 +23,8 @@ function lines(evidence) {
   if (!evidence.lines) return h("p", {}, `No fault lines: ${evidence.reason}.`);
   const rows = Object.entries(evidence.lines).map(([family, line]) => [FAMILY_NAMES[family], `${number(line.rate_hz)} Hz`,
     `${line.strength_db} dB`, String(line.harmonics), String(line.sidebands)]);
-  return h("div", {}, table("Fault lines of the latest burst", ["line", "at", "over the local median", "harmonics", "sidebands"], rows),
-    evidence.rule ? h("p", {}, `By the lines alone: ${diagnosis(evidence.rule.label)} (${evidence.rule.reason}).`) : null);
+  return h("div", {}, table("Fault lines of the latest burst", ["line", "at", "over median", "harmonics", "sidebands"], rows),
+    evidence.rule ? h("p", {}, `By the lines alone: ${diagnosis(evidence.rule.label)}; ${evidence.rule.reason}.`) : null);
 }
 
 /** Everything of the latest result that is said in words. */
@@ -32,13 +32,13 @@ export function latest(sensor) {
   const { result } = sensor;
   if (!result) return [h("section", { class: "panel" }, h("p", {}, "No burst has come yet."))];
   return [
-    h("section", { class: "panel" }, h("h3", {}, "State"),
+    h("section", { class: "panel" }, h("h2", {}, "State"),
       facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
         ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
         ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}`],
         ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["ready after", `${number(result.latency_ms)} ms`]])),
-    h("section", { class: "panel" }, h("h3", {}, "Diagnosis"), opinion(result.diagnosis, sensor.settings), lines(result.evidence)),
+    h("section", { class: "panel" }, h("h2", {}, "Diagnosis"), opinion(result.diagnosis, sensor.settings), lines(result.evidence)),
   ];
 }

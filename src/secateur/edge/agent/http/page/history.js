@@ -11,8 +11,8 @@ export class History {
     this.strip = h("svg", { class: "strip", viewBox: "0 0 800 24", preserveAspectRatio: "none", role: "img" });
     this.legend = h("ul", { class: "legend" });
     this.states = h("ul", { class: "legend" });
-    this.element = h("section", { class: "panel" }, h("h3", {}, "Class history"), this.strip, this.legend,
-      h("h3", {}, "Time in each state, since the start"), this.states);
+    this.element = h("section", { class: "panel" }, h("h2", {}, "Class history"), this.strip, this.legend,
+      h("h2", {}, "Time in each state, since the start"), this.states);
   }
 
   /** @param {{classes: {unix_s: number, label: string|null}[], seconds_in_state: Record<string, number>}} found */

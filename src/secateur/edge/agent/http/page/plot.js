@@ -35,7 +35,7 @@ export class LinePlot {
     this.readout = h("output", { class: "readout" }, "");
     this.note = h("p", { class: "note" });
     this.element = h("figure", { class: "panel" },
-      h("figcaption", {}, h("h3", {}, title), this.readout), this.svg, this.note);
+      h("figcaption", {}, h("h2", {}, title), this.readout), this.svg, this.note);
     this.width = 0;
     new ResizeObserver(() => this.fit()).observe(this.svg);
   }

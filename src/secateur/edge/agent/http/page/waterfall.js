@@ -20,7 +20,7 @@ export class Waterfall {
     this.high = h("span", {});
     this.ends = h("p", { class: "ends" }, this.low, this.high);
     this.note = h("p", { class: "note" });
-    this.element = h("figure", { class: "panel" }, h("figcaption", {}, h("h3", {}, "Waterfall")),
+    this.element = h("figure", { class: "panel" }, h("figcaption", {}, h("h2", {}, "Waterfall")),
       this.canvas, this.ends, this.note);
   }
 

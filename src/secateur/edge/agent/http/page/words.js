@@ -15,7 +15,12 @@ export function number(value) {
   return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
 }
 
-export const percent = (share) => (share === null || share === undefined ? "–" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
+/** A share; one that is not whole is never said to be 100 %. */
+export function percent(share) {
+  if (share === null || share === undefined) return "–";
+  const parts = share < 1 ? Math.min(100 * share, 99.9) : 100 * share;
+  return `${parts.toFixed(share < 0.1 || (parts >= 99 && share < 1) ? 1 : 0)} %`;
+}
 export const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
 export const plain = (text) => String(text).replaceAll("_", " ");
 
