@@ -199,7 +199,7 @@ def test_texts_stand_out_and_headings_follow(plant: tuple[Agent, Server], browse
         for dark in (False, True):
             browser.resize(1280, 900, dark=dark)
             assert browser.run(FAINT) == []
-    browser.run("document.querySelector('h1').style.color = '#999'")
+    browser.run("document.querySelector('h1').style.color = '#444'")
     assert len(browser.run(FAINT)) == 1  # what is faint is found
 
 
