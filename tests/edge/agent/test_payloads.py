@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -344,6 +345,33 @@ def test_wav_of_every_width(tmp_path: Path, kind: str, step: float, container: s
         (tmp_path / "cut.wav").write_bytes(content[:cut])
         with pytest.raises(DataError):
             open_recording(tmp_path / "cut.wav")
+
+
+def test_a_head_that_asks_for_all_memory_ends_no_watch(tmp_path: Path) -> None:
+    place = tmp_path / "m" / "s"
+    place.mkdir(parents=True)
+    with (place / "1.npy").open("wb") as file:
+        head = {"descr": "<f8", "fortran_order": False, "shape": (2**50,)}
+        np.lib.format.write_array_header_1_0(file, head)
+    np.save(place / "2.npy", np.ones(3))
+    taking = _Taking()
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s")})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    assert [source.look() for _ in range(2)] == [0, 1]
+    assert source.counts == {"refused": 1, "bursts": 1}
+
+
+def test_a_recording_with_bits_that_flipped_is_told(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    np.savez_compressed(tmp_path / "whole.npz", a=random.standard_normal(2000), sampling_rate_hz=10.0)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for _ in range(60):
+        content = bytearray(whole)
+        for place in random.integers(30, len(content), size=3):
+            content[place] = random.integers(256)
+        (tmp_path / "flipped.npz").write_bytes(content)
+        with contextlib.suppress(DataError):
+            list(open_recording(tmp_path / "flipped.npz").cut(100, 10.0))
 
 
 def test_a_compressed_wav_is_refused(tmp_path: Path) -> None:

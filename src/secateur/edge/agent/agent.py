@@ -96,15 +96,16 @@ class Agent:
             open_sink(settings, config, self.database.next_number, identity=identity)
             for settings in config.sinks
         ]
+        self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
+        self.sources = [
+            open_source(settings, self.inlet, config, identity=identity) for settings in config.sources
+        ]
+        # last, once everything is open: what waits for a sink that is no longer named is given up
         self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
         sent = {delivery.sink.name: delivery.sent for delivery in self.deliveries}
         self.deliveries = [
             Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s, sent=sent.get(sink.name, 0))
             for sink in sinks
-        ]
-        self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
-        self.sources = [
-            open_source(settings, self.inlet, config, identity=identity) for settings in config.sources
         ]
         self._close_alarms_of_others(config.name)
 

@@ -19,6 +19,7 @@ from secateur.edge.agent.settled_files import SettledFiles, put_away
 from secateur.edge.agent.sources.assembly import burst_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, from_json, from_raw
+from secateur.edge.agent.sources.recording import DAMAGED
 from secateur.edge.agent.sources.wav import read_wav
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,10 @@ class FolderSource:
             log.warning("%s: %s cannot be read: %s", self.name, path.name, error.strerror)
             self._files.give_again(path)
             return False
+        except Exception:  # one strange file must not end the watch over the folder
+            log.exception("%s: %s failed", self.name, path.name)
+            self._refuse(path, "it could not be read; see the log of the agent.")
+            return False
         while not stored.wait(0.5):
             if self._stopping.is_set() and not stored.wait(10.0):
                 return False  # the file stays, and is taken again at the next start
@@ -161,7 +166,7 @@ def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
 def _from_npy(path: Path) -> Piece:
     try:
         samples = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-    except (ValueError, EOFError, OSError, SyntaxError) as error:
+    except DAMAGED as error:
         raise DataError(
             f"{path.name} is no NPY file of numbers ({' '.join(str(error).split())[:120]})."
         ) from None

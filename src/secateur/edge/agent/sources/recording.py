@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.sources.wav import read_wav
+
+DAMAGED = (ValueError, EOFError, OSError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises where a file is cut short or damaged; a damaged head may ask for any amount of memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ def open_recording(path: Path, channel: int = 0) -> StoredBursts:
         raise DataError(f"{path} cannot be replayed; allowed: {', '.join(openers)}.")
     try:
         return openers[kind](path, channel)
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise DataError(f"{path} is no recording that can be read: {error}.") from None
 
 
