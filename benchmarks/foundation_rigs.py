@@ -97,6 +97,7 @@ def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
                 "label": diagnosis.label,
                 "confidence": diagnosis.judgement.confidence,
                 "answer": diagnosis.judgement.answer,
+                "unlike_healthy": diagnosis.judgement.unlike_healthy,
                 "rule": diagnosis.judgement.rule.label if diagnosis.judgement.rule else None,
             }
         )

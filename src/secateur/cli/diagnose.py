@@ -58,6 +58,13 @@ def diagnose(
         list[Path] | None,
         typer.Option(help="PEM file of a key that must have signed the bundle. Repeatable."),
     ] = None,
+    own_healthy: Annotated[
+        Path | None,
+        typer.Option(
+            help="What 'secateur commission --healthy' learned of this machine; it decides what is normal.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -72,7 +79,7 @@ def diagnose(
 
     known = bearing_options.bearing_from(bearing, balls, ball_mm, pitch_mm, angle, orders)
     with quiet() if as_json else nullcontext(), result_at(out, marker=SUMMARY, overwrite=overwrite):
-        runtime = Runtime(bundle or SHIPPED, trusted=public_key or ())
+        runtime = Runtime(bundle or SHIPPED, trusted=public_key or (), own_healthy=own_healthy)
         given = Given(
             sampling_rate_hz=sampling_rate,
             channel=channel,
@@ -98,7 +105,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     from secateur.cli.console import Console
 
     console = Console()
-    title = f"{result['file']}, channel {result['channel']}: {_in_words(result['judgement']['answer'])}"
+    title = f"{result['file']}, channel {result['channel']}: {_answer(result['judgement'])}"
     table = Table(title=title)
     table.add_column("class")
     table.add_column("windows", justify="right")
@@ -133,10 +140,23 @@ def _in_words(answer: str | None) -> str:
     return "cannot say" if answer is None else answer.replace("_", " ")
 
 
+def _answer(judgement: dict[str, Any]) -> str:
+    """Say the answer; of one that is open also whether the machine runs as when it was healthy."""
+    unlike = judgement["answer"] is None and judgement["unlike_healthy"]
+    return _in_words(judgement["answer"]) + ", but not as when healthy" * bool(unlike)
+
+
 def _judgement_sentences(result: dict[str, Any]) -> list[str]:
     """Reasons, evidence and verdict, one sentence each."""
+    from secateur.edge.own_healthy import NORMAL
+
     judgement, verdict = result["judgement"], result["verdict"]
     sentences = [f"cannot say: {reason}" for reason in judgement["reasons"]]
+    if result["label"] != NORMAL:
+        sentences += [
+            f"unlike the machine's own healthy recordings: {difference}"
+            for difference in judgement["unlike_healthy"] or ()
+        ]
     if judgement["evidence"] is None:
         sentences.append(f"no evidence of fault lines: {judgement['no_evidence']}")
     else:
@@ -168,7 +188,7 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
         table.add_row(
             entry["recording"],
             entry["channel"],
-            _in_words(entry["judgement"]["answer"]) + " (doubtful)" * bool(entry["doubts"]),
+            _answer(entry["judgement"]) + " (doubtful)" * bool(entry["doubts"]),
             str(entry["windows"]),
             f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
         )

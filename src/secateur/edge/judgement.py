@@ -9,6 +9,7 @@ import numpy as np
 
 from secateur.bundle.manifest import AbstentionRecord, Manifest
 from secateur.core.errors import DataError
+from secateur.edge.own_healthy import NORMAL, OwnHealthy
 from secateur.signals.envelope_rule import FAMILY_OF, RuleCall, envelope_rule
 from secateur.signals.evidence import Evidence, gather_evidence
 from secateur.signals.kinematics import FaultOrders
@@ -37,6 +38,9 @@ class Judgement:
         None where speed or bearing is unknown, or the recording is too short.
     no_evidence : str
         Why there is none; empty if there is.
+    unlike_healthy : tuple of str or None
+        In what it differs from the machine's own healthy recordings; empty if in nothing, None where none are
+        known.
     """
 
     answer: str | None
@@ -45,6 +49,7 @@ class Judgement:
     rule: RuleCall | None = None
     evidence: Evidence | None = None
     no_evidence: str = ""
+    unlike_healthy: tuple[str, ...] | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return the judgement as JSON values."""
@@ -55,6 +60,7 @@ class Judgement:
             "rule": None if self.rule is None else {"label": self.rule.label, "reason": self.rule.reason},
             "evidence": None if self.evidence is None else self.evidence.to_record(),
             "no_evidence": self.no_evidence,
+            "unlike_healthy": None if self.unlike_healthy is None else list(self.unlike_healthy),
         }
 
 
@@ -78,8 +84,14 @@ def judge(
     evidence: Evidence | None,
     no_evidence: str = "",
     doubts: tuple[str, ...] = (),
+    own_healthy: OwnHealthy | None = None,
+    rms: float = 0.0,
+    shaft_rate_hz: float = 0.0,
 ) -> Judgement:
     """Turn a recording's mean answer into a judgement.
+
+    Where the machine's own healthy recordings are known, they decide what is normal in the place of
+    confidence and energy.
 
     Parameters
     ----------
@@ -94,12 +106,22 @@ def judge(
         Why there is none.
     doubts : tuple of str
         Further reasons to say nothing, such as a doubtful speed.
+    own_healthy : OwnHealthy, optional
+        Limits learned from the machine's own healthy recordings.
+    rms, shaft_rate_hz : float
+        Level and speed of the recording, for these limits.
     """
     label = manifest.labels[int(np.argmax(probabilities))]
     confidence = float(np.max(probabilities))
     rule = None if evidence is None else envelope_rule(evidence)
     reasons = list(doubts)
-    if (record := manifest.abstention) is not None:
+    unlike = None
+    if own_healthy is not None:
+        normal = float(probabilities[manifest.labels.index(NORMAL)])
+        unlike = own_healthy.differences(normal=normal, rms=rms, shaft_rate_hz=shaft_rate_hz)
+    if unlike is not None and label == NORMAL:
+        reasons += [f"unlike the machine's own healthy recordings: {difference}" for difference in unlike]
+    elif (record := manifest.abstention) is not None:
         if confidence < record.least_confidence:
             reasons.append(
                 f"the model is not sure: {label.replace('_', ' ')} {100 * confidence:.0f} %, needed "
@@ -116,6 +138,7 @@ def judge(
         rule=rule,
         evidence=evidence,
         no_evidence=no_evidence,
+        unlike_healthy=unlike,
     )
 
 

@@ -17,6 +17,7 @@ from secateur.core.errors import DataError
 from secateur.edge.inputs import real_samples, require_hop, require_running, require_sampling_rate
 from secateur.edge.judgement import Judgement, calibrated, evidence_of, judge
 from secateur.edge.opening import checked_bundle
+from secateur.edge.own_healthy import read_own_healthy, root_mean_square
 from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource, WaveformSource
@@ -41,6 +42,8 @@ class WindowDiagnoses:
     energies : ndarray of float64, shape (n,)
         Logarithm of the summed exponentials of the calibrated logits: low for what is unlike the training
         data; NaN where a window is not usable.
+    rms : ndarray of float64, shape (n,)
+        Level of each window about its mean, in the unit of the waveform.
     """
 
     starts_s: np.ndarray
@@ -48,6 +51,7 @@ class WindowDiagnoses:
     usability: tuple[Usability, ...]
     labels: tuple[str | None, ...]
     energies: np.ndarray
+    rms: np.ndarray
 
     @property
     def usable(self) -> np.ndarray:
@@ -100,6 +104,8 @@ class Runtime:
         PEM files of public keys; if any is given, the bundle must be signed by one of them.
     threads : int
         Threads of one operator. One is the fastest choice beside other work on a small device.
+    own_healthy : Path, optional
+        What ``secateur commission --healthy`` learned with this bundle of the machine to be diagnosed.
 
     Attributes
     ----------
@@ -113,9 +119,10 @@ class Runtime:
     Raises
     ------
     ConfigError
-        If the bundle holds no Diagnoser, or there is no thread.
+        If the bundle holds no Diagnoser, another one learned ``own_healthy``, or there is no thread.
     CheckpointError
-        If the bundle is altered, cut short, of a newer schema, or not signed as required.
+        If the bundle is altered, cut short, of a newer schema, or not signed as required, or ``own_healthy``
+        cannot be read.
     ExportError
         If its runtime cannot load it or does not reproduce the golden windows.
     """
@@ -123,11 +130,23 @@ class Runtime:
     manifest: Manifest
     signature: SignatureCheck
 
-    def __init__(self, bundle: str | Path, *, trusted: Sequence[Path] = (), threads: int = 1) -> None:
+    def __init__(
+        self,
+        bundle: str | Path,
+        *,
+        trusted: Sequence[Path] = (),
+        threads: int = 1,
+        own_healthy: Path | None = None,
+    ) -> None:
         checked, self.manifest = checked_bundle(
             bundle, Manifest, others_fail="diagnoses nothing", trusted=trusted, threads=threads
         )
         self.signature, self.version = checked.signature, checked.version
+        self.own_healthy = (
+            None
+            if own_healthy is None
+            else read_own_healthy(own_healthy, bundle=self.manifest.name, version=self.version)
+        )
         self._session = open_session(checked.source, self.manifest, threads=threads)
         self.golden_max_abs_diff = golden_difference(checked, self._session)
 
@@ -258,6 +277,7 @@ class Runtime:
                     for row, entry in zip(probabilities, told, strict=True)
                 ),
                 energies=energies,
+                rms=windows.std(axis=1, dtype=np.float64),
             )
 
     def judge(
@@ -271,6 +291,7 @@ class Runtime:
         shaft_rate_hz: float = 0.0,
         fault_orders: FaultOrders | None = None,
         doubts: tuple[str, ...] = (),
+        rms: float = 0.0,
     ) -> Judgement:
         """Weigh the model's answer to a recording against its physical evidence.
 
@@ -285,6 +306,8 @@ class Runtime:
             As for :meth:`stream`.
         doubts : tuple of str
             Further reasons to say nothing.
+        rms : float
+            Level over its usable windows, for the limits of the machine's own healthy recordings.
         """
         evidence, missing = evidence_of(
             source,
@@ -294,7 +317,15 @@ class Runtime:
             fault_orders=fault_orders,
         )
         return judge(
-            probabilities, energy, self.manifest, evidence=evidence, no_evidence=missing, doubts=doubts
+            probabilities,
+            energy,
+            self.manifest,
+            evidence=evidence,
+            no_evidence=missing,
+            doubts=doubts,
+            own_healthy=self.own_healthy,
+            rms=rms,
+            shaft_rate_hz=shaft_rate_hz,
         )
 
     def diagnose(
@@ -349,6 +380,7 @@ class Runtime:
             sampling_rate_hz=sampling_rate_hz,
             shaft_rate_hz=shaft_rate_hz,
             fault_orders=fault_orders,
+            rms=root_mean_square(np.concatenate([part.rms for part in parts])),
         )
         verdict = self.manifest.verdict
         return Diagnosis(

@@ -18,6 +18,7 @@ from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.progress import progress
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
+from secateur.edge.own_healthy import root_mean_square
 from secateur.edge.runtime import Runtime
 from secateur.signals.checks.run import doubts
 from secateur.signals.checks.waveform import SPEED_GAP, refined_speed
@@ -116,6 +117,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
     energies: list[np.ndarray] = []
+    levels: list[np.ndarray] = []
     started = time.perf_counter()
     with (folder / WINDOWS).open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
@@ -140,6 +142,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
                 decisions.update(label for label in labels if label)
                 bins.add(part.starts_s, part.probabilities)
                 energies.append(part.energies[part.usable])
+                levels.append(part.rms[part.usable])
                 bar.advance(round(part.starts_s[-1]) - round(seen_s))
                 seen_s = float(part.starts_s[-1])
     seconds = time.perf_counter() - started
@@ -157,6 +160,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         shaft_rate_hz=(speed_rpm or 0.0) / 60.0,
         fault_orders=subject.fault_orders,
         doubts=unsure,
+        rms=root_mean_square(np.concatenate(levels)),
     )
     verdict = runtime.manifest.verdict
     result = {

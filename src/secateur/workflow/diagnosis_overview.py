@@ -16,6 +16,7 @@ _COLUMNS = (
     "file",
     "channel",
     "answer",
+    "unlike_healthy",
     "label",
     "duration_s",
     "sampling_rate_hz",
@@ -48,7 +49,8 @@ def write_overview(folder: Path, results: Sequence[Mapping[str, Any]], labels: S
             means = result.get("mean_probabilities", {})
             probabilities = [f"{means[label]:.4f}" if label in means else "" for label in labels]
             answer = "" if result["label"] is None else result["judgement"]["answer"] or "cannot say"
-            told = {**result, "answer": answer}
+            unlike = "" if result["label"] is None else "; ".join(result["judgement"]["unlike_healthy"] or ())
+            told = {**result, "answer": answer, "unlike_healthy": unlike}
             table.writerow([*("" if told.get(c) is None else told[c] for c in _COLUMNS), *probabilities])
     rows = [
         (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from secateur.bundle.manifest import Manifest
 from secateur.edge.agent.config.machines import Sensor
-from secateur.edge.agent.models.opinion import NORMAL
+from secateur.edge.own_healthy import NORMAL
 from secateur.signals.envelope_rule import FAMILY_OF
 
 _QUANTITIES = {"g": "acceleration", "m/s2": "acceleration", "mm/s": "velocity"}

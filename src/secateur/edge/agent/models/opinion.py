@@ -9,11 +9,10 @@ import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
+from secateur.edge.own_healthy import NORMAL
 from secateur.edge.runtime import Diagnosis, Runtime
 from secateur.edge.windows import REASONS
 from secateur.signals.kinematics import FaultOrders
-
-NORMAL = "normal"
 
 MOST_UNCONFIRMED = 0.9
 """Confidence in an answer that the waveform does not confirm is no more than this."""

@@ -1,0 +1,119 @@
+"""Learn from a machine's own healthy recordings what is like them, with one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.core.errors import ConfigError, DataError
+from secateur.core.files import sha256_of
+from secateur.core.progress import track
+from secateur.core.records import write_json
+from secateur.edge.judgement import evidence_of
+from secateur.edge.own_healthy import NORMAL, HealthyRecording, learn_own_healthy, root_mean_square
+from secateur.edge.runtime import Runtime
+from secateur.signals.envelope_rule import FAMILY_OF, envelope_rule
+from secateur.workflow.diagnosis_subjects import Subject
+
+
+def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict[str, Any]:
+    """Learn the limits of a machine's healthy state and write them to ``out``.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        Healthy recordings of one sensor, over the speeds and loads at which it runs.
+    runtime : Runtime
+    out : Path
+        JSON file; one that is there is replaced.
+
+    Returns
+    -------
+    dict
+        ``limits`` (what the file holds) and ``recordings``: name, windows, level, speed, checksum and
+        ``doubt``, which says where fault lines stand out of a recording that is called healthy.
+
+    Raises
+    ------
+    ConfigError
+        If the bundle has no class "normal".
+    DataError
+        If the recordings are of several channels or units, have too few usable windows, or look damaged to
+        the model.
+    """
+    manifest = runtime.manifest
+    if NORMAL not in manifest.labels:
+        raise ConfigError(
+            f"{manifest.name} has no class '{NORMAL}' but {', '.join(manifest.labels)}; it cannot learn what "
+            "is healthy."
+        )
+    for what, found in (
+        ("channels", {subject.channel_name for subject in subjects}),
+        ("units", {subject.recording.unit for subject in subjects}),
+    ):
+        if len(found) > 1:
+            raise DataError(
+                f"the healthy recordings are of several {what} ({', '.join(sorted(map(str, found)))}); their "
+                "levels cannot be compared. Give those of one sensor."
+            )
+    seen, rows = [], []
+    for subject in track(subjects, "listening to healthy recordings", len(subjects)):
+        healthy, doubt = _heard(subject, runtime)
+        recording = subject.recording
+        seen.append(healthy)
+        rows.append(
+            {
+                "recording": recording.recording_id,
+                "windows": len(healthy.normal),
+                "rms": root_mean_square(healthy.rms) if len(healthy.rms) else None,
+                "shaft_speed_rpm": subject.shaft_speed_rpm,
+                "mean_normal": float(healthy.normal.mean()) if len(healthy.normal) else None,
+                "doubt": doubt,
+                "file_sha256": sha256_of(recording.path) if recording.path else None,
+            }
+        )
+    limits = learn_own_healthy(
+        seen,
+        bundle=manifest.name,
+        version=runtime.version,
+        channel=subjects[0].channel_name,
+        unit=subjects[0].recording.unit,
+    )
+    write_json(out, limits.model_dump(mode="json"))
+    return {"limits": limits.model_dump(mode="json"), "recordings": rows}
+
+
+def _heard(subject: Subject, runtime: Runtime) -> tuple[HealthyRecording, str]:
+    """Return what the bundle makes of a recording, and why it may not be healthy."""
+    shaft_hz = (subject.shaft_speed_rpm or 0.0) / 60.0
+    recording, channel, orders = subject.recording, subject.channel, subject.fault_orders
+    parts = list(
+        runtime.stream(
+            recording.source,
+            sampling_rate_hz=recording.sampling_rate_hz,
+            channel=channel,
+            shaft_rate_hz=shaft_hz,
+            fault_orders=orders,
+        )
+    )
+    place = runtime.labels.index(NORMAL)
+    evidence, _ = evidence_of(
+        recording.source,
+        channel=channel,
+        sampling_rate_hz=recording.sampling_rate_hz,
+        shaft_rate_hz=shaft_hz,
+        fault_orders=orders,
+    )
+    call = None if evidence is None else envelope_rule(evidence)
+    doubt = ""
+    if call is not None and call.label in FAMILY_OF:
+        said = call.label.replace("_", " ")
+        doubt = f"the fault lines say {said} ({call.reason}); make sure that it is healthy"
+    return HealthyRecording(
+        normal=np.concatenate([part.probabilities[part.usable, place] for part in parts]).astype(np.float64),
+        rms=np.concatenate([part.rms[part.usable] for part in parts]),
+        shaft_rate_hz=shaft_hz,
+    ), doubt

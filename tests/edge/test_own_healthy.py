@@ -1,0 +1,207 @@
+"""What a machine's own healthy recordings change in an answer."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.io.wavfile
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.edge.test_judgement import RECORD, manifest
+
+from secateur.cli.app import run
+from secateur.core.errors import CheckpointError, ConfigError, DataError
+from secateur.edge.foundation import SHIPPED
+from secateur.edge.judgement import judge
+from secateur.edge.own_healthy import (
+    LEAST_SPREAD,
+    LEVEL_RATIO,
+    SPREADS,
+    HealthyRecording,
+    OwnHealthy,
+    learn_own_healthy,
+    read_own_healthy,
+)
+from secateur.edge.runtime import Runtime
+
+RATE_HZ = 12_000
+LIMITS = OwnHealthy(
+    bundle="b",
+    version="v",
+    recordings=2,
+    windows=6,
+    most_damage=0.2,
+    lowest_rms=1.0,
+    highest_rms=2.0,
+    lowest_shaft_hz=20.0,
+    highest_shaft_hz=30.0,
+)
+
+
+def learned(normal, *, rms=1.0, shaft_rate_hz=25.0):
+    normal = np.asarray(normal)
+    entry = HealthyRecording(normal=normal, rms=np.full(len(normal), rms), shaft_rate_hz=shaft_rate_hz)
+    return learn_own_healthy([entry], bundle="b", version="v")
+
+
+def judged(probabilities, *, energy=3.0, limits=LIMITS, rms=1.5, shaft_rate_hz=25.0, doubts=()):
+    return judge(
+        np.array(probabilities),
+        energy,
+        manifest(RECORD),
+        evidence=None,
+        own_healthy=limits,
+        rms=rms,
+        shaft_rate_hz=shaft_rate_hz,
+        doubts=doubts,
+    )
+
+
+def test_the_limit_of_damage_is_three_spreads_above_the_median():
+    odds = np.array([-4.0, -3.5, -4.5, -3.2, -5.0])  # median -4, median deviation 0.5
+    limits = learned(1.0 / (1.0 + np.exp(odds)))
+    assert limits.most_damage == pytest.approx(1.0 / (1.0 + math.exp(4.0 - SPREADS * 1.4826 * 0.5)))
+
+
+def test_windows_that_agree_leave_room_for_the_next_ones():
+    limits = learned([0.95, 0.95, 0.95])
+    assert limits.most_damage == pytest.approx(1 / (1 + math.exp(math.log(19.0) - SPREADS * LEAST_SPREAD)))
+    assert (limits.lowest_rms, limits.highest_rms) == pytest.approx((1.0, 1.0))
+
+
+@given(st.lists(st.floats(0.51, 0.999), min_size=3, max_size=20))
+def test_the_median_of_what_was_learned_from_is_always_like_it(normal):
+    limits = learned(normal)
+    assert limits.most_damage <= 0.5
+    middle = float(np.median(normal))
+    assert limits.differences(normal=middle, rms=1.0, shaft_rate_hz=25.0) == ()
+
+
+def test_levels_are_those_of_recordings_and_speeds_need_all_of_them():
+    loud = HealthyRecording(normal=np.full(3, 0.9), rms=np.array([3.0, 4.0]), shaft_rate_hz=30.0)
+    still = HealthyRecording(normal=np.full(3, 0.9), rms=np.array([1.0]), shaft_rate_hz=20.0)
+    limits = learn_own_healthy([loud, still], bundle="b", version="v")
+    assert (limits.lowest_rms, limits.highest_rms) == pytest.approx((1.0, math.sqrt(12.5)))
+    assert (limits.lowest_shaft_hz, limits.highest_shaft_hz) == (20.0, 30.0)
+    unknown = HealthyRecording(normal=np.full(3, 0.9), rms=np.ones(3))
+    assert learn_own_healthy([loud, unknown], bundle="b", version="v").lowest_shaft_hz is None
+
+
+@pytest.mark.parametrize(
+    ("normal", "said"),
+    [
+        ([0.9, 0.9], "hold 2 usable windows"),
+        ([0.3, 0.3, 0.2], "damage with 70 %"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused(normal, said):
+    with pytest.raises(DataError, match=said):
+        learned(normal)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"rms": 2.0 * LEVEL_RATIO * 1.01}, "1.5 times the highest"),
+        ({"rms": 1.0 / LEVEL_RATIO * 0.99}, "0.66 times the lowest"),
+        ({"normal": 0.79}, "damage with 21 % \\(like them: up to 20 %\\)"),
+        ({"shaft_rate_hz": 33.1}, "1986 rpm, the healthy recordings at 1200 to 1800 rpm"),
+    ],
+)
+def test_each_difference_is_said(options, said):
+    like = {"normal": 0.9, "rms": 1.5, "shaft_rate_hz": 25.0}
+    assert LIMITS.differences(**like) == ()
+    assert LIMITS.differences(**like | {"shaft_rate_hz": 0.0}) == ()
+    with pytest.raises(AssertionError, match=said):
+        assert not LIMITS.differences(**like | options)
+
+
+def test_like_its_healthy_recordings_is_normal_without_being_sure():
+    unsure = [0.85, 0.05, 0.05, 0.05]
+    record = RECORD.model_copy(update={"least_confidence": 0.9})
+    alone = judge(np.array(unsure), 3.0, manifest(record), evidence=None)
+    assert (alone.answer, alone.unlike_healthy) == (None, None)
+    judgement = judged(unsure, energy=0.0)
+    assert (judgement.answer, judgement.unlike_healthy) == ("normal", ())
+    assert judged(unsure, doubts=("the speed is doubtful",)).answer is None
+
+
+def test_a_sure_normal_that_is_unlike_them_is_not_said():
+    judgement = judged([0.99, 0.01, 0.0, 0.0], rms=9.0)
+    assert judgement.answer is None
+    assert judgement.reasons == (
+        "unlike the machine's own healthy recordings: its level is 4.5 times the highest of them",
+    )
+
+
+def test_damages_are_named_by_the_bundles_own_thresholds():
+    assert judged([0.05, 0.9, 0.05, 0.0]).answer == "inner_race"
+    weak = judged([0.3, 0.6, 0.1, 0.0])
+    assert weak.answer is None
+    assert weak.unlike_healthy == ("the model sees damage with 70 % (like them: up to 20 %)",)
+    assert weak.reasons[0].startswith("the model is not sure")
+
+
+def test_files_of_others_are_refused(tmp_path):
+    path = tmp_path / "limits.json"
+    with pytest.raises(CheckpointError, match="missing"):
+        read_own_healthy(path, bundle="b", version="v")
+    path.write_text(LIMITS.model_dump_json())
+    assert read_own_healthy(path, bundle="b", version="v") == LIMITS
+    with pytest.raises(ConfigError, match=r"learned by b \(version v\)"):
+        read_own_healthy(path, bundle="b", version="w")
+    path.write_text(json.dumps({**LIMITS.model_dump(), "most_damage": 0.7}))
+    with pytest.raises(CheckpointError, match="most_damage"):
+        read_own_healthy(path, bundle="b", version="v")
+
+
+def recording(path, *, seed, gain=1.0, seconds=6):
+    """Noise with shaft tones, as WAV of floats."""
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(seconds * RATE_HZ) / RATE_HZ
+    waveform = 0.3 * np.convolve(rng.standard_normal(len(time_s)), np.hanning(7), mode="same")
+    waveform += 0.4 * np.cos(2 * np.pi * 29.5 * time_s) + 0.2 * np.cos(4 * np.pi * 29.5 * time_s)
+    scipy.io.wavfile.write(path, RATE_HZ, (gain * waveform).astype(np.float32))
+    return str(path)
+
+
+def test_commissioned_by_a_user_the_machine_is_normal_until_it_gets_loud(tmp_path, capsys):
+    machine = ["--bearing", "6205", "--shaft-rpm", "1770"]
+    first, second = (recording(tmp_path / f"healthy{seed}.wav", seed=seed) for seed in (0, 1))
+    limits = tmp_path / "pump.json"
+    call = ["commission", "--healthy", first, "--healthy", second, *machine, "--out", str(limits)]
+    assert run([*call, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["limits"] == json.loads(limits.read_text())
+    assert told["limits"]["version"] == Runtime(SHIPPED).version
+    assert [row["windows"] for row in told["recordings"]] == [4, 4]
+
+    def answer(path):
+        call = ["diagnose", path, *machine, "--own-healthy", str(limits), "--out", str(tmp_path / "d")]
+        assert run([*call, "--overwrite", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["judgement"]
+
+    assert answer(recording(tmp_path / "later.wav", seed=2))["answer"] == "normal"
+    loud = answer(recording(tmp_path / "loud.wav", seed=3, gain=3.0))
+    assert loud["answer"] is None
+    assert "times the highest" in loud["unlike_healthy"][0]
+    assert run(call) == 0
+    assert f"--own-healthy {limits}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to commission"),
+        (["--healthy", "a.wav"], "needs --out"),
+        (["--healthy", "a.wav", "--out", "b.json", "--sensor", "m/s"], "--sensor is for an agent's sensor"),
+        (["agent.yaml", "--sensor", "m/s", "--bearing", "6205"], "--bearing is for a bundle"),
+        (["agent.yaml", "--sensor", "m/s", "--channel", "x"], "give its number"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(arguments, said, capsys):
+    assert run(["commission", *arguments]) == 2
+    assert said in capsys.readouterr().err
