@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -186,7 +187,8 @@ def test_an_alarm_is_acknowledged_and_exported(
     events = client.get(where).json()["events"]
     assert events[-1]["author"] == "=Ada"
     text = client.get("/api/alarms.csv").text
-    (_, row) = csv.reader(io.StringIO(text, newline=""))
+    (heads, row) = csv.reader(io.StringIO(text, newline=""))
+    assert datetime.fromisoformat(row[heads.index("opened_utc")]).utcoffset() == timedelta(0)
     assert row[-2:] == ["'=Ada", "bearing\nordered é"]
 
 

@@ -165,6 +165,27 @@ def test_a_birth_after_an_outage_does_not_pass_old_values_off_as_new() -> None:
     )
 
 
+def test_a_host_follows_many_sessions_worth_of_data() -> None:
+    settings = SparkplugSettings.model_validate({"type": "sparkplug", "group": "g", "node": "n"})
+    sink = SparkplugSink(settings, client_id="c", next_bdseq=lambda: 0)
+    sent: list[Message] = []
+    session = SimpleNamespace(publish=sent.extend)
+    sink._births(session)
+    sink._open = lambda: session
+    for number in range(700):
+        sink.publish([record(number)])
+        if number == 300:
+            sink._births(session)  # a rebirth amid them
+    host, numbers = Host(), []
+    for message in sent:
+        _, _, kind, node, *device = message.topic.split("/")
+        metrics, rebirth = host.take(kind, node, decode(message.content), device="".join(device))
+        assert not rebirth
+        if kind == "DDATA":
+            numbers.append(next(metric.value for metric in metrics if metric.name == "sequence"))
+    assert numbers == list(range(700))
+
+
 def wait_for_kind(consumer: Consumer, kind: str, count: int) -> None:
     consumer.wait(lambda found: [m.topic.split("/")[2] for m in found].count(kind) >= count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,7 +14,10 @@ import numpy as np
 from secateur.core.errors import DataError
 from secateur.edge.agent.sources.wav import read_wav
 
-DAMAGED = (ValueError, EOFError, OSError, KeyError, SyntaxError, MemoryError, zipfile.BadZipFile, zlib.error)
+DAMAGED = (
+    *(ValueError, EOFError, OSError, KeyError, SyntaxError, MemoryError, NotImplementedError),
+    *(struct.error, zipfile.BadZipFile, zlib.error),
+)
 """What NumPy raises where a file is cut short or damaged; a damaged head may ask for any amount of memory."""
 
 

@@ -259,7 +259,7 @@ class AlarmStore:
     def csv(self) -> Iterator[str]:
         """Yield all alarms as CSV; text that a spreadsheet would take for a formula is quoted."""
         names = [*Alarm.__dataclass_fields__]
-        yield csv_line(names)
+        yield csv_line(name.replace("_unix_s", "_utc") for name in names)
         for alarm in self.latest(most=ALARMS_KEPT):
             values = alarm.to_json() | {"causes": _named(alarm.causes)}
             yield csv_line(_shown(name, values[name]) for name in names)
