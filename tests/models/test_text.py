@@ -115,7 +115,7 @@ def test_the_texts_of_a_table_are_read_and_nothing_else_of_it(tmp_path, tokenize
         path.write_text("".join(json.dumps({"text": text, "other": 1}) + "\n" for text in texts))
     source = TokenSource(path=path, tokenizer=tokenizer, first=0.5, last=0.9)
     assert "".join(source.texts()) == "".join(f"{text}\n\n" for text in texts[10:18])
-    assert list(reading._sentences(source.texts())) == texts[10:18]
+    assert list(reading.sentences_of(source.texts())) == texts[10:18]
 
 
 def test_passages_are_sentences_as_an_encoder_sees_them(file):
@@ -148,7 +148,7 @@ def test_every_sentence_is_drawn_alike(tmp_path):
     path.write_text(" ".join(f"the value of {number}." for number in range(100, 120)))
     source = TokenSource(path=path, tokenizer=tiny_tokenizers.words())
     drawn = [0] * 20
-    sentences = list(reading._sentences(source.texts()))
+    sentences = list(reading.sentences_of(source.texts()))
     assert len(sentences) == 20
     for seed in range(400):
         draw = reading.drawn_sentences(iter(sentences), 5, seed)
@@ -171,6 +171,11 @@ def test_what_cannot_be_read_is_named(tmp_path, tokenizer, file):
         text_blocks(source(b"line one\n\xff\xfe and more\n"), length=4)
     with pytest.raises(DataError, match=r"not UTF-8 \(byte 5: unexpected end"):
         text_blocks(source(b"fine \xe2\x82"), length=4)
+    for kind in ("utf-16-le", "utf-32-be"):
+        with pytest.raises(DataError, match=r"has NUL characters before byte \d+: it is UTF-16"):
+            text_blocks(source("bearing\n".encode(kind)), length=4)
+    with pytest.raises(DataError, match=r"text\.txt is empty"):
+        text_blocks(source(b"\xef\xbb\xbf" + b" \r\n\t\n" * 99), length=4)
     with pytest.raises(DataError, match="fewer than the 400 tokens of one block"):
         text_blocks(source(b"a few words\n"), length=400)
     with pytest.raises(DataError, match="no sentence of 4 words"):
@@ -179,3 +184,26 @@ def test_what_cannot_be_read_is_named(tmp_path, tokenizer, file):
         text_blocks(TokenSource(path=tmp_path / "nowhere.txt", tokenizer=tokenizer), length=4)
     with pytest.raises(ConfigError, match="first < last"):
         TokenSource(path=file, tokenizer=tokenizer, first=0.6, last=0.6)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_mark_in_front_and_the_ends_of_lines_are_no_part_of_a_text(tmp_path, tokenizer, end, mark):
+    path = tmp_path / "text.txt"
+    path.write_bytes((mark + "first line\nsecond line\n".replace("\n", end)).encode())
+    assert "".join(TokenSource(path=path, tokenizer=tokenizer).texts()) == "first line\nsecond line\n"
+
+
+def test_a_part_without_a_word_is_told(tmp_path, tokenizer):
+    path = tmp_path / "text.txt"
+    path.write_text("word " * 100 + "\n" * 500)
+    with pytest.raises(DataError, match=r"text\.txt, read from 90% to 100%, is empty"):
+        list(TokenSource(path=path, tokenizer=tokenizer, first=0.9).texts())
+
+
+@pytest.mark.parametrize("name", ["rows.json", "rows.TSV", "rows.ndjson"])
+def test_a_table_of_another_kind_is_not_read_as_running_text(tmp_path, tokenizer, name):
+    path = tmp_path / name
+    path.write_text("a table of its own kind\n" * 100)
+    with pytest.raises(DataError, match=r"is a table, which is read as \.csv, \.jsonl, \.parquet"):
+        list(TokenSource(path=path, tokenizer=tokenizer).texts())

@@ -202,6 +202,7 @@ def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
         ("table.jsonl", '{"text": "a", "label": 0}\n{"text": "a"}\n', "row 2 of .* has no column label"),
         ("table.jsonl", '{"text": ["a"], "label": 0}\n', "holds a list as text; give a text or a number"),
         ("table.jsonl", '{"text": NaN, "label": 0}\n', "row 1 of .* has no text"),
+        ("table.jsonl", '{"text": "a\\u0000b", "label": 0}\n', "row 1 of .* has a NUL character in its text"),
         ("table.jsonl", "{not json\n", "line 1 of .* is not JSON"),
         ("table.jsonl", "[1]\n", "is no object"),
         ("table.parquet", "PAR1", "is not a Parquet file"),

@@ -117,5 +117,6 @@ def require_enough(count: int) -> None:
     """
     if count < HELD_OUT_EVERY:
         raise ConfigError(
-            f"{count} calibration samples were given; a re-fit needs at least {HELD_OUT_EVERY}."
+            f"{count} calibration samples were given; a re-fit needs at least {HELD_OUT_EVERY}: give a "
+            "longer text, or more rows."
         )

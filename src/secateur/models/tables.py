@@ -13,6 +13,9 @@ from secateur.core.errors import DataError
 
 Row = tuple[Any, ...]
 
+UNREAD = (".json", ".ndjson", ".tsv")
+"""Tables of other kinds, which are no running text either."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
@@ -67,6 +70,8 @@ def read_rows(path: Path | Table, columns: Sequence[str]) -> list[Row]:
         for name, value in zip(columns, values, strict=True):
             if value is None or value != value or not str(value).strip():
                 raise DataError(f"row {number} of {path} has no {name}; complete or remove it.")
+            if "\0" in str(value):
+                raise DataError(f"row {number} of {path} has a NUL character in its {name}; remove it.")
             if not isinstance(value, str | int | float):
                 raise DataError(
                     f"row {number} of {path} holds a {type(value).__name__} as {name}; give a text or a "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
-from secateur.models.tables import READERS, Table, read_rows
+from secateur.models.tables import READERS, UNREAD, Table, read_rows
 
 PIECE_CHARACTERS = 1 << 16
 LONGEST_LINE_BYTES = 1 << 20
@@ -66,12 +67,18 @@ class TokenSource:
         Raises
         ------
         DataError
-            If the file is missing, empty or not UTF-8, or a table without texts.
+            If the file is missing, holds no word, is not UTF-8, or is a table of another kind or without
+            texts.
         """
         if isinstance(self.path, Table) or self.path.suffix.lower() in READERS:
             rows = read_rows(self.path, ("text",))
             part = rows[int(self.first * len(rows)) : int(self.last * len(rows))]
             yield from (f"{text}\n\n" for (text,) in part)
+        elif self.path.suffix.lower() in UNREAD:
+            raise DataError(
+                f"{self.path} is a table, which is read as {', '.join(READERS)}; convert it, or call it "
+                ".txt to read it as it stands."
+            )
         else:
             yield from _pieces_of_text(self.path, self.first, self.last)
 
@@ -269,12 +276,10 @@ def sentences_of(texts: Iterable[str]) -> Iterator[str]:
 def _pieces_of_text(path: Path, first: float, last: float) -> Iterator[str]:
     if not path.is_file():
         raise DataError(f"{path} is not a file; give a text file in UTF-8.")
-    size = path.stat().st_size
-    if size == 0:
-        raise DataError(f"{path} is empty; give a text file in UTF-8.")
+    size, is_blank = path.stat().st_size, True
     held: list[str] = []
     characters = 0
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True)
     with path.open("rb") as stream:
         begin, end = (_next_start(stream, int(share * size)) for share in (first, last))
         stream.seek(begin)
@@ -282,12 +287,16 @@ def _pieces_of_text(path: Path, first: float, last: float) -> Iterator[str]:
             text = _decoded(decoder, line, path, stream.tell())
             held.append(text)
             characters += len(text)
+            is_blank = is_blank and not text.strip()
             if characters >= PIECE_CHARACTERS:
                 yield "".join(held)
                 held, characters = [], 0
-        _decoded(decoder, b"", path, end)
-    if characters:
-        yield "".join(held)
+        held.append(_decoded(decoder, b"", path, end))
+    if is_blank and (end > begin or not size):
+        part = "" if (first, last) == (0, 1) else f", read from {first:.0%} to {last:.0%},"
+        raise DataError(f"{path}{part} is empty; give a text file in UTF-8.")
+    if rest := "".join(held):
+        yield rest
 
 
 def _next_start(stream: BinaryIO, position: int) -> int:
@@ -305,9 +314,15 @@ def _next_start(stream: BinaryIO, position: int) -> int:
 def _decoded(decoder: Any, line: bytes, path: Path, position: int) -> str:
     waiting = len(decoder.getstate()[0])
     try:
-        return decoder.decode(line, final=not line)
+        text: str = decoder.decode(line, final=not line)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 (byte {position - len(line) - waiting + error.start}: {error.reason}); "
             "convert it, for instance with iconv."
         ) from None
+    if "\0" in text:
+        raise DataError(
+            f"{path} has NUL characters before byte {position}: it is UTF-16, or no text; convert it, for "
+            "instance with iconv."
+        )
+    return text
