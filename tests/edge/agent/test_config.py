@@ -107,6 +107,15 @@ TWICE = [{"type": "mqtt", "topic": "{machine}/{sensor}", "client_id": "x"}]
     [
         ({"machines": []}, "machines: must hold at least 1"),
         ({"name": "a b"}, "name: 'a b' is not allowed here; letters, digits"),
+        (
+            {"machines": [machine_settings(name="a/b")]},
+            "name: 'a/b' is not allowed here; letters of any language",
+        ),
+        ({"machines": [machine_settings(name="a#")]}, "'a#' is not allowed here"),
+        ({"machines": [machine_settings(name="a ")]}, "no space last"),
+        ({"machines": [machine_settings(name="a\u200bb")]}, "is not allowed here"),
+        ({"machines": [machine_settings(name="u\u0308")]}, "write it composed"),
+        ({"machines": [machine_settings(name="\U00020000" * 40)]}, "more than 128 bytes"),
         ({"name": 10}, "name: must be text; write it in quotes"),
         ({"sources": TWICE, "sinks": [{"type": "mqtt", "client_id": "x"}]}, "two connections to one broker"),
         ({"sources": TWICE * 2}, "two connections to one broker"),

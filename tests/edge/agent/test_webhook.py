@@ -96,3 +96,11 @@ def test_nobody_there(office: _Office, tmp_path: Path) -> None:
     with pytest.raises(SinkUnavailable, match="does not answer"):
         hook.publish([record(1)])
     hook.close()
+
+
+def test_a_key_of_any_language_fits_a_header(office: _Office, tmp_path: Path) -> None:
+    office.statuses = [200]
+    _hook(office, tmp_path).publish([replace(record(1), kind="alarm", key="Pumpe Süd/außen/1:alarm")])
+    ((headers, content),) = office.seen
+    assert headers["Idempotency-Key"] == "Pumpe%20S%C3%BCd/au%C3%9Fen/1:alarm"
+    assert json.loads(content)["key"] == "Pumpe Süd/außen/1:alarm"

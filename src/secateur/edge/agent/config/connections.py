@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from secateur.edge.agent.config.addresses import Host, HttpUrl, OpcUaUrl
-from secateur.edge.agent.config.parts import File, Folder, Name, Part, Port, Positive
+from secateur.edge.agent.config.parts import File, Folder, Name, Part, PlantName, Port, Positive
 from secateur.edge.agent.config.secret import Secret, Token
 
 TOPIC_PATTERN = r"^[^\x00-\x1f#+$][^\x00-\x1f#+]*$"
@@ -124,8 +124,8 @@ class ReplaySource(Part):
 
     type: Literal["replay"]
     file: File
-    machine: Name
-    sensor: Name
+    machine: PlantName
+    sensor: PlantName
     channel: Annotated[int, Field(ge=0)] = 0
     speed_factor: Annotated[float, Field(ge=0)] = 1.0
     repeat: bool = False
@@ -142,8 +142,8 @@ class OpcUaSource(Part):
 
     type: Literal["opcua"]
     url: OpcUaUrl
-    machine: Name
-    sensor: Name | None = None
+    machine: PlantName
+    sensor: PlantName | None = None
     speed_node: str | None = None
     burst_node: str | None = None
     every_s: Positive = 1.0
@@ -180,7 +180,7 @@ class ModbusSpeed(Part):
     host: Host = "127.0.0.1"
     port: Port = 502
     device_id: Annotated[int, Field(ge=0, le=255)] = 1
-    machine: Name
+    machine: PlantName
     registers: Literal["holding", "input"] = "holding"
     address: Annotated[int, Field(ge=0, le=65535)]
     number: Literal["uint16", "int16", "uint32", "float32"] = "uint16"

@@ -12,7 +12,7 @@ from secateur.core.documents import read_yaml
 from secateur.core.errors import ConfigError, DataError
 from secateur.edge.agent.config.connections import PREFIX_PATTERN, TOPIC_PATTERN
 from secateur.edge.agent.config.consistency import contradictions
-from secateur.edge.agent.config.parts import NAME_PATTERN, Part
+from secateur.edge.agent.config.parts import NAME_PATTERN, PLANT_NAME_PATTERN, Part
 from secateur.edge.agent.config.settings import AgentConfig
 
 _LARGEST_FILE = 4 << 20
@@ -106,6 +106,8 @@ def _causes(error: ValidationError) -> list[Any]:
 
 _ALLOWED = {
     NAME_PATTERN: "letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
+    PLANT_NAME_PATTERN: "letters of any language, digits, spaces, '.', '_' and '-', at most 64, a letter or "
+    "digit first, no space last",
     TOPIC_PATTERN: "a topic without wildcards that does not begin with '$'",
     PREFIX_PATTERN: "a topic without wildcards, braces and empty levels that does not begin with '$'",
 }

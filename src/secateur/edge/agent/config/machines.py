@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from secateur.core.errors import ConfigError, SecateurError
-from secateur.edge.agent.config.parts import Name, Part, Positive
+from secateur.edge.agent.config.parts import Name, Part, PlantName, Positive
 from secateur.edge.agent.signal.indicators import band_edges_hz, band_places, indicator_names
 from secateur.signals.bearings.given import given_bearing
 from secateur.signals.envelope import band_lines
@@ -243,7 +243,7 @@ class Sensor(Part):
         The sensor is silent if nothing comes for so long.
     """
 
-    name: Name
+    name: PlantName
     sampling_rate_hz: Positive
     burst_samples: Annotated[int, Field(ge=64, le=1 << 22)]
     unit: Literal["g", "m/s2", "mm/s", "V", "count"] = "g"
@@ -299,7 +299,7 @@ class Sensor(Part):
 class Machine(Part):
     """A machine with one shaft speed and some sensors."""
 
-    name: Name
+    name: PlantName
     description: Annotated[str, Field(max_length=200)] = ""
     speed: Speed = Speed()
     sensors: Annotated[tuple[Sensor, ...], Field(min_length=1)]

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that is safe in a topic, in a path and in an address: no slash, no wildcard."""
+
+PLANT_NAME_PATTERN = r"^[\p{L}\p{N}]([\p{L}\p{M}\p{N} ._-]{0,62}[\p{L}\p{M}\p{N}._-])?$"
+
+
+def _one_spelling(text: str) -> str:
+    if unicodedata.normalize("NFC", text) != text:
+        raise ValueError(f"'{text}' has accents as characters of their own; write it composed (Unicode NFC)")
+    if len(text.encode()) > 128:
+        raise ValueError(f"'{text}' takes more than 128 bytes; shorten it")
+    return text
+
+
+PlantName = Annotated[str, Field(pattern=PLANT_NAME_PATTERN), AfterValidator(_one_spelling)]
+"""A name of a machine or a sensor, as the plant and its topics have it: letters of any language, spaces."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Positive = Annotated[float, Field(gt=0)]

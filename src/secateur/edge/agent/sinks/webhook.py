@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import httpx
 
@@ -40,7 +41,9 @@ class Webhook(Sink):
     def _post(self, record: Record, index: int) -> None:
         try:
             answer = self._client.post(
-                self._settings.url, content=marked(record), headers={"Idempotency-Key": record.key}
+                self._settings.url,
+                content=marked(record),
+                headers={"Idempotency-Key": quote(record.key, safe="/.:")},
             )
         except httpx.HTTPError as error:
             raise SinkUnavailable(
