@@ -62,6 +62,7 @@ def test_in_and_out(
     keys = dict(messages[0].properties.UserProperty)
     assert keys["key"] == results[0]["key"]
     until(lambda: agent.sources[0].counts["refused"] == 2)
+    assert "there is no sensor 'pump/elsewhere'" in agent.sources[0].status()["last_refusal"]
     agent.stop()
     consumer.close()
 

@@ -282,6 +282,7 @@ def test_a_watched_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in (place / "done").iterdir()) == ["1.npy", "2.json", "3.raw"]
     assert sorted(path.name for path in (place / "refused").iterdir()) == ["4.json", "5.npy", "6.npy"]
     assert source.counts == {"bursts": 3, "refused": 3}
+    assert source.status()["last_refusal"].startswith("6.npy: 6.npy is no NPY file")
     assert source.look() == 0
 
 

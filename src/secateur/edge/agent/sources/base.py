@@ -20,6 +20,7 @@ class SourceStatus(TypedDict):
     connected: bool
     counts: dict[str, int]
     trouble: NotRequired[str]
+    last_refusal: NotRequired[str]
     open_bursts: NotRequired[int]
 
 

@@ -42,6 +42,7 @@ class FolderSource:
     def __init__(self, settings: FolderSettings, inlet: Inlet) -> None:
         self.name = f"folder {settings.folder}"
         self.counts: Counter[str] = Counter()
+        self.last_refusal = ""
         self._settings, self._inlet = settings, inlet
         self._files, self._others = SettledFiles(), SettledFiles()
         self._strange: set[Path] = set()
@@ -61,7 +62,12 @@ class FolderSource:
 
     def status(self) -> SourceStatus:
         """Return its state, for people."""
-        return {"name": self.name, "connected": self._settings.folder.is_dir(), "counts": dict(self.counts)}
+        return {
+            "name": self.name,
+            "connected": self._settings.folder.is_dir(),
+            "last_refusal": self.last_refusal,
+            "counts": dict(self.counts),
+        }
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -143,6 +149,7 @@ class FolderSource:
 
     def _refuse(self, path: Path, reason: str) -> None:
         self.counts["refused"] += 1
+        self.last_refusal = f"{path.name}: {reason}"
         log.warning("%s: %s refused: %s", self.name, path.name, reason)
         put_away(path, REFUSED)
 

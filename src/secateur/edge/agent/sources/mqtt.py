@@ -62,7 +62,7 @@ class MqttSource:
     def __init__(self, settings: MqttSourceSettings, inlet: Inlet, *, client_id: str) -> None:
         self.name = f"mqtt {settings.host}:{settings.port} {settings.topic}"
         self.counts: Counter[str] = Counter()
-        self.trouble = ""
+        self.trouble = self.last_refusal = ""
         self._settings, self._inlet = settings, inlet
         self._assembler = Assembler(incomplete_after_s=settings.incomplete_after_s, dropped=self._let_go)
         self._host = Host(staying=_STAYING)
@@ -104,6 +104,7 @@ class MqttSource:
             "name": self.name,
             "connected": self._connected.is_set(),
             "trouble": self.trouble,
+            "last_refusal": self.last_refusal,
             "open_bursts": self._assembler.open,
             "counts": dict(counts),
         }
@@ -161,7 +162,9 @@ class MqttSource:
             threading.Thread(target=self._reconnect, daemon=True).start()
         except SecateurError as error:
             self.counts["refused"] += 1
-            log.info("%s: message refused: %s", self.name, error)
+            if str(error) != self.last_refusal:  # a gateway that is set up wrongly sends the same all day
+                log.warning("%s: message refused: %s", self.name, error)
+            self.last_refusal = str(error)
             self._acknowledge([held])
         except Exception:
             self.counts["failed"] += 1

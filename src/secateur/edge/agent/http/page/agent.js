@@ -38,6 +38,6 @@ export class AgentView {
         h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))),
       h("section", { class: "card wide" }, h("h2", {}, "Sources"),
         table("Sources", ["source", "state", "counts"], agent.sources.map((source) => [source.name,
-          link(source.connected, source.trouble), counts(source.counts)]))));
+          link(source.connected, source.trouble), h("span", {}, counts(source.counts), source.last_refusal ? `; last refused: ${source.last_refusal}` : "")]))));
   }
 }
