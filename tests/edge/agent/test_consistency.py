@@ -50,6 +50,10 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"sources": [REPLAY | {"sensor": "x"}]}, "sources.0: names pump/x, which is no sensor here"),
     ({"machines": FREE, "sources": [MODBUS, MODBUS | {"address": 3}]}, "both feed the speed of one machine"),
     ({"sources": [MODBUS]}, "sources.0: feeds the speed of pump, whose speed.rpm is fixed"),
+    (
+        {"machines": FREE, "sources": [MODBUS | {"every_s": 61}]},
+        "every 61 s for a speed that counts for 60 s",
+    ),
     ({"sources": [REPLAY, REPLAY | {"file": "y.npy"}]}, "both bring the same bursts"),
     (
         {"sources": [_mqtt("a/{machine}/{sensor}"), _mqtt("a/{sensor}/{machine}", payload="raw")]},

@@ -38,11 +38,13 @@ def contradictions(config: AgentConfig) -> Iterator[str]:
 
 def speed_feeds(config: AgentConfig) -> list[tuple[str, str]]:
     """Return the sources that give a machine's speed while it runs: their label and the machine."""
-    return [
-        (label, source.machine)
-        for label, source in _labelled("sources", config.sources)
-        if isinstance(source, OpcUaSource | ModbusSpeed) and source.feeds_speed
-    ]
+    return [(label, source.machine) for label, source in _feeds(config)]
+
+
+def _feeds(config: AgentConfig) -> Iterator[tuple[str, OpcUaSource | ModbusSpeed]]:
+    for label, source in _labelled("sources", config.sources):
+        if isinstance(source, OpcUaSource | ModbusSpeed) and source.feeds_speed:
+            yield label, source
 
 
 def _repeated(entries: Iterable[tuple[str, Hashable]]) -> Iterator[tuple[str, str]]:
@@ -104,6 +106,14 @@ def _speeds(config: AgentConfig) -> Iterator[str]:
     for label, machine in feeds:
         if machine in fixed:
             yield f"{label}: feeds the speed of {machine}, whose speed.rpm is fixed; leave one of them out"
+    ages_s = {machine.name: machine.speed.max_age_s for machine in config.machines}
+    for label, source in _feeds(config):
+        counts_s = ages_s.get(source.machine, source.every_s)
+        if source.every_s > counts_s:
+            yield (
+                f"{label}: asks every {source.every_s:g} s for a speed that counts for {counts_s:g} s; lower "
+                f"every_s, or raise speed.max_age_s of {source.machine}"
+            )
 
 
 def _twice(config: AgentConfig) -> Iterator[str]:

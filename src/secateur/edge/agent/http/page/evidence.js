@@ -35,7 +35,7 @@ export function latest(sensor) {
     h("section", { class: "panel" }, h("h2", {}, "State"),
       facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
         ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
-        ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned` : "learned"],
+        ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}`],
         ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["ready after", `${number(result.latency_ms)} ms`]])),
