@@ -188,6 +188,51 @@ def test_parts_of_a_burst_that_never_becomes_whole_are_acknowledged_and_forgotte
     agent.stop()
 
 
+def test_parts_on_both_sides_of_a_reconnection_are_one_burst(
+    broker: Mosquitto, tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    topic = "plant/{machine}/{sensor}/burst"
+    source = {
+        "type": "mqtt",
+        "port": broker.port,
+        "topic": topic,
+        "payload": "raw",
+        "incomplete_after_s": GUARD_S,
+    }
+    config = linked_config(tmp_path, [source], [])
+    agent = Agent(config)
+    agent.start()
+    consumer = Consumer(broker.port, "nothing")
+    until(lambda: agent.sources[0].status()["connected"])
+    burst = make_burst(1)
+    parts = [
+        to_raw(_piece(burst, samples=samples, part=place, parts=3))
+        for place, samples in enumerate(np.array_split(burst.samples, 3))
+    ]
+    consumer.publish("plant/pump/drive-end/burst", parts[2])
+    until(lambda: agent.sources[0].status()["open_bursts"] == 1)
+    broker.stop()
+    until(lambda: not agent.sources[0].status()["connected"])
+    broker.start()
+    until(lambda: agent.sources[0].status()["counts"].get("parts twice") == 1)  # it was not acknowledged
+    for part in (parts[0], parts[0], parts[1]):
+        consumer.publish("plant/pump/drive-end/burst", part)
+    until(lambda: agent.intake.counts["taken"] == 1)
+    expected = float(np.std(burst.samples))
+    assert agent.paths["pump", "drive-end"].view.result["indicators"]["rms"] == pytest.approx(
+        expected, rel=1e-3
+    )
+    agent.stop()
+    again = Agent(config)
+    again.start()
+    until(lambda: again.sources[0].status()["connected"])
+    consumer.publish("plant/pump/drive-end/burst", to_raw(_piece(make_burst(2))))
+    until(lambda: again.intake.counts["taken"] == 1)
+    assert again.sources[0].counts["messages"] == 1  # every part had been acknowledged
+    again.stop()
+    consumer.close()
+
+
 def test_what_a_broker_retained_is_not_taken_for_live(
     broker: Mosquitto, tmp_path: Path, make_burst: Callable[..., Burst]
 ) -> None:
