@@ -13,6 +13,7 @@ import pytest
 from agent_machines import record
 from secateur.edge.agent.config.connections import LogSink
 from secateur.edge.agent.sinks import log
+from secateur.edge.agent.sinks.base import SinkUnavailable
 from secateur.edge.agent.sinks.log import COLUMNS, CsvLog
 
 
@@ -54,6 +55,16 @@ def test_csv_by_the_day(tmp_path: Path, clock: _Clock) -> None:
     (tmp_path / "2026-03-01.parquet").touch()  # of another sink
     clock.now = datetime(2026, 4, 15, tzinfo=UTC)
     sink.publish([record(4)])
+    (tmp_path / "2026-04-15.csv").rename(tmp_path / "moved")
+    tmp_path.rename(tmp_path.with_name("away"))
+    with pytest.raises(SinkUnavailable):
+        sink.publish([record(5)])
+    sink.publish([record(5)])  # the folder is made anew
+    assert _names(tmp_path) == ["2026-04-15.csv"]
+    (tmp_path / "2026-04-15.csv").unlink()
+    tmp_path.rmdir()
+    tmp_path.with_name("away").rename(tmp_path)
+    (tmp_path / "moved").rename(tmp_path / "2026-04-15.csv")
     assert _names(tmp_path) == ["2026-03-01.parquet", "2026-04-15.csv", "notes.txt"]
 
 
@@ -67,7 +78,7 @@ def test_parquet_by_the_hour(tmp_path: Path, clock: _Clock) -> None:
     journal = tmp_path / "2026-03-01T10.jsonl"
     assert [json.loads(line)["sequence"] for line in journal.read_text().splitlines()] == [1, 2, 3, 4, 5]
     with journal.open("ab") as file:
-        file.write(b'{"sequence": 6, "ke')  # a power cut; it was not acknowledged
+        file.write(b'5\n{"sequence": 6, "ke')  # a power cut; it was not acknowledged
     content = journal.read_bytes()
     clock.now = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
     sink = ParquetLog(_settings(tmp_path, "parquet"))

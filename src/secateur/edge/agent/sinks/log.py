@@ -95,6 +95,7 @@ class CsvLog(Sink):
             with self._lock:
                 yield
         except OSError as error:
+            self._current = None  # somebody may have taken the folder away
             raise SinkUnavailable(f"the log in {self._settings.folder} cannot be written: {error}.") from None
 
     def _append(self, path: Path, rows: list[dict[str, Any]]) -> None:
