@@ -266,12 +266,16 @@ def test_a_level_whose_indicator_is_no_longer_watched_is_not_restored(
     agent.stop()
 
 
-def test_counts_of_a_sink_go_on_over_a_reload(tmp_path: Path, make_burst: Callable[..., Burst]) -> None:
-    agent = Agent(_config(tmp_path))
+def test_counts_go_on_over_a_reload(tmp_path: Path, make_burst: Callable[..., Burst]) -> None:
+    sources = [{"type": "folder", "folder": "in"}]
+    agent = Agent(_config(tmp_path, sources=sources))
     agent.start()
     feed(agent, [make_burst(1), make_burst(2)])
     until(lambda: agent.deliveries[0].sent == 2)
-    agent.reload(_config(tmp_path))
+    agent.sources[0].counts["bursts"] = 5
+    for _ in range(2):
+        agent.reload(_config(tmp_path, sources=sources))
+        assert list(agent.source_counts().values()) == [5]
     feed(agent, [make_burst(3)])
     until(lambda: agent.deliveries[0].sent == 3)
     agent.stop()

@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,6 +77,7 @@ class Agent:
         self.bundles = Bundles(folder, config.models)
         self.paths: dict[tuple[str, str], SensorPath] = {}
         self.sources: list[RunningSource] = []
+        self._earlier_counts: Counter[tuple[str, str]] = Counter()
         self.deliveries: list[Delivery] = []
         self._build(config)
 
@@ -97,9 +98,10 @@ class Agent:
             for settings in config.sinks
         ]
         self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
-        self.sources = [
+        sources = [
             open_source(settings, self.inlet, config, identity=identity) for settings in config.sources
         ]
+        self._earlier_counts, self.sources = self.source_counts(), sources
         # last, once everything is open: what waits for a sink that is no longer named is given up
         self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
         sent = {delivery.sink.name: delivery.sent for delivery in self.deliveries}
@@ -145,6 +147,15 @@ class Agent:
             delivery.start()
         for source in self.sources:
             source.start()
+
+    def source_counts(self) -> Counter[tuple[str, str]]:
+        """Return what came from sources since the start, by source and outcome, over reloads."""
+        found = self._earlier_counts.copy()
+        for source in self.sources:
+            status = source.status()
+            for outcome, count in status["counts"].items():
+                found[status["name"], outcome] += count
+        return found
 
     @property
     def is_ready(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from starlette.responses import PlainTextResponse
@@ -35,8 +34,11 @@ def _lines(agent: Agent) -> Iterator[str]:
     yield from _family(
         "secateur_source_total",
         "counter",
-        "What came from a source since it was opened, by what became of it",
-        _source_counts(agent),
+        "What came from a source since the start, by what became of it",
+        [
+            ({"source": name, "outcome": outcome}, count)
+            for (name, outcome), count in agent.source_counts().items()
+        ],
     )
     status = agent.outbox.status()
     yield from _family("secateur_outbox_rows", "gauge", "Results that wait", [({}, status.rows)])
@@ -63,15 +65,6 @@ def _lines(agent: Agent) -> Iterator[str]:
         [({"sink": delivery.sink.name}, delivery.sent) for delivery in agent.deliveries],
     )
     yield from _sensors(agent)
-
-
-def _source_counts(agent: Agent) -> Samples:
-    """Return the counts of all sources; those of one name, such as two registers of a device, added up."""
-    found: Counter[tuple[str, str]] = Counter()
-    for status in (source.status() for source in agent.sources):
-        for outcome, count in status["counts"].items():
-            found[status["name"], outcome] += count
-    return [({"source": name, "outcome": outcome}, count) for (name, outcome), count in found.items()]
 
 
 def _sensors(agent: Agent) -> Iterator[str]:
