@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -346,6 +347,26 @@ def test_wav_of_every_width(tmp_path: Path, kind: str, step: float, container: s
         (tmp_path / "cut.wav").write_bytes(content[:cut])
         with pytest.raises(DataError):
             open_recording(tmp_path / "cut.wav")
+
+
+def test_a_folder_that_may_not_be_looked_at_ends_no_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("m/s", "m/closed"):
+        (tmp_path / place).mkdir(parents=True)
+    np.save(tmp_path / "m" / "s" / "1.npy", np.ones(3))
+    look = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return look(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    inlet = Inlet(submit=_Taking(), set_speed=lambda *_: None, places={("m", "closed"), ("m", "s")})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    assert [source.look() for _ in range(2)] == [0, 1]
+    assert "Permission denied" in source.status()["last_refusal"]
 
 
 def test_a_head_that_asks_for_all_memory_ends_no_watch(tmp_path: Path) -> None:

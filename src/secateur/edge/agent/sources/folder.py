@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import threading
@@ -83,9 +84,9 @@ class FolderSource:
             self._settings.folder / machine / sensor: (machine, sensor)
             for machine, sensor in self._inlet.places
         }
-        there = [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
-        found = [path for folder in there for path in folder.iterdir()]
-        self._tell_of_others(folders, [path for path in found if path.suffix not in SUFFIXES])
+        found = [path for folder in folders for path in self._entries(folder)]
+        with contextlib.suppress(OSError):  # what may not be looked at is no burst
+            self._tell_of_others(folders, [path for path in found if path.suffix not in SUFFIXES])
         waiting = self._files.among(path for path in found if path.suffix in SUFFIXES)
         taken = 0
         for place, path in enumerate(waiting):
@@ -98,6 +99,14 @@ class FolderSource:
             if self._stopping.is_set():
                 break
         return taken
+
+    def _entries(self, folder: Path) -> list[Path]:
+        """Return what lies in a folder; one that may not be looked at ends no watch over the others."""
+        try:
+            return list(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+        except OSError as error:
+            self.last_refusal = f"{folder}: {error.strerror}"
+            return []
 
     def _tell_of_others(self, folders: Collection[Path], files: list[Path]) -> None:
         """Say once what lies there in vain: files of another kind, and folders of no sensor."""
