@@ -205,7 +205,7 @@ def test_texts_stand_out_and_headings_follow(plant: tuple[Agent, Server], browse
 
 @pytest.mark.slow
 def test_phone_names_and_a_lost_agent(plant: tuple[Agent, Server], browser: Chromium) -> None:
-    _, server = plant
+    agent, server = plant
     browser.resize(360, 740, dark=True)
     browser.open(f"http://127.0.0.1:{server.port}/{SENSOR}")
     browser.wait_for("document.querySelectorAll('.plot .curve').length === 4")
@@ -218,6 +218,13 @@ def test_phone_names_and_a_lost_agent(plant: tuple[Agent, Server], browser: Chro
     for node in browser.call("Accessibility.getFullAXTree")["nodes"]:
         if node.get("role", {}).get("value") in used:
             assert node.get("name", {}).get("value"), node
+    (alarm,) = agent.alarms.latest()
+    agent.acknowledge(alarm.id, author="Ada", comment="x" * 300)
+    browser.open(f"http://127.0.0.1:{server.port}/#/alarms")
+    browser.wait_for("document.querySelectorAll('.alarm').length === 1")
+    _click(browser, "Events")
+    browser.wait_for("document.querySelector('.thread')?.innerText.includes('xxx')")
+    assert browser.run("document.documentElement.scrollWidth") <= 360  # no word is too long for it
     server.stop()
     browser.wait_for("document.getElementById('trouble').innerText.includes('what is shown is old')")
     assert browser.run("document.querySelector('main').classList.contains('old')")
