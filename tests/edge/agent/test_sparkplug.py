@@ -13,6 +13,7 @@ import pytest
 from agent_machines import linked_config, record, until
 from mosquitto import Mosquitto
 from mqtt_consumer import Consumer
+from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import SparkplugSink as SparkplugSettings
@@ -144,6 +145,10 @@ def test_waveforms_of_the_types_that_sparkplug_has(
     source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", content, (1, 1, 0))
     assert taken[0].samples.tolist() == [value * (scale or 1.0) for value in (1, -2, 300)]
     assert taken[0].measured_unix_s == 5.0
+    if scale is not None:
+        bare = encode(Payload(metrics=(metrics[0],), seq=1, timestamp_ms=5000), with_names=True)
+        with pytest.raises(DataError, match="need a metric 'scale'"):
+            source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", bare, (2, 1, 0))
     agent.stop()
 
 

@@ -15,7 +15,7 @@ from secateur.edge.agent.config.connections import LogSink as LogSettings
 from secateur.edge.agent.sinks.log import COLUMNS, CsvLog, append_lines
 
 _NUMBERS = ("measured_unix_s", "score", "speed_rpm", "confidence")
-_WORDS = ("historical", "redelivered")
+_BOOLEANS = ("historical", "redelivered")
 _ROWS_AT_ONCE = 4096
 
 
@@ -40,7 +40,7 @@ class ParquetLog(CsvLog):
             raise ConfigError("a parquet log needs pyarrow; run: pip install pyarrow, or use csv.") from None
         kinds = {"sequence": self._pyarrow.int64()}
         kinds |= dict.fromkeys(_NUMBERS, self._pyarrow.float64()) | dict.fromkeys(
-            _WORDS, self._pyarrow.bool_()
+            _BOOLEANS, self._pyarrow.bool_()
         )
         self._schema = self._pyarrow.schema(
             [(name, kinds.get(name, self._pyarrow.string())) for name in COLUMNS]

@@ -280,8 +280,13 @@ def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece
         return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
 
     unit, count = said.get("unit"), said.get("number")
+    samples = np.frombuffer(content, dtype=dtype).astype(np.float64)
+    if waveform.datatype is DataType.INT16_ARRAY:
+        scale = number("scale")
+        if scale is None or scale <= 0:
+            raise DataError(f"samples of Int16Array need a metric 'scale' above 0; it is {scale}.")
+        samples *= scale
     with np.errstate(over="ignore", invalid="ignore"):
-        samples = np.frombuffer(content, dtype=dtype).astype(np.float64) * (number("scale") or 1.0)
         samples = samples.astype(np.float32)
     return Piece(
         samples=samples,
