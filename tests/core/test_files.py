@@ -17,7 +17,7 @@ import pytest
 from secateur.core import exchange as exchange_module
 from secateur.core import files
 from secateur.core.errors import ConfigError
-from secateur.core.files import folder_aside, take_place, write_aside
+from secateur.core.files import folder_aside, require_replaceable, take_place, write_aside
 from secateur.core.records import JsonLines, write_json
 
 
@@ -323,3 +323,13 @@ def test_a_record_cut_short_by_a_kill_goes_with_the_next_one(tmp_path):
     assert lines.read() == [{"n": 1}]
     lines.append({"n": 3})
     assert lines.read() == [{"n": 1}, {"n": 3}]
+
+
+@pytest.mark.parametrize("name", [".", "../here", "{absolute}"])
+def test_the_folder_that_one_is_in_is_not_replaced(tmp_path, monkeypatch, name):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with pytest.raises(ConfigError, match="is the folder that you are in, which cannot be replaced"):
+        require_replaceable(Path(name.format(absolute=here)))
+    require_replaceable(Path("result"))

@@ -8,6 +8,7 @@ import pytest
 
 from secateur.core.errors import ConfigError
 from secateur.methods.registered import METHODS, changes_weights
+from secateur.tasks.reading import TEXT_TASKS
 from secateur.workflow.cut_options import KNOWN, ONLY_BY, ONLY_FOR, cut_of_diagnoser, cut_of_model
 from secateur.workflow.target import budget_of
 
@@ -77,3 +78,13 @@ def test_settings_of_a_model_hold_out_data_where_they_choose_by_it(tmp_path):
     assert chooses.data.held_out > 0
     assert chooses.data.learns
     assert chooses.on("labels").search.ranking_samples > plain.search.ranking_samples
+
+
+def test_encoders_recover_in_smaller_steps_than_language_models(tmp_path):
+    text = tmp_path / "text"
+    text.touch()
+    for adapter, rate, small in (("full", 3e-4, 5e-5), ("lora", 1e-3, 1e-3)):
+        cut = cut_of_model(ratio=1.2, calibration=text, recovery_steps=9, recovery_adapter=adapter)
+        rates = {task: cut.on(task).recovery.learning_rate for task in TEXT_TASKS}
+        assert rates == {"text": rate, "answers": rate, "labels": small, "embeddings": small}
+    assert cut_of_model(ratio=1.2, calibration=text).on("labels").recovery is None

@@ -205,16 +205,17 @@ def require_replaceable(folder: Path, marker: str | None = None) -> None:
     Raises
     ------
     ConfigError
-        If there is a file, a folder that is neither empty nor such a result, or a mount point, which cannot
-        be replaced as a whole.
+        If there is a file, a folder that is neither empty nor such a result, or the folder that one is in or
+        a mount point, which cannot be replaced as a whole.
     """
     folder = Path(folder)
     if not folder.exists() and not folder.is_symlink():
         return
-    if folder.is_mount():
+    resolved = folder.resolve()
+    if resolved == Path.cwd() or resolved.is_mount():
+        what = "a mount point" if resolved.is_mount() else "the folder that you are in"
         raise ConfigError(
-            f"{folder} is a mount point, which cannot be replaced; give a folder in it, such as "
-            f"{folder / 'result'}."
+            f"{folder} is {what}, which cannot be replaced; give a folder in it, such as {folder / 'result'}."
         )
     if folder.is_dir() and (not any(folder.iterdir()) or (marker and (folder / marker).exists())):
         return

@@ -153,10 +153,7 @@ def text_blocks(
     room = length - len(opening)
     available = source.count() // room if room > 0 else 0
     if available < 1:
-        raise DataError(
-            f"{source.path} has fewer than the {length} tokens of one block; give a longer text or "
-            "shorter blocks."
-        )
+        raise DataError(f"{source.path} has fewer than the {length} tokens of one block; give a longer text.")
     draw = generator(seed, "text blocks")
     chosen = set(draw.permutation(available)[:blocks].tolist())
     rows = [opening + block for number, block in enumerate(source.blocks(room)) if number in chosen]

@@ -20,7 +20,7 @@ from secateur.structure.latency import read_latency_table
 from secateur.structure.memory import RUNTIME_MIB, parameters_within
 from secateur.tasks.reading import CALIBRATION_BLOCKS, RANKING_SAMPLES, TextData
 from secateur.training.settings import require_choice
-from secateur.workflow.cut_settings import CutSettings, DeviceLimits, TextPart
+from secateur.workflow.cut_settings import LEARNING_RATES, CutSettings, DeviceLimits, TextPart
 
 Kind = Literal["recordings", "model"]
 Options = Mapping[str, Any]
@@ -70,8 +70,6 @@ RECOVERY_STEPS, WINDOWS_A_STEP = 300, 32
 """Of Diagnosers."""
 
 STEPS_WITHOUT_LIMIT = 100_000
-LEARNING_RATES: Mapping[Adapter, float] = {"lora": 1e-3, "full": 3e-4}
-"""Low-rank updates take larger steps than whole weights."""
 
 
 def require_fitting(given: Options, kind: Kind, *, method: str) -> None:
@@ -274,7 +272,7 @@ def _recovery_of_text(given: Options, seed: int) -> TextRecoverySettings | None:
         return None
     return TextRecoverySettings(
         adapter=adapter,
-        learning_rate=LEARNING_RATES[adapter],
+        learning_rate=LEARNING_RATES[adapter]["text"],
         max_steps=steps or STEPS_WITHOUT_LIMIT,
         max_minutes=minutes,
         seed=derive(seed, "recovery"),

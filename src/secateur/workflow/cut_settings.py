@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from secateur.methods.settings import (
     SearchSettings,
     StageName,
 )
-from secateur.recovery.settings import StudentSettings
+from secateur.recovery.settings import Adapter, StudentSettings
 from secateur.scoring.allocation import WidthKind
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.budget import Budget
@@ -32,6 +33,12 @@ WITHOUT_DATA = ("nothing", "weights")
 
 HELD_OUT = 0.1
 """Share of the data that choices are made by, and again that the result is judged by."""
+
+LEARNING_RATES: Mapping[Adapter, Mapping[TextTaskName, float]] = {
+    "full": {"text": 3e-4, "answers": 3e-4, "labels": 5e-5, "embeddings": 5e-5},
+    "lora": dict.fromkeys(TEXT_TASKS, 1e-3),
+}
+"""Of recovery. Low-rank updates take larger steps than whole weights; whole encoders take small ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +296,9 @@ class CutSettings:
         return replace(data, held_out=HELD_OUT if self.holds_out else 0.0, learns=self.recovery is not None)
 
     def on(self, task: TextTaskName) -> CutSettings:
-        """Return the same for a named task of tokens, with the samples that its measurements take."""
+        """Return the same for a named task of tokens: samples of its measurements, steps of its recovery."""
         search = replace(self.search, ranking_samples=RANKING_SAMPLES[task])
-        return replace(self, search=search, text=replace(self.tokens, task=task))
+        recovery = self.recovery
+        if recovery is not None:
+            recovery = replace(recovery, learning_rate=LEARNING_RATES[recovery.adapter][task])
+        return replace(self, search=search, recovery=recovery, text=replace(self.tokens, task=task))
