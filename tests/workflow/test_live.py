@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 import secateur
 import tiny_tokenizers
-from secateur.core.errors import ConfigError, SecateurError
+from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
 from secateur.training.state import digest
@@ -86,7 +87,16 @@ def test_a_live_classifier_is_checked_on_texts_as_on_the_command_line():
 
 @pytest.mark.parametrize(
     "given",
-    [[], [" "], [{"input_ids": torch.ones(1, 4)}, "text"], torch.ones(2, 4), 7, [b"a"], [{"text": "a"}, "b"]],
+    [
+        [],
+        [" "],
+        [{"input_ids": torch.ones(1, 4)}, "text"],
+        torch.ones(2, 4),
+        7,
+        [b"a"],
+        [{"text": "a"}, "b"],
+        [{"input_ids": [1]}],
+    ],
 )
 def test_calibration_of_another_kind_is_refused(given):
     with pytest.raises(ConfigError, match="give a file, texts, rows"):
@@ -150,3 +160,61 @@ def test_messages_speak_of_what_was_given_and_of_no_file_or_option(given, told):
     with pytest.raises(SecateurError, match=told) as refused:
         secateur.prune(model, **{"tokenizer": tokenizer, "block_fraction": 0.3} | given)
     assert not re.search(r"--[a-z]|\.txt|/tmp", str(refused.value))
+
+
+IDS = torch.ones(4, 6, dtype=torch.int64)
+
+
+@pytest.mark.parametrize(
+    ("batch", "told"),
+    [
+        ({"text": "a", "label": torch.tensor(1)}, "holds text, label; needed are the tensors input_ids"),
+        ({"input_ids": [1, 2], "x": IDS}, "holds input_ids, x; needed are the tensors input_ids"),
+        ({"input_ids": IDS[0]}, r"has input_ids of shape \(6,\); needed is \(texts, tokens\)"),
+        ({"input_ids": IDS[:0]}, "has 0 samples"),
+        ({"input_ids": IDS[:, :0]}, r"has input_ids of shape \(4, 0\)"),
+        ({"input_ids": IDS.float()}, "has input_ids of torch.float32; needed are whole numbers"),
+        ({"input_ids": 10**6 * IDS}, "has tokens from 1000000 to 1000000, but the embedding of Bert"),
+        ({"input_ids": -IDS}, "has tokens from -1 to -1"),
+        ({"input_ids": IDS.repeat(1, 99)}, "has texts of 594 tokens; the model takes 64"),
+        ({"input_ids": IDS, "attention_mask": IDS[:2]}, r"has an attention_mask of shape \(2, 6\)"),
+        ({"input_ids": IDS, "attention_mask": 0 * IDS}, "has a text whose tokens are all masked"),
+        ({"input_ids": IDS, "labels": torch.full((4,), 7)}, "needed are 4 numbers from 0 to 2"),
+        ({"input_ids": IDS, "label": torch.zeros(3)}, r"has labels of shape \(3,\); needed are 4 numbers"),
+    ],
+)
+@pytest.mark.parametrize("call", [secateur.prune, secateur.sia])
+def test_a_batch_that_the_model_cannot_take_is_refused(call, batch, told):
+    good, asked = {"input_ids": IDS}, {"block_fraction": 0.3} if call is secateur.prune else {}
+    with pytest.raises(DataError, match=f"batch 2 of the calibration .*{told}"):
+        call(classifier()[0], calibration=[good, batch], **asked)
+
+
+def test_classes_may_go_by_the_name_that_transformers_gives_them():
+    model, classes = classifier()[0], torch.tensor([0, 1, 1, 0])
+    found = [
+        secateur.prune(
+            model, block_fraction=0.3, criterion="taylor", calibration={"input_ids": tokens, name: classes}
+        ).plan
+        for tokens in [torch.randint(5, 90, (4, 8), generator=torch.Generator().manual_seed(0))]
+        for name in ("label", "labels")
+    ]
+    assert found[0] == found[1]
+
+
+def test_names_in_the_place_of_a_model_or_a_tokenizer_are_refused():
+    model, _ = classifier()
+    for wrong in ("models/bert", BertModel):
+        with pytest.raises(ConfigError, match="give a model in memory"):
+            secateur.prune(wrong, ratio=1.1)
+    with pytest.raises(ConfigError, match="tokenizer is 'bert-base'; give one of transformers"):
+        secateur.prune(model, ratio=1.1, calibration=TEXTS, tokenizer="bert-base")
+
+
+def test_numbers_of_numpy_are_labels_too():
+    model, tokenizer = classifier()
+    rows = [{"text": text, "label": np.int64(number % 2)} for number, text in enumerate(TEXTS)]
+    found = secateur.prune(
+        model, block_fraction=0.3, calibration=rows, tokenizer=tokenizer, calibration_blocks=2
+    )
+    assert found.records[0].refit["adopted"] > 0

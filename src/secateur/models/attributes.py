@@ -18,6 +18,12 @@ def vocabulary_size(model: nn.Module) -> int:
     return int(config_of(model).get_text_config().vocab_size)
 
 
+def embedding_rows(model: nn.Module) -> int:
+    """Return how many tokens the embedding of a model of text has a row for."""
+    whole: Any = model
+    return int(whole.get_input_embeddings().weight.shape[0])
+
+
 def counts_behind_padding(model: nn.Module) -> bool:
     """Whether a model numbers the positions of a text from behind the number of its padding token."""
     base = getattr(model, "base_model", model)

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def read_rows(path: Path | Table, columns: Sequence[str]) -> list[Row]:
                 raise DataError(f"row {number} of {path} has no {name}; complete or remove it.")
             if "\0" in str(value):
                 raise DataError(f"row {number} of {path} has a NUL character in its {name}; remove it.")
-            if not isinstance(value, str | int | float):
+            if not isinstance(value, str | Real):
                 raise DataError(
                     f"row {number} of {path} holds a {type(value).__name__} as {name}; give a text or a "
                     "number."

@@ -15,7 +15,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.seeds import derive, generator
-from secateur.models.attributes import config_of, padding_token, tokens_that_fit
+from secateur.models.attributes import config_of, embedding_rows, padding_token, tokens_that_fit
 from secateur.models.general_text import GENERAL_SHARE, blocks_beside, general_source, with_general_rows
 from secateur.models.tables import Table, read_rows
 from secateur.models.text import TokenSource, opening_tokens, passage_batches, text_batches, text_blocks
@@ -186,8 +186,7 @@ def require_known_tokens(model: nn.Module, highest: int) -> None:
     ConfigError
         If it does.
     """
-    whole: Any = model
-    embedding = whole.get_input_embeddings().weight.shape[0]
+    embedding = embedding_rows(model)
     if highest >= embedding:
         raise ConfigError(
             f"the tokenizer gives token {highest}, but the embedding of {type(model).__name__} has "

@@ -21,6 +21,7 @@ from secateur.models.calls import Batch
 from secateur.models.experts import has_stock_experts
 from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
+from secateur.tasks.batches import checked_batches
 from secateur.tasks.kinds import objective_of
 from secateur.tasks.reading import TextTaskName, task_of_model
 from secateur.tasks.token_task import TokenTask
@@ -45,19 +46,33 @@ def prune_live(
     **cut: Any,
 ) -> Compression:
     """See :func:`secateur.prune`."""
-    model = _own(model)
     with _told_by_parameters():
-        given = _given(calibration)
+        model, given = _own(model, tokenizer), _given(calibration)
         if isinstance(given, tuple):
-            return _by_batches(model, cut, given)
+            return _by_batches(model, cut, checked_batches(model, given))
         settings = cut_of_model(
             calibration=given, task=task, recovery_control=False, **_with_criterion(given, cut)
         )
         return cut_blocks(_source(model, tokenizer), settings, bind(model).whole_plan, None).compression
 
 
-def _own(model: nn.Module) -> nn.Module:
-    """The model given is left as it is: experts are laid side by side in a copy."""
+def _own(model: nn.Module, tokenizer: Any) -> nn.Module:
+    """Check what was given; it is left as it is: experts are laid side by side in a copy.
+
+    Raises
+    ------
+    ConfigError
+        If it is the name of a model or of a tokenizer, or a class.
+    """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"the model is {model!r:.80}; give a model in memory (from_pretrained of transformers and "
+            "secateur.load open one), or cut a folder with 'secateur prune'."
+        )
+    if tokenizer is not None and not hasattr(tokenizer, "pad_token"):
+        raise ConfigError(
+            f"tokenizer is {tokenizer!r:.80}; give one of transformers (AutoTokenizer.from_pretrained)."
+        )
     return deepcopy(model) if has_stock_experts(model) else model
 
 
@@ -120,14 +135,15 @@ def sia_live(
     seed: int,
 ) -> Check:
     """See :func:`secateur.sia`."""
-    model = _own(model)
     with _told_by_parameters():
-        given = _given(calibration)
+        model, given = _own(model, tokenizer), _given(calibration)
         if given is None:
             raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
         if not isinstance(given, tuple):
             given = text_samples(_source(model, tokenizer), given, seed=seed)
-        return check_model(model, given, ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed)
+        return check_model(
+            model, checked_batches(model, given), ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed
+        )
 
 
 def _given(calibration: Calibration) -> Path | Table | tuple[Batch, ...] | None:
@@ -155,7 +171,7 @@ def _given(calibration: Calibration) -> Path | Table | tuple[Batch, ...] | None:
         tensors = [any(isinstance(value, Tensor) for value in row.values()) for row in rows]
         if all(tensors):
             return tuple(rows)
-        if not any(tensors):
+        if not any(tensors) and not any("input_ids" in row for row in rows):
             return Table(name="calibration", rows=rows)
     held = ", ".join(sorted({type(entry).__name__ for entry in found})) or "nothing"
     raise ConfigError(
