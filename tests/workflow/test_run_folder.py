@@ -52,6 +52,7 @@ def test_the_result_has_every_promised_key(small_result, small_settings):
         assert [point["snr_db"] for point in small_result[model]["snr_curve"]] == [0.0]
         assert set(small_result[model]["per_class_recall"]) == set(small_result["classes"])
     assert set(small_result["fidelity"]) == {"agreement", "kl"}
+    assert set(small_result["fidelity_elsewhere"]) == {"agreement", "kl"}
     assert set(small_result["baselines"]) == {
         "envelope_rule",
         "random_forest",

@@ -138,6 +138,15 @@ class CutOptions:
             help="What recovery trains: full (all weights, default) or lora (less memory); language models."
         ),
     ]
+    unlabelled_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of recovery's windows that are simulated machines without labels, on which the cut "
+            "model learns the dense one's answers alone; default 0.25; Diagnosers.",
+        ),
+    ]
     recovery_control: Annotated[
         bool | None,
         typer.Option(

@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Training and recovery": (
         "backbone", "train_steps", "recovery_steps", "recovery_minutes", "recovery_adapter",
-        "recovery_control", "batch_size", "seed", "rivals", "device", "track",
+        "recovery_control", "unlabelled_share", "batch_size", "seed", "rivals", "device", "track",
     ),
     "Result": ("out", "overwrite", "settings_file", "as_json", "help"),
 }  # fmt: skip

@@ -55,10 +55,12 @@ def print_run(result: Mapping[str, Any], out: Path) -> None:
         if points := result[curve].get("snr_curve"):
             levels = "  ".join(f"{p['snr_db']:g} dB {percent(p['accuracy'])}" for p in points)
             console.print(f"{curve} under noise: {levels}")
+    elsewhere = result.get("fidelity_elsewhere")
     console.print(
         f"{times(result['ratio'])} fewer {result.get('counted', 'parameters')}; the pruned model agrees with "
         f"the dense one on {percent(result['fidelity']['agreement'])} of the test windows "
         f"(KL {decimal(result['fidelity']['kl'])})"
+        + (f", and on {percent(elsewhere['agreement'])} of those of simulated machines" if elsewhere else "")
     )
     if "bytes" in result:
         sizes = ", ".join(f"{name} {size(n_bytes)}" for name, n_bytes in result["bytes"].items())

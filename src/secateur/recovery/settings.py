@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secateur.core.errors import ConfigError
-from secateur.training.settings import TaughtSettings, WindowLoopSettings, require_choice
+from secateur.training.settings import TaughtSettings, TaughtWindowSettings, require_choice
 
 Adapter = Literal["lora", "full"]
 
@@ -43,7 +43,7 @@ class StudentSettings(TaughtSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecoverySettings(StudentSettings, WindowLoopSettings):
+class RecoverySettings(StudentSettings, TaughtWindowSettings):
     """Settings of recovery on windows; ``max_steps * batch_size`` is its budget of samples."""
 
     max_steps: int = 300

@@ -66,6 +66,12 @@ def headline(result: Mapping[str, Any]) -> list[Comparison]:
     if agreement is not None:
         told = "windows on which both models call the same class"
         rows.append(Comparison(name="agreement", dense=MISSING, pruned=percent(agreement), meaning=told))
+    elsewhere = _get(result, "fidelity_elsewhere", "agreement")
+    if elsewhere is not None:
+        told = "the same on simulated machines that no recording is of"
+        rows.append(
+            Comparison(name="agreement elsewhere", dense=MISSING, pruned=percent(elsewhere), meaning=told)
+        )
     if kl is not None:
         told = "divergence of the pruned model's probabilities from the dense one's, in nats"
         rows.append(Comparison(name="KL", dense=MISSING, pruned=f"{kl:.3g}", meaning=told))

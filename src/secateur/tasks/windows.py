@@ -20,7 +20,8 @@ from secateur.tasks.objective import Objective
 from secateur.training.augment import Augmentation, augment
 from secateur.training.batches import as_tensors
 from secateur.training.fit import label_loss
-from secateur.training.settings import FitSettings, LoopSettings, WindowLoopSettings
+from secateur.training.settings import FitSettings, LoopSettings, TaughtWindowSettings, WindowLoopSettings
+from secateur.training.unlabelled import can_simulate, unlabelled_for
 from secateur.training.window_data import WindowData
 
 JUDGED_AT_ONCE = 64
@@ -100,9 +101,21 @@ class WindowTask:
         """See :class:`secateur.tasks.base.Task`."""
         del model
         assert isinstance(settings, WindowLoopSettings), "settings of a loop over windows"
-        data = WindowData(self.train, self.validation, settings)
         if isinstance(settings, FitSettings):
-            return data, label_loss(self.train, settings)
+            return WindowData(self.train, self.validation, settings), label_loss(self.train, settings)
+        assert isinstance(settings, TaughtWindowSettings), "a teacher takes part in all other loops"
+        unlabelled = None
+        count, spec = int(settings.unlabelled_share * settings.batch_size), self.train.spec
+        is_taught = settings.distill_weight > 0 and count > 0
+        if teacher is not None and is_taught and can_simulate(spec.length, spec.sampling_rate_hz):
+            unlabelled = unlabelled_for(
+                teacher,
+                a_batch=count,
+                seed=settings.seed,
+                length=spec.length,
+                sampling_rate_hz=spec.sampling_rate_hz,
+            )
+        data = WindowData(self.train, self.validation, settings, unlabelled=unlabelled)
         return data, taught_loss(self.objective, settings, teacher)
 
     def scratch_settings(self, recovery: LoopSettings, *, extra_steps: int, seed: int) -> FitSettings:

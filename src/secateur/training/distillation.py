@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,6 +11,8 @@ def distillation_loss(
     student: Tensor, teacher: Tensor, labels: Tensor, *, weight: float, temperature: float
 ) -> Tensor:
     """Mean of ``(1 - weight) CE(student, labels) + weight T^2 KL(teacher || student)`` at temperature T.
+
+    A sample without label (-1) learns from the teacher alone, with the whole weight.
 
     Parameters
     ----------
@@ -33,7 +36,9 @@ def distillation_loss(
     divergence = functional.kl_div(
         functional.log_softmax(student / temperature, dim=-1),
         functional.log_softmax(teacher.detach() / temperature, dim=-1),
-        reduction="batchmean",
+        reduction="none",
         log_target=True,
-    )
-    return (1 - weight) * functional.cross_entropy(student, labels) + weight * temperature**2 * divergence
+    ).sum(dim=-1)
+    errors = functional.cross_entropy(student, labels, reduction="none", ignore_index=-1)
+    from_teacher = torch.where(labels < 0, 1.0, weight)
+    return ((1 - from_teacher) * errors + from_teacher * temperature**2 * divergence).mean()

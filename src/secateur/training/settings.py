@@ -12,6 +12,8 @@ Balance = Literal["sampling", "loss", "none"]
 Precision = Literal["auto", "bf16", "fp32"]
 Monitor = Literal["macro_f1", "loss"]
 
+UNLABELLED_SHARE = 0.25
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
@@ -122,6 +124,27 @@ class WindowLoopSettings(LoopSettings):
         require_count("max_validation_windows", self.max_validation_windows)
         require_choice("balance", self.balance, Balance)
         require_choice("monitor", self.monitor, Monitor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaughtWindowSettings(TaughtSettings, WindowLoopSettings):
+    """Settings of a gradient loop over windows in which a teacher takes part.
+
+    Parameters
+    ----------
+    unlabelled_share : float
+        Share of each batch that are windows of simulated machines without labels, on which the model learns
+        the teacher's answers alone: it should say the same of machines that no recording is of.
+    """
+
+    unlabelled_share: float = UNLABELLED_SHARE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.unlabelled_share < 1:
+            raise ConfigError(
+                f"unlabelled_share is {self.unlabelled_share}; it must be at least 0 and below 1."
+            )
 
 
 def require_count(name: str, value: int) -> None:

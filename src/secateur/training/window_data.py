@@ -18,6 +18,7 @@ from secateur.training.class_balance import BatchSampler
 from secateur.training.metrics import confusion, log_softmax, macro_f1
 from secateur.training.processes import Processes
 from secateur.training.settings import WindowLoopSettings
+from secateur.training.unlabelled import Unlabelled
 
 if TYPE_CHECKING:
     from secateur.signals.windows import Windows
@@ -32,6 +33,8 @@ class WindowData:
     ----------
     train, validation : Windows
     settings : WindowLoopSettings
+    unlabelled : Unlabelled, optional
+        Windows without labels that stand beside the labelled ones, with their teacher's answers.
 
     Raises
     ------
@@ -39,11 +42,19 @@ class WindowData:
         If there are no windows, or training windows without label.
     """
 
-    def __init__(self, train: Windows, validation: Windows, settings: WindowLoopSettings) -> None:
+    def __init__(
+        self,
+        train: Windows,
+        validation: Windows,
+        settings: WindowLoopSettings,
+        *,
+        unlabelled: Unlabelled | None = None,
+    ) -> None:
         self._train, self._validation, self._settings = train, validation, settings
+        self._unlabelled = unlabelled
         self._sampler = BatchSampler(
             train.labels,
-            settings.batch_size,
+            settings.batch_size - (0 if unlabelled is None else unlabelled.a_batch),
             settings.seed,
             balanced=settings.balance == "sampling",
             healthy=train.healthy_label,
@@ -68,6 +79,8 @@ class WindowData:
         """Return the batch of a step, which depends on the seed and the step alone."""
         settings = self._settings
         batch = as_tensors(self._train.take(self._sampler.indices(step)))
+        if self._unlabelled is not None:
+            batch = self._unlabelled.added_to(batch, settings.seed, step)
         return augment(batch, settings.augmentation, derive(settings.seed, "augment", step))
 
     def passes(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
@@ -78,7 +91,8 @@ class WindowData:
     def figures(self, model: nn.Module, processes: Processes, precision: str) -> dict[str, float]:
         """Return ``macro_f1`` and ``loss`` (mean cross-entropy) in evaluation mode.
 
-        The processes share the batches and all return the same.
+        With unlabelled windows their divergence from the teacher's answers is added to the loss. The
+        processes share the batches and all return the same.
         """
         model.eval()
         device, starts, logits = processes.device, range(0, len(self._chosen), VALIDATION_BATCH), {}
@@ -92,4 +106,6 @@ class WindowData:
         truth = np.asarray(self._validation.labels)[self._chosen]
         counts = confusion(truth, scores.argmax(axis=1), scores.shape[1])
         loss = -log_softmax(scores)[np.arange(len(scores)), truth].mean()
+        if self._unlabelled is not None:
+            loss += self._unlabelled.divergence(model)
         return {"macro_f1": macro_f1(counts), "loss": float(loss)}

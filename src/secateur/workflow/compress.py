@@ -15,7 +15,8 @@ from secateur.export.bundle import BundleInfo
 from secateur.models import checkpoint
 from secateur.models.calls import Batch
 from secateur.models.diagnoser import Diagnoser
-from secateur.training.evaluate import evaluate, fidelity, predict
+from secateur.training.evaluate import Fidelity, evaluate, fidelity, predict
+from secateur.training.unlabelled import answers, can_simulate, machine_pool
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
 from secateur.workflow.device_check import check_on_device
@@ -35,6 +36,9 @@ from secateur.workflow.steps import (
 )
 from secateur.workflow.task import Preparation, prepare, split_record
 from secateur.workflow.verdict import verdict_of
+
+BLOCKS_ELSEWHERE = 2
+"""Of 64 simulated machines, on which dense and pruned are compared off the recordings."""
 
 
 def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -177,7 +181,9 @@ def compare(
     Returns
     -------
     dict
-        ``dense`` and ``pruned`` evaluations, ``fidelity`` and ``ratio``, as JSON values.
+        ``dense`` and ``pruned`` evaluations, ``fidelity``, ``fidelity_elsewhere`` (the same on simulated
+        machines that no recording is of; None for windows that are too short or too slow to simulate) and
+        ``ratio``, as JSON values.
     """
     test, snr_db = preparation.test, preparation.split.test_snr_db
     dense_figures, pruned_figures = (
@@ -193,9 +199,18 @@ def compare(
             "dense": dense_figures,
             "pruned": pruned_figures,
             "fidelity": fidelity(*logits),
+            "fidelity_elsewhere": _elsewhere(dense, pruned, seed),
             "ratio": whole / left,
         }
     )
+
+
+def _elsewhere(dense: Diagnoser, pruned: Diagnoser, seed: int) -> Fidelity | None:
+    length, rate_hz = dense.config.window_length, dense.config.sampling_rate_hz
+    if not can_simulate(length, rate_hz):
+        return None
+    machines = machine_pool(derive(seed, "elsewhere"), length, rate_hz, BLOCKS_ELSEWHERE)
+    return fidelity(*(answers(model, machines).numpy() for model in (dense, pruned)))
 
 
 def _abstention(bundle: BundleInfo) -> dict[str, Any] | None:

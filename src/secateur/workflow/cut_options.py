@@ -19,7 +19,7 @@ from secateur.scoring.registered import DEFAULT_CRITERION, TEXT_CRITERION
 from secateur.structure.latency import read_latency_table
 from secateur.structure.memory import RUNTIME_MIB, parameters_within
 from secateur.tasks.reading import CALIBRATION_BLOCKS, RANKING_SAMPLES, TextData
-from secateur.training.settings import require_choice
+from secateur.training.settings import UNLABELLED_SHARE, require_choice
 from secateur.workflow.cut_settings import LEARNING_RATES, CutSettings, DeviceLimits, TextPart
 
 Kind = Literal["recordings", "model"]
@@ -29,7 +29,7 @@ NAMES: Mapping[Kind, str] = {"recordings": "Diagnosers", "model": "transformers 
 ONLY_FOR: Mapping[Kind, tuple[str, ...]] = {
     "recordings": (
         "data", "split", "backbone", "channel", "window_length", "snr", "train_steps", "rivals", "batch_size",
-        "latency_ms", "latency_table", "runtime_mib",
+        "unlabelled_share", "latency_ms", "latency_table", "runtime_mib",
     ),
     "model": (
         "task", "block_fraction", "max_parameters", "vocabulary", "units", "uniform", "calibration_blocks",
@@ -53,7 +53,7 @@ OF_UNITS = (
     "block_fraction", "max_parameters", "latency_ms", "latency_table", "memory_mib", "runtime_mib",
     "precision", "criterion", "vocabulary", "multiple", "hand", "layers", "heads", "channels",
     "calibration_blocks", "refit_blocks", "general_share", "general_text", "recovery_steps",
-    "recovery_minutes",
+    "recovery_minutes", "unlabelled_share",
 )  # fmt: skip
 """Options that methods which change weights have no use for."""
 
@@ -126,6 +126,7 @@ def cut_of_diagnoser(given: Options, *, method: str, learning_rate: float) -> Cu
             max_steps=steps,
             batch_size=_or(given, "batch_size", WINDOWS_A_STEP),
             learning_rate=learning_rate,
+            unlabelled_share=_or(given, "unlabelled_share", UNLABELLED_SHARE),
         )
     return CutSettings(
         method=method,

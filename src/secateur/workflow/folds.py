@@ -11,7 +11,7 @@ import numpy as np
 from secateur.core.provenance import provenance
 from secateur.workflow.settings import RunSettings
 
-AVERAGED = ("dense", "pruned", "fidelity", "ratio", "parity", "bytes", "baselines")
+AVERAGED = ("dense", "pruned", "fidelity", "fidelity_elsewhere", "ratio", "parity", "bytes", "baselines")
 OF_ONE_FOLD = ("confusion", "accuracy_interval", "windows")
 
 
@@ -36,7 +36,7 @@ def mean_of_folds(settings: RunSettings, results: Sequence[dict[str, Any]]) -> d
     """
     origin = provenance(seed=settings.task.seed)
     return {
-        **{key: average([result[key] for result in results]) for key in AVERAGED},
+        **{key: average([result.get(key) for result in results]) for key in AVERAGED},
         "classes": results[0]["classes"],
         "counted": results[0].get("counted", "parameters"),
         "folds": [
