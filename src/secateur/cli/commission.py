@@ -49,13 +49,8 @@ def commission(
         Path | None,
         typer.Option(help="JSON file for 'secateur diagnose --own-healthy'.", show_default=False),
     ] = None,
-    description: Annotated[
-        Path | None,
-        typer.Option(help="YAML that describes the healthy recordings: rate, channels, speed, bearing."),
-    ] = None,
-    sampling_rate: Annotated[
-        float | None, typer.Option(help="Hz, where a healthy recording does not state it.", min=1.0)
-    ] = None,
+    description: options.Description = None,
+    sampling_rate: options.SamplingRate = None,
     channel: Annotated[
         str | None, typer.Option(help="Channel: its number for an agent, name or number for a bundle.")
     ] = None,
@@ -66,10 +61,7 @@ def commission(
     pitch_mm: bearing_options.PitchMm = None,
     angle: bearing_options.Angle = None,
     orders: bearing_options.Orders = None,
-    public_key: Annotated[
-        list[Path] | None,
-        typer.Option(help="PEM file of a key that must have signed the bundle. Repeatable."),
-    ] = None,
+    public_key: options.PublicKey = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Learn a machine's own healthy state.

@@ -30,13 +30,8 @@ def diagnose(
         ),
     ] = None,
     out: options.Out,
-    description: Annotated[
-        Path | None,
-        typer.Option(help="YAML that describes the recordings: rate, channels, speed, bearing of each."),
-    ] = None,
-    sampling_rate: Annotated[
-        float | None, typer.Option(help="Hz, where the file does not state it.", min=1.0)
-    ] = None,
+    description: options.Description = None,
+    sampling_rate: options.SamplingRate = None,
     channel: Annotated[
         str | None,
         typer.Option(help="Channel by name or number; default: that which the model was trained on."),
@@ -54,10 +49,7 @@ def diagnose(
     hop_s: Annotated[
         float | None, typer.Option(help="Seconds between windows; default: side by side.", min=0.001)
     ] = None,
-    public_key: Annotated[
-        list[Path] | None,
-        typer.Option(help="PEM file of a key that must have signed the bundle. Repeatable."),
-    ] = None,
+    public_key: options.PublicKey = None,
     own_healthy: Annotated[
         Path | None,
         typer.Option(

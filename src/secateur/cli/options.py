@@ -91,6 +91,15 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace what another command left at --out."),
 ]
+Description = Annotated[
+    Path | None,
+    typer.Option(help="YAML that describes the recordings: rate, channels, speed, bearing of each."),
+]
+SamplingRate = Annotated[float | None, typer.Option(help="Hz, where a recording does not state it.", min=1.0)]
+PublicKey = Annotated[
+    list[Path] | None,
+    typer.Option(help="PEM file of a key that must have signed the bundle. Repeatable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 
 
