@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import wave
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.io.wavfile
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.edge.test_judgement import RECORD, manifest
 
+from secateur.bundle.manifest import AbstentionRecord
 from secateur.cli.app import run
 from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.foundation import SHIPPED
@@ -28,6 +30,16 @@ from secateur.edge.own_healthy import (
 from secateur.edge.runtime import Runtime
 
 RATE_HZ = 12_000
+LABELS = ("normal", "inner_race", "outer_race", "ball")
+RECORD = AbstentionRecord(
+    temperature=1.0,
+    least_confidence=0.7,
+    least_energy=1.0,
+    set_on="held-out specimens",
+    windows=100,
+    specimens=4,
+    error_aimed_at=0.03,
+)
 LIMITS = OwnHealthy(
     bundle="b",
     version="v",
@@ -51,7 +63,7 @@ def judged(probabilities, *, energy=3.0, limits=LIMITS, rms=1.5, shaft_rate_hz=2
     return judge(
         np.array(probabilities),
         energy,
-        manifest(RECORD),
+        SimpleNamespace(labels=LABELS, abstention=RECORD),
         evidence=None,
         own_healthy=limits,
         rms=rms,
@@ -122,7 +134,7 @@ def test_each_difference_is_said(options, said):
 def test_like_its_healthy_recordings_is_normal_without_being_sure():
     unsure = [0.85, 0.05, 0.05, 0.05]
     record = RECORD.model_copy(update={"least_confidence": 0.9})
-    alone = judge(np.array(unsure), 3.0, manifest(record), evidence=None)
+    alone = judge(np.array(unsure), 3.0, SimpleNamespace(labels=LABELS, abstention=record), evidence=None)
     assert (alone.answer, alone.unlike_healthy) == (None, None)
     judgement = judged(unsure, energy=0.0)
     assert (judgement.answer, judgement.unlike_healthy) == ("normal", ())
@@ -159,12 +171,16 @@ def test_files_of_others_are_refused(tmp_path):
 
 
 def recording(path, *, seed, gain=1.0, seconds=6):
-    """Noise with shaft tones, as WAV of floats."""
+    """Noise with shaft tones, as WAV of 16 bits."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(seconds * RATE_HZ) / RATE_HZ
     waveform = 0.3 * np.convolve(rng.standard_normal(len(time_s)), np.hanning(7), mode="same")
     waveform += 0.4 * np.cos(2 * np.pi * 29.5 * time_s) + 0.2 * np.cos(4 * np.pi * 29.5 * time_s)
-    scipy.io.wavfile.write(path, RATE_HZ, (gain * waveform).astype(np.float32))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes((3_000 * gain * waveform).astype("<i2").tobytes())
     return str(path)
 
 
@@ -188,6 +204,11 @@ def test_commissioned_by_a_user_the_machine_is_normal_until_it_gets_loud(tmp_pat
     loud = answer(recording(tmp_path / "loud.wav", seed=3, gain=3.0))
     assert loud["answer"] is None
     assert "times the highest" in loud["unlike_healthy"][0]
+    refused = [*call[:-1], first]
+    before = Path(first).read_bytes()
+    assert run(refused) == 2
+    assert "holds something else" in capsys.readouterr().err
+    assert Path(first).read_bytes() == before
     assert run(call) == 0
     assert f"--own-healthy {limits}" in capsys.readouterr().out
 

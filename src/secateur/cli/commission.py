@@ -72,20 +72,17 @@ def commission(
     """
     from secateur.core.errors import ConfigError
 
-    geometry = {
+    for_bundle = {
+        "--out": out,
+        "--description": description,
+        "--sampling-rate": sampling_rate,
+        "--public-key": public_key,
         "--bearing": bearing,
         "--balls": balls,
         "--ball-mm": ball_mm,
         "--pitch-mm": pitch_mm,
         "--angle": angle,
         "--orders": orders,
-    }
-    for_bundle = {
-        "--out": out,
-        "--description": description,
-        "--sampling-rate": sampling_rate,
-        "--public-key": public_key,
-        **geometry,
     }
     for_agent = {"--sensor": sensor, "--recording": recording, "--forget": forget or None}
     with_bundle = bool(healthy) or description is not None

@@ -178,6 +178,15 @@ def learn_own_healthy(
     )
 
 
+def is_own_healthy(path: Path) -> bool:
+    """Whether a file holds limits that ``secateur commission`` wrote, by whatever bundle."""
+    try:
+        OwnHealthy.model_validate(read_json_document(path))
+    except (DataError, ValidationError):
+        return False
+    return True
+
+
 def read_own_healthy(path: Path, *, bundle: str, version: str) -> OwnHealthy:
     """Read the limits that ``secateur commission`` wrote, for the bundle that learned them.
 

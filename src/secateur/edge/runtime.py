@@ -43,7 +43,7 @@ class WindowDiagnoses:
         Logarithm of the summed exponentials of the calibrated logits: low for what is unlike the training
         data; NaN where a window is not usable.
     rms : ndarray of float64, shape (n,)
-        Level of each window about its mean, in the unit of the waveform.
+        Level of each window about its mean, in the unit of the waveform; NaN where a window is not usable.
     """
 
     starts_s: np.ndarray
@@ -261,7 +261,8 @@ class Runtime:
             logits, found = self._run(windows[rows], shaft_rate_hz, fault_orders)
             sound = _finite(logits, found)
             probabilities = np.full((len(windows), len(self.labels)), np.nan, dtype=np.float32)
-            energies = np.full(len(windows), np.nan)
+            energies, rms = np.full((2, len(windows)), np.nan)
+            rms[rows] = windows[rows].std(axis=1, dtype=np.float64)
             probabilities[rows[sound]], energies[rows[sound]] = calibrated(
                 logits[sound], self.manifest.abstention
             )
@@ -277,7 +278,7 @@ class Runtime:
                     for row, entry in zip(probabilities, told, strict=True)
                 ),
                 energies=energies,
-                rms=windows.std(axis=1, dtype=np.float64),
+                rms=rms,
             )
 
     def judge(

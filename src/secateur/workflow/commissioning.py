@@ -13,7 +13,13 @@ from secateur.core.files import sha256_of
 from secateur.core.progress import track
 from secateur.core.records import write_json
 from secateur.edge.judgement import evidence_of
-from secateur.edge.own_healthy import NORMAL, HealthyRecording, learn_own_healthy, root_mean_square
+from secateur.edge.own_healthy import (
+    NORMAL,
+    HealthyRecording,
+    is_own_healthy,
+    learn_own_healthy,
+    root_mean_square,
+)
 from secateur.edge.runtime import Runtime
 from secateur.signals.envelope_rule import FAMILY_OF, envelope_rule
 from secateur.workflow.diagnosis_subjects import Subject
@@ -28,7 +34,7 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
         Healthy recordings of one sensor, over the speeds and loads at which it runs.
     runtime : Runtime
     out : Path
-        JSON file; one that is there is replaced.
+        JSON file; a former one is replaced, anything else refused.
 
     Returns
     -------
@@ -39,7 +45,7 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
     Raises
     ------
     ConfigError
-        If the bundle has no class "normal".
+        If the bundle has no class "normal", or ``out`` is something else.
     DataError
         If the recordings are of several channels or units, have too few usable windows, or look damaged to
         the model.
@@ -50,6 +56,8 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
             f"{manifest.name} has no class '{NORMAL}' but {', '.join(manifest.labels)}; it cannot learn what "
             "is healthy."
         )
+    if out.exists() and not is_own_healthy(out):
+        raise ConfigError(f"{out} holds something else than such limits; name another file with --out.")
     for what, found in (
         ("channels", {subject.channel_name for subject in subjects}),
         ("units", {subject.recording.unit for subject in subjects}),
