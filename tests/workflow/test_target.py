@@ -55,5 +55,7 @@ def test_a_memory_that_holds_no_such_model_is_refused_with_what_does():
 )
 def test_groups_are_ranked_with_channels_where_that_serves(criterion, groups, share, kinds, tmp_path):
     identity = whole("llama", 4, groups=groups)
-    cut = cut_of_model(criterion=criterion, block_fraction=share, calibration=tmp_path / "text")
+    text = tmp_path / "text"
+    text.touch()
+    cut = cut_of_model(criterion=criterion, block_fraction=share, calibration=text)
     assert kinds_to_cut(criterion, identity, target_parameters(cut, identity)) == kinds
