@@ -33,9 +33,9 @@ if find_spec("hypothesis"):
     settings.load_profile("any machine")
 
 LONGEST = (
+    "workflow/test_order.py",
     "cli/test_interruptions.py",
     "export/test_causal_families.py",
-    "workflow/test_known_recordings.py",
     "cli/test_full_disk.py",
     "workflow/test_compress_model.py",
     "export/test_encoder_bundle.py",
@@ -45,7 +45,6 @@ LONGEST = (
     "cli/test_export_text.py",
     "export/test_causal_onnx.py",
     "bundle/test_hostile.py",
-    "workflow/test_order.py",
     "families/test_round_trip.py",
     "models/test_checkpoint_transformer.py",
     "export/test_onnx_attention.py",

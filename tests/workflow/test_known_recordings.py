@@ -29,6 +29,7 @@ def result(cwru_dir, tmp_path_factory):
         return compress(settings, tmp_path_factory.mktemp("cwru") / "run")
 
 
+@pytest.mark.long
 def test_ten_classes_are_told_apart_far_above_chance(result):
     assert len(result["classes"]) == 10
     assert result["dense"]["accuracy"] > 0.6
@@ -38,17 +39,20 @@ def test_ten_classes_are_told_apart_far_above_chance(result):
     assert result["baselines"]["fault_line_regression"]["accuracy"] > 0.7
 
 
+@pytest.mark.long
 def test_the_split_says_that_it_leaks(result):
     assert result["split"]["leaks"] is True
     groups = result["split"]["groups"]
     assert "cwru_de_b007" in set(groups["train"]) & set(groups["test"])
 
 
+@pytest.mark.long
 def test_the_small_model_follows_the_dense_one(result):
     assert result["ratio"] >= 1.3
     assert result["fidelity"]["agreement"] > 0.6
 
 
+@pytest.mark.long
 def test_the_graph_agrees_on_real_windows(result):
     assert result["parity"]["max_abs_diff"] <= 1e-4
     assert result["parity"]["windows"] == 32
