@@ -111,7 +111,7 @@ class WindowTask:
             unlabelled = unlabelled_for(
                 teacher,
                 a_batch=count,
-                seed=settings.seed,
+                seed=derive(self.seed, "unlabelled"),
                 length=spec.length,
                 sampling_rate_hz=spec.sampling_rate_hz,
             )
