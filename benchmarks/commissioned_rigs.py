@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from foundation_rigs import Subject, case_western, judged, uestc
 
 from secateur.core.errors import DataError
@@ -39,12 +38,7 @@ def heard(runtime: Runtime, subject: Subject) -> HealthyRecording:
             fault_orders=subject.orders,
         )
     )
-    place = runtime.labels.index(NORMAL)
-    return HealthyRecording(
-        normal=np.concatenate([part.probabilities[part.usable, place] for part in parts]),
-        rms=np.concatenate([part.rms[part.usable] for part in parts]),
-        shaft_rate_hz=subject.shaft_rate_hz,
-    )
+    return HealthyRecording.heard(parts, runtime.labels, shaft_rate_hz=subject.shaft_rate_hz)
 
 
 def learned(runtime: Runtime, subjects: Sequence[Subject]) -> OwnHealthy | None:

@@ -18,6 +18,8 @@ from pydantic import Field, ValidationError
 from secateur.bundle.manifest import Name, Part
 from secateur.core.documents import read_json_document
 from secateur.core.errors import CheckpointError, ConfigError, DataError
+from secateur.edge.robust import median_and_spread
+from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
 
 NORMAL = "normal"
 """The class of a healthy machine."""
@@ -36,7 +38,6 @@ SPEED_SHARE = 0.1
 """How far the speed may lie outside those of the healthy recordings: the level follows the speed."""
 
 _SUREST = 1e-6
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,25 @@ class HealthyRecording:
     normal: np.ndarray
     rms: np.ndarray
     shaft_rate_hz: float = 0.0
+
+    @classmethod
+    def heard(
+        cls, parts: Sequence[WindowDiagnoses], labels: Sequence[str], *, shaft_rate_hz: float
+    ) -> HealthyRecording:
+        """Take the usable windows of what a runtime streams of a recording, whose classes are ``labels``."""
+        place = labels.index(NORMAL)
+        return cls(
+            normal=np.concatenate([part.probabilities[part.usable, place] for part in parts]).astype(
+                np.float64
+            ),
+            rms=np.concatenate([part.rms[part.usable] for part in parts]),
+            shaft_rate_hz=shaft_rate_hz,
+        )
+
+    @property
+    def level(self) -> float | None:
+        """Root mean square over the windows; None where there are none."""
+        return root_mean_square(self.rms) if len(self.rms) else None
 
 
 class OwnHealthy(Part):
@@ -121,11 +141,6 @@ class OwnHealthy(Part):
         return tuple(found)
 
 
-def root_mean_square(rms: np.ndarray) -> float:
-    """Return the level of a recording from the levels of its windows, shape (windows,)."""
-    return float(np.sqrt(np.mean(np.square(rms))))
-
-
 def learn_own_healthy(
     recordings: Sequence[HealthyRecording],
     *,
@@ -151,8 +166,7 @@ def learn_own_healthy(
             "Give longer ones or more of them."
         )
     odds = np.log(damage / (1.0 - damage))
-    middle = float(np.median(odds))
-    spread = max(_MAD_TO_SIGMA * float(np.median(np.abs(odds - middle))), LEAST_SPREAD)
+    middle, spread = median_and_spread(odds, least_spread=LEAST_SPREAD)
     if middle >= 0.0:
         raise DataError(
             f"the model sees damage with {100 / (1.0 + math.exp(-middle)):.0f} % in the healthy recordings: "
@@ -160,7 +174,7 @@ def learn_own_healthy(
             "on this machine with 'secateur compress --backbone foundation-micro'."
         )
     most_damage = min(1.0 / (1.0 + math.exp(-(middle + SPREADS * spread))), 0.5)
-    levels = [root_mean_square(entry.rms) for entry in recordings if len(entry.rms)]
+    levels = [level for entry in recordings if (level := entry.level) is not None]
     speeds = [entry.shaft_rate_hz for entry in recordings]
     knows_speed = all(speed > 0 for speed in speeds)
     return OwnHealthy(

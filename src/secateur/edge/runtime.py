@@ -17,46 +17,13 @@ from secateur.core.errors import DataError
 from secateur.edge.inputs import real_samples, require_hop, require_running, require_sampling_rate
 from secateur.edge.judgement import Judgement, calibrated, evidence_of, judge
 from secateur.edge.opening import checked_bundle
-from secateur.edge.own_healthy import read_own_healthy, root_mean_square
+from secateur.edge.own_healthy import read_own_healthy
+from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
 from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource, WaveformSource
 
 BATCH_WINDOWS = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowDiagnoses:
-    """What the model says about consecutive windows.
-
-    Attributes
-    ----------
-    starts_s : ndarray of float64, shape (n,)
-        Where each window begins.
-    probabilities : ndarray of float32, shape (n, classes)
-        Calibrated, in the order of the manifest's labels; NaN where a window is not usable.
-    usability : tuple of Usability
-        "usable", or why a window is not; in words in :data:`secateur.edge.windows.REASONS`.
-    labels : tuple of str or None
-        The class of highest probability; None where a window is not usable.
-    energies : ndarray of float64, shape (n,)
-        Logarithm of the summed exponentials of the calibrated logits: low for what is unlike the training
-        data; NaN where a window is not usable.
-    rms : ndarray of float64, shape (n,)
-        Level of each window about its mean, in the unit of the waveform; NaN where a window is not usable.
-    """
-
-    starts_s: np.ndarray
-    probabilities: np.ndarray
-    usability: tuple[Usability, ...]
-    labels: tuple[str | None, ...]
-    energies: np.ndarray
-    rms: np.ndarray
-
-    @property
-    def usable(self) -> np.ndarray:
-        """Whether each window is, bool of shape (n,)."""
-        return np.array([entry == "usable" for entry in self.usability], dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import track
@@ -18,7 +16,6 @@ from secateur.edge.own_healthy import (
     HealthyRecording,
     is_own_healthy,
     learn_own_healthy,
-    root_mean_square,
 )
 from secateur.edge.runtime import Runtime
 from secateur.signals.envelope_rule import FAMILY_OF, envelope_rule
@@ -76,7 +73,7 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
             {
                 "recording": recording.recording_id,
                 "windows": len(healthy.normal),
-                "rms": root_mean_square(healthy.rms) if len(healthy.rms) else None,
+                "rms": healthy.level,
                 "shaft_speed_rpm": subject.shaft_speed_rpm,
                 "mean_normal": float(healthy.normal.mean()) if len(healthy.normal) else None,
                 "doubt": doubt,
@@ -107,7 +104,6 @@ def _heard(subject: Subject, runtime: Runtime) -> tuple[HealthyRecording, str]:
             fault_orders=orders,
         )
     )
-    place = runtime.labels.index(NORMAL)
     evidence, _ = evidence_of(
         recording.source,
         channel=channel,
@@ -120,8 +116,4 @@ def _heard(subject: Subject, runtime: Runtime) -> tuple[HealthyRecording, str]:
     if call is not None and call.label in FAMILY_OF:
         said = call.label.replace("_", " ")
         doubt = f"the fault lines say {said} ({call.reason}); make sure that it is healthy"
-    return HealthyRecording(
-        normal=np.concatenate([part.probabilities[part.usable, place] for part in parts]).astype(np.float64),
-        rms=np.concatenate([part.rms[part.usable] for part in parts]),
-        shaft_rate_hz=shaft_hz,
-    ), doubt
+    return HealthyRecording.heard(parts, runtime.labels, shaft_rate_hz=shaft_hz), doubt

@@ -18,8 +18,8 @@ from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.progress import progress
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
-from secateur.edge.own_healthy import root_mean_square
 from secateur.edge.runtime import Runtime
+from secateur.edge.window_diagnoses import root_mean_square
 from secateur.signals.checks.run import doubts
 from secateur.signals.checks.waveform import SPEED_GAP, refined_speed
 from secateur.signals.recording import Recording

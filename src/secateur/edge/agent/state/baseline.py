@@ -15,6 +15,7 @@ from secateur.core.errors import CheckpointError
 from secateur.core.records import read_json, write_json
 from secateur.edge.agent.config.machines import Commissioning, Sensor
 from secateur.edge.agent.signal.indicators import is_level
+from secateur.edge.robust import median_and_spread
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,6 @@ LEAST_SPREAD_LEVEL = 0.1
 """In natural logarithms: ten percent. A score of 10 is then at least 2.7 times the median."""
 
 LEAST_SPREAD_LINE_DB = 1.0
-_MAD_TO_SIGMA = 1.4826
 
 
 class Centre(BaseModel):
@@ -243,11 +243,9 @@ def _transformed(name: str, value: float) -> float:
 
 
 def _centre(name: str, values: list[float]) -> Centre:
-    entries = np.asarray(values)
-    median = float(np.median(entries))
-    spread = _MAD_TO_SIGMA * float(np.median(np.abs(entries - median)))
     least = LEAST_SPREAD_LEVEL if is_level(name) else LEAST_SPREAD_LINE_DB
-    return Centre(median=median, spread=max(spread, least))
+    median, spread = median_and_spread(np.asarray(values), least_spread=least)
+    return Centre(median=median, spread=spread)
 
 
 def _read(path: Path) -> _Learned:
