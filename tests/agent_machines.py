@@ -15,6 +15,7 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.outbox.database import RunningClock
 from secateur.edge.agent.outbox.store import Record
 
 GUARD_S = 60.0
@@ -59,6 +60,16 @@ def record(number: int) -> Record:
         historical=False,
         redelivered=False,
     )
+
+
+class FakeClock(RunningClock):
+    """A running clock that stands where a test sets it."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def now_s(self) -> float:
+        return self.at_s
 
 
 def until(holds: Callable[[], bool]) -> None:

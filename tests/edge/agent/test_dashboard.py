@@ -125,7 +125,10 @@ def test_a_person_finds_the_fault_and_acknowledges_it(
     browser.run("location.hash = '#/machine/hall-3/outbox'")
     browser.wait_for("document.querySelector('main h1').innerText === 'Agent'")
 
-    for view, words in (("models", "No sensor names a bundle"), ("agent", "still fit|no results come")):
+    for view, words in (
+        ("models", "No sensor names a bundle"),
+        ("agent", "still fit|no results in"),
+    ):
         browser.open(f"{address}#/{view}")
         browser.wait_for(f"/{words}/.test(document.querySelector('main').innerText)")
     # the browser notes the refused band too

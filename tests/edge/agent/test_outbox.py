@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_machines import FakeClock
 from secateur.core.errors import CheckpointError
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
@@ -132,18 +133,10 @@ def test_full_refuses_the_newest_if_told_so_but_never_an_alarm(database: Databas
     assert outbox.status().dropped["outbox full, newest"] > 100
 
 
-class _Clock(RunningClock):
-    def __init__(self) -> None:
-        self.at_s = 0.0
-
-    def now_s(self) -> float:
-        return self.at_s
-
-
 def test_age_counts_running_time_and_marks_what_waited(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = _Clock()
+    clock = FakeClock()
     outbox = Outbox(
         database,
         OutboxSettings.model_validate({"max_age_h": 1, "historical_after_s": 10}),
@@ -171,17 +164,6 @@ def test_the_running_clock_goes_on_after_a_restart(tmp_path: Path) -> None:
     again = Database(tmp_path / "a.sqlite")
     assert 5000 <= RunningClock(again).now_s() < 5100
     again.close()
-
-
-def test_hours_left_at_the_present_rate(database: Database) -> None:
-    clock = _Clock()
-    outbox = Outbox(database, OutboxSettings.model_validate({"max_mib": 1}), ("s",), clock=clock)
-    for second in range(100):
-        clock.at_s = float(second)
-        outbox.append([_entry(second, size=100)])
-    status = outbox.status()
-    assert status.hours_left == pytest.approx((status.most_bytes - status.bytes) / (status.bytes / 99) / 3600)
-    assert not status.filling
 
 
 @settings(max_examples=15)

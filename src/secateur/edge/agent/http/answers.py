@@ -254,7 +254,7 @@ class Sink(TypedDict):
 
 
 class Outbox(TypedDict):
-    """How full the outbox is; ``hours_left`` is null while no results come."""
+    """How full the outbox is; ``hours_left`` is null if no results came in the last ``rate_over_s``."""
 
     rows: int
     bytes: int
@@ -262,6 +262,7 @@ class Outbox(TypedDict):
     share: float
     filling: bool
     bytes_per_s: float
+    rate_over_s: float
     hours_left: float | None
     drop_policy: Literal["oldest", "newest"]
     dropped: dict[str, int]

@@ -45,7 +45,8 @@ def _lines(agent: Agent) -> Iterator[str]:
     yield from _family("secateur_outbox_share", "gauge", "Filled share of the outbox", [({}, status.share)])
     if status.hours_left is not None:
         hours: Samples = [({}, status.hours_left)]
-        yield from _family("secateur_outbox_hours_left", "gauge", "Hours that still fit", hours)
+        said = "Hours until the first result is lost, at the rate of the last 5 min, if nothing is sent"
+        yield from _family("secateur_outbox_hours_left", "gauge", said, hours)
     yield from _family(
         "secateur_dropped_total",
         "counter",

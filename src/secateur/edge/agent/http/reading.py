@@ -182,6 +182,7 @@ def outbox(call: Call) -> answers.Outbox:
         "share": status.share,
         "filling": status.filling,
         "bytes_per_s": status.bytes_per_s,
+        "rate_over_s": status.rate_over_s,
         "hours_left": status.hours_left,
         "drop_policy": agent.config.outbox.drop,
         "dropped": status.dropped,

@@ -70,6 +70,7 @@ class Database:
         self._on_repair = on_repair
         self._lock = threading.RLock()
         self._depth = 0
+        self._when_stored: list[Callable[[], None]] = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = connect(self.path)
@@ -103,12 +104,20 @@ class Database:
                 yield self._connection
                 if outermost:
                     self._connection.execute("COMMIT")
+                    for note in self._when_stored:
+                        note()
             except BaseException as error:
                 if outermost:
                     self._give_up(error)
                 raise
             finally:
                 self._depth -= 1
+                if outermost:
+                    self._when_stored.clear()
+
+    def when_stored(self, note: Callable[[], None]) -> None:
+        """Call something once the transaction at hand is on the disk; not at all if it is given up."""
+        self._when_stored.append(note)
 
     def _give_up(self, error: BaseException) -> None:
         with contextlib.suppress(sqlite3.Error):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, RunningClock
+from secateur.edge.agent.outbox.inflow import Inflow
 
 Kind = Literal["result", "alarm"]
 
@@ -20,7 +21,6 @@ ROW_BYTES = 256
 
 KEYS_REMEMBERED = 10_000
 FILLING_SHARE, EMPTIED_SHARE = 0.8, 0.7
-_RATE_MEMORY_S = 300.0
 _AGED_AT_ONCE = 64
 _LARGEST_BATCH_BYTES = 1 << 20
 
@@ -81,9 +81,12 @@ class OutboxStatus:
     filling : bool
         Whether it has passed 80 %, and not fallen below 70 % since.
     bytes_per_s : float
-        At which new results come at present.
+        At which new results come: the mean of ``rate_over_s``.
+    rate_over_s : float
+        The last five minutes, or what the agent has run since its start.
     hours_left : float or None
-        How long new results fit if nothing is sent; None while none come.
+        How long at that rate until the first result is lost to the bounds of size or age, if nothing is
+        sent; None if none came.
     waiting : dict of str to int
         Rows that each sink has not acknowledged.
     dropped : dict of str to int
@@ -96,6 +99,7 @@ class OutboxStatus:
     share: float
     filling: bool
     bytes_per_s: float
+    rate_over_s: float
     hours_left: float | None
     waiting: dict[str, int]
     dropped: dict[str, int]
@@ -126,8 +130,7 @@ class Outbox:
         self._database, self._settings, self._sinks = database, settings, tuple(sinks)
         self._clock = clock or RunningClock(database)
         self._most_bytes = settings.max_mib << 20
-        self._inflow_bytes = 0.0
-        self._inflow_since_s = self._clock.now_s()
+        self._inflow = Inflow(self._clock.now_s())
         self._filling = False
         self.changed = threading.Condition()
         with database.transaction() as connection:
@@ -194,7 +197,7 @@ class Outbox:
         number = connection.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM seen").fetchone()[0]
         connection.execute("INSERT INTO seen VALUES (?, ?)", (number, entry.key))
         connection.execute("DELETE FROM seen WHERE seq <= ?", (number - KEYS_REMEMBERED,))
-        self._note_inflow(size)
+        self._database.when_stored(lambda: self._inflow.add(self._clock.now_s(), size))
         return True
 
     def _make_room(self, connection: sqlite3.Connection, size: int, kind: Kind) -> bool:
@@ -319,18 +322,11 @@ class Outbox:
         ).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
 
-    def _note_inflow(self, size: int) -> None:
-        now_s = self._clock.now_s()
-        since_s = now_s - self._inflow_since_s
-        if since_s > 2 * _RATE_MEMORY_S:  # forget half, so that the rate follows
-            self._inflow_bytes /= 2
-            self._inflow_since_s += since_s / 2
-        self._inflow_bytes += size
-
     def status(self) -> OutboxStatus:
         """Return how full it is."""
         with self._database.transaction() as connection:
             rows, size = _counter(connection, "rows"), _counter(connection, "bytes")
+            oldest = connection.execute("SELECT running_s FROM results ORDER BY seq LIMIT 1").fetchone()
             dropped = dict(
                 connection.execute("SELECT name, value FROM counters WHERE name LIKE 'dropped: %'").fetchall()
             )
@@ -347,8 +343,9 @@ class Outbox:
             }
         share = size / self._most_bytes
         self._filling = share >= (EMPTIED_SHARE if self._filling else FILLING_SHARE)
-        span_s = max(self._clock.now_s() - self._inflow_since_s, 1.0)
-        rate = self._inflow_bytes / span_s
+        now_s = self._clock.now_s()
+        rate, span_s = self._inflow.rate(now_s)
+        aged_h = max(0.0, self._settings.max_age_h - (now_s - oldest[0] if oldest else 0.0) / 3600.0)
         return OutboxStatus(
             rows=int(rows),
             bytes=int(size),
@@ -356,7 +353,8 @@ class Outbox:
             share=share,
             filling=self._filling,
             bytes_per_s=rate,
-            hours_left=(self._most_bytes - size) / rate / 3600.0 if rate > 0 else None,
+            rate_over_s=span_s,
+            hours_left=min((self._most_bytes - size) / rate / 3600.0, aged_h) if rate > 0 else None,
             waiting=waiting,
             dropped={name.removeprefix("dropped: "): int(value) for name, value in dropped.items()},
         )
