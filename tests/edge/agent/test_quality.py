@@ -91,3 +91,15 @@ def test_speed(
     quality = assess(make_burst(**said), machine.sensors[0], speed, latest_speed=latest)
     assert (quality.speed_rpm, quality.speed_age_s, quality.flags) == (rpm, age_s, flags)
     assert quality.usable is (flags != ("standing still",))
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "flags"), [(-1e9, ()), (59.0, ()), (61.0, ("clock ahead",)), (9e10, ("clock ahead",))]
+)
+def test_a_clock_that_is_ahead_is_told_and_not_gone_by(
+    ahead_s: float, flags: tuple[str, ...], machine: Machine, make_burst: Callable[..., Burst]
+) -> None:
+    burst = make_burst(measured_unix_s=1.7e9 + ahead_s)
+    quality = assess(burst, machine.sensors[0], machine.speed, arrived_unix_s=1.7e9)
+    assert (quality.flags, quality.usable, quality.sensor_state) == (flags, True, "ok")
+    assert quality.measured_unix_s == (1.7e9 if flags else burst.measured_unix_s)

@@ -265,7 +265,8 @@ class Agent:
         change = self._until_stored(lambda: self._store(burst, processed, path))
         level = processed.judgement.level if processed.judgement is not None else Level.NORMAL
         if processed.result["indicators"]:
-            self.trends.add(*burst.place, burst.measured_unix_s, level, processed.result["indicators"])
+            measured_unix_s = processed.result["measured_unix_s"]
+            self.trends.add(*burst.place, measured_unix_s, level, processed.result["indicators"])
         self.latencies_ms.append(1e3 * (time.monotonic() - submission.received_s))
         self.events.publish("result", machine=burst.machine, sensor=burst.sensor, result=processed.result)
         self._tell(change)
@@ -278,7 +279,7 @@ class Agent:
                 change = self.alarms.apply(
                     burst,
                     processed.judgement,
-                    now_unix_s=burst.measured_unix_s,
+                    now_unix_s=processed.result["measured_unix_s"],
                     reopen_within_s=path.sensor.limits.reopen_within_s,
                 )
             if change is not None:

@@ -85,7 +85,7 @@ class Diagnosis(TypedDict):
 
 
 class Result(TypedDict):
-    """What became of a burst, as it is published."""
+    """What became of a burst, as it is published; ``stated_unix_s`` is the time by the sender's clock."""
 
     schema: str
     machine: str
@@ -93,6 +93,7 @@ class Result(TypedDict):
     key: str
     number: int | None
     measured_unix_s: float
+    stated_unix_s: float | None
     age_s: float
     quality: Quality
     sensor_state: str

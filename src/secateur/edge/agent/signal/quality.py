@@ -1,7 +1,8 @@
-"""Whether a burst can be trusted: rate, unit, length, finiteness, clipping, a stuck or dead sensor, speed."""
+"""Whether a burst can be trusted: rate, unit, length, values, a stuck or dead sensor, speed, clock."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,7 @@ Flag = Literal[
     "clipped",
     "offset",
     "gap",
+    "clock ahead",
     "standing still",
     "speed unknown",
     "speed stale",
@@ -46,6 +48,9 @@ RATE_TOLERANCE = 0.005
 STUCK_SHARE, STUCK_LEAST = 0.02, 64
 CLIPPED_SHARE, CLIPPED_LEAST, CLIPPED_RUN = 0.001, 6, 3
 OFFSET_SHARE = 0.5
+CLOCK_AHEAD_S = 60.0
+"""Clocks differ; a burst that began so long after it arrived tells a clock that is wrong."""
+
 _DEAD = 1e-6
 
 QUIETEST, LOUDEST = 1e-12, 1e12
@@ -64,11 +69,14 @@ class Quality:
         The speed to go by; None if there is none that can be trusted.
     speed_age_s : float or None
         Seconds between it and the burst; None if unknown, 0 for a fixed speed or one sent with the burst.
+    measured_unix_s : float
+        The time to go by: as stated, or of arrival where the sender's clock is ahead.
     """
 
     flags: tuple[Flag, ...]
     speed_rpm: float | None
     speed_age_s: float | None
+    measured_unix_s: float
 
     @property
     def usable(self) -> bool:
@@ -99,6 +107,7 @@ def assess(
     latest_speed: MeasuredSpeed | None = None,
     after_gap: bool = False,
     last_samples: np.ndarray | None = None,
+    arrived_unix_s: float | None = None,
 ) -> Quality:
     """Judge a burst by what its sensor is set up to send.
 
@@ -114,6 +123,8 @@ def assess(
         Whether the sender's count shows that bursts are missing before this one.
     last_samples : ndarray, optional
         Of the burst before: no vibration is ever the same twice, so a sender that repeats one has stopped.
+    arrived_unix_s : float, optional
+        On the clock of the agent; default: now.
     """
     flags: list[Flag] = []
     if burst.sampling_rate_hz is not None and not is_rate_of(sensor, burst.sampling_rate_hz):
@@ -127,10 +138,15 @@ def assess(
         flags.append("repeated")
     if after_gap:
         flags.append("gap")
+    arrived_unix_s = time.time() if arrived_unix_s is None else arrived_unix_s
+    measured_unix_s = burst.measured_unix_s
+    if measured_unix_s > arrived_unix_s + CLOCK_AHEAD_S:
+        flags.append("clock ahead")
+        measured_unix_s = arrived_unix_s
     rpm, age_s, trouble = _speed_of(burst, speed, latest_speed)
     if trouble is not None:
         flags.append(trouble)
-    return Quality(flags=tuple(flags), speed_rpm=rpm, speed_age_s=age_s)
+    return Quality(flags=tuple(flags), speed_rpm=rpm, speed_age_s=age_s, measured_unix_s=measured_unix_s)
 
 
 def is_rate_of(sensor: Sensor, stated_hz: float) -> bool:

@@ -37,7 +37,8 @@ export function latest(sensor) {
         ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
         ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
-        ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}`],
+        ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}${
+          result.quality.flags.includes("clock ahead") ? `; the sender's clock says ${moment(result.stated_unix_s)}` : ""}`],
         ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["ready after", `${number(result.latency_ms)} ms`]])),
     h("section", { class: "panel" }, h("h2", {}, "Diagnosis"), opinion(result.diagnosis, sensor.settings), lines(result.evidence)),
   ];
