@@ -1,5 +1,7 @@
 """Results as a Sparkplug B edge node: births before data, aliases, sequence numbers, rebirth on request.
 
+A device whose sensor falls silent is declared dead (DDEATH) after the result that says so, and born again
+with the next result.
 Data go with QoS 1, since a result counts as sent only when the broker has acknowledged it; the specification
 asks for QoS 0. Compatibility is not certified.
 """
@@ -50,6 +52,7 @@ class SparkplugSink(Sink):
         self._seq = 0
         self._aliases = Aliases()
         self._devices: dict[str, dict[str, _Latest]] = {}
+        self._dead: set[str] = set()
 
     def publish(self, records: Sequence[Record]) -> None:
         """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
@@ -61,11 +64,15 @@ class SparkplugSink(Sink):
             latest = _latest(record)
             is_born = device in self._devices and self._aliases.knows(device, latest.values)
             self._devices.setdefault(device, {})[record.kind] = latest
-            if not is_born:
+            if not is_born or device in self._dead:
                 self._aliases.learn(device, latest.values)
                 messages.append(self._device_birth(device))
             data_at.append(len(messages))
             messages.append(self._data(device, latest, record.key))
+            self._dead.discard(device)
+            if self._is_silent(device):
+                messages.append(self._device_death(device))
+                self._dead.add(device)
         self._publish(session, messages, data_at)
 
     def _publish(self, session: MqttSession, messages: list[Message], data_at: list[int]) -> None:
@@ -109,7 +116,7 @@ class SparkplugSink(Sink):
         rebirth = Metric(name=REBIRTH, value=False, datatype=DataType.BOOLEAN, timestamp_ms=now_ms)
         node = Payload(metrics=(self._bdseq_metric(), rebirth), seq=self._following(), timestamp_ms=now_ms)
         births = [Message(topic=self._topic("NBIRTH"), content=encode(node, with_names=True), properties={})]
-        births += [self._device_birth(device) for device in self._devices]
+        births += [self._device_birth(device) for device in self._devices if device not in self._dead]
         session.publish(births)
 
     def _device_birth(self, device: str) -> Message:
@@ -124,6 +131,16 @@ class SparkplugSink(Sink):
         return Message(
             topic=self._topic("DBIRTH", device), content=encode(birth, with_names=True), properties={}
         )
+
+    def _is_silent(self, device: str) -> bool:
+        """Whether the last result of a device says that its sensor gives none; alarms do not tell."""
+        result = self._devices[device].get("result")
+        return result is not None and result.values.get("sensor_state") == "silent"
+
+    def _device_death(self, device: str) -> Message:
+        death = Payload(metrics=(), seq=self._following(), timestamp_ms=_now_ms())
+        content = encode(death, with_names=True)
+        return Message(topic=self._topic("DDEATH", device), content=content, properties={})
 
     def _data(self, device: str, latest: _Latest, key: str) -> Message:
         metrics = tuple(self._metric(device, name, latest) for name in latest.values)

@@ -6,11 +6,9 @@ import logging
 import re
 import sys
 import threading
-import time
 from collections import Counter, deque
 from typing import Any
 
-import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
@@ -21,28 +19,21 @@ from secateur.edge.agent.mqtt import new_client
 from secateur.edge.agent.sources.assembly import Assembler, Place, place_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
-from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, Value, decode, encode
-from secateur.edge.agent.sparkplug.host import Host
+from secateur.edge.agent.sources.sparkplug import SparkplugFeed, burst_in
+from secateur.edge.agent.sparkplug.host import Data
 
 log = logging.getLogger(__name__)
 
 SESSION_S = 24 * 3600
 MOST_HELD = 10
-"""Parts of unfinished bursts hold back so many acknowledgements; brokers allow about twenty in all."""
+"""Parts of unfinished bursts, and data that wait for a birth, hold back so many acknowledgements; brokers
+allow about twenty in all."""
+
+MOST_TOLD = 256
+"""Different reasons of refusals that are logged; the last one is always shown."""
 
 Held = tuple[int, int, int]
 """Number and quality of service of a message that is not acknowledged yet, and its connection."""
-
-_STAYING = ("sampling_rate_hz", "speed_rpm", "unit", "scale")
-"""Metrics that a device does not repeat with each burst."""
-
-_SAMPLES: dict[DataType | None, np.dtype[Any]] = {
-    DataType.INT16_ARRAY: np.dtype("<i2"),
-    DataType.FLOAT_ARRAY: np.dtype("<f4"),
-    DataType.DOUBLE_ARRAY: np.dtype("<f8"),
-}
-
-_SPARKPLUG = re.compile(r"^spBv1\.0/[^/]+/(NBIRTH|NDEATH|NDATA|DBIRTH|DDEATH|DDATA)/([^/]+)(?:/([^/]+))?$")
 
 
 class MqttSource:
@@ -65,10 +56,10 @@ class MqttSource:
         self.trouble = self.last_refusal = ""
         self._settings, self._inlet = settings, inlet
         self._assembler = Assembler(incomplete_after_s=settings.incomplete_after_s, dropped=self._let_go)
-        self._host = Host(staying=_STAYING)
+        self._sparkplug = SparkplugFeed(settings.topic, inlet.places, self._publish)
         self._held: dict[Place, list[Held]] = {}
         self._held_order: deque[tuple[Place, Held]] = deque()
-        self._last_rebirth_s: dict[str, float] = {}
+        self._told: set[str] = set()
         self._connected = threading.Event()
         self._connection = 0
         self._client, self._arguments = new_client(
@@ -99,13 +90,13 @@ class MqttSource:
 
     def status(self) -> SourceStatus:
         """Return its state, for people."""
-        counts = self.counts + self._assembler.counts + self._host.counts
+        counts = self.counts + self._assembler.counts + self._sparkplug.counts
         return {
             "name": self.name,
             "connected": self._connected.is_set(),
             "trouble": self.trouble,
             "last_refusal": self.last_refusal,
-            "open_bursts": self._assembler.open,
+            "open_bursts": self._assembler.open + self._sparkplug.waiting,
             "counts": dict(counts),
         }
 
@@ -155,21 +146,29 @@ class MqttSource:
             else:
                 machine, sensor = self._place(message.topic)
                 parse = from_json if self._settings.payload == "json" else from_raw
-                self._take(machine, sensor, parse(content), held)
+                self._take(machine, sensor, parse(content), [held])
         except IntakeFull:
             # not acknowledged: the broker gives it again when the connection is made anew
             log.warning("%s: too many bursts wait; the connection is made anew", self.name)
             threading.Thread(target=self._reconnect, daemon=True).start()
         except SecateurError as error:
-            self.counts["refused"] += 1
-            if str(error) != self.last_refusal:  # a gateway that is set up wrongly sends the same all day
-                log.warning("%s: message refused: %s", self.name, error)
-            self.last_refusal = str(error)
-            self._acknowledge([held])
+            self._refuse(error, [held])
         except Exception:
             self.counts["failed"] += 1
             log.exception("%s: a message failed", self.name)
             self._acknowledge([held])
+
+    def _refuse(self, error: SecateurError, held: list[Held]) -> None:
+        self.counts["refused"] += 1
+        self._tell_refusal(str(error))
+        self._acknowledge(held)
+
+    def _tell_refusal(self, reason: str) -> None:
+        """Log each reason once: a gateway that is set up wrongly sends the same all day."""
+        if reason not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(reason)
+            log.warning("%s: message refused: %s", self.name, reason)
+        self.last_refusal = reason
 
     def _place(self, topic: str) -> tuple[str, str]:
         found = self._pattern.match(topic)
@@ -179,13 +178,14 @@ class MqttSource:
         self._inlet.require_place(machine, sensor)
         return machine, sensor
 
-    def _take(self, machine: str, sensor: str, piece: Piece, held: Held) -> None:
+    def _take(self, machine: str, sensor: str, piece: Piece, held: list[Held]) -> None:
         place = place_of(machine, sensor, piece)
         burst = self._assembler.add(machine, sensor, piece)
         if burst is None:
-            self._hold(place, held)
+            for entry in held:
+                self._hold(place, entry)
             return
-        mine = [*self._held.pop(place, []), held] if piece.parts > 1 else [held]
+        mine = [*self._held.pop(place, []), *held] if piece.parts > 1 else held
         self.counts["bursts"] += 1
         try:
             self._inlet.submit(Submission(burst=burst, done=lambda _: self._acknowledge(mine)))
@@ -194,7 +194,9 @@ class MqttSource:
             raise
 
     def _hold(self, place: Place, held: Held) -> None:
-        """Keep the acknowledgement of a part until its burst is whole; give the oldest if too many wait."""
+        """Keep an acknowledgement until its burst is whole; give the oldest if too many wait."""
+        if held[1] == 0:  # nothing is acknowledged
+            return
         self._held.setdefault(place, []).append(held)
         self._held_order.append((place, held))
         while len(self._held_order) > MOST_HELD:
@@ -216,6 +218,9 @@ class MqttSource:
             if connection == self._connection:
                 self._client.ack(mid, qos)
 
+    def _publish(self, topic: str, content: bytes) -> None:
+        self._client.publish(topic, content, qos=0)
+
     def _reconnect(self) -> None:
         try:
             self._client.reconnect()
@@ -223,39 +228,30 @@ class MqttSource:
             log.warning("%s: %s", self.name, error)
 
     def _take_sparkplug(self, topic: str, content: bytes, held: Held) -> None:
-        found = _SPARKPLUG.match(topic)
-        if found is None:  # commands and states of others
+        ticket = object()
+        taken = self._sparkplug.take(topic, content, ticket)
+        if taken.waits:
+            self._hold(("", "", ticket), held)
+        for place, data in enumerate(taken.data):
+            mine = [held] if data.ticket is ticket else self._held.pop(("", "", data.ticket), [])
+            if not data.whole:
+                self._tell_refusal(f"data of {data.node}/{data.device} waited for a birth in vain.")
+            try:
+                self._take_data(data, mine)
+            except IntakeFull:  # those that are not acknowledged come again
+                self.counts["turned away"] += len(taken.data) - place
+                raise
+            except SecateurError as error:
+                self._refuse(error, mine)
+        if not taken.waits and all(data.ticket is not ticket for data in taken.data):
             self._acknowledge([held])
-            return
-        kind, node, device = found[1], found[2], found[3] or ""
-        payload = decode(content)
-        metrics, rebirth = self._host.take(kind, node, payload, device=device)
-        if rebirth:
-            self._ask_for_rebirth(node)
-        waveform = next((metric for metric in metrics if metric.name == "samples"), None)
-        if kind != "DDATA" or waveform is None or not isinstance(waveform.value, bytes):
-            self._acknowledge([held])
-            return
-        self._inlet.require_place(node, device)
-        said = {metric.name or "": metric.value for metric in metrics}
-        known = self._host.values(node, device)
-        if waveform.historical:  # the speed of now is not that of then
-            known.pop("speed_rpm", None)
-        said = known | said
-        at_ms = waveform.timestamp_ms or payload.timestamp_ms
-        self._take(node, device, _piece(waveform, said, at_ms), held)
 
-    def _ask_for_rebirth(self, node: str) -> None:
-        now_s = time.monotonic()
-        if now_s - self._last_rebirth_s.get(node, -10.0) < 5.0:
+    def _take_data(self, data: Data, held: list[Held]) -> None:
+        piece = burst_in(data)
+        if piece is None:
+            self._acknowledge(held)
             return
-        self._last_rebirth_s[node] = now_s
-        self.counts["rebirths asked for"] += 1
-        command = Metric(name="Node Control/Rebirth", value=True, datatype=DataType.BOOLEAN)
-        content = encode(
-            Payload(metrics=(command,), seq=None, timestamp_ms=int(1e3 * time.time())), with_names=True
-        )
-        self._client.publish(f"spBv1.0/{self._settings.topic}/NCMD/{node}", content, qos=0)
+        self._take(data.node, data.device, piece, held)
 
 
 def _pattern(topic: str) -> re.Pattern[str]:
@@ -264,35 +260,3 @@ def _pattern(topic: str) -> re.Pattern[str]:
         for level in topic.split("/")
     ]
     return re.compile("^" + "/".join(levels) + "$")
-
-
-def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece:
-    """Return the burst of a device's metrics: its samples, and what else is there."""
-    content = waveform.value if isinstance(waveform.value, bytes) else b""
-    dtype = _SAMPLES.get(waveform.datatype, np.dtype("<f4"))
-    if len(content) % dtype.itemsize:
-        raise DataError(
-            f"the metric 'samples' has {len(content)} bytes, no whole number of {dtype.name} samples."
-        )
-
-    def number(name: str) -> float | None:
-        value = said.get(name)
-        return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
-
-    unit, count = said.get("unit"), said.get("number")
-    samples = np.frombuffer(content, dtype=dtype).astype(np.float64)
-    if waveform.datatype is DataType.INT16_ARRAY:
-        scale = number("scale")
-        if scale is None or scale <= 0:
-            raise DataError(f"samples of Int16Array need a metric 'scale' above 0; it is {scale}.")
-        samples *= scale
-    with np.errstate(over="ignore", invalid="ignore"):
-        samples = samples.astype(np.float32)
-    return Piece(
-        samples=samples,
-        number=count if isinstance(count, int) and count >= 0 else None,
-        measured_unix_s=None if at_ms is None else at_ms / 1e3,
-        sampling_rate_hz=number("sampling_rate_hz"),
-        speed_rpm=number("speed_rpm"),
-        unit=unit if isinstance(unit, str) else None,
-    )

@@ -1,0 +1,117 @@
+"""Bursts as files in a watched folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from secateur.edge.agent.config.connections import FolderSource as FolderSettings
+from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.folder import FolderSource
+from secateur.edge.agent.sources.payloads import (
+    Piece,
+    to_raw,
+)
+
+
+class _Taking:
+    """Takes what is submitted, and says done."""
+
+    def __init__(self) -> None:
+        self.bursts = []
+
+    def __call__(self, submission: Submission) -> None:
+        self.bursts.append(submission.burst)
+        submission.done("of another kind" if submission.burst.number == 13 else None)
+
+
+def test_a_watched_folder(tmp_path: Path) -> None:
+    taking = _Taking()
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s")})
+    settings = FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path), "done": "keep"})
+    source = FolderSource(settings, inlet)
+    place = tmp_path / "m" / "s"
+    place.mkdir(parents=True)
+    (tmp_path / "x" / "s").mkdir(parents=True)
+    samples = np.arange(5, dtype=np.int16)
+    np.save(place / "1.npy", samples)
+    (place / "2.json").write_bytes(b'{"samples": [1, 2], "number": 3}')
+    (place / "3.raw").write_bytes(to_raw(Piece(samples=samples.astype(np.float32))))
+    (place / "4.json").write_bytes(b'{"samples": [1], "number": 13}')
+    (place / "5.npy").write_bytes(b"\x93NUMPY nonsense")
+    np.save(place / "6.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (place / ".7.npy").write_bytes(b"being written")
+    (place / "8.npy").symlink_to("/etc/hostname")
+    (tmp_path / "x" / "s" / "1.json").write_bytes(b'{"samples": [1]}')
+    assert source.look() == 0  # somebody may still write them
+    assert source.look() == 3
+    assert [burst.samples.tolist() for burst in taking.bursts[:2]] == [[0, 1, 2, 3, 4], [1, 2]]
+    assert sorted(path.name for path in (place / "done").iterdir()) == ["1.npy", "2.json", "3.raw"]
+    assert sorted(path.name for path in (place / "refused").iterdir()) == ["4.json", "5.npy", "6.npy"]
+    assert source.counts == {"bursts": 3, "refused": 3}
+    assert source.status()["last_refusal"].startswith("6.npy: 6.npy is no NPY file")
+    assert source.look() == 0
+
+
+def test_a_watched_folder_tells_what_lies_there_in_vain_and_lets_nothing_overtake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[int | None] = []
+
+    def submit(submission: Submission) -> None:
+        if len(taken) == 1 and full:
+            full.pop()
+            raise IntakeFull("too many wait")
+        taken.append(submission.burst.number)
+        submission.done(None)
+
+    full = [True]
+    inlet = Inlet(submit=submit, set_speed=lambda *_: None, places={("m", "s")})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    for place in ("m/s", "m/S"):
+        (tmp_path / place).mkdir(parents=True)
+    for number in range(3):
+        (tmp_path / "m" / "s" / f"{number}.json").write_text(f'{{"samples": [1], "number": {number}}}')
+    (tmp_path / "m" / "s" / "burst.csv").write_text("g\n1\n")
+    assert [source.look() for _ in range(4)] == [0, 1, 2, 0]
+    assert taken == [0, 1, 2]
+    assert source.counts == {"bursts": 3, "of another kind": 1}
+    assert caplog.text.count("m/S is no sensor") == caplog.text.count("burst.csv stays") == 1
+
+
+def test_a_folder_that_may_not_be_looked_at_ends_no_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("m/s", "m/closed"):
+        (tmp_path / place).mkdir(parents=True)
+    np.save(tmp_path / "m" / "s" / "1.npy", np.ones(3))
+    look = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return look(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    inlet = Inlet(submit=_Taking(), set_speed=lambda *_: None, places={("m", "closed"), ("m", "s")})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    assert [source.look() for _ in range(2)] == [0, 1]
+    assert "Permission denied" in source.status()["last_refusal"]
+
+
+def test_a_head_that_asks_for_all_memory_ends_no_watch(tmp_path: Path) -> None:
+    place = tmp_path / "m" / "s"
+    place.mkdir(parents=True)
+    with (place / "1.npy").open("wb") as file:
+        head = {"descr": "<f8", "fortran_order": False, "shape": (2**50,)}
+        np.lib.format.write_array_header_1_0(file, head)
+    np.save(place / "2.npy", np.ones(3))
+    taking = _Taking()
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s")})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    assert [source.look() for _ in range(2)] == [0, 1]
+    assert source.counts == {"refused": 1, "bursts": 1}
