@@ -181,7 +181,7 @@ def test_parts_of_a_burst_that_never_becomes_whole_are_acknowledged_and_forgotte
     ones = np.ones(2, dtype=np.float32)
     for number in range(50):
         piece = Piece(samples=ones, number=number, part=0, parts=2)
-        link._take("pump", "drive-end", piece, (number, 1, link._connection))
+        link._take("pump", "drive-end", piece, [(number, 1, link._connection)])
     assert link.status()["open_bursts"] == 0
     assert acknowledged == list(range(50))
     assert link._held == {}
