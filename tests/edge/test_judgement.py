@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from secateur.bundle.manifest import AbstentionRecord
+from abstaining import THRESHOLDS, manifest
 from secateur.edge.judgement import calibrated, evidence_of, judge
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.evidence import gather_evidence
 from secateur.signals.recording import ArraySource
 
-LABELS = ("normal", "inner_race", "outer_race", "ball")
 ORDERS = known_bearing("6205")
 RATE_HZ, SHAFT_HZ = 12_000.0, 29.5
-RECORD = AbstentionRecord(
-    temperature=2.0,
-    least_confidence=0.7,
-    least_energy=1.0,
-    set_on="held-out specimens",
-    windows=100,
-    specimens=4,
-    error_aimed_at=0.03,
-)
-
-
-def manifest(record=RECORD):
-    return SimpleNamespace(labels=LABELS, abstention=record)
 
 
 def knocking(order, seconds=4.0, noise=0.05):
@@ -52,7 +37,7 @@ def inner():
     return evidence(ORDERS.bpfi)
 
 
-def answered(probabilities, *, energy=3.0, found=None, record=RECORD, doubts=()):
+def answered(probabilities, *, energy=3.0, found=None, record=THRESHOLDS, doubts=()):
     return judge(np.array(probabilities), energy, manifest(record), evidence=found, doubts=doubts)
 
 
@@ -99,7 +84,7 @@ def test_without_thresholds_every_answer_counts():
 
 def test_calibration_divides_logits():
     logits = np.array([[4.0, 0.0, 0.0, 0.0]])
-    probabilities, energy = calibrated(logits, RECORD)
+    probabilities, energy = calibrated(logits, THRESHOLDS)
     assert probabilities[0, 0] == pytest.approx(np.exp(2) / (np.exp(2) + 3), rel=1e-5)
     assert energy[0] == pytest.approx(np.log(np.exp(2) + 3))
     plain, _ = calibrated(logits, None)

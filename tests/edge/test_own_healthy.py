@@ -6,14 +6,13 @@ import json
 import math
 import wave
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.bundle.manifest import AbstentionRecord
+from abstaining import THRESHOLDS, manifest
 from secateur.cli.app import run
 from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.foundation import SHIPPED
@@ -30,16 +29,6 @@ from secateur.edge.own_healthy import (
 from secateur.edge.runtime import Runtime
 
 RATE_HZ = 12_000
-LABELS = ("normal", "inner_race", "outer_race", "ball")
-RECORD = AbstentionRecord(
-    temperature=1.0,
-    least_confidence=0.7,
-    least_energy=1.0,
-    set_on="held-out specimens",
-    windows=100,
-    specimens=4,
-    error_aimed_at=0.03,
-)
 LIMITS = OwnHealthy(
     bundle="b",
     version="v",
@@ -63,7 +52,7 @@ def judged(probabilities, *, energy=3.0, limits=LIMITS, rms=1.5, shaft_rate_hz=2
     return judge(
         np.array(probabilities),
         energy,
-        SimpleNamespace(labels=LABELS, abstention=RECORD),
+        manifest(),
         evidence=None,
         own_healthy=limits,
         rms=rms,
@@ -133,8 +122,8 @@ def test_each_difference_is_said(options, said):
 
 def test_like_its_healthy_recordings_is_normal_without_being_sure():
     unsure = [0.85, 0.05, 0.05, 0.05]
-    record = RECORD.model_copy(update={"least_confidence": 0.9})
-    alone = judge(np.array(unsure), 3.0, SimpleNamespace(labels=LABELS, abstention=record), evidence=None)
+    record = THRESHOLDS.model_copy(update={"least_confidence": 0.9})
+    alone = judge(np.array(unsure), 3.0, manifest(record), evidence=None)
     assert (alone.answer, alone.unlike_healthy) == (None, None)
     judgement = judged(unsure, energy=0.0)
     assert (judgement.answer, judgement.unlike_healthy) == ("normal", ())
