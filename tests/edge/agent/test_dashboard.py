@@ -136,6 +136,31 @@ def test_a_person_finds_the_fault_and_acknowledges_it(
 
 
 @pytest.mark.slow
+def test_no_line_is_drawn_where_nothing_was_measured_and_nothing_offered_that_is_not_there(
+    plant: tuple[Agent, Server], browser: Chromium
+) -> None:
+    agent, server = plant
+    indicators = agent.paths["pump", "drive-end"].view.result["indicators"]
+    for start_unix_s in (1.71e9, 1.72e9):  # months without a burst; then one alone
+        agent.trends.add("pump", "drive-end", start_unix_s, 0, indicators)
+        agent.trends.add("pump", "drive-end", start_unix_s + 1.0, 0, indicators)
+    agent.trends.add("pump", "drive-end", 1.73e9, 0, indicators)
+    agent.paths["fan", "drive-end"].orders = None
+    browser.open(f"http://127.0.0.1:{server.port}/{SENSOR}")
+    trend = "[...document.querySelectorAll('figure')].find((f) => f.innerText.startsWith('Trend'))"
+    browser.wait_for("document.body.innerText.includes('45 bursts')")
+    path = browser.run(f"{trend}.querySelector('.curve').getAttribute('d')")
+    assert (path.count("M"), path.count("L")) == (4, 41)
+    assert browser.run(f"{trend}.querySelectorAll('.dot').length") == 1
+    choice = "document.querySelector('fieldset').hidden"
+    assert browser.run(choice) is False
+    browser.run("location.hash = '#/machine/fan/drive-end'")
+    browser.wait_for("document.querySelector('main').innerText.includes('No burst has come yet')")
+    browser.wait_for(choice)
+    assert "waiting" in _text(browser)
+
+
+@pytest.mark.slow
 def test_a_refresh_stays_small_however_long_the_agent_runs(
     plant: tuple[Agent, Server], browser: Chromium
 ) -> None:

@@ -50,6 +50,10 @@ def test_round_trips() -> None:
         assert (again.number, again.measured_unix_s, again.unit, again.speed_rpm) == (None,) * 4
 
 
+def test_a_mark_in_front_of_json_is_no_part_of_it() -> None:
+    assert from_json(b'\xef\xbb\xbf{"samples": [1, 2]}').samples.tolist() == [1, 2]
+
+
 def test_missing_samples_are_not_a_number() -> None:
     assert np.isnan(from_json(b'{"samples": [1, null, 3]}').samples[1])
 

@@ -94,12 +94,25 @@ def test_speed(
 
 
 @pytest.mark.parametrize(
-    ("ahead_s", "flags"), [(-1e9, ()), (59.0, ()), (61.0, ("clock ahead",)), (9e10, ("clock ahead",))]
+    ("stated_unix_s", "flags"),
+    [
+        (5.0, ("clock not set",)),
+        (9.5e8, ("clock not set",)),
+        (1.6e9, ()),
+        (1.7e9 + 59.0, ()),
+        (1.7e9 + 61.0, ("clock ahead",)),
+        (9e10, ("clock ahead",)),
+    ],
 )
-def test_a_clock_that_is_ahead_is_told_and_not_gone_by(
-    ahead_s: float, flags: tuple[str, ...], machine: Machine, make_burst: Callable[..., Burst]
+def test_a_clock_that_is_wrong_is_told_and_not_gone_by(
+    stated_unix_s: float, flags: tuple[str, ...], machine: Machine, make_burst: Callable[..., Burst]
 ) -> None:
-    burst = make_burst(measured_unix_s=1.7e9 + ahead_s)
+    burst = make_burst(measured_unix_s=stated_unix_s)
     quality = assess(burst, machine.sensors[0], machine.speed, arrived_unix_s=1.7e9)
     assert (quality.flags, quality.usable, quality.sensor_state) == (flags, True, "ok")
     assert quality.measured_unix_s == (1.7e9 if flags else burst.measured_unix_s)
+
+
+def test_a_time_of_arrival_tells_of_no_clock(machine: Machine, make_burst: Callable[..., Burst]) -> None:
+    quality = assess(make_burst(measured_unix_s=5.0, timed=False), machine.sensors[0], machine.speed)
+    assert (quality.flags, quality.measured_unix_s) == ((), 5.0)

@@ -184,6 +184,9 @@ def test_sparkplug_as_a_source(broker: Mosquitto, tmp_path: Path, make_burst: Ca
     until(lambda: agent.sources[0].status()["connected"])
     at_ms = 1_700_000_000_000
     consumer.publish("spBv1.0/works/DDATA/fan/drive-end", b"of another machine")
+    named = Metric(name="samples", value=b"1234", datatype=DataType.BYTES)
+    nameless = encode(Payload(metrics=(named,), seq=6, timestamp_ms=1), with_names=True)
+    consumer.publish("spBv1.0/works/DDATA/pump", nameless)  # which belongs to no device
     for number in range(3):  # before any birth: more than the broker may leave unacknowledged
         consumer.publish(DATA_TOPIC, _waveform(make_burst(number), seq=number + 7, at_ms=at_ms + number))
     consumer.wait(lambda found: len(found) == 1)
@@ -203,7 +206,7 @@ def test_sparkplug_as_a_source(broker: Mosquitto, tmp_path: Path, make_burst: Ca
     assert result["indicators"]["rms"] == pytest.approx(float(np.std(make_burst(3).samples)), rel=1e-4)
     counts = agent.sources[0].status()["counts"]
     assert counts["bursts"] == 4
-    assert (counts["late deaths"], counts["of no sensor"], counts["rebirths asked for"]) == (1, 1, 1)
+    assert (counts["late deaths"], counts["of no sensor"], counts["rebirths asked for"]) == (1, 2, 1)
     assert not {"waited for a birth in vain", "refused"} & set(counts)
     agent.stop()
     consumer.close()

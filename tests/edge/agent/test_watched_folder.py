@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,17 +44,19 @@ def test_a_watched_folder(tmp_path: Path) -> None:
     (place / "3.raw").write_bytes(to_raw(Piece(samples=samples.astype(np.float32))))
     (place / "4.json").write_bytes(b'{"samples": [1], "number": 13}')
     (place / "5.npy").write_bytes(b"\x93NUMPY nonsense")
-    np.save(place / "6.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    (place / "6.npy").write_bytes(pickle.dumps([1]))
     (place / ".7.npy").write_bytes(b"being written")
+    np.save(place / "9.npy", samples)
+    (place / "9.npy").rename(place / "9.NPY")
     (place / "8.npy").symlink_to("/etc/hostname")
     (tmp_path / "x" / "s" / "1.json").write_bytes(b'{"samples": [1]}')
     assert source.look() == 0  # somebody may still write them
-    assert source.look() == 3
+    assert source.look() == 4
     assert [burst.samples.tolist() for burst in taking.bursts[:2]] == [[0, 1, 2, 3, 4], [1, 2]]
-    assert sorted(path.name for path in (place / "done").iterdir()) == ["1.npy", "2.json", "3.raw"]
+    assert sorted(path.name for path in (place / "done").iterdir()) == ["1.npy", "2.json", "3.raw", "9.NPY"]
     assert sorted(path.name for path in (place / "refused").iterdir()) == ["4.json", "5.npy", "6.npy"]
-    assert source.counts == {"bursts": 3, "refused": 3}
-    assert source.status()["last_refusal"].startswith("6.npy: 6.npy is no NPY file")
+    assert source.counts == {"bursts": 4, "refused": 3}
+    assert source.status()["last_refusal"].startswith("6.npy: 6.npy is no NPY file.")
     assert source.look() == 0
 
 

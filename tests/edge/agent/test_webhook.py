@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from agent_machines import record
+from agent_machines import feed, linked_config, record, until
+from secateur.edge.agent.agent import ALARM_SCHEMA, Agent
+from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import WebhookSink
 from secateur.edge.agent.sinks.base import RecordRefused, SinkUnavailable
 from secateur.edge.agent.sinks.webhook import Webhook
@@ -58,15 +60,36 @@ def _hook(office: _Office, tmp_path: Path, **changed: object) -> Webhook:
 
 
 def test_alarms_alone_unless_all_are_asked_for(office: _Office, tmp_path: Path) -> None:
-    records = [record(1), replace(record(2), kind="alarm"), record(3)]
-    office.statuses = [204] * 4
-    for changed in ({}, {"send": "all"}):
-        hook = _hook(office, tmp_path, **changed)
-        hook.publish(records)
-        hook.close()
-    assert [json.loads(content)["key"] for _, content in office.seen] == ["k2", "k1", "k2", "k3"]
+    assert [_hook(office, tmp_path, **changed).takes_results for changed in ({}, {"send": "all"})] == [
+        False,
+        True,
+    ]
+
+
+def test_alarms_arrive_while_results_go_elsewhere(
+    office: _Office, tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    office.statuses = [204] * 9
+    hook = {"type": "webhook", "url": f"http://127.0.0.1:{office.server_port}/hook"}
+    agent = Agent(linked_config(tmp_path, [], [hook]))
+    agent.start()
+    feed(agent, [make_burst(n, knocks=4.0 if n >= 25 else 0.0) for n in range(40)])
+    until(lambda: agent.outbox.status().rows == 0)
+    sent = [json.loads(content) for _, content in office.seen]
+    assert sent
+    assert all(value["schema"] == ALARM_SCHEMA for value in sent)
+    assert agent.deliveries[0].sent == len(sent)
+    agent.stop()
+
+
+def test_a_post_carries_the_key_and_the_token(office: _Office, tmp_path: Path) -> None:
+    office.statuses = [204] * 2
+    hook = _hook(office, tmp_path)
+    hook.publish([record(1), record(2)])
+    hook.close()
+    assert [json.loads(content)["key"] for _, content in office.seen] == ["k1", "k2"]
     headers = office.seen[0][0]
-    assert (headers["Idempotency-Key"], headers["Authorization"]) == ("k2", "Bearer secret")
+    assert (headers["Idempotency-Key"], headers["Authorization"]) == ("k1", "Bearer secret")
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 408, 410, 429, 500, 503])

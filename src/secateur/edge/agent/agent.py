@@ -103,7 +103,13 @@ class Agent:
         ]
         self._earlier_counts, self.sources = self.source_counts(), sources
         # last, once everything is open: what waits for a sink that is no longer named is given up
-        self.outbox = Outbox(self.database, config.outbox, [sink.name for sink in sinks], clock=self.clock)
+        self.outbox = Outbox(
+            self.database,
+            config.outbox,
+            [sink.name for sink in sinks],
+            alarms_only=[sink.name for sink in sinks if not sink.takes_results],
+            clock=self.clock,
+        )
         sent = {delivery.sink.name: delivery.sent for delivery in self.deliveries}
         self.deliveries = [
             Delivery(self.outbox, sink, replay_per_s=config.outbox.replay_per_s, sent=sent.get(sink.name, 0))

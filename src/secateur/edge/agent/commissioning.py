@@ -79,6 +79,7 @@ def learn_from(
             sensor=path.sensor.name,
             samples=samples,
             measured_unix_s=start_s,
+            timed=False,
             speed_rpm=shaft_rpm,
             number=number,
         )

@@ -98,7 +98,7 @@ def sensor(call: Call) -> dict[str, Any]:
         "feed_speed_rpm": speed,
         "baseline": path.baseline.summary(),
         "result": path.view.result,
-        **path.view.history(),
+        **path.view.history(call.agent.clock.now_s()),
     }
 
 

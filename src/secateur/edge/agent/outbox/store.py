@@ -6,9 +6,9 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, RunningClock
@@ -88,7 +88,7 @@ class OutboxStatus:
         How long at that rate until the first result is lost to the bounds of size or age, if nothing is
         sent; None if none came.
     waiting : dict of str to int
-        Rows that each sink has not acknowledged.
+        Rows that each sink wants and has not acknowledged.
     dropped : dict of str to int
         Results given up, by reason.
     """
@@ -106,7 +106,7 @@ class OutboxStatus:
 
 
 class Outbox:
-    """Results in the order of their making, kept until all sinks have them, bounded by size and age.
+    """Results in the order of their making, kept until all sinks that want them have them, bounded.
 
     Parameters
     ----------
@@ -115,6 +115,8 @@ class Outbox:
     sinks : sequence of str
         Names of those that must acknowledge. A new one starts with what comes from now on; one that is no
         longer named holds nothing back.
+    alarms_only : collection of str
+        Sinks that want no results.
     clock : RunningClock, optional
         By which age is measured; default: one of its own.
     """
@@ -125,8 +127,10 @@ class Outbox:
         settings: OutboxSettings,
         sinks: Sequence[str],
         *,
+        alarms_only: Collection[str] = (),
         clock: RunningClock | None = None,
     ) -> None:
+        self._alarms_only = frozenset(alarms_only)
         self._database, self._settings, self._sinks = database, settings, tuple(sinks)
         self._clock = clock or RunningClock(database)
         self._most_bytes = settings.max_mib << 20
@@ -175,7 +179,7 @@ class Outbox:
         if connection.execute("SELECT 1 FROM seen WHERE key = ?", (entry.key,)).fetchone():
             return False
         size = len(entry.payload) + ROW_BYTES
-        kept = self._make_room(connection, size, entry.kind) if self._sinks else False
+        kept = bool(self._wanting(entry.kind)) and self._make_room(connection, size, entry.kind)
         if kept:
             row = connection.execute(
                 "INSERT INTO results(key, kind, machine, sensor, running_s, created_unix_s, payload, crc) "
@@ -246,15 +250,16 @@ class Outbox:
         return len(gone)
 
     def next(self, sink: str, *, most: int = 64) -> list[Record]:
-        """Return the oldest entries that a sink has not acknowledged; empty if there are none.
+        """Return the oldest entries that a sink wants and has not acknowledged; empty if there are none.
 
         An entry whose content does not have its checksum is given up and counted.
         """
         with self._database.transaction() as connection:
             through, attempted = self._cursor(connection, sink)
+            wanted = "kind = 'alarm' AND " if sink in self._alarms_only else ""
             rows = connection.execute(
                 "SELECT seq, key, kind, machine, sensor, running_s, created_unix_s, payload, crc "
-                "FROM results WHERE seq > ? ORDER BY seq LIMIT ?",
+                f"FROM results WHERE {wanted}seq > ? ORDER BY seq LIMIT ?",
                 (through, most),
             ).fetchall()
             damaged = [row[0] for row in rows if zlib.crc32(row[7]) != row[8]]
@@ -292,7 +297,7 @@ class Outbox:
             )
 
     def acknowledge(self, sink: str, through: int) -> None:
-        """Note that a sink has all entries up to this one; what all sinks have is removed.
+        """Note that a sink has all entries up to this one; what all have that want it is removed.
 
         Not synced: if a power cut takes it back, the entries are sent again, marked.
         """
@@ -310,17 +315,34 @@ class Outbox:
             self.acknowledge(sink, seq)
 
     def _remove_acknowledged(self, connection: sqlite3.Connection) -> None:
-        if not self._sinks:
-            self._delete(connection, "1", (), reason="dropped: no sink")
-            return
-        (through,) = connection.execute("SELECT MIN(acknowledged_through) FROM sinks").fetchone()
-        self._delete(connection, "seq <= ?", (through,), reason=None)
+        for kind in get_args(Kind):
+            names = self._wanting(kind)
+            if not names:
+                self._delete(connection, "kind = ?", (kind,), reason="dropped: no sink")
+                continue
+            through = min(self._cursor(connection, name)[0] for name in names)
+            self._delete(connection, "kind = ? AND seq <= ?", (kind, through), reason=None)
+
+    def _wanting(self, kind: Kind) -> list[str]:
+        return [name for name in self._sinks if kind == "alarm" or name not in self._alarms_only]
 
     def _cursor(self, connection: sqlite3.Connection, sink: str) -> tuple[int, int]:
         row = connection.execute(
             "SELECT acknowledged_through, attempted_through FROM sinks WHERE name = ?", (sink,)
         ).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def _waiting(self, connection: sqlite3.Connection, sink: str, rows: int) -> int:
+        """Count what a sink wants and has not acknowledged; a million rows are not looked through for it."""
+        through, _ = self._cursor(connection, sink)
+        if sink not in self._alarms_only:
+            least = min(self._cursor(connection, name)[0] for name in self._wanting("result"))
+            if through == least:  # all results that are left lie after it
+                query = "SELECT COUNT(*) FROM results WHERE kind = 'alarm' AND seq <= ?"
+                return rows - int(connection.execute(query, (through,)).fetchone()[0])
+        wanted = "kind = 'alarm' AND " if sink in self._alarms_only else ""
+        query = f"SELECT COUNT(*) FROM results WHERE {wanted}seq > ?"
+        return int(connection.execute(query, (through,)).fetchone()[0])
 
     def status(self) -> OutboxStatus:
         """Return how full it is."""
@@ -330,17 +352,7 @@ class Outbox:
             dropped = dict(
                 connection.execute("SELECT name, value FROM counters WHERE name LIKE 'dropped: %'").fetchall()
             )
-            waiting = {
-                name: connection.execute("SELECT COUNT(*) FROM results WHERE seq > ?", (through,)).fetchone()[
-                    0
-                ]
-                if ahead
-                else int(rows)
-                for name, through, ahead in connection.execute(
-                    "SELECT name, acknowledged_through, acknowledged_through > "
-                    "(SELECT MIN(acknowledged_through) FROM sinks) FROM sinks"
-                ).fetchall()
-            }
+            waiting = {name: self._waiting(connection, name, int(rows)) for name in self._sinks}
         share = size / self._most_bytes
         self._filling = share >= (EMPTIED_SHARE if self._filling else FILLING_SHARE)
         now_s = self._clock.now_s()

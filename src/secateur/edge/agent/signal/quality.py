@@ -24,6 +24,7 @@ Flag = Literal[
     "offset",
     "gap",
     "clock ahead",
+    "clock not set",
     "standing still",
     "speed unknown",
     "speed stale",
@@ -50,6 +51,8 @@ CLIPPED_SHARE, CLIPPED_LEAST, CLIPPED_RUN = 0.001, 6, 3
 OFFSET_SHARE = 0.5
 CLOCK_AHEAD_S = 60.0
 """Clocks differ; a burst that began so long after it arrived tells a clock that is wrong."""
+EARLIEST_UNIX_S = 1_577_836_800.0
+"""The year 2020: a clock that says less has forgotten the time, as it does without power."""
 
 _DEAD = 1e-6
 
@@ -70,7 +73,7 @@ class Quality:
     speed_age_s : float or None
         Seconds between it and the burst; None if unknown, 0 for a fixed speed or one sent with the burst.
     measured_unix_s : float
-        The time to go by: as stated, or of arrival where the sender's clock is ahead.
+        The time to go by: as stated, or of arrival where the sender's clock is wrong.
     """
 
     flags: tuple[Flag, ...]
@@ -139,14 +142,26 @@ def assess(
     if after_gap:
         flags.append("gap")
     arrived_unix_s = time.time() if arrived_unix_s is None else arrived_unix_s
-    measured_unix_s = burst.measured_unix_s
-    if measured_unix_s > arrived_unix_s + CLOCK_AHEAD_S:
-        flags.append("clock ahead")
-        measured_unix_s = arrived_unix_s
+    clock = _clock_flag(burst, arrived_unix_s)
+    if clock is not None:
+        flags.append(clock)
     rpm, age_s, trouble = _speed_of(burst, speed, latest_speed)
     if trouble is not None:
         flags.append(trouble)
-    return Quality(flags=tuple(flags), speed_rpm=rpm, speed_age_s=age_s, measured_unix_s=measured_unix_s)
+    return Quality(
+        flags=tuple(flags),
+        speed_rpm=rpm,
+        speed_age_s=age_s,
+        measured_unix_s=burst.measured_unix_s if clock is None else arrived_unix_s,
+    )
+
+
+def _clock_flag(burst: Burst, arrived_unix_s: float) -> Flag | None:
+    if not burst.timed:
+        return None
+    if burst.measured_unix_s > arrived_unix_s + CLOCK_AHEAD_S:
+        return "clock ahead"
+    return "clock not set" if burst.measured_unix_s < EARLIEST_UNIX_S else None
 
 
 def is_rate_of(sensor: Sensor, stated_hz: float) -> bool:

@@ -40,9 +40,17 @@ class RecordRefused(TransportError):
 
 
 class Sink(ABC):
-    """Where results go."""
+    """Where results go.
+
+    Attributes
+    ----------
+    name : str
+    takes_results : bool
+        Whether it wants results, and not alarms alone.
+    """
 
     name: str
+    takes_results: bool = True
 
     @abstractmethod
     def publish(self, records: Sequence[Record]) -> None:

@@ -27,6 +27,7 @@ class Webhook(Sink):
     def __init__(self, settings: WebhookSettings) -> None:
         self.name = settings.name
         self._settings = settings
+        self.takes_results = settings.send == "all"
         headers = {"Content-Type": "application/json"}
         if settings.token is not None:
             headers["Authorization"] = f"Bearer {settings.token.read()}"
@@ -35,8 +36,7 @@ class Webhook(Sink):
     def publish(self, records: Sequence[Record]) -> None:
         """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
         for index, record in enumerate(records):
-            if record.kind == "alarm" or self._settings.send == "all":
-                self._post(record, index)
+            self._post(record, index)
 
     def _post(self, record: Record, index: int) -> None:
         try:

@@ -86,8 +86,8 @@ class FolderSource:
         }
         found = [path for folder in folders for path in self._entries(folder)]
         with contextlib.suppress(OSError):  # what may not be looked at is no burst
-            self._tell_of_others(folders, [path for path in found if path.suffix not in SUFFIXES])
-        waiting = self._files.among(path for path in found if path.suffix in SUFFIXES)
+            self._tell_of_others(folders, [path for path in found if not _is_burst(path)])
+        waiting = self._files.among(path for path in found if _is_burst(path))
         taken = 0
         for place, path in enumerate(waiting):
             try:
@@ -173,15 +173,18 @@ def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
     """
     if path.stat().st_size > _LARGEST_FILE:
         raise DataError(f"{path.name} has more than {_LARGEST_FILE >> 20} MiB; a burst is smaller.")
-    piece = _READERS[path.suffix](path)
+    piece = _READERS[path.suffix.lower()](path)
     if piece.parts != 1:
         raise DataError(f"{path.name} is part of a burst; a file holds a whole one.")
     return burst_of(machine, sensor, piece, piece.samples, arrived_unix_s=path.stat().st_mtime)
 
 
 def _from_npy(path: Path) -> Piece:
+    content = path.read_bytes()
+    if not content.startswith(np.lib.format.MAGIC_PREFIX):
+        raise DataError(f"{path.name} is no NPY file.")
     try:
-        samples = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        samples = np.load(io.BytesIO(content), allow_pickle=False)
     except DAMAGED as error:
         raise DataError(
             f"{path.name} is no NPY file of numbers ({' '.join(str(error).split())[:120]})."
@@ -212,3 +215,7 @@ _READERS: dict[str, Callable[[Path], Piece]] = {
     ".raw": lambda path: from_raw(path.read_bytes()),
 }
 SUFFIXES = tuple(_READERS)
+
+
+def _is_burst(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import struct
@@ -85,7 +86,7 @@ def from_json(content: bytes) -> Piece:
         If it is not such a message.
     """
     try:
-        message = _Message.model_validate_json(content)
+        message = _Message.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the message"

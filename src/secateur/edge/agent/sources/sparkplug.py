@@ -88,7 +88,7 @@ class SparkplugFeed:
             self._pass_over(node)
             return Taken(data=[])
         payload = decode(content)
-        if device and (node, device) not in self._places:
+        if kind[0] == "D" and (node, device) not in self._places:
             if any(metric.name == SAMPLES for metric in payload.metrics):
                 self._pass_over(f"{node}/{device}")
             payload = replace(payload, metrics=())  # it counts in the sequence of its node

@@ -124,10 +124,13 @@ class SensorView:
             "rows": [{"unix_s": unix_s, "amplitude": _rounded(row)} for unix_s, row in rows],
         }
 
-    def history(self) -> dict[str, Any]:
-        """Return the classes named lately, and the seconds spent in each state since the start."""
+    def history(self, running_s: float) -> dict[str, Any]:
+        """Return the classes named lately, and the seconds spent in each state from the start until now."""
         with self._lock:
             classes, times = list(self._classes), dict(self._time_in_state)
+            if self._last is not None:
+                since_s, state = self._last
+                times[state] = times.get(state, 0.0) + running_s - since_s
         return {
             "classes": [{"unix_s": unix_s, "label": label} for unix_s, label in classes],
             "seconds_in_state": times,

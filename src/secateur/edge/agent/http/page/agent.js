@@ -1,13 +1,17 @@
 // The agent itself: outbox, sinks, sources, latency and memory.
 
 import { get } from "./api.js";
-import { facts, fill, h, table } from "./dom.js";
+import { facts, fill, h } from "./dom.js";
 import { badge, duration, mebibytes, moment, number, percent } from "./words.js";
 
 const counts = (values) => Object.entries(values ?? {}).map(([name, value]) => `${name} ${value}`).join(", ") || "–";
 
 /** State of a connection, and what is wrong with it. */
 const link = (isThere, trouble) => h("span", {}, badge(isThere ? "ok" : "unavailable"), trouble ? ` ${trouble}` : "");
+
+/** Connections one under the other: names, states and counts are long, and screens may be narrow. */
+const connections = (title, entries) => h("ul", { class: "connections", "aria-label": title },
+  entries.map(([name, state, told]) => h("li", {}, h("strong", {}, name), " ", state, h("p", {}, told))));
 
 export class AgentView {
   constructor() {
@@ -27,8 +31,8 @@ export class AgentView {
         h("meter", { min: 0, max: 1, high: 0.8, value: outbox.share, "aria-label": `outbox ${percent(outbox.share)} full` }),
         facts([["full", percent(outbox.share)], ["waiting", `${outbox.rows} results, ${mebibytes(outbox.bytes)} of ${mebibytes(outbox.most_bytes)}`],
           ["when full", `drops the ${outbox.drop_policy}`], ["dropped", counts(outbox.dropped)]]),
-        table("Sinks", ["sink", "state", "sent", "waiting"], outbox.sinks.map((sink) => [sink.name,
-          link(sink.available, sink.trouble), String(sink.sent), String(sink.waiting)]))),
+        connections("Sinks", outbox.sinks.map((sink) => [sink.name, link(sink.available, sink.trouble),
+          `sent ${sink.sent}, waiting ${sink.waiting}`]))),
       h("section", { class: "card" }, h("h2", {}, "Work"),
         facts([["ready", agent.ready ? "yes" : "no"], ["latency, median", ms(agent.latency_ms.p50)], ["latency, 99 %", ms(agent.latency_ms.p99)],
           ["memory", mebibytes(agent.memory_bytes)], ["memory, highest", mebibytes(agent.peak_memory_bytes)], ["bursts", counts(agent.bursts)],
@@ -38,7 +42,7 @@ export class AgentView {
           ["running in all", duration(agent.running_s)]]),
         h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))),
       h("section", { class: "card wide" }, h("h2", {}, "Sources"),
-        table("Sources", ["source", "state", "counts"], agent.sources.map((source) => [source.name,
-          link(source.connected, source.trouble), h("span", {}, counts(source.counts), source.last_refusal ? `; last refused: ${source.last_refusal}` : "")]))));
+        connections("Sources", agent.sources.map((source) => [source.name, link(source.connected, source.trouble),
+          `${counts(source.counts)}${source.last_refusal ? `; last refused: ${source.last_refusal}` : ""}`]))));
   }
 }

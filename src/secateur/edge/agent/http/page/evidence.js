@@ -30,7 +30,10 @@ function lines(evidence) {
 /** Everything of the latest result that is said in words. */
 export function latest(sensor) {
   const { result } = sensor;
-  if (!result) return [h("section", { class: "panel" }, h("p", {}, "No burst has come yet."))];
+  if (!result) {
+    return [h("section", { class: "panel" }, h("h2", {}, "State"), h("p", {}, "No burst has come yet."),
+      facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)]]))];
+  }
   return [
     h("section", { class: "panel" }, h("h2", {}, "State"),
       facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
@@ -38,7 +41,7 @@ export function latest(sensor) {
         ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}${
-          result.quality.flags.includes("clock ahead") ? `; the sender's clock says ${moment(result.stated_unix_s)}` : ""}`],
+          result.quality.flags.some((flag) => flag.startsWith("clock")) ? `; the sender's clock says ${moment(result.stated_unix_s)}` : ""}`],
         ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["ready after", `${number(result.latency_ms)} ms`]])),
     h("section", { class: "panel" }, h("h2", {}, "Diagnosis"), opinion(result.diagnosis, sensor.settings), lines(result.evidence)),
   ];

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { number } from "./words.js";
 
 const HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 18, BOTTOM = 34;
-const LETTER = 7;
+const LETTER = 7.7;
 
 /** Round places between two ends, about as many as asked for. */
 export function ticks(low, high, count) {
@@ -50,12 +50,12 @@ export class LinePlot {
 
   /**
    * Draw values.
-   * @param {{xs: number[], ys: (number|null)[], xTitle?: string, yTitle?: string, high?: number, note?: string,
+   * @param {{xs: number[], ys: (number|null)[], xTitle?: string, yTitle?: string, high?: number, note?: string, gap?: number,
    *   marks?: {x: number, name: string, kind: string}[], levels?: {y: number, name: string, kind: string}[]}} given
    */
   draw(given) {
     this.given = given;
-    const { xs, ys, xTitle, yTitle, high, marks = [], levels = [], note = "" } = given;
+    const { xs, ys, xTitle, yTitle, high, gap = Infinity, marks = [], levels = [], note = "" } = given;
     this.xTitle = xTitle ?? this.xTitle;
     this.yTitle = yTitle ?? this.yTitle;
     const shown = xs.map((x, place) => [x, ys[place]]).filter(([x, y]) => y !== null && Number.isFinite(y) && (high === undefined || x <= high));
@@ -68,9 +68,11 @@ export class LinePlot {
     const inside = marks.filter((mark) => mark.x >= this.x0 && mark.x <= this.x1);
     this.svg.append(...this.axes(), ...levels.filter((level) => level.y >= this.y0 && level.y <= this.y1).map((level) => this.level(level)),
       ...this.marks(inside));
-    const path = shown.map(([x, y], place) => `${place ? "L" : "M"}${this.px(x).toFixed(1)} ${this.py(y).toFixed(1)}`).join("");
-    this.svg.append(h("path", { d: path, class: "curve" }));
-    if (shown.length === 1) this.svg.append(h("rect", { x: this.px(shown[0][0]) - 2, y: this.py(shown[0][1]) - 2, width: 4, height: 4, class: "dot" }));
+    const follows = shown.map(([x], place) => place > 0 && x - shown[place - 1][0] <= gap); // no line where nothing was measured
+    const path = shown.map(([x, y], place) => `${follows[place] ? "L" : "M"}${this.px(x).toFixed(1)} ${this.py(y).toFixed(1)}`).join("");
+    const alone = shown.filter((_, place) => !follows[place] && !follows[place + 1]);
+    this.svg.append(h("path", { d: path, class: "curve" }),
+      ...alone.map(([x, y]) => h("rect", { x: this.px(x) - 2, y: this.py(y) - 2, width: 4, height: 4, class: "dot" })));
     this.cursor = h("line", { y1: TOP, y2: HEIGHT - BOTTOM, class: "cursor", visibility: "hidden" });
     this.svg.append(this.cursor);
     const highest = shown.reduce((best, entry) => (entry[1] > best[1] ? entry : best));

@@ -11,6 +11,7 @@ import { Waterfall } from "./waterfall.js";
 import { FAMILY_NAMES, number, plain } from "./words.js";
 
 const HARMONICS = 4;
+const TIERS = { bursts: 0, minutes: 60, hours: 3600 };
 const scaled = (step, count, first = 0) => Array.from({ length: count }, (_, place) => first + place * step);
 
 export class Sensor {
@@ -29,7 +30,7 @@ export class Sensor {
     this.shown = new Set(["bpfo", "bpfi", "bsf2"]);
     this.element = h("div", {},
       h("p", { class: "path" }, h("a", { href: "#/" }, "Fleet"), " / ", h("a", { href: `#/machine/${encodeURIComponent(machine)}` }, machine), " /"),
-      h("h1", {}, name), this.words, this.lineChoice(),
+      h("h1", {}, name), this.words, this.lines = this.lineChoice(),
       h("div", { class: "plots" }, this.waveform.element, this.withControls(this.spectrum, this.rangeChoice()),
         this.withControls(this.envelope, this.bandChoice()), this.withControls(this.trend, this.trendChoice()),
         this.waterfall.element, this.history.element),
@@ -85,13 +86,14 @@ export class Sensor {
       get(`${this.path}/envelope${banded}`).catch((error) => this.refuseBand(error)),
       get(`${this.path}/trend?tier=${this.tier.value}&most=1000&indicator=${this.indicator.value || "rms"}`), get(`${this.path}/waterfall`)]);
     this.unit = sensor.settings.unit;
+    this.lines.hidden = sensor.fault_orders === null;
     fill(this.words, latest(sensor));
     if (this.low.value === "") [this.low.value, this.high.value] = sensor.band_hz;
     this.waveform.draw({ xs: scaled(waveform.step_s, waveform.samples.length), ys: waveform.samples, yTitle: this.unit, note: `${number(waveform.duration_s)} s` });
     if (this.upTo.value === "") this.upTo.value = sensor.settings.sampling_rate_hz / 2;
     this.spectrum.draw({ high: Number(this.upTo.value), xs: scaled(spectrum.step_hz, spectrum.amplitude.length), ys: spectrum.amplitude, yTitle: `${this.unit} peak`, marks: this.marks(spectrum.lines) });
     if (envelope) this.drawEnvelope(envelope, sensor.fault_orders);
-    this.drawTrend(trend, [...new Set([...Object.keys(sensor.result?.indicators ?? {}), ...Object.keys(trend.medians)])]);
+    this.drawTrend(trend, sensor.settings.silent_after_s, [...new Set([...Object.keys(sensor.result?.indicators ?? {}), ...Object.keys(trend.medians)])]);
     this.waterfall.draw(waterfall);
     this.history.draw(sensor);
   }
@@ -118,7 +120,7 @@ export class Sensor {
       scaled(rate, HARMONICS, rate).map((x, place) => ({ x, kind: family, name: `${family.toUpperCase().replace("BSF2", "2BSF")}${place ? ` ×${place + 1}` : ""}` })));
   }
 
-  drawTrend({ entries, medians, limits, tier }, names) {
+  drawTrend({ entries, medians, limits, tier }, silentAfter, names) {
     const chosen = names.includes(this.indicator.value) ? this.indicator.value : "rms";
     if (names.join() !== [...this.indicator.options].map((option) => option.value).join()) {
       fill(this.indicator, names.map((name) => h("option", { value: name }, plain(name))));
@@ -130,6 +132,7 @@ export class Sensor {
     return this.trend.draw({
       xs: entries.map((entry) => entry.start_unix_s), ys: entries.map((entry) => entry.means[chosen] ?? null), yTitle: plain(chosen),
       levels: levels.filter(([, y]) => y !== undefined && y !== null).map(([name, y]) => ({ y, name, kind: name })), note: `${entries.length} ${tier}`,
+      gap: silentAfter + 2 * TIERS[tier],
     });
   }
 
