@@ -14,6 +14,11 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
 INSTALLED, REFUSED = "installed", "refused"
+_NOW = {
+    "active": "at work",
+    "candidate": "runs in the shadow",
+    "installed": "installed, but no sensor names it; sensors go by the name in the manifest",
+}
 
 
 class Housekeeping(threading.Thread):
@@ -58,10 +63,12 @@ class Housekeeping(threading.Thread):
             return
         for path in self._bundles.among(folder.glob("*.sct")):
             try:
-                state = self._agent.bundles.install(path)["state"]
+                found = self._agent.bundles.install(path)
             except SecateurError as error:
                 log.error("bundle %s refused: %s", path.name, error)
                 put_away(path, REFUSED)
                 continue
-            log.info("bundle %s installed, now %s", path.name, state)
+            log.info(
+                "bundle %s is %s %s: %s", path.name, found["name"], found["version"], _NOW[found["state"]]
+            )
             put_away(path, INSTALLED)

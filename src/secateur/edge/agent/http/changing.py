@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.errors import ConfigError, DataError, SecateurError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http import answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound, Parameter
@@ -124,7 +124,11 @@ def install_bundle(call: Call) -> Any:
     with tempfile.TemporaryDirectory(prefix=".upload-", dir=store_folder) as folder:
         archive = Path(folder) / "upload.sct"
         archive.write_bytes(call.body)
-        return agent.bundles.install(archive, name=call.query["name"])
+        try:
+            return agent.bundles.install(archive, name=call.query["name"])
+        except SecateurError as error:  # whoever sent it knows nothing of our folders
+            error.args = (str(error).replace(str(archive), "the archive sent"), *error.args[1:])
+            raise
 
 
 def _slot(call: Call) -> ModelSlot:
