@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
+
 import pytest
 
 from agent_machines import FakeClock
@@ -53,6 +56,28 @@ def test_hours_left_end_where_results_grow_too_old(database: Database) -> None:
     clock.at_s = 1800.0
     outbox.append([_entry(1, size=100)])
     assert outbox.status().hours_left == pytest.approx(1.5)
+
+
+def test_a_disk_that_is_nearly_full_bounds_the_outbox(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, free = FakeClock(), [1_000_000]
+    outbox = Outbox(database, OutboxSettings(), ("s",), clock=clock)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    clock.at_s = 10.0
+    outbox.append([_entry(0, size=100_000 - ROW_BYTES)])
+    status = outbox.status()
+    reused = database.room_bytes() - free[0]
+    assert 0 <= reused < 100_000
+    assert (status.bytes, status.most_bytes) == (100_000, 1_100_000 + reused)
+    assert status.hours_left == pytest.approx((1_000_000 + reused) / 10_000 / 3600)
+    assert not status.filling
+    free[0] = 0
+    assert outbox.status().share > 0.8
+    assert outbox.status().filling
+    outbox.acknowledge("s", outbox.next("s")[-1].seq)
+    assert outbox.status().share == 0.0  # the pages of what was sent are free again
+    assert database.room_bytes() >= 90_000
 
 
 def test_what_was_not_stored_is_no_inflow(database: Database) -> None:

@@ -308,6 +308,8 @@ class Agent:
                     raise
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
                 continue
+            if self.storage_trouble:
+                log.info("results can be stored again")
             self.storage_trouble = ""
             return found
 

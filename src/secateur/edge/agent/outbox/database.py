@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import sqlite3
 import threading
 import time
@@ -140,6 +141,12 @@ class Database:
         self.repairs += 1
         if self._on_repair is not None:
             self._on_repair(aside)
+
+    def room_bytes(self) -> int:
+        """Return what the file can still take: pages of it that are free, and what is left of the disk."""
+        with self.transaction() as connection:
+            (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return int(pages) * PAGE_BYTES + shutil.disk_usage(self.path.parent).free
 
     def next_number(self, name: str) -> int:
         """Count up by name, from 0, over restarts too."""

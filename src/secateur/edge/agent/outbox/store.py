@@ -75,7 +75,7 @@ class OutboxStatus:
     Attributes
     ----------
     rows, bytes, most_bytes : int
-        What waits, and how much may.
+        What waits, and how much may: as it is set, or what the disk has room for where that is less.
     share : float
         ``bytes`` over ``most_bytes``.
     filling : bool
@@ -353,7 +353,8 @@ class Outbox:
                 connection.execute("SELECT name, value FROM counters WHERE name LIKE 'dropped: %'").fetchall()
             )
             waiting = {name: self._waiting(connection, name, int(rows)) for name in self._sinks}
-        share = size / self._most_bytes
+        most_bytes = min(self._most_bytes, int(size) + self._database.room_bytes())
+        share = size / most_bytes if most_bytes else 1.0
         self._filling = share >= (EMPTIED_SHARE if self._filling else FILLING_SHARE)
         now_s = self._clock.now_s()
         rate, span_s = self._inflow.rate(now_s)
@@ -361,12 +362,12 @@ class Outbox:
         return OutboxStatus(
             rows=int(rows),
             bytes=int(size),
-            most_bytes=self._most_bytes,
+            most_bytes=most_bytes,
             share=share,
             filling=self._filling,
             bytes_per_s=rate,
             rate_over_s=span_s,
-            hours_left=min((self._most_bytes - size) / rate / 3600.0, aged_h) if rate > 0 else None,
+            hours_left=min((most_bytes - size) / rate / 3600.0, aged_h) if rate > 0 else None,
             waiting=waiting,
             dropped={name.removeprefix("dropped: "): int(value) for name, value in dropped.items()},
         )
