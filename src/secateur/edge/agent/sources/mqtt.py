@@ -238,8 +238,10 @@ class MqttSource:
                 self._tell_refusal(f"data of {data.node}/{data.device} waited for a birth in vain.")
             try:
                 self._take_data(data, mine)
-            except IntakeFull:  # those that are not acknowledged come again
-                self.counts["turned away"] += len(taken.data) - place
+            except IntakeFull:  # what is not acknowledged comes again
+                for later in taken.data[place:]:
+                    self.counts["turned away"] += 1
+                    self._held.pop(("", "", later.ticket), None)
                 raise
             except SecateurError as error:
                 self._refuse(error, mine)

@@ -1,4 +1,4 @@
-"""Sparkplug B through a real broker, as an edge node and as a host."""
+"""Sparkplug B through a real broker, as an edge node."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 
-from agent_machines import feed, linked_config, record, until
+from agent_machines import feed, linked_config, record
 from mosquitto import Mosquitto
 from mqtt_consumer import Consumer
 from secateur.edge.agent.agent import Agent
@@ -81,36 +79,6 @@ def test_a_value_that_was_null_at_birth_is_born_again_with_its_type() -> None:
     assert (metric.value, metric.datatype, metric.alias) == (1480.0, DataType.DOUBLE, 1)
 
 
-@pytest.mark.parametrize(
-    ("datatype", "dtype", "scale"),
-    [
-        (DataType.FLOAT_ARRAY, "<f4", None),
-        (DataType.DOUBLE_ARRAY, "<f8", None),
-        (DataType.INT16_ARRAY, "<i2", 0.5),
-    ],
-)
-def test_waveforms_of_the_types_that_sparkplug_has(
-    tmp_path: Path, datatype: DataType, dtype: str, scale: float | None
-) -> None:
-    agent = Agent(linked_config(tmp_path, [{"type": "mqtt", "topic": "works", "payload": "sparkplug"}], []))
-    (source,) = agent.sources
-    taken: list[Burst] = []
-    source._inlet = replace(source._inlet, submit=lambda submission: taken.append(submission.burst))
-    values = np.array([1, -2, 300], dtype=dtype)
-    metrics = [Metric(name="samples", value=values.tobytes(), datatype=datatype)]
-    if scale is not None:
-        metrics.append(Metric(name="scale", value=scale, datatype=DataType.DOUBLE))
-    content = encode(Payload(metrics=tuple(metrics), seq=0, timestamp_ms=5000), with_names=True)
-    source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", content, (1, 1, 0))
-    assert taken[0].samples.tolist() == [value * (scale or 1.0) for value in (1, -2, 300)]
-    assert taken[0].measured_unix_s == 5.0
-    if scale is not None:
-        bare = encode(Payload(metrics=(metrics[0],), seq=1, timestamp_ms=5000), with_names=True)
-        source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", bare, (2, 1, 0))
-        assert "need a metric 'scale'" in source.status()["last_refusal"]
-    agent.stop()
-
-
 def test_a_birth_after_an_outage_does_not_pass_old_values_off_as_new() -> None:
     settings = SparkplugSettings.model_validate({"type": "sparkplug", "group": "g", "node": "n"})
     sink = SparkplugSink(settings, client_id="c", next_bdseq=lambda: 0)
@@ -151,92 +119,6 @@ def test_a_host_follows_many_sessions_worth_of_data() -> None:
 
 def wait_for_kind(consumer: Consumer, kind: str, count: int) -> None:
     consumer.wait(lambda found: [m.topic.split("/")[2] for m in found].count(kind) >= count)
-
-
-def _source(broker: Mosquitto) -> dict[str, Any]:
-    return {"type": "mqtt", "port": broker.port, "topic": "works", "payload": "sparkplug"}
-
-
-def _waveform(burst: Burst, *, seq: int, at_ms: int) -> bytes:
-    samples = burst.samples.tobytes()
-    metric = Metric(name=None, alias=7, value=samples, datatype=DataType.BYTES, timestamp_ms=at_ms)
-    return encode(Payload(metrics=(metric,), seq=seq, timestamp_ms=1), with_names=False)
-
-
-def _births(bdseq: int) -> list[tuple[str, bytes]]:
-    number = Metric(name="bdSeq", value=bdseq, datatype=DataType.INT64)
-    born = Metric(name="samples", alias=7, value=None, datatype=DataType.BYTES)
-    node = Payload(metrics=(number,), seq=0, timestamp_ms=1)
-    device = Payload(metrics=(born,), seq=1, timestamp_ms=1)
-    return [
-        ("spBv1.0/works/NBIRTH/pump", encode(node, with_names=True)),
-        ("spBv1.0/works/DBIRTH/pump/drive-end", encode(device, with_names=True)),
-    ]
-
-
-DATA_TOPIC = "spBv1.0/works/DDATA/pump/drive-end"
-
-
-def test_sparkplug_as_a_source(broker: Mosquitto, tmp_path: Path, make_burst: Callable[..., Burst]) -> None:
-    agent = Agent(linked_config(tmp_path, [_source(broker)], [{"type": "csv", "folder": "log"}]))
-    agent.start()
-    consumer = Consumer(broker.port, "spBv1.0/works/NCMD/#")
-    until(lambda: agent.sources[0].status()["connected"])
-    at_ms = 1_700_000_000_000
-    consumer.publish("spBv1.0/works/DDATA/fan/drive-end", b"of another machine")
-    named = Metric(name="samples", value=b"1234", datatype=DataType.BYTES)
-    nameless = encode(Payload(metrics=(named,), seq=6, timestamp_ms=1), with_names=True)
-    consumer.publish("spBv1.0/works/DDATA/pump", nameless)  # which belongs to no device
-    for number in range(3):  # before any birth: more than the broker may leave unacknowledged
-        consumer.publish(DATA_TOPIC, _waveform(make_burst(number), seq=number + 7, at_ms=at_ms + number))
-    consumer.wait(lambda found: len(found) == 1)
-    (command,) = consumer.messages
-    assert decode(command.payload).metrics[0].name == "Node Control/Rebirth"
-    until(lambda: agent.sources[0].status()["open_bursts"] == 3)
-    assert agent.intake.counts["taken"] == 0
-    for topic, content in _births(3):
-        consumer.publish(topic, content)
-    late = Metric(name="bdSeq", value=2, datatype=DataType.INT64)
-    late_death = encode(Payload(metrics=(late,), seq=None, timestamp_ms=1), with_names=True)
-    consumer.publish("spBv1.0/works/NDEATH/pump", late_death)  # of the former session
-    consumer.publish(DATA_TOPIC, _waveform(make_burst(3), seq=2, at_ms=at_ms + 3))
-    until(lambda: agent.intake.counts["taken"] == 4)
-    result = agent.paths["pump", "drive-end"].view.result
-    assert result["measured_unix_s"] == pytest.approx(1.7e9 + 0.003)
-    assert result["indicators"]["rms"] == pytest.approx(float(np.std(make_burst(3).samples)), rel=1e-4)
-    counts = agent.sources[0].status()["counts"]
-    assert counts["bursts"] == 4
-    assert (counts["late deaths"], counts["of no sensor"], counts["rebirths asked for"]) == (1, 2, 1)
-    assert not {"waited for a birth in vain", "refused"} & set(counts)
-    agent.stop()
-    consumer.close()
-
-
-def test_bursts_that_came_while_the_agent_was_away_are_named_by_the_rebirth(
-    broker: Mosquitto, tmp_path: Path, make_burst: Callable[..., Burst]
-) -> None:
-    """More of them than acknowledgements may be held back; none is lost, none comes twice."""
-    config = linked_config(tmp_path, [_source(broker)], [{"type": "csv", "folder": "log"}])
-    first = Agent(config)
-    first.start()
-    until(lambda: first.sources[0].status()["connected"])
-    first.stop()
-    gateway = Consumer(broker.port, "spBv1.0/works/NCMD/#")
-    at_ms = 1_700_000_000_000
-    for number in range(30):
-        gateway.publish(DATA_TOPIC, _waveform(make_burst(number), seq=number + 2, at_ms=at_ms + number))
-    agent = Agent(config)
-    agent.start()
-    gateway.wait(lambda found: len(found) >= 1)
-    until(lambda: agent.sources[0].status()["open_bursts"] == 30)
-    for topic, content in _births(1):
-        gateway.publish(topic, content)
-    until(lambda: agent.intake.counts["taken"] == 30)
-    assert agent.intake.drain()
-    times = [row["start_unix_s"] for row in agent.trends.read("pump", "drive-end")]
-    assert times == [pytest.approx(1.7e9 + number / 1e3) for number in range(30)]
-    agent.stop()
-    gateway.close()
 
 
 def test_a_silent_sensor_is_a_dead_device_until_it_speaks_again(
