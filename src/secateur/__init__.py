@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 if TYPE_CHECKING:
     from torch import nn
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from secateur.methods.base import Compression
     from secateur.workflow.live import Calibration
+    from secateur.workflow.option_types import LiveOptionTypes
     from secateur.workflow.sia import Check
 
 __version__ = "0.1.0"
@@ -39,7 +40,9 @@ def load(folder: str | Path) -> nn.Module:
         If torch or another package that a model needs is not installed; the message tells how to install it.
     """
     from secateur.core.extras import explained
+    from secateur.core.typed import require_type
 
+    require_type("folder", folder, str | Path)
     with explained("loading a model"):
         from secateur.models.checkpoint import load as load_checkpoint
         from secateur.models.pretrained import ADAPTER
@@ -76,9 +79,9 @@ def save(model: nn.Module, folder: str | Path, *, tokenizer: PreTrainedTokenizer
     from secateur.core.extras import explained
 
     with explained("saving a model"):
-        from secateur.models.checkpoint import save as save_checkpoint
+        from secateur.workflow.live import save_live
 
-    save_checkpoint(model, Path(folder), tokenizer=tokenizer)
+    save_live(model, folder, tokenizer=tokenizer)
 
 
 def prune(
@@ -87,7 +90,7 @@ def prune(
     calibration: Calibration = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     task: Literal["text", "answers", "labels", "embeddings"] | None = None,
-    **cut: Any,
+    **cut: Unpack[LiveOptionTypes],
 ) -> Compression:
     """Cut a ``transformers`` model that is in memory.
 
@@ -104,8 +107,9 @@ def prune(
     task : {"text", "answers", "labels", "embeddings"}, optional
         What the file holds; default: what the model's head is for.
     **cut
-        Options of ``secateur prune`` by their names: ``ratio``,
-        ``block_fraction`` or ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch";
+        Options of ``secateur prune`` by their names, whose types are
+        :class:`secateur.workflow.option_types.LiveOptionTypes`: ``ratio``, ``block_fraction`` or
+        ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch";
         "magnitude", "int4", "svd"), ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``,
         ``seed`` and more.
 

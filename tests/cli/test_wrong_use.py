@@ -65,7 +65,7 @@ def compress(data, *options):
         (["--criterion", "luck"], "luck"),
         (["--method", "magic"], "magic"),
         (["--ratio", "0.5"], "at least 1"),
-        (["--ratio", "nan"], "at least 1"),
+        (["--ratio", "nan"], "ratio is nan"),
         (["--ratio", "big"], "Invalid value for '--ratio'"),
         (["--snr", "quiet"], "'quiet' is not a list of numbers"),
         (["--layers", "1"], "missing: --heads, --channels"),

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 from secateur.core.errors import ConfigError
+from secateur.methods.floor import Floors
 from secateur.methods.registered import METHODS, changes_weights
 from secateur.tasks.reading import TEXT_TASKS
-from secateur.workflow.cut_options import KNOWN, ONLY_BY, ONLY_FOR, cut_of_diagnoser, cut_of_model
+from secateur.workflow.cut_options import OF_UNITS, ONLY_BY, ONLY_FOR, cut_of_diagnoser, cut_of_model
+from secateur.workflow.option_types import CutOptionTypes, LiveOptionTypes
 from secateur.workflow.target import budget_of
+
+VALUES = {int: 2, float: 0.2, str: "x", bool: True, Path: Path("x"), Floors: Floors()}
+
+
+def of_the_type(name):
+    """Return a value that an option may have."""
+    first = get_args(get_type_hints(CutOptionTypes)[name])[0]
+    if first in VALUES:
+        return VALUES[first]
+    return get_args(first)[0] if get_origin(first) is Literal else ()
 
 
 def of_diagnoser(**given):
@@ -36,15 +49,15 @@ def test_the_ratio_is_the_default_and_only_where_nothing_else_is_asked_for():
 @pytest.mark.parametrize("name", sorted(ONLY_FOR["model"]))
 def test_options_of_models_are_refused_for_diagnosers(name):
     with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: not for Diagnosers"):
-        of_diagnoser(**{name: 1})
+        of_diagnoser(**{name: of_the_type(name)})
 
 
 @pytest.mark.parametrize("name", sorted(ONLY_FOR["recordings"]))
 def test_options_of_diagnosers_are_refused_for_models(name):
     # False is an answer too: --no-rivals
-    for value in (1, False):
-        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: not for transformers models"):
-            cut_of_model(criterion="magnitude", ratio=1.2, **{name: value})
+    value = False if name == "rivals" else of_the_type(name)
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: not for transformers models"):
+        cut_of_model(criterion="magnitude", ratio=1.2, **{name: value})
 
 
 @pytest.mark.parametrize("name", sorted(ONLY_BY))
@@ -54,7 +67,7 @@ def test_options_of_some_methods_are_refused_for_the_others_and_named_with_their
     for method in others:
         said = "leave out" if changes_weights(method) else f"choose --method {ONLY_BY[name][0]}"
         with pytest.raises(ConfigError, match=f"not for method '{method}'; .*{said}"):
-            cut_of_model(method=method, ratio=1.2, calibration=Path("text"), **{name: 2})
+            cut_of_model(method=method, ratio=1.2, calibration=Path("text"), **{name: of_the_type(name)})
 
 
 def test_what_asks_for_nothing_is_refused_nowhere():
@@ -65,7 +78,27 @@ def test_what_asks_for_nothing_is_refused_nowhere():
 def test_unknown_options_are_refused_with_those_that_are_known():
     with pytest.raises(ConfigError, match=r"unknown options: raito; allowed: .*ratio"):
         cut_of_model(raito=2.0)
-    assert {"ratio", "units", "recovery_minutes", "max_depths"} <= KNOWN
+    declared = {*get_type_hints(CutOptionTypes)}
+    assert {*OF_UNITS, *(name for only in ONLY_FOR.values() for name in only)} <= declared
+
+
+@pytest.mark.parametrize("name", sorted(get_type_hints(LiveOptionTypes)))
+def test_every_option_of_a_wrong_type_is_told_by_its_name(name):
+    for wrong in (object(), [object()], {"a": 1}, b"2"):
+        with pytest.raises(ConfigError, match=f"^{name} is .*; give "):
+            cut_of_model(**{"ratio": 1.2, name: wrong})
+        if name != "method":
+            with pytest.raises(ConfigError, match=f"^{name} is .*; give "):
+                of_diagnoser(**{name: wrong})
+
+
+def test_lists_and_names_of_files_do_as_well_as_tuples_and_paths(tmp_path):
+    text = tmp_path / "text"
+    text.touch()
+    cut = cut_of_model(ratio=1.2, calibration=str(text), vocabulary=str(text), units=["group", "channel"])
+    assert (cut.data.path, cut.text.vocabulary, cut.units) == (text, text, ("group", "channel"))
+    with pytest.raises(ConfigError, match=r"units is 'group'.*give a list whose entries"):
+        cut_of_model(ratio=1.2, calibration=text, units="group")
 
 
 def test_settings_of_a_model_hold_out_data_where_they_choose_by_it(tmp_path):

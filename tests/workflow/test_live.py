@@ -218,3 +218,41 @@ def test_numbers_of_numpy_are_labels_too():
         model, block_fraction=0.3, calibration=rows, tokenizer=tokenizer, calibration_blocks=2
     )
     assert found.records[0].refit["adopted"] > 0
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "told"),
+    [
+        (secateur.prune, {"ratio": "2"}, r"ratio is '2' \(str\); give a number or None"),
+        (secateur.prune, {"ratio": 1.2, "seed": None, "rounds": 1.5}, "rounds is 1.5"),
+        (secateur.prune, {"ratio": 1.2, "method": ["rounds"]}, "method is .*give a text"),
+        (secateur.prune, {"ratio": 1.2, "task": 3}, "task is 3"),
+        (secateur.prune, {"ratio": 1.2, "task": "poems"}, "unknown task 'poems'; allowed: text, answers"),
+        (secateur.prune, {"task": "text", "calibration": {"input_ids": IDS}}, "Bert.* no next token"),
+        (
+            secateur.prune,
+            {"max_memory": "4GiB"},
+            "unknown options: max_memory; allowed: .*ratio",
+        ),
+        (secateur.prune, {"ratio": 1.2, "recovery_control": True}, "unknown options: recovery_control"),
+        (secateur.sia, {"calibration": TEXTS, "ratio": "4"}, "ratio is '4'"),
+        (secateur.sia, {"calibration": TEXTS, "budget_s": None}, "budget_s is None"),
+        (secateur.sia, {"calibration": TEXTS, "seed": 0.5}, "seed is 0.5"),
+        (secateur.sia, {"calibration": 7}, "calibration holds int; give a file, texts"),
+        (secateur.save, {"folder": ["x"]}, r"folder is \['x'\] \(list\); give a text or a path"),
+        (secateur.save, {"folder": "x", "tokenizer": "bert-base"}, "tokenizer is 'bert-base'"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_told_by_their_names(call, given, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=told):
+        call(classifier()[0], **given)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_to_load_or_a_model_to_save_that_is_none_is_refused(tmp_path):
+    for wrong in (None, 3, ["x"]):
+        with pytest.raises(ConfigError, match=r"folder is .*give a text or a path"):
+            secateur.load(wrong)
+    with pytest.raises(ConfigError, match="the model is 'model'; give a model in memory"):
+        secateur.save("model", tmp_path / "x")

@@ -31,6 +31,7 @@ from secateur.bench.work import Work, plan_work, stored_bytes
 from secateur.core.errors import ConfigError
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
+from secateur.core.typed import typed
 
 DIAGNOSES = 5
 DISTURBED = 1.25
@@ -43,6 +44,7 @@ WALL_RATES = (
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class BenchSettings:
     """How to measure.
 

@@ -21,6 +21,7 @@ from secateur.bench.work import Work
 from secateur.core.errors import ConfigError
 from secateur.core.progress import progress
 from secateur.core.provenance import provenance
+from secateur.core.typed import typed
 from secateur.export.bundle import write_bundle
 from secateur.models.binding import bind
 from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
@@ -39,6 +40,7 @@ Widths = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class ProfileSettings:
     """How to measure a table.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secateur.core.errors import ConfigError
+from secateur.core.typed import typed
 from secateur.tasks.figures import Figures
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class Floors:
     """What a model must still be worth after every stage.
 

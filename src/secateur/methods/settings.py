@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 from secateur.blockwise.refit import Target as RefitTarget
 from secateur.core.errors import ConfigError
+from secateur.core.typed import typed
 from secateur.methods.floor import NO_FLOORS, Floors
 from secateur.scoring.allocation import ALL_KINDS, WidthKind
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
-from secateur.training.settings import require_choice
 
 StageName = Literal["layers", "groups", "heads", "channels"]
 ALL_STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -22,6 +22,7 @@ STAGE_OF: dict[WidthKind, StageName] = {"group": "groups", "head": "heads", "cha
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class HandAllocation:
     """A shape chosen by hand instead of by measurement; the same in every layer that stays.
 
@@ -46,6 +47,7 @@ class HandAllocation:
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class SearchSettings:
     """How units are scored and how the depth is chosen; shared by all methods that cut.
 
@@ -95,10 +97,10 @@ class SearchSettings:
         ):
             if getattr(self, name) is not None and getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
-        require_choice("refit_target", self.refit_target, RefitTarget)
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class CascadeSettings:
     """How the cascade goes about it.
 
@@ -145,6 +147,7 @@ class CascadeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class RoundsSettings:
     """How a model is cut in rounds.
 
@@ -171,8 +174,10 @@ class RoundsSettings:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise ConfigError(f"rounds is {self.rounds}; it must be at least 1.")
-        if self.kinds is not None and not (self.kinds and set(self.kinds) <= set(ALL_KINDS)):
-            raise ConfigError(f"units are {self.kinds}; allowed: {', '.join(ALL_KINDS)}.")
+        if self.kinds == ():
+            raise ConfigError(
+                f"no units are to be cut; give some of {', '.join(ALL_KINDS)}, or leave them out."
+            )
         if self.uniform and self.kinds is not None:
             raise ConfigError("--uniform chooses the units itself; leave --units out.")
         if self.uniform and self.rounds > 1:

@@ -15,6 +15,7 @@ import torch
 import transformers
 from accelerate import init_empty_weights
 from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from secateur.models.binding import bind
@@ -37,6 +38,11 @@ AUTO_CLASSES = (
     "AutoModelForImageClassification",
     "AutoModel",
 )
+
+
+def is_stock(model: nn.Module) -> bool:
+    """Whether the class of a model is one of ``transformers``, which loads a folder of it by itself."""
+    return isinstance(model, PreTrainedModel)
 
 
 def stock_twin(model: PreTrainedModel) -> PreTrainedModel | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,14 +88,18 @@ def keep_vocabulary(model: nn.Module, tokens: Sequence[int]) -> None:
     renumber_token_ids(model, tokens, size)
 
 
+def output_matrix(model: nn.Module) -> Any:
+    """Return the projection to the vocabulary; None for a model without one."""
+    return model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+
+
 def _places(model: nn.Module) -> list[_Place]:
     """Every tensor with one entry a token; the input embedding comes first, none if they do not agree."""
     embedding = _token_embedding(model)
     if embedding is None:
         return []
     size, found = embedding.weight.shape[0], [embedding.weight]
-    head = cast("PreTrainedModel", model).get_output_embeddings()
-    if head is not None:
+    if (head := output_matrix(model)) is not None:
         if not isinstance(head, nn.Linear) or head.weight.shape[0] != size:
             return []
         found += [head.weight, *_biases(model, head)]

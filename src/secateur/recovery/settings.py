@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secateur.core.errors import ConfigError
-from secateur.training.settings import TaughtSettings, TaughtWindowSettings, require_choice
+from secateur.training.settings import TaughtSettings, TaughtWindowSettings
 
 Adapter = Literal["lora", "full"]
 
@@ -37,7 +37,6 @@ class StudentSettings(TaughtSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_choice("adapter", self.adapter, Adapter)
         if self.rank < 1 or not self.alpha > 0:
             raise ConfigError(f"rank is {self.rank} and alpha {self.alpha}; both must be positive.")
 

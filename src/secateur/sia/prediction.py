@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.sia.components import Component
-from secateur.sia.measured.measurement import Estimate, Measured, RemovalCurve, ScoreName, Treatment
+from secateur.sia.measured.measurement import Estimate, Measured, RemovalCurve, Treatment
 from secateur.structure.counting import block_parameters, shape_parameters
 from secateur.structure.shape import ModelShape
+from secateur.tasks.names import ScoreName
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ choosing by itself. Neither is an estimate of what is left after recovery, which
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast, get_args
 
 import numpy as np
 from torch import nn
@@ -17,17 +16,17 @@ from secateur.core.errors import PlanError
 from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
 from secateur.scoring.allocation import rank_cut
-from secateur.scoring.matrices import MatrixCriterion, MatrixScores, matrix_scores
+from secateur.scoring.matrices import MatrixScores, matrix_scores
 from secateur.scoring.registered import CRITERIA
 from secateur.sia.measured.bootstrap import NOTHING, estimate_of, resampling_weights
 from secateur.sia.measured.evaluation import Evaluator
-from secateur.sia.measured.judging import SCORE
 from secateur.sia.prediction import Prediction, Trial, changed
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apart import ApartLayer, ApartPlan, cut_apart
 from secateur.surgery.masks import mask
+from secateur.tasks.sample_judges import SCORE
 
 
 def trial_cut(
@@ -70,15 +69,13 @@ def trial_cut(
     with mask(model, plan):
         closed = cost(evaluator.figures_of(model))
     apart = None
-    if _can_differ(bound, criterion, evaluator.judge.task):
-        own = matrix_scores(model, bound, batches, criterion=cast("MatrixCriterion", criterion))
+    if evaluator.can_score_matrices(criterion) and _can_differ(bound):
+        own = matrix_scores(model, bound, batches, criterion=criterion)
         apart = cost(evaluator.figures_of(cut_apart(model, apart_plan(plan, own, gated=bound.spec.is_gated))))
     return Trial(closed=closed, apart=apart)
 
 
-def _can_differ(bound: BoundModel, criterion: str, task: str) -> bool:
-    if criterion not in get_args(MatrixCriterion) or (criterion == "taylor" and task == "embedding"):
-        return False
+def _can_differ(bound: BoundModel) -> bool:
     attention = bound.spec.stacks[0].attention
     return (bound.shape.shares_keys or bound.spec.is_gated) and not attention.head_inputs
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from secateur.core.errors import PlanError
+from secateur.core.typed import typed
 from secateur.structure.counting import layer_parameters, shape_parameters
 from secateur.structure.shape import ModelShape
 from secateur.structure.target import Limit, Target
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class Budget:
     """Limits on what remains, all of which must hold; at least one is given.
 

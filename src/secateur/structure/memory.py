@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from secateur.core.errors import PlanError
+from secateur.core.typed import typed
 from secateur.structure.counting import shape_parameters
 from secateur.structure.shape import ModelShape
 from secateur.structure.spec import load_spec
@@ -39,6 +40,7 @@ ACTIVATION_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class MemoryLimit:
     """A bound on the peak memory of the process that runs the exported model.
 

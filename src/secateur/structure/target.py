@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.structure.shape import ModelShape
 
 
+@runtime_checkable
 class Limit(Protocol):
     """An upper bound on something that can be predicted from a shape, such as milliseconds.
 

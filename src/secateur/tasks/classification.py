@@ -8,9 +8,11 @@ from torch.nn import functional
 
 from secateur.models.calls import Batch, rows, run
 from secateur.tasks.figures import ClassFigures
+from secateur.tasks.names import ObjectiveName
 from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
 from secateur.tasks.precision import scoring_autocast
 from secateur.tasks.predictions import labels_of
+from secateur.tasks.sample_judges import ByLogits, SampleJudge
 from secateur.training import metrics
 from secateur.training.distillation import distillation_loss
 
@@ -45,7 +47,7 @@ class Classification(Objective):
         are.
     """
 
-    name = "classification"
+    name: ObjectiveName = "classification"
     learns_alone = True
 
     def __init__(self, *, rounds: bool) -> None:
@@ -89,6 +91,10 @@ class Classification(Objective):
             "agrees": predicted == own.argmax(dim=-1),
         }
         return {name: values.double().cpu() for name, values in found.items()}
+
+    def sample_judge(self) -> SampleJudge:
+        """See :class:`Objective`."""
+        return ByLogits("accuracy", torch.float64)
 
     def figures(self, tally: Tally, *, parameters: int) -> ClassFigures:
         """See :class:`Objective`."""

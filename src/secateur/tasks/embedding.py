@@ -14,8 +14,10 @@ from secateur.models.attributes import config_of
 from secateur.models.calls import Batch, rows, run
 from secateur.models.pooling import FIRST, LAST, MEAN, POOLING
 from secateur.tasks.figures import EmbeddingFigures
+from secateur.tasks.names import ObjectiveName, ScoreName
 from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
 from secateur.tasks.precision import scoring_autocast
+from secateur.tasks.sample_judges import LOSS, SCORE, SampleJudge
 
 
 def pooled(model: nn.Module, batch: Batch) -> Tensor:
@@ -66,10 +68,43 @@ def pool(states: Tensor, mask: Tensor, pooling: str = MEAN) -> Tensor:
     return states.gather(1, place)[:, 0]
 
 
+class ByEmbedding:
+    """Change of the mean-pooled embedding, for an encoder without a task.
+
+    The distance is half the squared change over the variance of the dense embeddings over all samples: were
+    embeddings Gaussian with that isotropic variance, it would be the KL between the two, up to the factor of
+    their dimension. The score is the cosine between both embeddings. There is no loss (NaN).
+    """
+
+    score_name: ScoreName = "cosine"
+    has_loss = False
+
+    def __init__(self) -> None:
+        self._dense: list[Tensor] = []
+
+    def remember(self, model: nn.Module, batch: Batch) -> Tensor:
+        """See :class:`SampleJudge`."""
+        self._dense.append(pooled(model, batch).double())
+        figures = torch.zeros(3, len(self._dense[-1]), dtype=torch.float64)
+        figures[LOSS], figures[SCORE] = torch.nan, 1.0
+        return figures
+
+    def judge(self, model: nn.Module, number: int, batch: Batch) -> Tensor:
+        """See :class:`SampleJudge`."""
+        dense, answer = self._dense[number], pooled(model, batch).double()
+        distance = 0.5 * (answer - dense).square().sum(dim=-1) / self._variance
+        cosine = functional.cosine_similarity(answer, dense, dim=-1)
+        return torch.stack([torch.full_like(cosine, torch.nan), distance, cosine]).cpu()
+
+    @property
+    def _variance(self) -> Tensor:
+        return torch.cat(self._dense).var(dim=0, correction=0).sum()
+
+
 class Embedding(Objective):
     """One less the cosine between a sentence's embedding and the dense model's embedding of it."""
 
-    name = "embedding"
+    name: ObjectiveName = "embedding"
     rounds = True
     learns_alone = False
 
@@ -111,6 +146,10 @@ class Embedding(Objective):
             "weight": weight,
             "cosine": cosine,
         }
+
+    def sample_judge(self) -> SampleJudge:
+        """See :class:`Objective`."""
+        return ByEmbedding()
 
     def figures(self, tally: Tally, *, parameters: int) -> EmbeddingFigures:
         """See :class:`Objective`."""

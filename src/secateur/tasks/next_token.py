@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from secateur.core.errors import ConfigError
 from secateur.models.calls import Batch, run
 from secateur.tasks.figures import TextFigures
+from secateur.tasks.names import ObjectiveName
 from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
+from secateur.tasks.sample_judges import ByLogits, SampleJudge
 from secateur.tasks.token_backward import backward_from_tokens
 from secateur.tasks.token_losses import counted_pieces, next_token_loss, next_tokens, rows_at_once
 
@@ -42,7 +44,7 @@ class NextToken(Objective):
     to nothing, and its reference takes a kilobyte a token where whole logits take 200.
     """
 
-    name = "language"
+    name: ObjectiveName = "language"
     rounds = True
     learns_alone = True
 
@@ -88,6 +90,10 @@ class NextToken(Objective):
             sums["agrees"][row] += float((log_p.argmax(dim=-1) == tokens[:, 0]).sum())
         means = {name: values / counts.clamp(min=1) for name, values in sums.items()}
         return {**means, "weight": counts}
+
+    def sample_judge(self) -> SampleJudge:
+        """See :class:`Objective`."""
+        return ByLogits("perplexity_ratio", torch.float32)
 
     def figures(self, tally: Tally, *, parameters: int) -> TextFigures:
         """See :class:`Objective`."""

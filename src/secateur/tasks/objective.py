@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from secateur.models.calls import Batch
 from secateur.tasks.figures import Figures
+from secateur.tasks.names import ObjectiveName
+from secateur.tasks.sample_judges import SampleJudge
 
 SummedLoss = Callable[[Tensor, Tensor], Tensor]
 """``loss(logits, labels)`` with (N, classes) and (N,), summed over N."""
@@ -27,15 +29,14 @@ class Objective(Protocol):
 
     Attributes
     ----------
-    name : str
-        "classification", "language" or "embedding".
+    name : ObjectiveName
     rounds : bool
         Whether it is scored in bfloat16 where the processor multiplies that in hardware.
     learns_alone : bool
         Whether there is something to learn without a teacher.
     """
 
-    name: str
+    name: ObjectiveName
     rounds: bool
     learns_alone: bool
 
@@ -52,6 +53,9 @@ class Objective(Protocol):
 
     def tally(self, model: nn.Module, batch: Batch, reference: Reference | None = None) -> Tally:
         """Judge the answers to one batch; without a reference the divergence is 0."""
+
+    def sample_judge(self) -> SampleJudge:
+        """Return a new reader of loss, distance to the dense model and score, sample by sample."""
 
     def figures(self, tally: Tally, *, parameters: int) -> Figures:
         """Turn the tally of all validation samples into figures."""

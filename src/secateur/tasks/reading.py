@@ -15,6 +15,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.seeds import derive, generator
+from secateur.core.typed import typed
 from secateur.models.attributes import config_of, embedding_rows, padding_token, tokens_that_fit
 from secateur.models.general_text import GENERAL_SHARE, blocks_beside, general_source, with_general_rows
 from secateur.models.tables import Table, read_rows
@@ -55,6 +56,7 @@ MOST_PASSAGES = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class TextData:
     """Which file a task reads, and how much of it.
 

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from secateur.core.errors import ConfigError
+from secateur.core.typed import typed
 from secateur.training.batches import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class Augmentation:
     """How windows are varied in training.
 

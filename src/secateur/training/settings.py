@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from secateur.core.errors import ConfigError
+from secateur.core.typed import typed
 from secateur.training.augment import Augmentation
 
 Balance = Literal["sampling", "loss", "none"]
@@ -16,6 +17,7 @@ UNLABELLED_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class LoopSettings:
     """Settings of every gradient loop, whatever it trains on.
 
@@ -71,7 +73,6 @@ class LoopSettings:
         for name in ("warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative.")
-        require_choice("precision", self.precision, Precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +123,6 @@ class WindowLoopSettings(LoopSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("max_validation_windows", self.max_validation_windows)
-        require_choice("balance", self.balance, Balance)
-        require_choice("monitor", self.monitor, Monitor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,18 +156,6 @@ def require_count(name: str, value: int) -> None:
     """
     if value < 1:
         raise ConfigError(f"{name} is {value}; it must be at least 1.")
-
-
-def require_choice(name: str, value: str, allowed: Any) -> None:
-    """Check that a setting is one of the words of a ``Literal``.
-
-    Raises
-    ------
-    ConfigError
-        If not.
-    """
-    if value not in get_args(allowed):
-        raise ConfigError(f"unknown {name} '{value}'; allowed: {', '.join(get_args(allowed))}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from secateur.core.errors import ConfigError, ExportError, UnsupportedArchitecture
 from secateur.core.progress import console
 from secateur.core.records import to_jsonable, write_json
+from secateur.core.typed import typed
 from secateur.methods.weights import WeightMethod
 from secateur.models import checkpoint
 from secateur.models.binding import bind
@@ -38,6 +39,7 @@ EVALUATIONS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class ModelRunSettings:
     """A whole run on a trained model.
 

@@ -6,7 +6,8 @@ Options go by the names of the parameters of ``secateur compress``, ``secateur p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from secateur.core.errors import ConfigError
@@ -19,8 +20,9 @@ from secateur.scoring.registered import DEFAULT_CRITERION, TEXT_CRITERION
 from secateur.structure.latency import read_latency_table
 from secateur.structure.memory import RUNTIME_MIB, parameters_within
 from secateur.tasks.reading import CALIBRATION_BLOCKS, RANKING_SAMPLES, TextData
-from secateur.training.settings import UNLABELLED_SHARE, require_choice
+from secateur.training.settings import UNLABELLED_SHARE
 from secateur.workflow.cut_settings import LEARNING_RATES, CutSettings, DeviceLimits, TextPart
+from secateur.workflow.option_types import CutOptionTypes, require_options
 
 Kind = Literal["recordings", "model"]
 Options = Mapping[str, Any]
@@ -59,11 +61,6 @@ OF_UNITS = (
 
 NOTHING: Options = {"uniform": False, "recovery_steps": 0, "general_share": 0.0}
 """Values that ask for nothing."""
-
-KNOWN = {
-    *(name for only in ONLY_FOR.values() for name in only), *OF_UNITS, "method", "ratio", "calibration",
-    "seed", "judged", "max_depths", "refit_target",
-}  # fmt: skip
 
 DEFAULT_RATIO = 13.8
 RECOVERY_STEPS, WINDOWS_A_STEP = 300, 32
@@ -114,6 +111,7 @@ def cut_of_diagnoser(given: Options, *, method: str, learning_rate: float) -> Cu
     SecateurError
         If an option does not fit, or they contradict each other.
     """
+    require_options(given, CutOptionTypes)
     require_fitting(given, "recordings", method=method)
     of_units = not changes_weights(method)
     device, hand, ratio = _device_limits(given), _hand(given), given.get("ratio")
@@ -152,8 +150,7 @@ def cut_of_model(**given: Any) -> CutSettings:
     SecateurError
         If an option is unknown or does not fit, or they contradict each other.
     """
-    if unknown := sorted({*given} - KNOWN):
-        raise ConfigError(f"unknown options: {', '.join(unknown)}; allowed: {', '.join(sorted(KNOWN))}.")
+    require_options(given, CutOptionTypes)
     method, seed = _or(given, "method", "rounds"), _or(given, "seed", 0)
     require_fitting(given, "model", method=method)
     streamed = given.get("max_memory") is not None and given.get("method") is None
@@ -176,9 +173,9 @@ def cut_of_model(**given: Any) -> CutSettings:
             layer_candidates=6,
             refit_target=_or(given, "refit_target", "stream"),
         ),
-        order=_or(given, "order", STAGE_NAMES),
-        recovery_shares=given.get("recovery_shares"),
-        units=given.get("units"),
+        order=tuple(_or(given, "order", STAGE_NAMES)),
+        recovery_shares=_or_none(tuple, given.get("recovery_shares")),
+        units=_or_none(tuple, given.get("units")),
         rounds=_or(given, "rounds", 1),
         uniform=bool(given.get("uniform")),
         floors=_floors(given),
@@ -186,9 +183,8 @@ def cut_of_model(**given: Any) -> CutSettings:
         text=TextPart(
             data=_text(given, seed),
             task=given.get("task"),
-            vocabulary=given.get("vocabulary"),
+            vocabulary=_or_none(Path, given.get("vocabulary")),
             control=given.get("recovery_control") is not False,
-            judged=bool(given.get("judged")),
             seed=seed,
         ),
     )
@@ -196,6 +192,10 @@ def cut_of_model(**given: Any) -> CutSettings:
 
 def _or(given: Options, name: str, default: Any) -> Any:
     return default if given.get(name) is None else given[name]
+
+
+def _or_none(kind: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else kind(value)
 
 
 def _hand(given: Options) -> HandAllocation | None:
@@ -255,11 +255,11 @@ def _text(given: Options, seed: int) -> TextData | None:
             raise ConfigError(f"{said} mixes into a calibration text; give --calibration FILE too.")
         return None
     return TextData(
-        path=path,
+        path=Path(path) if isinstance(path, str) else path,
         blocks=_or(given, "calibration_blocks", CALIBRATION_BLOCKS),
         refit_blocks=given.get("refit_blocks"),
         general_share=share,
-        general_text=general,
+        general_text=_or_none(Path, general),
         seed=seed,
     )
 
@@ -267,7 +267,6 @@ def _text(given: Options, seed: int) -> TextData | None:
 def _recovery_of_text(given: Options, seed: int) -> TextRecoverySettings | None:
     """Steps on the calibration file; a time alone is the only limit."""
     adapter: Adapter = _or(given, "recovery_adapter", "full")
-    require_choice("recovery_adapter", adapter, Adapter)
     steps, minutes = given.get("recovery_steps") or 0, given.get("recovery_minutes")
     if not steps and minutes is None:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from secateur.core.errors import ConfigError, PlanError
+from secateur.core.typed import typed
 from secateur.methods.base import Method
 from secateur.methods.floor import NO_FLOORS, Floors
 from secateur.methods.registered import changes_weights, method_of
@@ -42,6 +43,7 @@ LEARNING_RATES: Mapping[Adapter, Mapping[TextTaskName, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class DeviceLimits:
     """What the model may cost on the device; all that is given must hold.
 
@@ -106,6 +108,7 @@ class DeviceLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class TextPart:
     """What a cut of a model of tokens is told besides.
 
@@ -124,11 +127,6 @@ class TextPart:
         Whether a part of the data is held out to judge the result by, though nothing is chosen by it.
     seed : int
         Of the random criterion, the choice of calibration blocks and the recovery.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such task.
     """
 
     data: TextData | None = None
@@ -138,12 +136,9 @@ class TextPart:
     judged: bool = False
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        if self.task is not None and self.task not in TEXT_TASKS:
-            raise ConfigError(f"unknown task '{self.task}'; allowed: {', '.join(TEXT_TASKS)}.")
-
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class CutSettings:
     """How a model is made small, whatever its task; made from options by :mod:`.cut_options`.
 
@@ -214,7 +209,8 @@ class CutSettings:
             if (value := getattr(self, name)) is not None:
                 Budget(**{name: value})
         if self.units is not None and (not self.units or not set(self.units) <= set(STAGE_OF)):
-            raise ConfigError(f"units are {self.units}; allowed: 'group', 'head', 'channel', or several.")
+            allowed = ", ".join(STAGE_OF)
+            raise ConfigError(f"units are {self.units}; allowed: {allowed}, or several of them.")
         _ = self.chosen_method
         if self.method == "scratch" and self.recovery is None:
             raise ConfigError("training from scratch needs --recovery-steps or --recovery-minutes.")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from secateur.core.errors import ConfigError
+from secateur.core.typed import typed
 
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
 Scheme = Literal["dynamic", "static", "weights"]
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class ExportRequest:
     """One export.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -34,6 +34,7 @@ from secateur.models.text import TokenSource, opening_tokens
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.heads import require_causal_lm
 from secateur.tasks.kinds import objective_of
+from secateur.tasks.names import ObjectiveName
 from secateur.tasks.perplexity import Perplexity, perplexity
 from secateur.workflow.export_request import ExportRequest
 
@@ -108,8 +109,7 @@ def export_text_bundle(request: ExportRequest) -> CausalBundleInfo | EncoderBund
         As :func:`export_causal_bundle` and :func:`export_encoder_bundle`.
     """
     opened = open_text_model(request.source)
-    of_answers = objective_of(opened.model).name == "language"
-    return (export_causal_bundle if of_answers else export_encoder_bundle)(request, opened)
+    return BUNDLES[objective_of(opened.model).name](request, opened)
 
 
 def export_encoder_bundle(request: ExportRequest, opened: TextModel) -> EncoderBundleInfo:
@@ -173,6 +173,16 @@ def export_causal_bundle(request: ExportRequest, opened: TextModel) -> CausalBun
         scheme=request.quantise or "weights",
         new_tokens=new_tokens,
     )
+
+
+BUNDLES: Mapping[
+    ObjectiveName, Callable[[ExportRequest, TextModel], CausalBundleInfo | EncoderBundleInfo]
+] = {
+    "language": export_causal_bundle,
+    "classification": export_encoder_bundle,
+    "embedding": export_encoder_bundle,
+}
+"""What writes the bundle of a model that is judged so."""
 
 
 def export_gguf_folder(request: ExportRequest) -> GgufInfo:

@@ -11,6 +11,8 @@ from secateur.core.errors import ConfigError
 from secateur.core.records import to_jsonable
 from secateur.models.attributes import config_of
 from secateur.models.binding import BoundModel, bind
+from secateur.models.stock import is_stock
+from secateur.models.vocabulary import output_matrix
 from secateur.structure.closure import LayerWidths
 from secateur.structure.counting import (
     channel_parameters,
@@ -186,7 +188,6 @@ def inspect_model(outline: Outline, *, context_tokens: int, layer: int | None = 
     facts = _layer_facts(bound, shape, context_tokens)
     told = facts if layer is None else (facts[layer],)
     parameters = shape.other_parameters + sum(entry.parameters for entry in facts)
-    is_diagnoser = not hasattr(bound.model, "save_pretrained")
     return Inspection(
         origin=outline.origin,
         model_class=type(outline.model).__name__,
@@ -206,7 +207,7 @@ def inspect_model(outline: Outline, *, context_tokens: int, layer: int | None = 
         limits=limits(spec, shape),
         largest_ratio=largest_ratio(spec, shape, cut_heads=False),
         largest_ratio_with_heads=largest_ratio(spec, shape, cut_heads=True),
-        plain_cuts=() if is_diagnoser else plain_cuts(spec),
+        plain_cuts=plain_cuts(spec) if is_stock(bound.model) else (),
         stored=outline.stored,
     )
 
@@ -340,6 +341,5 @@ def _tied(model: nn.Module) -> tuple[tuple[str, ...], ...]:
 
 def _head_flops(model: nn.Module) -> int:
     """Two operations for each weight of the projection to the vocabulary."""
-    whole: Any = model
-    head = whole.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    return 2 * head.weight.numel() if head is not None else 0
+    head = output_matrix(model)
+    return 0 if head is None else 2 * head.weight.numel()

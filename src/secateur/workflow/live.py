@@ -8,25 +8,28 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError, SecateurError
+from secateur.core.typed import require_type, require_types
 from secateur.methods.base import Compression, Method
 from secateur.methods.registered import changes_weights
 from secateur.methods.rounds import Rounds
 from secateur.models.binding import bind
 from secateur.models.calls import Batch
+from secateur.models.checkpoint import save
 from secateur.models.experts import has_stock_experts
 from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.batches import checked_batches
-from secateur.tasks.kinds import objective_of
-from secateur.tasks.reading import TextTaskName, task_of_model
+from secateur.tasks.kinds import objective_of, require_fit
+from secateur.tasks.reading import OBJECTIVES, TextTaskName, task_of_model
 from secateur.tasks.token_task import TokenTask
 from secateur.workflow.cut_model import cut_blocks
 from secateur.workflow.cut_options import cut_of_model
+from secateur.workflow.option_types import CutOptionTypes, LiveOptionTypes, require_options
 from secateur.workflow.sia import Check, Effort, check_model, text_samples
 from secateur.workflow.source import Source
 from secateur.workflow.target import budget_of
@@ -43,26 +46,41 @@ def prune_live(
     calibration: Calibration,
     tokenizer: Any,
     task: TextTaskName | None,
-    **cut: Any,
+    **cut: Unpack[LiveOptionTypes],
 ) -> Compression:
     """See :func:`secateur.prune`."""
     with _told_by_parameters():
+        require_options(cut, LiveOptionTypes)
+        require_types({"task": task}, CutOptionTypes)
         model, given = _own(model, tokenizer), _given(calibration)
         if isinstance(given, tuple):
-            return _by_batches(model, cut, checked_batches(model, given))
+            return _by_batches(model, task, cut, checked_batches(model, given))
         settings = cut_of_model(
             calibration=given, task=task, recovery_control=False, **_with_criterion(given, cut)
         )
         return cut_blocks(_source(model, tokenizer), settings, bind(model).whole_plan, None).compression
 
 
+def save_live(model: nn.Module, folder: str | Path, *, tokenizer: Any) -> None:
+    """See :func:`secateur.save`."""
+    require_objects(model, tokenizer)
+    require_type("folder", folder, str | Path)
+    save(model, Path(folder), tokenizer=tokenizer)
+
+
 def _own(model: nn.Module, tokenizer: Any) -> nn.Module:
-    """Check what was given; it is left as it is: experts are laid side by side in a copy.
+    """Check what was given; it is left as it is: experts are laid side by side in a copy."""
+    require_objects(model, tokenizer)
+    return deepcopy(model) if has_stock_experts(model) else model
+
+
+def require_objects(model: nn.Module, tokenizer: Any) -> None:
+    """Check that a model, and a tokenizer if there is one, are in memory.
 
     Raises
     ------
     ConfigError
-        If it is the name of a model or of a tokenizer, or a class.
+        If one is a name or a class.
     """
     if not isinstance(model, nn.Module):
         raise ConfigError(
@@ -73,7 +91,6 @@ def _own(model: nn.Module, tokenizer: Any) -> nn.Module:
         raise ConfigError(
             f"tokenizer is {tokenizer!r:.80}; give one of transformers (AutoTokenizer.from_pretrained)."
         )
-    return deepcopy(model) if has_stock_experts(model) else model
 
 
 def _source(model: nn.Module, tokenizer: Any) -> Source:
@@ -98,15 +115,19 @@ def _told_by_parameters() -> Iterator[None]:
         raise
 
 
-def _with_criterion(given: Path | Table | None, cut: dict[str, Any]) -> dict[str, Any]:
+def _with_criterion(given: Path | Table | None, cut: LiveOptionTypes) -> LiveOptionTypes:
     """Without data, units are scored by their weights."""
-    if given is not None or changes_weights(cut.get("method", "rounds")):
+    if given is not None or changes_weights(cut.get("method") or "rounds"):
         return cut
     return {**cut, "criterion": cut.get("criterion") or "magnitude"}
 
 
-def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...]) -> Compression:
+def _by_batches(
+    model: nn.Module, name: TextTaskName | None, cut: LiveOptionTypes, batches: tuple[Batch, ...]
+) -> Compression:
     """Score and re-fit on batches that are there, from which nothing can be held out."""
+    if name is not None:
+        require_fit(model, OBJECTIVES[name], name)
     criterion = cut.get("criterion") or TEXT_CRITERION
     # a criterion without data passes the check for a file, of which batches take the place
     settings = cut_of_model(**_with_criterion(None, {**cut, "criterion": None}))
@@ -115,7 +136,7 @@ def _by_batches(model: nn.Module, cut: dict[str, Any], batches: tuple[Batch, ...
         search = replace(settings.search, criterion=criterion)
         method = Rounds(replace(method.settings, search=search))
     task = TokenTask(
-        name=task_of_model(model),
+        name=name or task_of_model(model),
         objective=objective_of(model),
         train=None,
         calibration=batches,
@@ -136,14 +157,15 @@ def sia_live(
 ) -> Check:
     """See :func:`secateur.sia`."""
     with _told_by_parameters():
+        require_type("ratio", ratio, float | None)
+        require_type("seed", seed, int)
+        effort = Effort(budget_s=budget_s)
         model, given = _own(model, tokenizer), _given(calibration)
         if given is None:
             raise ConfigError("the check measures on samples; give calibration=FILE, texts or batches.")
         if not isinstance(given, tuple):
             given = text_samples(_source(model, tokenizer), given, seed=seed)
-        return check_model(
-            model, checked_batches(model, given), ratio=ratio, effort=Effort(budget_s=budget_s), seed=seed
-        )
+        return check_model(model, checked_batches(model, given), ratio=ratio, effort=effort, seed=seed)
 
 
 def _given(calibration: Calibration) -> Path | Table | tuple[Batch, ...] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.core.records import to_jsonable
+from secateur.core.typed import typed
 from secateur.methods.settings import STAGE_NAMES, CascadeSettings, SearchSettings, StageName
 from secateur.recovery.settings import RecoverySettings
 from secateur.training.settings import FitSettings
@@ -27,6 +28,7 @@ ARMS = (*ORDERS, JOINT, DENSE_CONTROL)
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class OrderSettings:
     """A comparison of the six orders and the joint cut over several seeds.
 

@@ -13,6 +13,7 @@ from secateur.core.errors import ConfigError
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable, write_json
 from secateur.core.seeds import derive
+from secateur.core.typed import typed
 from secateur.models import checkpoint
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.front_end.settings import foundation_front_end
@@ -36,6 +37,7 @@ CHECKPOINT, STATE, MACHINES, RESULT = "dense", "state", "machines", "pretraining
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class PretrainingSettings:
     """What decides the outcome of a pre-training.
 

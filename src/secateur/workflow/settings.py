@@ -7,6 +7,7 @@ from typing import Any
 
 from secateur.core.errors import ConfigError
 from secateur.core.records import to_jsonable
+from secateur.core.typed import typed
 from secateur.signals.protocols import parse_protocol
 from secateur.signals.windows import WINDOW_LENGTH
 from secateur.training.settings import FitSettings
@@ -16,6 +17,7 @@ SNR_CURVE_DB = (-10.0, -6.0, -2.0, 2.0, 6.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class TaskSettings:
     """What is to be diagnosed.
 
@@ -56,6 +58,7 @@ def windows_of(length: int) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class SiaSettings:
     """How far the dense model is checked before it is cut; the structural part is always carried out.
 
@@ -84,6 +87,7 @@ class SiaSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class RunSettings:
     """A whole run of ``secateur compress``.
 

@@ -14,6 +14,7 @@ from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
+from secateur.core.typed import typed
 from secateur.models.attributes import tokens_that_fit
 from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
@@ -44,6 +45,7 @@ BLOCK_TOKENS, BLOCKS_AT_ONCE, PASSAGES_AT_ONCE = 64, 4, 16
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class Effort:
     """How much is measured.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secateur.core.errors import ConfigError
+from secateur.core.typed import typed
 from secateur.signals.windows import WINDOW_LENGTH
 
 FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
@@ -26,6 +27,7 @@ GEOMETRY_FIGURES = 18
 
 
 @dataclass(frozen=True, kw_only=True)
+@typed
 class FrontEndSettings:
     """Constants of the front end; they travel with the checkpoint and the bundle.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeGuard, get_args
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from secateur.models.binding import BoundModel, bind
 from secateur.models.calls import Batch
 from secateur.models.frozen import frozen
 from secateur.models.resuming import Streams
+from secateur.scoring.matrices import MatrixCriterion
 from secateur.sia.measured.gating import removed
-from secateur.sia.measured.judging import SCORE, judge_for
 from secateur.sia.measured.measurement import Objective
 from secateur.structure.units import Unit
+from secateur.tasks.kinds import objective_of
+from secateur.tasks.names import ObjectiveName
+from secateur.tasks.sample_judges import SCORE, SampleJudge
 
 
 class Evaluator:
@@ -36,6 +40,10 @@ class Evaluator:
         Its binding.
     batches : tuple of dict
         As given.
+    judged : ObjectiveName
+        What the model is judged on.
+    judge : SampleJudge
+        How.
     objectives : tuple of Objective
         What D(S) can be measured in.
     dense : ndarray of float64, shape (3, samples)
@@ -47,11 +55,18 @@ class Evaluator:
     def __init__(self, model: nn.Module, batches: Sequence[Batch]) -> None:
         if not batches:
             raise ConfigError("removals are measured on calibration samples; none was given.")
+        if not set(getattr(model, "input_names", ("input_ids",))) <= set(batches[0]):
+            raise ConfigError(
+                f"a calibration batch holds {', '.join(sorted(batches[0]))}; needed are windows (waveform, "
+                "shaft_rate_hz, fault_orders, label) or tokens (input_ids, attention_mask where padded)."
+            )
+        objective = objective_of(model)
         self.model, self.batches = model, tuple(batches)
         self.bound: BoundModel = bind(model)
-        self.judge = judge_for(model, self.batches[0])
+        self.judged: ObjectiveName = objective.name
+        self.judge: SampleJudge = objective.sample_judge()
         self.objectives: tuple[Objective, ...] = (
-            ("divergence",) if self.judge.task == "embedding" else ("loss", "divergence")
+            ("loss", "divergence") if self.judge.has_loss else ("divergence",)
         )
         self._streams = Streams(self.bound)
         self.dense = self._measure_dense()
@@ -95,6 +110,11 @@ class Evaluator:
             found = [self.judge.judge(model, number, batch) for number, batch in enumerate(self.batches)]
         self.n_evaluations += 1
         return torch.cat(found, dim=1).numpy()
+
+    def can_score_matrices(self, criterion: str) -> TypeGuard[MatrixCriterion]:
+        """Whether a criterion is defined for a matrix alone, and for this model: some look at a loss."""
+        known = criterion in get_args(MatrixCriterion)
+        return known and (criterion != "taylor" or "loss" in self.objectives)
 
     def increase(self, figures: np.ndarray) -> np.ndarray:
         """Return what figures cost against the dense model, float64 (2, samples): loss, distance."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard, get_args
+from typing import TypeGuard
 
 import numpy as np
 
@@ -25,8 +25,7 @@ class MatrixTables:
 
     def can_score(self, criterion: str) -> TypeGuard[MatrixCriterion]:
         """Whether a criterion is defined for a matrix alone, and for this model's task."""
-        is_embedding = self._calibration.evaluator.judge.task == "embedding"
-        return criterion in get_args(MatrixCriterion) and not (criterion == "taylor" and is_embedding)
+        return self._calibration.evaluator.can_score_matrices(criterion)
 
     def scores(self, criterion: MatrixCriterion) -> list[MatrixScores]:
         """Return the scores from each part of the calibration set; one entry where no sample is looked at."""

@@ -201,7 +201,7 @@ class _Measurement:
         widths = [estimate.width for quantity in self.quantities for estimate in quantity.widths()]
         known = [width for width in widths if np.isfinite(width)]
         return Measured(
-            task=self.evaluator.judge.task,
+            task=self.evaluator.judged,
             components=self.components,
             criteria=self.criteria,
             additivity=tuple(curve for quantity in self.additivity for curve in quantity.curves()),

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secateur.sia.components import Component
-
-Task = Literal["classification", "language", "embedding"]
-"""What the model is judged on: the class of a window, the next token, or (without a task) its embedding."""
+from secateur.tasks.names import ObjectiveName, ScoreName
 
 Objective = Literal["loss", "divergence"]
 """What a removal costs: increase in task loss (nats), or the distance to the dense model's answer.
@@ -22,9 +20,6 @@ Place = Literal["within", "across"]
 
 Treatment = Literal["closed", "apart"]
 """Units removed whole (masked), or the same number of rows of each matrix chosen and cut by itself."""
-
-ScoreName = Literal["accuracy", "perplexity_ratio", "cosine"]
-"""How good a model is: accuracy; perplexity over that of the dense model; cosine to its embedding."""
 
 Ending = Literal["width", "budget", "evaluations", "exhausted", "unfinished"]
 """Why measuring stopped.
@@ -292,7 +287,7 @@ class Measured:
 
     Parameters
     ----------
-    task : Task
+    task : ObjectiveName
         Decides whether there is a task loss.
     components : tuple of Component
         In the order asked for.
@@ -327,7 +322,7 @@ class Measured:
     seed : int
     """
 
-    task: Task
+    task: ObjectiveName
     components: tuple[Component, ...]
     criteria: tuple[str, ...]
     additivity: tuple[AdditivityCurve, ...]

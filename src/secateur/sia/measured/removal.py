@@ -9,7 +9,6 @@ import numpy as np
 
 from secateur.sia.components import Component
 from secateur.sia.measured.bootstrap import NOTHING, estimate_of
-from secateur.sia.measured.judging import SCORE
 from secateur.sia.measured.matrix_tables import MatrixTables
 from secateur.sia.measured.measurement import (
     Estimate,
@@ -25,6 +24,7 @@ from secateur.sia.measured.removal_choice import Choice, apart_removal, choices,
 from secateur.sia.measured.stability import EXACT
 from secateur.structure.spec import Role
 from secateur.surgery.apart import cut_apart
+from secateur.tasks.sample_judges import SCORE
 
 FRACTIONS = (0.125, 0.25, 0.5, 0.75, 0.875, 0.95)
 AT_ONCE = 4
