@@ -89,7 +89,7 @@ def judged(run: dict[str, Any], limits: Limits) -> dict[str, Any]:
     opened: dict[Level, list[float]] = {Level.WARNING: [], Level.ALARM: []}
     before = Level.NORMAL
     for at_s, row in zip(run["times_s"], run["rows"], strict=True):
-        now = levels.judge(row["indicators"], row["scores"], medians={}, running_s=at_s).level
+        now = levels.judge(row["indicators"], row["scores"], medians={}, measured_s=at_s).level
         for level, moments in opened.items():
             if before < level <= now:
                 moments.append(at_s)

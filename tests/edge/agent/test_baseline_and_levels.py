@@ -1,5 +1,7 @@
 """A machine's own baseline, and levels that vote and hold."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.core.errors import CheckpointError
-from secateur.edge.agent.config.machines import Commissioning, Limits
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.machines import Commissioning, Limits, Machine
+from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.state.baseline import Baseline
 from secateur.edge.agent.state.levels import Level, Levels, limit_values
 
@@ -90,7 +94,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
 
 def _judged(levels: Levels, scores: list[float]) -> list[Level]:
     return [
-        levels.judge({}, {"rms": score}, medians={}, running_s=float(n)).level
+        levels.judge({}, {"rms": score}, medians={}, measured_s=float(n)).level
         for n, score in enumerate(scores)
     ]
 
@@ -121,14 +125,14 @@ def test_what_a_burst_cannot_be_judged_by_keeps_its_level() -> None:
     levels = Levels(LIMITS)
     for number in range(2):
         levels.judge(
-            {"line_bpfo": 30.0, "rms": 1.0}, {"line_bpfo": 12.0, "rms": 0.0}, medians={}, running_s=number
+            {"line_bpfo": 30.0, "rms": 1.0}, {"line_bpfo": 12.0, "rms": 0.0}, medians={}, measured_s=number
         )
     for number in range(50):  # the speed is unknown: no lines; then the band is not learned: no scores
         values = {"rms": 1.0} if number < 25 else {"rms": 1.0, "line_bpfo": 2.0}
-        found = levels.judge(values, {}, medians={}, running_s=number)
+        found = levels.judge(values, {}, medians={}, measured_s=number)
         assert found.causes == {"line_bpfo": Level.ALARM}
     for number in range(3):
-        found = levels.judge({"line_bpfo": 2.0}, {"line_bpfo": 0.0}, medians={}, running_s=number)
+        found = levels.judge({"line_bpfo": 2.0}, {"line_bpfo": 0.0}, medians={}, measured_s=number)
     assert found.level is Level.NORMAL
 
 
@@ -140,7 +144,7 @@ def test_shape_alone_warns_and_energy_alarms() -> None:
     ):
         levels = Levels(LIMITS)
         for number in range(4):
-            found = levels.judge({}, {name: 50.0}, medians={}, running_s=number).level
+            found = levels.judge({}, {name: 50.0}, medians={}, measured_s=number).level
         assert found is level
 
 
@@ -161,7 +165,7 @@ def test_absolute_limits_need_no_baseline() -> None:
         update={"absolute": Limits.model_validate({"absolute": {"rms": {"warning": 1, "alarm": 2}}}).absolute}
     )
     levels = Levels(limits)
-    found = [levels.judge({"rms": 3.0}, {}, medians={}, running_s=n).level for n in range(2)]
+    found = [levels.judge({"rms": 3.0}, {}, medians={}, measured_s=n).level for n in range(2)]
     assert found == [Level.NORMAL, Level.ALARM]
 
 
@@ -171,10 +175,51 @@ def test_rate_of_change_warns_before_the_level() -> None:
     slow, fast = [], []
     for minute in range(40):
         value = 1.0 + minute / 60 * 2.0
-        fast.append(levels.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, running_s=60.0 * minute))
+        fast.append(
+            levels.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, measured_s=60.0 * minute)
+        )
     other = Levels(limits)
     for minute in range(40):
         value = 1.0 + minute / 60 * 0.5
-        slow.append(other.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, running_s=60.0 * minute))
+        slow.append(other.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, measured_s=60.0 * minute))
     assert fast[-1].level is Level.WARNING
     assert all(entry.level is Level.NORMAL for entry in slow)
+
+
+def test_a_backlog_rises_no_faster_than_the_machine_did(
+    machine: Machine, make_burst: Callable[..., Burst], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten hours of bursts that waited at the broker are handed over in ten minutes."""
+    now = [1.8e9]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    limits = machine.sensors[0].limits.model_copy(update={"rise_per_hour": {"rms": 0.5}, "alarm_score": 1e9})
+    limits = limits.model_copy(update={"warning_score": 1e8})
+    sensor = machine.sensors[0].model_copy(update={"limits": limits})
+
+    def worst(measured: Callable[[int], float]) -> Level:
+        path, found = SensorPath(machine, sensor), Level.NORMAL
+        for number in range(620):
+            now[0] = 1.8e9 + number
+            burst = make_burst(number % 20, measured_unix_s=measured(number))
+            louder = replace(burst, samples=burst.samples * (1.0 + max(0, number - 20) / 600))
+            judgement = path.process(louder, running_s=float(number)).judgement
+            found = max(found, judgement.level)
+        return found
+
+    assert worst(lambda number: 1.8e9 - 36_000 + 60 * number) is Level.NORMAL  # doubled in ten hours
+    assert worst(lambda number: now[0]) is Level.WARNING  # doubled in ten minutes
+
+
+def test_bursts_out_of_order_and_clocks_that_are_set_tell_of_no_rise() -> None:
+    levels = Levels(LIMITS.model_copy(update={"rise_per_hour": {"rms": 1.0}}))
+
+    def level(measured_s: float, value: float) -> Level:
+        return levels.judge({"rms": value}, {"rms": 1.0}, medians={"rms": 1.0}, measured_s=measured_s).level
+
+    for minute in range(30):
+        assert level(60.0 * minute, 1.0) is Level.NORMAL
+        assert level(60.0 * minute - 30.0, 5.0) is Level.NORMAL
+    for minute in range(30):  # the clock of the agent was a day ahead until now
+        assert level(60.0 * minute - 86_400.0, 1.2) is Level.NORMAL
+    found = [level(60.0 * minute - 86_400.0, 1.2 + (minute - 30) / 20) for minute in range(30, 50)]
+    assert found[-1] is Level.WARNING

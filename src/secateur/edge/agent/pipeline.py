@@ -151,7 +151,7 @@ class SensorPath:
                 indicators,
                 scores | self._score_of(opinion),
                 medians=self.baseline.medians(band) if self.sensor.limits.rise_per_hour else {},
-                running_s=running_s,
+                measured_s=running_s - _age_s(quality),
             )
         result = self._result(burst, quality, band, indicators, scores, judgement, opinion)
         result["latency_ms"] = round(1e3 * (time.monotonic() - started_s), 2)
@@ -223,7 +223,7 @@ class SensorPath:
             "number": burst.number,
             "measured_unix_s": quality.measured_unix_s,
             "stated_unix_s": burst.measured_unix_s if burst.timed else None,
-            "age_s": round(max(0.0, time.time() - quality.measured_unix_s), 3),
+            "age_s": round(_age_s(quality), 3),
             "quality": {"usable": quality.usable, "flags": list(quality.flags)},
             "sensor_state": quality.sensor_state,
             "speed": {"rpm": quality.speed_rpm, "age_s": quality.speed_age_s},
@@ -266,3 +266,8 @@ class SensorPath:
             "evidence": None,
             "latency_ms": 0.0,
         }
+
+
+def _age_s(quality: Quality) -> float:
+    """Return how long ago a burst was measured."""
+    return max(0.0, time.time() - quality.measured_unix_s)

@@ -98,7 +98,7 @@ class Levels:
         scores: dict[str, float],
         *,
         medians: dict[str, float],
-        running_s: float,
+        measured_s: float,
     ) -> Judgement:
         """Take the indicators of one burst.
 
@@ -110,15 +110,15 @@ class Levels:
             Distances from the baseline; fewer than ``values`` where something is not learned.
         medians : dict
             Of the baseline, for the rise in an hour.
-        running_s : float
-            Time on a clock that only goes forward.
+        measured_s : float
+            When the burst was measured, on the clock that only goes forward: before it arrived, by its age.
         """
         for name in sorted(values.keys() | scores.keys() | self._watched.keys()):
             entry = self._of(name)
             entry.score = scores.get(name, 0.0)
             if name not in scores and not (name in values and name in self._limits.absolute):
                 continue  # nothing that this burst could be judged by: a level that is raised stays
-            asked, calm = self._asked(name, values.get(name), scores.get(name), entry, medians, running_s)
+            asked, calm = self._asked(name, values.get(name), scores.get(name), entry, medians, measured_s)
             entry.votes.append(asked)
             self._settle(entry, asked, calm)
         self.causes = {name: entry.level for name, entry in self._watched.items() if entry.level}
@@ -140,7 +140,7 @@ class Levels:
         score: float | None,
         entry: _Watched,
         medians: dict[str, float],
-        running_s: float,
+        measured_s: float,
     ) -> tuple[Level, bool]:
         """Return the level that this burst asks for, and whether it lies below the hysteresis."""
         limits = self._limits
@@ -155,7 +155,7 @@ class Levels:
             calm = calm and value < limits.hysteresis * absolute.warning
         most = limits.rise_per_hour.get(name)
         if most is not None and value is not None and medians.get(name):
-            rise = _rise_per_hour(entry.history, value / medians[name], running_s)
+            rise = _rise_per_hour(entry.history, value / medians[name], measured_s)
             if rise > most:
                 asked, calm = max(asked, Level.WARNING), False
         return asked, calm
@@ -189,11 +189,19 @@ def _level_of(value: float, warning: float, alarm: float) -> Level:
     return Level.ALARM if value >= alarm else Level.WARNING if value >= warning else Level.NORMAL
 
 
-def _rise_per_hour(history: deque[tuple[float, float]], ratio: float, running_s: float) -> float:
-    """Return the rise over the last hour, in baseline medians; at least five minutes must lie between."""
-    history.append((running_s, ratio))
-    while history[0][0] < running_s - 3600.0 or len(history) > 4096:
+def _rise_per_hour(history: deque[tuple[float, float]], ratio: float, measured_s: float) -> float:
+    """Return the rise over the last hour, in baseline medians; at least five minutes must lie between.
+
+    A burst that was measured before the last one tells of no rise; one from long before it, of a clock that
+    was set.
+    """
+    if history and measured_s < history[-1][0]:
+        if measured_s > history[-1][0] - 3600.0:
+            return 0.0
+        history.clear()
+    history.append((measured_s, ratio))
+    while history[0][0] < measured_s - 3600.0 or len(history) > 4096:
         history.popleft()
     first_s, first = history[0]
-    span_s = running_s - first_s
+    span_s = measured_s - first_s
     return (ratio - first) * 3600.0 / span_s if span_s >= 300.0 else 0.0
