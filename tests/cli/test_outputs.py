@@ -104,3 +104,16 @@ def test_a_run_with_other_settings_goes_with_the_word_only(tmp_path):
     claim(out, {"ratio": 3.0}, seed=0, overwrite=True)
     assert [path.name for path in out.iterdir()] == ["run.json"]
     assert read_json(out / "run.json")["settings"] == {"ratio": 3.0}
+
+
+def test_a_run_on_data_that_have_changed_since_is_not_gone_on_with(tmp_path):
+    out = tmp_path / "run"
+    claim(out, {"ratio": 2.0}, seed=0, data_sha256=["a"])
+    (out / "dense").mkdir()
+    claim(out, {"ratio": 2.0}, seed=0, data_sha256=["a"], overwrite=True)
+    assert (out / "dense").is_dir()
+    with pytest.raises(ConfigError, match="on other data: what its files hold has changed"):
+        claim(out, {"ratio": 2.0}, seed=0, data_sha256=["b"])
+    assert (out / "dense").is_dir()
+    claim(out, {"ratio": 2.0}, seed=0, data_sha256=["b"], overwrite=True)
+    assert not (out / "dense").exists()

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from secateur.core.errors import ConfigError
-from secateur.core.locks import LOCK_SUFFIX, acquire, sole_owner
+from secateur.core.locks import LOCK_SUFFIX, acquire, sole_owner, sole_writer
+
+
+def test_a_file_where_a_folder_must_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in ("file/out", "file/a/out"):
+        with (
+            pytest.raises(ConfigError, match="file is no folder; choose another"),
+            sole_writer(tmp_path / out),
+        ):
+            pass
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_folder_has_one_owner(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from secateur.core.errors import CheckpointError
+from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.files import sha256_of
 from secateur.models import checkpoint, checkpoint_diagnoser, checkpoint_files
 from secateur.models.binding import bind
@@ -208,7 +208,7 @@ def test_truncated_tensors_are_refused_even_under_a_right_checksum(saved):
 
 
 def test_missing_folder_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="is not a folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         checkpoint.load(tmp_path / "nowhere")
 
 

@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM
 
 import tiny_tokenizers
 from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
-from secateur.core.progress import quiet
+from secateur.core.progress import console, quiet
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.pretrained import open_pretrained
@@ -142,7 +142,7 @@ def test_what_is_no_model_is_refused(folder, tmp_path, monkeypatch):
         open_pretrained(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="is a file but no GGUF model"):
         open_pretrained(folder / "config.json")
-    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+    with pytest.raises(ConfigError, match=r"holds no config\.json"):
         open_pretrained(tmp_path)
     rewrite(folder / "config.json", model_type="nonsense")
     with pytest.raises(UnsupportedArchitecture, match="nonsense"):
@@ -150,6 +150,23 @@ def test_what_is_no_model_is_refused(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match=r"(?s)nobody/nothing could not be opened.*network"):
         open_pretrained("nobody/nothing")
+
+
+def test_code_of_a_folder_is_told_of_and_never_run(folder, capsys, monkeypatch):
+    monkeypatch.setattr(console, "quiet", False)
+    (folder / "own.py").write_text("raise SystemExit('it ran')")
+    rewrite(folder / "config.json", auto_map={"AutoModelForCausalLM": "own.Model"})
+    assert type(open_pretrained(folder).model) is LlamaForCausalLM
+    assert "code of its own, which is never run; opened as LlamaForCausalLM" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": ["own.Tokenizer", None]}, "tokenizer_class": "Own"})
+    )
+    with pytest.raises(UnsupportedArchitecture, match=r"auto_map in tokenizer_config\.json.* never run"):
+        open_pretrained(folder)
 
 
 @pytest.mark.parametrize("uniform", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import re
 
@@ -176,6 +177,14 @@ def test_what_cannot_be_read_is_named(tmp_path, tokenizer, file):
             text_blocks(source("bearing\n".encode(kind)), length=4)
     with pytest.raises(DataError, match=r"text\.txt is empty"):
         text_blocks(source(b"\xef\xbb\xbf" + b" \r\n\t\n" * 99), length=4)
+    for content, told in (
+        (gzip.compress(b"bearing\n" * 99), "is packed by gzip; unpack it first"),
+        ("bearing\n".encode("utf-16"), "is text in UTF-16; convert it"),
+        (b"PK\x03\x04\x14\x00\x00\xff" * 99, "is a ZIP archive or an office document"),
+        (b"%PDF-1.7\n\xe2\xe3\xcf\xd3\n" * 9, "is a PDF; save its text"),
+    ):
+        with pytest.raises(DataError, match=told):
+            text_blocks(source(content), length=4)
     with pytest.raises(DataError, match="fewer than the 400 tokens of one block"):
         text_blocks(source(b"a few words\n"), length=400)
     with pytest.raises(DataError, match="no sentence of 4 words"):

@@ -69,7 +69,7 @@ def test_bytes_special_tokens_and_the_unknown_always_stay(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "holds no text"), (b"caf\xe9", "not a text in UTF-8"), (None, "could not be read")],
+    [(b"", "holds no text"), (b"caf\xe9", "is not UTF-8"), (None, "could not be read")],
 )
 def test_unusable_texts_are_named(content, message, tmp_path):
     path = tmp_path / "text.txt"

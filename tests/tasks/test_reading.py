@@ -205,12 +205,16 @@ def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
         ("table.jsonl", '{"text": "a\\u0000b", "label": 0}\n', "row 1 of .* has a NUL character in its text"),
         ("table.jsonl", "{not json\n", "line 1 of .* is not JSON"),
         ("table.jsonl", "[1]\n", "is no object"),
+        ("table.jsonl", '{"text": "\udcff", "label": 0}\n', "is not UTF-8 .line 1"),
+        ("table.csv", "text,label\na \udcff b,normal\n", "is not UTF-8"),
+        ("table.csv", "\udcff\udcfetext,label\n", "is text in UTF-16; convert it"),
+        ("table.csv", f"text,label\n{'a ' * 99_000},normal\n", "JSON lines and Parquet hold any text"),
         ("table.parquet", "PAR1", "is not a Parquet file"),
         ("table.xls", "", "is none of .csv, .jsonl, .parquet"),
     ],
 )
 def test_wrong_tables_are_told_of_in_one_message(bert, tmp_path, name, content, said):
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, errors="surrogateescape")
     with pytest.raises(DataError, match=said):
         read_task(*bert, "labels", TextData(path=tmp_path / name))
 

@@ -61,14 +61,18 @@ def sole_writer(out: Path) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If another process is at work there; the message says which.
+        If another process is at work there (the message says which), or a file stands where a folder must.
     """
     out = Path(out).resolve()
     if not team().writes or out in _held:
         yield
         return
     missing = [folder for folder in (out.parent, *out.parent.parents) if not folder.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        at = next(folder for folder in out.parents if folder.exists())
+        raise ConfigError(f"{out} cannot be written: {at} is no folder; choose another place.") from None
     path = out.parent / f"{hidden_stem(out.name)}{LOCK_SUFFIX}"
     try:
         with _locked(path, out, "is being written by {}; wait until it is done, or choose another place."):

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from secateur.core.errors import CheckpointError, SecateurError
+from secateur.core.errors import CheckpointError, ConfigError, SecateurError
 from secateur.core.files import sha256_of
 from secateur.core.records import read_json, write_json
 from secateur.structure.plan import PruningPlan
@@ -28,11 +28,13 @@ def require_files(folder: Path, names: Iterable[str]) -> None:
 
     Raises
     ------
+    ConfigError
+        If there is no such folder.
     CheckpointError
-        Naming what is missing.
+        Naming the file that is missing.
     """
     if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder; give the folder of a checkpoint.")
+        raise ConfigError(f"{folder} is not a folder; give the folder of a checkpoint.")
     for name in (*names, CHECKSUMS):
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder / name} is missing; the checkpoint is not whole.")

@@ -11,6 +11,7 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PreTrainedModel
 
 from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
+from secateur.core.progress import console
 from secateur.core.records import read_json
 from secateur.models import checkpoint
 from secateur.models.empty_model import class_of as class_of
@@ -19,6 +20,7 @@ from secateur.models.gguf import converted, gguf_file
 from secateur.models.hub import fetch
 from secateur.models.inventory import Inventory, require_unquantised, take_inventory
 from secateur.models.loading_bars import no_warnings
+from secateur.models.older_readers import CODE
 from secateur.models.pooling import MEAN, POOLING, read_pooling
 from secateur.models.shards import open_shards
 from secateur.models.token_ids import require_fitting_tokenizer
@@ -76,6 +78,11 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
     if checkpoint.kind_of(folder) is not None:
         return _open_checkpoint(folder, dtype)
     config = read_config(folder)
+    if getattr(config, CODE, None):
+        console.print(
+            f"{folder} brings code of its own, which is never run; opened as {class_of(config).__name__} of "
+            "transformers"
+        )
     tokenizer = open_tokenizer(folder)
     with no_warnings():
         inventory = inventory_of(folder, config)
@@ -140,15 +147,15 @@ def read_config(folder: Path) -> Any:
     Raises
     ------
     CheckpointError
-        If there is none, or it is no JSON.
+        If it is no JSON.
     ConfigError
-        If transformers refuses its values.
+        If there is none, or transformers refuses its values.
     UnsupportedArchitecture
         If transformers does not know the model.
     """
     if not (folder / "config.json").is_file():
         _require_no_adapter(folder)
-        raise CheckpointError(f"{folder} holds no config.json; give the folder of a transformers model.")
+        raise ConfigError(f"{folder} holds no config.json; give the folder of a transformers model.")
     content = read_json(folder / "config.json")
     if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
         raise ConfigError(f"{folder / 'config.json'} names no 'model_type'; it describes no model.")
@@ -176,6 +183,8 @@ def open_tokenizer(folder: Path) -> Any:
     ------
     CheckpointError
         If it is there but cannot be read.
+    UnsupportedArchitecture
+        If only code of its own, which is never run, could read it.
     """
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return None
@@ -183,6 +192,11 @@ def open_tokenizer(folder: Path) -> Any:
         with no_warnings():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raise plain Exceptions on files that are damaged
+        if "trust_remote_code" in str(error):
+            raise UnsupportedArchitecture(
+                f"the tokenizer of {folder} needs code of its own (auto_map in tokenizer_config.json), which "
+                "is never run; save one of the classes of transformers in its place."
+            ) from None
         raise CheckpointError(f"the tokenizer of {folder} could not be read: {described(error)}") from error
 
 

@@ -10,7 +10,9 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from secateur.core.documents import one_line
 from secateur.core.errors import DataError
+from secateur.models.not_text import not_text
 
 Row = tuple[Any, ...]
 
@@ -116,11 +118,11 @@ def _csv(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
                     )
                 yield dict(zip(names, row, strict=True))
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 ({error.reason}); convert it, for instance with iconv."
-        ) from None
+        raise not_text(path, f"is not UTF-8 ({error.reason})") from None
     except csv.Error as error:
-        raise DataError(f"{path} is not a CSV table: {error}.") from None
+        raise DataError(
+            f"{path} is not a CSV table that can be read: {error}; JSON lines and Parquet hold any text."
+        ) from None
 
 
 def _json_lines(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
@@ -134,6 +136,8 @@ def _json_lines(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any
                 continue
             try:
                 row = json.loads(line, object_pairs_hook=once)
+            except UnicodeDecodeError as error:
+                raise not_text(path, f"is not UTF-8 (line {number}: {error.reason})") from None
             except (ValueError, RecursionError) as error:
                 raise DataError(f"line {number} of {path} is not JSON: {error}.") from None
             if not isinstance(row, dict):
@@ -153,7 +157,7 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
         for batch in table.iter_batches(columns=wanted):
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a Parquet file: {error}.") from None
+        raise DataError(f"{path} is not a Parquet file: {one_line(error).rstrip('.')}.") from None
 
 
 READERS: dict[str, Callable[[Path, Sequence[str]], Iterable[Mapping[str, Any]]]] = {

@@ -15,6 +15,7 @@ import torch
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import generator
+from secateur.models.not_text import not_text
 from secateur.models.tables import READERS, UNREAD, Table, read_rows
 
 PIECE_CHARACTERS = 1 << 16
@@ -313,13 +314,8 @@ def _decoded(decoder: Any, line: bytes, path: Path, position: int) -> str:
     try:
         text: str = decoder.decode(line, final=not line)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 (byte {position - len(line) - waiting + error.start}: {error.reason}); "
-            "convert it, for instance with iconv."
-        ) from None
+        place = position - len(line) - waiting + error.start
+        raise not_text(path, f"is not UTF-8 (byte {place}: {error.reason})") from None
     if "\0" in text:
-        raise DataError(
-            f"{path} has NUL characters before byte {position}: it is UTF-16, or no text; convert it, for "
-            "instance with iconv."
-        )
+        raise not_text(path, f"has NUL characters before byte {position}: it is UTF-16, or no text")
     return text

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.progress import Advance, progress
+from secateur.models.not_text import not_text
 from secateur.models.tokenizer_closure import closed_tokens
 from secateur.models.tokenizer_description import describe_tokenizer
 
@@ -65,7 +66,7 @@ def used_tokens(
                 _counts_as_a_whole(backend, path, size, bar), _counts_by_line(backend, path, size, bar)
             )
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a text in UTF-8 ({error}); convert it first.") from error
+        raise not_text(path, f"is not UTF-8 ({error.reason})") from error
     except OSError as error:
         raise DataError(f"{path} could not be read: {error}.") from error
     if not counts.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ LONGEST_VALUE = 80
 """Characters of a setting in a message."""
 
 
-def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = False) -> None:
+def claim(
+    out: Path,
+    settings: dict[str, Any],
+    *,
+    seed: int,
+    data_sha256: Sequence[str | None] = (),
+    overwrite: bool = False,
+) -> None:
     """Write the settings into ``out``, or check that they are those of the run in it.
 
     Parameters
@@ -26,29 +34,38 @@ def claim(out: Path, settings: dict[str, Any], *, seed: int, overwrite: bool = F
         JSON values that decide the outcome.
     seed : int
         For the provenance.
+    data_sha256 : sequence of str
+        Digests of the data that the run goes by; names of files stay the same where their content changes.
     overwrite : bool, default False
-        Whether a run with other settings is removed first.
+        Whether a run with other settings or data is removed first.
 
     Raises
     ------
     ConfigError
-        If ``out`` holds something else, or a run with other settings, which the message names, or of another
-        version, and ``overwrite`` is not given.
+        If ``out`` holds something else, or a run with other settings, which the message names, on other data,
+        or of another version, and ``overwrite`` is not given.
     """
-    if overwrite and (out / RUN).exists() and read_json(out / RUN, ("settings",))["settings"] != settings:
+    mine = {"settings": settings, "data_sha256": list(data_sha256)}
+    if overwrite and (out / RUN).exists() and not mine.items() <= read_json(out / RUN, ("settings",)).items():
         remove_folder(out)
     if not (out / RUN).exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
-        write_json(out / RUN, {"settings": settings, **provenance(seed=seed)})
+        write_json(out / RUN, {**mine, **provenance(seed=seed)})
         return
-    theirs = read_json(out / RUN, ("settings",))["settings"]
+    record = read_json(out / RUN, ("settings",))
+    theirs = record["settings"]
     require_same_version(theirs, settings, out)
     if theirs != settings:
         differing = ", ".join(differences(theirs, settings))
         raise ConfigError(
             f"{out} holds a run with other settings ({differing}); repeat its command, choose another --out, "
             "or add --overwrite."
+        )
+    if record.get("data_sha256") != mine["data_sha256"]:
+        raise ConfigError(
+            f"{out} holds a run on other data: what its files hold has changed since it began; bring them "
+            "back, choose another --out, or add --overwrite."
         )
 
 

@@ -67,7 +67,13 @@ def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> di
     out = Path(out)
     folds = prepare(settings.task)
     require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
-    claim(out, settings.to_json(), seed=settings.task.seed, overwrite=overwrite)
+    claim(
+        out,
+        settings.to_json(),
+        seed=settings.task.seed,
+        data_sha256=[fold.data_sha256 for fold in folds],
+        overwrite=overwrite,
+    )
     if len(folds) == 1:
         return _compress_fold(folds[0], settings, out)
     results = []
