@@ -10,42 +10,48 @@ import pytest
 from agent_machines import FakeClock
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database, StorageError
-from secateur.edge.agent.outbox.store import ROW_BYTES, Entry, Outbox, OutboxStatus
+from secateur.edge.agent.outbox.inflow import Inflow
+from secateur.edge.agent.outbox.store import ROW_BYTES, Entry, Outbox
 
 
 def _entry(number: int, *, size: int) -> Entry:
     return Entry(key=str(number), kind="result", machine="m", sensor="a", payload=b"x" * size)
 
 
-def test_hours_left_at_the_rate_of_the_last_five_minutes(database: Database) -> None:
+def test_the_rate_is_the_mean_of_the_last_five_minutes() -> None:
+    inflow = Inflow(0.0)
+
+    def come(seconds: range, size: int) -> tuple[float, float]:
+        for second in seconds:
+            inflow.add(float(second), size)
+        return inflow.rate(float(seconds[-1]))
+
+    assert inflow.rate(0.0) == (0.0, 1.0)
+    assert come(range(100), 10) == pytest.approx((100 * 10 / 99, 99.0))
+    assert come(range(100, 1000), 10) == pytest.approx((300 * 10 / 299, 299.0))
+    # four times as large from now on: after five minutes nothing of the former rate is left
+    assert come(range(1000, 1150), 40) == pytest.approx(((150 * 10 + 150 * 40) / 299, 299.0))
+    assert come(range(1150, 1300), 40) == pytest.approx((300 * 40 / 299, 299.0))
+    # and five minutes after the last result nothing comes at all
+    assert inflow.rate(1299.0 + 150.0) == pytest.approx((150 * 40 / 299, 299.0))
+    assert inflow.rate(1299.0 + 299.0) == pytest.approx((40 / 299, 299.0))
+    assert inflow.rate(1299.0 + 300.0) == (0.0, 299.0)
+    inflow.add(5000.25, 7)
+    inflow.add(5000.75, 7)
+    assert inflow.rate(5001.0) == pytest.approx((14 / 299, 299.0))
+
+
+def test_hours_left_at_the_present_rate(database: Database) -> None:
     clock = FakeClock()
     outbox = Outbox(database, OutboxSettings.model_validate({"max_mib": 1}), ("s",), clock=clock)
-
-    def come(seconds: range, size: int) -> OutboxStatus:
-        for second in seconds:
-            clock.at_s = float(second)
-            outbox.append([_entry(second, size=size)])
-        return outbox.status()
-
-    def hours(status: OutboxStatus, bytes_per_s: float) -> float:
-        return (status.most_bytes - status.bytes) / bytes_per_s / 3600.0
-
-    row = 100 + ROW_BYTES
-    status = come(range(100), 100)
-    assert (status.bytes_per_s, status.rate_over_s) == pytest.approx((100 * row / 99, 99.0))
-    assert status.hours_left == pytest.approx(hours(status, 100 * row / 99))
-    status = come(range(100, 1000), 100)
-    assert (status.bytes_per_s, status.rate_over_s) == pytest.approx((300 * row / 299, 299.0))
-    # four times as large from now on: after five minutes nothing of the former rate is left
-    status = come(range(1000, 1300), 4 * row - ROW_BYTES)
-    assert status.bytes_per_s == pytest.approx(4 * 300 * row / 299)
-    assert status.hours_left == pytest.approx(hours(status, status.bytes_per_s))
-    # and five minutes after the last result nothing comes at all
-    clock.at_s = 1299.0 + 150.0
-    assert outbox.status().bytes_per_s == pytest.approx(4 * 150 * row / 299)
-    clock.at_s = 1299.0 + 300.0
+    for second in range(20):
+        clock.at_s = float(second)
+        outbox.append([_entry(second, size=100)])
     status = outbox.status()
-    assert (status.bytes_per_s, status.hours_left) == (0.0, None)
+    assert (status.bytes_per_s, status.rate_over_s) == pytest.approx((20 * (100 + ROW_BYTES) / 19, 19.0))
+    assert status.hours_left == pytest.approx((status.most_bytes - status.bytes) / status.bytes_per_s / 3600)
+    clock.at_s = 400.0
+    assert (outbox.status().bytes_per_s, outbox.status().hours_left) == (0.0, None)
 
 
 def test_hours_left_end_where_results_grow_too_old(database: Database) -> None:

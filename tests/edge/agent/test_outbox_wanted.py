@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
@@ -58,6 +58,7 @@ def test_a_hook_that_wanted_all_and_now_wants_alarms_lets_results_go(database: D
     assert outbox.status().rows == 3
 
 
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "hook", "hook 2"]), st.integers(1, 10)), max_size=12))
 def test_what_is_left_is_what_somebody_wants(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
