@@ -298,11 +298,12 @@ def test_a_text_needs_a_tokenizer_and_a_model_that_reads(text, tmp_path):
             prune(tmp_path / specimen, tmp_path / "cut", calibration=text, block_fraction=0.1)
 
 
-def test_unknown_families_are_refused(tmp_path):
+def test_unknown_families_are_refused_before_any_weight_is_read(tmp_path):
     from transformers import CodeGenConfig, CodeGenForCausalLM
 
     config = CodeGenConfig(n_embd=16, n_layer=1, n_head=2, rotary_dim=4, vocab_size=20, n_positions=8)
     CodeGenForCausalLM(config).save_pretrained(tmp_path / "dense")
+    (tmp_path / "dense" / "model.safetensors").write_bytes(b"")
     with pytest.raises(UnsupportedArchitecture, match="add_architecture"):
         prune(tmp_path / "dense", tmp_path / "cut", criterion="magnitude", block_fraction=0.1)
 

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import secateur
+from secateur.cli.cut_tables import print_cut
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.core.memory import parse_size
 from secateur.core.progress import quiet
@@ -96,11 +97,15 @@ def test_magnitude_needs_no_data(family: str, uniform: bool, tmp_path: Path):
     assert found["refit"] is None
 
 
-def test_half_precision_stays_and_the_folder_is_plain(text: Path, tmp_path: Path):
+def test_half_precision_stays_the_folder_is_plain_and_the_result_can_be_shown(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
     source = write_specimen("glm", tmp_path / "dense", dtype=torch.bfloat16)
     out = tmp_path / "streamed"
     result = prune_streaming(source, out, a_cut(text, uniform=True), max_memory_bytes=LIMIT)
     assert result["form"] == "plain"
+    print_cut(result)
+    assert "fewer parameters" in capsys.readouterr().out
     model, report = AutoModelForCausalLM.from_pretrained(out, dtype="auto", output_loading_info=True)
     assert not any(report[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}

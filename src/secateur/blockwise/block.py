@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -185,15 +185,12 @@ def inputs_of(
             seen.append(arguments[0])
             raise _ReachedError
 
-        handle = module.register_forward_pre_hook(catch)
-        try:
+        with module.register_forward_pre_hook(catch):
             if known is not None and batch == 0:
                 answer = _answer_of(layer, samples.calls[batch][layer.index], stream, known)
             else:
                 with suppress(_ReachedError), _answering(layer, answer, known):
                     samples.calls[batch][layer.index].run(layer.module, stream)
-        finally:
-            handle.remove()
         # some families fold samples and tokens into one axis in front of their FFN
         yield batch, stream, seen[0].reshape(*stream.shape[:-1], -1)
 
@@ -217,12 +214,9 @@ def _answer_of(layer: BoundLayer, call: BlockCall, stream: Tensor, known: Tensor
         with suppress(_ReachedError):
             call.run(layer.module, stream)
         return None
-    handle = attention.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
-    try:
-        with suppress(_ReachedError):
-            call.run(layer.module, stream)
-    finally:
-        handle.remove()
+    catching = attention.register_forward_hook(lambda _module, _inputs, output: returned.append(output))
+    with catching, suppress(_ReachedError):
+        call.run(layer.module, stream)
     if not returned:
         return None
     first, *others = returned[0] if isinstance(returned[0], tuple) else returned
@@ -246,18 +240,17 @@ def _answering(layer: BoundLayer, answer: Answer | None, known: Tensor | None) -
 @contextmanager
 def _observed(layer: BoundLayer, batch: int, leading: torch.Size, see: Sequence[See]) -> Iterator[None]:
     """Show inputs and outputs of the output projections while the context lasts."""
-    handles = []
-    for name, kind in OUTPUTS.items() if see else ():
 
-        def seen(_module: nn.Module, inputs: Sequence[Tensor], output: Tensor, name: Output = name) -> None:
+    def seeing(name: Output) -> Callable:
+        def seen(_module: nn.Module, inputs: Sequence[Tensor], output: Tensor) -> None:
             # a copy, because some families add to a captured output in place
             shown = inputs[0].reshape(*leading, -1), output.reshape(*leading, -1).clone()
             for look in see:
                 look(batch, name, *shown)
 
-        handles.append(layer.output(kind).register_forward_hook(seen))
-    try:
+        return seen
+
+    with ExitStack() as hooks:
+        for name, kind in OUTPUTS.items() if see else ():
+            hooks.enter_context(layer.output(kind).register_forward_hook(seeing(name)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -122,12 +122,8 @@ def _updates(bound: BoundModel, layers: Sequence[int]) -> Iterator[dict[int, Ten
 
         return after
 
-    handles = [
-        bound.layers[layer].module.register_forward_hook(observing(layer), with_kwargs=True)
-        for layer in layers
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer in layers:
+            module = bound.layers[layer].module
+            hooks.enter_context(module.register_forward_hook(observing(layer), with_kwargs=True))
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -8,7 +8,7 @@ a unit multiplies exactly those inputs, so observing them is observing the gate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -33,7 +33,6 @@ def _output_modules(bound: BoundModel) -> Iterator[tuple[WidthKind, int, torch.n
 @contextmanager
 def unit_inputs(bound: BoundModel, visit: Visit) -> Iterator[None]:
     """Call ``visit(kind, layer position, z)`` with the input z (B, T, D) of every output projection."""
-    handles = []
 
     def observing(kind: WidthKind, position: int) -> Callable:
         def before(_module: torch.nn.Module, args: tuple) -> None:
@@ -41,19 +40,15 @@ def unit_inputs(bound: BoundModel, visit: Visit) -> Iterator[None]:
 
         return before
 
-    try:
+    with ExitStack() as hooks:
         for kind, position, module in _output_modules(bound):
-            handles.append(module.register_forward_pre_hook(observing(kind, position)))
+            hooks.enter_context(module.register_forward_pre_hook(observing(kind, position)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
 def unit_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
     """Call ``visit(kind, layer position, z, dL/dz)`` for every output projection during ``backward``."""
-    handles = []
 
     def observing(kind: WidthKind, position: int) -> Callable:
         def before(_module: torch.nn.Module, args: tuple) -> tuple:
@@ -64,19 +59,15 @@ def unit_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
 
         return before
 
-    try:
+    with ExitStack() as hooks:
         for kind, position, module in _output_modules(bound):
-            handles.append(module.register_forward_pre_hook(observing(kind, position)))
+            hooks.enter_context(module.register_forward_pre_hook(observing(kind, position)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
 def output_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
     """Call ``visit(kind, layer position, z, dL/dy)`` for every output projection ``y = W z``, on backward."""
-    handles = []
 
     def with_gradient(_module: torch.nn.Module, args: tuple) -> tuple:
         return (_requiring_gradient(args[0]), *args[1:])
@@ -88,11 +79,8 @@ def output_gradients(bound: BoundModel, visit: VisitGradient) -> Iterator[None]:
 
         return after
 
-    try:
+    with ExitStack() as hooks:
         for kind, position, module in _output_modules(bound):
-            handles.append(module.register_forward_pre_hook(with_gradient))
-            handles.append(module.register_forward_hook(observing(kind, position)))
+            hooks.enter_context(module.register_forward_pre_hook(with_gradient))
+            hooks.enter_context(module.register_forward_hook(observing(kind, position)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

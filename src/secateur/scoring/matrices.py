@@ -7,7 +7,7 @@ features of ``o`` and ``down``. In attention the features of one head count toge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 import numpy as np
@@ -136,16 +136,12 @@ def _features(bound: BoundModel, visit: Visit, *, gradients: bool) -> Iterator[N
     def after(position: int, projection: BoundProjection) -> Callable:
         return lambda _module, _args, output: seen(position, projection, output)
 
-    handles = []
-    try:
+    with ExitStack() as hooks:
         for position, layer in enumerate(bound.layers):
             for projection in layer.all_projections:
                 module = projection.module
                 if projection.spec.roles[0] in OUTPUT_ROLES:
-                    handles.append(module.register_forward_pre_hook(before(position, projection)))
+                    hooks.enter_context(module.register_forward_pre_hook(before(position, projection)))
                 else:
-                    handles.append(module.register_forward_hook(after(position, projection)))
+                    hooks.enter_context(module.register_forward_hook(after(position, projection)))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

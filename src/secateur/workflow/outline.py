@@ -90,13 +90,20 @@ def outline_of(source: str | Path) -> Outline:
         origin = f"secateur checkpoint, {cut}"
     else:
         folder = folder_of(source, weights=False)
-        model = _on_meta(folder)
+        model = model_on_meta(folder)
         origin = "transformers folder" if Path(source).exists() else "name on the hub"
     stored = _stored_weights(folder, model)
     return Outline(origin=origin, model=model, stored=stored)
 
 
-def _on_meta(folder: Path) -> PreTrainedModel:
+def model_on_meta(folder: Path) -> PreTrainedModel:
+    """Build the model that a folder's configuration describes, without weights.
+
+    Raises
+    ------
+    SecateurError
+        See :func:`outline_of`.
+    """
     if not (folder / CONFIG).is_file():
         raise ConfigError(
             f"{folder} holds no {CONFIG}; give the folder of a checkpoint or of a transformers model."

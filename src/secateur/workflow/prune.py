@@ -93,19 +93,16 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     console.print("saving, and reading back to compare")
     result = to_jsonable(
         {
-            "source": name,
-            "family": family,
-            "model_class": type(small).__name__,
-            "method": cut.method,
-            "criterion": cut.criterion,
-            "settings": asdict(cut),
-            "dense": figures(source.model),
-            "pruned": figures(small),
-            "ratio": ratio or shape_parameters(family, dense) / parameters(plan),
-            "counted": counted,
+            **facts(
+                name,
+                cut,
+                dense=figures(source.model),
+                small=small,
+                ratio=ratio or shape_parameters(family, dense) / parameters(plan),
+                counted=counted,
+                seconds=time.perf_counter() - started,
+            ),
             **record,
-            "seconds": time.perf_counter() - started,
-            "provenance": provenance(seed=asked.seed),
         }
     )
     metadata = {**result, "former": source.history} if source.history else result
@@ -129,6 +126,48 @@ def _trimmed(source: Source, text: Path | None) -> TrimmedVocabulary | None:
     if text is None:
         return None
     return trim_vocabulary(source.model, tokenizer_of(source, "--vocabulary"), text)
+
+
+def facts(
+    source: str,
+    cut: CutSettings,
+    *,
+    dense: dict[str, Any],
+    small: nn.Module,
+    ratio: float,
+    counted: str = "parameters",
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what is told of every cut, wherever its blocks lay.
+
+    Parameters
+    ----------
+    source : str
+        The model, as it was named.
+    cut : CutSettings
+    dense : dict
+        Figures of the dense model.
+    small : nn.Module
+        The cut model; its parameters may be on the meta device.
+    ratio : float
+        Dense over remaining, of what is ``counted``.
+    counted : str
+    seconds : float
+    """
+    return {
+        "source": source,
+        "family": bind(small).spec.family,
+        "model_class": type(small).__name__,
+        "method": cut.method,
+        "criterion": cut.criterion,
+        "settings": asdict(cut),
+        "dense": dense,
+        "pruned": figures(small),
+        "ratio": ratio,
+        "counted": counted,
+        "seconds": seconds,
+        "provenance": provenance(seed=cut.tokens.seed),
+    }
 
 
 def figures(model: nn.Module) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from secateur.models import checkpoint, checkpoint_transformer
+from secateur.models.binding import bind
 from secateur.models.loading_bars import no_bars
-from secateur.models.pretrained import open_pretrained
+from secateur.models.pretrained import folder_of, open_pretrained
 from secateur.structure.plan import PruningPlan
+from secateur.workflow.outline import model_on_meta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,8 @@ def open_source(name: str) -> Source:
             history=described.metadata,
             folder=folder,
         )
+    # what cannot be cut is refused before weights are fetched or read
+    bind(model_on_meta(folder_of(name, weights=False)))
     with no_bars():
         opened = open_pretrained(name)
     return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, history={}, folder=opened.folder)

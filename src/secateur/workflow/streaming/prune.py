@@ -24,7 +24,6 @@ from secateur.core.memory import (
     traffic_bytes,
 )
 from secateur.core.progress import console
-from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
 from secateur.models import checkpoint, checkpoint_transformer
 from secateur.structure.closure import LayerWidths
@@ -32,7 +31,7 @@ from secateur.structure.counting import parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.reading import block_tokens, task_of_model
 from secateur.workflow.cut_settings import CutSettings
-from secateur.workflow.prune import figures
+from secateur.workflow.prune import facts, figures
 from secateur.workflow.streaming.choice import equal_plan
 from secateur.workflow.streaming.folder import finish, shard_name, write_outside
 from secateur.workflow.streaming.job import Job
@@ -119,21 +118,18 @@ def prune_streaming(
         done.save()
     record = to_jsonable(
         {
-            "source": str(source),
-            "family": identity.family,
-            "model_class": type(model.model).__name__,
-            "method": cut.method,
-            "criterion": cut.criterion,
-            "settings": asdict(cut),
-            "dense": dense_figures,
-            "pruned": figures(model.model),
-            "ratio": shape_parameters(identity.family, dense) / parameters(plan),
+            **facts(
+                str(source),
+                cut,
+                dense=dense_figures,
+                small=model.model,
+                ratio=shape_parameters(identity.family, dense) / parameters(plan),
+                seconds=done.elapsed(),
+            ),
             "refit": _report(job),
             "calibration": None if cut.data is None else str(cut.data.path),
             "calibration_sha256": None if cut.data is None else cut.data.digest,
             "not_carried_over": model.ignored,
-            "seconds": done.elapsed(),
-            "provenance": provenance(seed=cut.tokens.seed),
             "streaming": {
                 "max_memory_bytes": max_memory_bytes,
                 "estimated_bytes": layout.needed_bytes,
