@@ -25,7 +25,12 @@ from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decod
     [
         (DataType.FLOAT_ARRAY, "<f4", None),
         (DataType.DOUBLE_ARRAY, "<f8", None),
+        (DataType.BYTES, "<f4", None),
+        (DataType.INT8_ARRAY, "<i1", 0.5),
         (DataType.INT16_ARRAY, "<i2", 0.5),
+        (DataType.INT32_ARRAY, "<i4", 0.5),
+        (DataType.INT64_ARRAY, "<i8", 0.5),
+        (DataType.UINT16_ARRAY, "<u2", 0.5),
     ],
 )
 def test_waveforms_of_the_types_that_sparkplug_has(
@@ -35,18 +40,23 @@ def test_waveforms_of_the_types_that_sparkplug_has(
     (source,) = agent.sources
     taken: list[Burst] = []
     source._inlet = replace(source._inlet, submit=lambda submission: taken.append(submission.burst))
-    values = np.array([1, -2, 300], dtype=dtype)
+    values = np.array([1, 2, 100], dtype=dtype) * (1 if dtype == "<u2" else -1)
     metrics = [Metric(name="samples", value=values.tobytes(), datatype=datatype)]
     if scale is not None:
         metrics.append(Metric(name="scale", value=scale, datatype=DataType.DOUBLE))
     content = encode(Payload(metrics=tuple(metrics), seq=0, timestamp_ms=5000), with_names=True)
     source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", content, (1, 1, 0))
-    assert taken[0].samples.tolist() == [value * (scale or 1.0) for value in (1, -2, 300)]
+    assert taken[0].samples.tolist() == (values.astype(float) * (scale or 1.0)).tolist()
     assert taken[0].measured_unix_s == 5.0
     if scale is not None:
         bare = encode(Payload(metrics=(metrics[0],), seq=1, timestamp_ms=5000), with_names=True)
         source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", bare, (2, 1, 0))
         assert "need a metric 'scale'" in source.status()["last_refusal"]
+    words = Metric(name="samples", value="1, 2", datatype=DataType.STRING)
+    content = encode(Payload(metrics=(words,), seq=2, timestamp_ms=5000), with_names=True)
+    source._take_sparkplug("spBv1.0/works/DDATA/pump/drive-end", content, (3, 1, 0))
+    assert "'samples' is str" in source.status()["last_refusal"]
+    assert len(taken) == 1
     agent.stop()
 
 
@@ -171,4 +181,41 @@ def test_what_waited_is_acknowledged_once_it_is_stored_and_comes_again_where_the
     assert source.status()["counts"]["turned away"] == 2
     assert source.status()["open_bursts"] == 0
     assert source._held == {}
+    agent.stop()
+
+
+def test_bursts_that_a_node_kept_come_in_one_message_each_with_its_own_time_and_speed(tmp_path: Path) -> None:
+    agent = Agent(linked_config(tmp_path, [{"type": "mqtt", "topic": "works", "payload": "sparkplug"}], []))
+    (source,) = agent.sources
+    acknowledged: list[int] = []
+    source._client.ack = lambda mid, _: acknowledged.append(mid)
+    submitted: list[Submission] = []
+    source._inlet = replace(source._inlet, submit=submitted.append)
+
+    def metric(name: str, value: object, at_ms: int, datatype: DataType) -> Metric:
+        return Metric(name=name, value=value, datatype=datatype, timestamp_ms=at_ms, historical=True)
+
+    kept = [
+        metric(name, value, at_ms, datatype)
+        for at_ms, number in ((1_700_000_001_000, 1), (1_700_000_002_000, 2), (1_700_000_003_000, 3))
+        for name, value, datatype in (
+            ("samples", np.full(number, number, "<f4").tobytes(), DataType.FLOAT_ARRAY),
+            ("speed_rpm", 1000.0 + number, DataType.DOUBLE),
+            ("number", number, DataType.INT64),
+        )
+    ]
+    kept[6] = metric("samples", b"123", 1_700_000_003_000, DataType.FLOAT_ARRAY)  # the last is cut short
+    unit = Metric(name="unit", value="g", datatype=DataType.STRING)
+    content = encode(Payload(metrics=(*kept, unit), seq=3, timestamp_ms=1_700_000_009_000), with_names=True)
+    source._on_message(None, None, SimpleNamespace(mid=5, qos=1, topic=DATA_TOPIC, payload=content))
+    said = [
+        (b.measured_unix_s - 1.7e9, b.number, b.speed_rpm, b.unit, len(b.samples))
+        for b in (submission.burst for submission in submitted)
+    ]
+    assert said == [(1.0, 1, 1001.0, "g", 1), (2.0, 2, 1002.0, "g", 2)]
+    assert source.status()["counts"]["refused"] == 1
+    submitted[0].done(None)
+    assert acknowledged == []
+    submitted[1].done(None)
+    assert acknowledged == [5]
     agent.stop()

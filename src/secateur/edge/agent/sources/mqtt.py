@@ -19,7 +19,7 @@ from secateur.edge.agent.mqtt import new_client
 from secateur.edge.agent.sources.assembly import Assembler, Place, place_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
-from secateur.edge.agent.sources.sparkplug import SparkplugFeed, burst_in
+from secateur.edge.agent.sources.sparkplug import SparkplugFeed, burst_of, waveforms_in
 from secateur.edge.agent.sparkplug.host import Data
 
 log = logging.getLogger(__name__)
@@ -243,17 +243,21 @@ class MqttSource:
                     self.counts["turned away"] += 1
                     self._held.pop(("", "", later.ticket), None)
                 raise
-            except SecateurError as error:
-                self._refuse(error, mine)
         if not taken.waits and all(data.ticket is not ticket for data in taken.data):
             self._acknowledge([held])
 
     def _take_data(self, data: Data, held: list[Held]) -> None:
-        piece = burst_in(data)
-        if piece is None:
+        """Take all bursts of a message, which is acknowledged with the last of them."""
+        pieces = []
+        for waveform in waveforms_in(data):
+            try:
+                pieces.append(burst_of(data, waveform))
+            except DataError as error:
+                self._refuse(error, [])
+        if not pieces:
             self._acknowledge(held)
-            return
-        self._take(data.node, data.device, piece, held)
+        for piece in pieces:
+            self._take(data.node, data.device, piece, held if piece is pieces[-1] else [])
 
 
 def _pattern(topic: str) -> re.Pattern[str]:

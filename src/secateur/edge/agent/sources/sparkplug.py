@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from secateur.core.errors import DataError
 from secateur.edge.agent.sources.payloads import Piece
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, Value, decode, encode
 from secateur.edge.agent.sparkplug.host import MOST_NODES, Data, Host, Taken
+from secateur.edge.agent.sparkplug.schema import ARRAYS
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,6 @@ _STAYING = ("sampling_rate_hz", "speed_rpm", "unit", "scale")
 """Metrics that a device does not repeat with each burst."""
 _PASSING = ("speed_rpm",)
 
-_TYPES: dict[DataType | None, np.dtype[Any]] = {
-    DataType.INT16_ARRAY: np.dtype("<i2"),
-    DataType.FLOAT_ARRAY: np.dtype("<f4"),
-    DataType.DOUBLE_ARRAY: np.dtype("<f8"),
-}
 _TOPIC = re.compile(r"^spBv1\.0/[^/]+/(NBIRTH|NDEATH|NDATA|DBIRTH|DDEATH|DDATA)/([^/]+)(?:/([^/]+))?$")
 _REBIRTH_EVERY_S = 5.0
 
@@ -115,28 +110,39 @@ class SparkplugFeed:
         self._publish(f"spBv1.0/{self._group}/NCMD/{node}", encode(payload, with_names=True))
 
 
-def burst_in(data: Data) -> Piece | None:
-    """Return the burst that a device sent; None if it sent something else.
+def waveforms_in(data: Data) -> list[Metric]:
+    """Return the samples that a device sent: more than one burst where it kept them for a while."""
+    return [metric for metric in data.metrics if metric.name == SAMPLES and metric.value is not None]
+
+
+def burst_of(data: Data, waveform: Metric) -> Piece:
+    """Return a burst and what is said of it: at its own time, where a metric comes more than once.
 
     Raises
     ------
     DataError
         If its samples cannot be read.
     """
-    waveform = next((metric for metric in data.metrics if metric.name == SAMPLES), None)
-    if waveform is None or not isinstance(waveform.value, bytes):
-        return None
     stayed = dict(data.stayed)
     if waveform.historical:  # what passes is not now what it was then
         stayed = {name: value for name, value in stayed.items() if name not in _PASSING}
-    said = stayed | {metric.name or "": metric.value for metric in data.metrics}
-    return _piece(waveform, said, waveform.timestamp_ms or data.timestamp_ms)
+    times = Counter(metric.name for metric in data.metrics)
+    said = {
+        metric.name or "": metric.value
+        for metric in data.metrics
+        if times[metric.name] == 1 or metric.timestamp_ms == waveform.timestamp_ms
+    }
+    return _piece(waveform, stayed | said, waveform.timestamp_ms or data.timestamp_ms)
 
 
 def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece:
     """Return the burst of a device's metrics: its samples, and what else is there."""
-    content = waveform.value if isinstance(waveform.value, bytes) else b""
-    dtype = _TYPES.get(waveform.datatype, np.dtype("<f4"))
+    content, kind = waveform.value, waveform.datatype
+    if not isinstance(content, bytes):
+        raise DataError(
+            f"the metric 'samples' is {type(content).__name__}; send an array, or bytes of float32."
+        )
+    dtype = np.dtype("<f4") if kind is None else ARRAYS.get(kind, np.dtype("<f4"))
     if len(content) % dtype.itemsize:
         raise DataError(
             f"the metric 'samples' has {len(content)} bytes, no whole number of {dtype.name} samples."
@@ -148,10 +154,10 @@ def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece
 
     unit, count = said.get("unit"), said.get("number")
     samples = np.frombuffer(content, dtype=dtype).astype(np.float64)
-    if waveform.datatype is DataType.INT16_ARRAY:
+    if dtype.kind in "iu":
         scale = number("scale")
         if scale is None or scale <= 0:
-            raise DataError(f"samples of Int16Array need a metric 'scale' above 0; it is {scale}.")
+            raise DataError(f"samples of {dtype.name} need a metric 'scale' above 0; it is {scale}.")
         samples *= scale
     with np.errstate(over="ignore", invalid="ignore"):
         samples = samples.astype(np.float32)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from secateur.core.errors import DataError
-from secateur.edge.agent.sparkplug.schema import DataType, PayloadMessage
+from secateur.edge.agent.sparkplug.schema import ARRAYS, DataType, PayloadMessage
 
 Value = int | float | bool | str | bytes | None
 
@@ -16,7 +16,7 @@ MOST_METRICS = 10_000
 _SIGNED_BITS = {DataType.INT8: 8, DataType.INT16: 16, DataType.INT32: 32, DataType.INT64: 64}
 _SMALL = (DataType.INT8, DataType.INT16, DataType.INT32, DataType.UINT8, DataType.UINT16, DataType.UINT32)
 _LARGE = (DataType.INT64, DataType.UINT64, DataType.DATE_TIME)
-_PACKED = (DataType.BYTES, DataType.INT16_ARRAY, DataType.FLOAT_ARRAY, DataType.DOUBLE_ARRAY)
+_PACKED = (DataType.BYTES, *ARRAYS)
 
 
 @dataclass(frozen=True, kw_only=True)

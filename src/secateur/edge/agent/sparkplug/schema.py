@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _PACKAGE = "secateur.sparkplug"
@@ -33,9 +34,31 @@ class DataType(IntEnum):
     DATE_TIME = 13
     TEXT = 14
     BYTES = 17
+    INT8_ARRAY = 22
     INT16_ARRAY = 23
+    INT32_ARRAY = 24
+    INT64_ARRAY = 25
+    UINT8_ARRAY = 26
+    UINT16_ARRAY = 27
+    UINT32_ARRAY = 28
+    UINT64_ARRAY = 29
     FLOAT_ARRAY = 30
     DOUBLE_ARRAY = 31
+
+
+ARRAYS: dict[DataType, np.dtype[Any]] = {
+    DataType.INT8_ARRAY: np.dtype("<i1"),
+    DataType.INT16_ARRAY: np.dtype("<i2"),
+    DataType.INT32_ARRAY: np.dtype("<i4"),
+    DataType.INT64_ARRAY: np.dtype("<i8"),
+    DataType.UINT8_ARRAY: np.dtype("<u1"),
+    DataType.UINT16_ARRAY: np.dtype("<u2"),
+    DataType.UINT32_ARRAY: np.dtype("<u4"),
+    DataType.UINT64_ARRAY: np.dtype("<u8"),
+    DataType.FLOAT_ARRAY: np.dtype("<f4"),
+    DataType.DOUBLE_ARRAY: np.dtype("<f8"),
+}
+"""How the numbers of an array lie in its bytes."""
 
 
 _METRIC = (
