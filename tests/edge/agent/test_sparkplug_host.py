@@ -191,7 +191,15 @@ def test_an_alias_that_the_birth_does_not_have_is_counted() -> None:
     gateway.send("DDATA", Metric(name=None, alias=77, value=1, datatype=None), _aliased(1))
     (data,) = gateway.birth()
     assert ([metric.name for metric in data.metrics], data.whole) == (["number"], False)
-    assert host.counts["waited for a birth in vain"] == 1
+    assert host.counts["aliases that the birth has not"] == 1
+    # another birth would not name it either, and is not asked for
+    taken = gateway.send("DDATA", Metric(name=None, alias=77, value=1, datatype=None), _aliased(2))
+    assert (_numbers(taken.data), taken.data[0].whole, taken.rebirth) == ([2], False, False)
+    assert host.counts["aliases that the birth has not"] == 2
+    strange = Metric(name=None, alias=78, value=1, datatype=None)
+    assert [gateway.send("NDATA", strange).rebirth for _ in range(2)] == [True, False]
+    gateway.birth()
+    assert not gateway.send("NDATA", strange).rebirth
 
 
 def test_the_wait_is_bounded_in_number_size_and_time() -> None:

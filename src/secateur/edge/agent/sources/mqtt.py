@@ -235,7 +235,7 @@ class MqttSource:
         for place, data in enumerate(taken.data):
             mine = [held] if data.ticket is ticket else self._held.pop(("", "", data.ticket), [])
             if not data.whole:
-                self._tell_refusal(f"data of {data.node}/{data.device} waited for a birth in vain.")
+                self._tell_refusal(f"data of {data.node}/{data.device} have aliases that no birth named.")
             try:
                 self._take_data(data, mine)
             except IntakeFull:  # what is not acknowledged comes again

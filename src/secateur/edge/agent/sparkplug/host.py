@@ -24,6 +24,7 @@ class _Node:
     names: dict[int, str] = field(default_factory=dict)
     kinds: dict[tuple[str, str], DataType] = field(default_factory=dict)
     values: dict[tuple[str, str], Value] = field(default_factory=dict)
+    strange: set[int | None] = field(default_factory=set)
 
     def forget(self) -> None:
         self.names.clear()
@@ -45,7 +46,7 @@ class Data:
     metrics : tuple of Metric
         With their names.
     whole : bool
-        Whether all its metrics are there; False where it waited for a birth in vain.
+        Whether all its metrics are there; False where no birth named their aliases.
     stayed : dict
         Values of metrics that stay, as they were before.
     timestamp_ms : int or None
@@ -103,7 +104,8 @@ class Host:
     Attributes
     ----------
     counts : Counter
-        "sequence gaps", "late deaths", "data before birth", "waited for a birth in vain".
+        "sequence gaps", "late deaths", "data before birth", "waited for a birth in vain", "aliases that the
+        birth has not".
     """
 
     def __init__(
@@ -167,8 +169,13 @@ class Host:
             self._note(entry, device, payload.metrics)
             return Taken(data=self._born(entry, node, device))
         known = self._named(entry, device, payload)
-        if kind == "DDATA" and len(known) < len(payload.metrics):
-            return self._later(message)
+        unnamed = self._unnamed(entry, payload)
+        if unnamed - entry.strange:
+            if kind == "DDATA":
+                return self._later(message)
+            self._are_strange(entry, unnamed)
+            return Taken(data=[], rebirth=True)
+        self._count_strange(known, payload)
         stayed = self.values(node, device)
         self._note(entry, device, known)
         return Taken(data=[_data(message, known, stayed)] if kind == "DDATA" else [])
@@ -216,8 +223,8 @@ class Host:
         found = []
         for message in self._waiting.take(node, device):
             known = self._named(entry, device, message.payload)
-            if len(known) < len(message.payload.metrics):
-                self.counts["waited for a birth in vain"] += 1
+            self._are_strange(entry, self._unnamed(entry, message.payload))
+            self._count_strange(known, message.payload)
             found.append(_data(message, known, dict(stayed)))
             stayed |= {metric.name or "": metric.value for metric in known if self._stays(metric)}
         return found
@@ -263,12 +270,33 @@ class Host:
                 found.append(replace(metric, name=name, datatype=kind, value=signed(metric.value, kind)))
         return tuple(found)
 
+    @staticmethod
+    def _unnamed(entry: _Node, payload: Payload) -> set[int | None]:
+        """Return the aliases that no birth has named so far."""
+        return {
+            metric.alias
+            for metric in payload.metrics
+            if metric.name is None and metric.alias not in entry.names
+        }
+
+    @staticmethod
+    def _are_strange(entry: _Node, aliases: set[int | None]) -> None:
+        """Note aliases for which no other birth is asked for: it would not name them either."""
+        if len(entry.strange) > MOST_METRICS:
+            entry.strange.clear()
+        entry.strange |= aliases
+
+    def _count_strange(self, known: tuple[Metric, ...], payload: Payload) -> None:
+        if len(known) < len(payload.metrics):
+            self.counts["aliases that the birth has not"] += 1
+
     def _death(self, entry: _Node, node: str, payload: Payload) -> list[Data]:
         if entry.alive and _bdseq(payload) != entry.bdseq:
             self.counts["late deaths"] += 1
             return []
         entry.alive = False
         entry.forget()
+        entry.strange.clear()
         return self._in_vain(self._waiting.take(node))
 
 
