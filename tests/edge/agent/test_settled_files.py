@@ -45,3 +45,27 @@ def test_a_file_that_cannot_be_put_away_stays_and_the_log_tells(
     assert (tmp_path / "done" / "a").exists()
     assert (tmp_path / "b").exists()
     assert "could not be moved" in caplog.text
+
+
+def test_files_come_as_a_sender_counts(tmp_path: Path) -> None:
+    names = [
+        "10.npy",
+        "9.npy",
+        "009.npy",
+        "burst-2-b",
+        "burst-2-a",
+        "burst-10-a",
+        "2026-1-30",
+        "2026-11-3",
+        "x",
+        "٣",
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    files = SettledFiles()
+    files.among(tmp_path.iterdir())
+    found = [path.name for path in files.among(tmp_path.iterdir())]
+    assert found == [
+        *("009.npy", "9.npy", "10.npy", "2026-1-30", "2026-11-3"),
+        *("burst-2-a", "burst-2-b", "burst-10-a", "x", "٣"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,8 +24,8 @@ class SettledFiles:
         self._given: dict[Path, _Stamp] = {}
 
     def among(self, paths: Iterable[Path]) -> list[Path]:
-        """Return the settled files among these, by name; hidden files and links never are."""
-        now = {path: stamp for path in sorted(paths) if (stamp := _stamp(path)) is not None}
+        """Return the settled files among these, ``9`` before ``10``; hidden files and links never are."""
+        now = {path: stamp for path in sorted(paths, key=_place) if (stamp := _stamp(path)) is not None}
         settled = [
             path for path, stamp in now.items() if self._seen.get(path) == stamp != self._given.get(path)
         ]
@@ -36,6 +37,12 @@ class SettledFiles:
     def give_again(self, path: Path) -> None:
         """Give a file once more that could not be taken now."""
         self._given.pop(path, None)
+
+
+def _place(path: Path) -> tuple[Path, list[str | int], str]:
+    """Return by what files are ordered: numbers in names count as numbers, however they are written."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return path.parent, [int(part) if place % 2 else part for place, part in enumerate(parts)], path.name
 
 
 def _stamp(path: Path) -> _Stamp | None:
