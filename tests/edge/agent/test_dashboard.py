@@ -127,7 +127,7 @@ def test_a_person_finds_the_fault_and_acknowledges_it(
 
     for view, words in (
         ("models", "No sensor names a bundle"),
-        ("agent", "still fit|no results in"),
+        ("agent", "still fit|nothing to send in"),
     ):
         browser.open(f"{address}#/{view}")
         browser.wait_for(f"/{words}/.test(document.querySelector('main').innerText)")

@@ -47,7 +47,16 @@ def test_a_hook_that_is_down_keeps_alarms_alone(database: Database) -> None:
 def test_results_that_nobody_wants_are_not_kept(database: Database) -> None:
     outbox = _outbox(database, "hook")
     outbox.append(_entries(10))
-    assert (outbox.status().rows, _keys(outbox, "hook")) == (3, [3, 7, 8])
+    status = outbox.status()
+    assert (status.rows, _keys(outbox, "hook")) == (3, [3, 7, 8])
+    assert status.bytes_per_s * status.rate_over_s == pytest.approx(status.bytes)
+
+
+def test_without_a_sink_nothing_is_ever_full(database: Database) -> None:
+    outbox = _outbox(database)
+    outbox.append(_entries(10))
+    status = outbox.status()
+    assert (status.rows, status.bytes_per_s, status.hours_left, status.waiting) == (0, 0.0, None, {})
 
 
 def test_a_hook_that_wanted_all_and_now_wants_alarms_lets_results_go(database: Database) -> None:

@@ -255,7 +255,7 @@ class Sink(TypedDict):
 
 
 class Outbox(TypedDict):
-    """How full the outbox is; ``hours_left`` is null if no results came in the last ``rate_over_s``."""
+    """How full the outbox is; ``hours_left`` is null if nothing came to send in the last ``rate_over_s``."""
 
     rows: int
     bytes: int

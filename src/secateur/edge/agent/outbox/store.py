@@ -81,7 +81,7 @@ class OutboxStatus:
     filling : bool
         Whether it has passed 80 %, and not fallen below 70 % since.
     bytes_per_s : float
-        At which new results come: the mean of ``rate_over_s``.
+        At which new results come that a sink wants: the mean of ``rate_over_s``.
     rate_over_s : float
         The last five minutes, or what the agent has run since its start.
     hours_left : float or None
@@ -179,7 +179,8 @@ class Outbox:
         if connection.execute("SELECT 1 FROM seen WHERE key = ?", (entry.key,)).fetchone():
             return False
         size = len(entry.payload) + ROW_BYTES
-        kept = bool(self._wanting(entry.kind)) and self._make_room(connection, size, entry.kind)
+        wanted = bool(self._wanting(entry.kind))
+        kept = wanted and self._make_room(connection, size, entry.kind)
         if kept:
             row = connection.execute(
                 "INSERT INTO results(key, kind, machine, sensor, running_s, created_unix_s, payload, crc) "
@@ -201,7 +202,8 @@ class Outbox:
         number = connection.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM seen").fetchone()[0]
         connection.execute("INSERT INTO seen VALUES (?, ?)", (number, entry.key))
         connection.execute("DELETE FROM seen WHERE seq <= ?", (number - KEYS_REMEMBERED,))
-        self._database.when_stored(lambda: self._inflow.add(self._clock.now_s(), size))
+        if wanted:
+            self._database.when_stored(lambda: self._inflow.add(self._clock.now_s(), size))
         return True
 
     def _make_room(self, connection: sqlite3.Connection, size: int, kind: Kind) -> bool:

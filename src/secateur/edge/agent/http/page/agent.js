@@ -26,7 +26,7 @@ export class AgentView {
     fill(this.body,
       h("section", { class: "card" }, h("h2", {}, "Outbox"),
         outbox.storage_trouble ? h("p", { class: "trouble" }, outbox.storage_trouble) : null,
-        h("p", {}, h("strong", {}, outbox.hours_left === null ? `no results in the last ${duration(outbox.rate_over_s)}`
+        h("p", {}, h("strong", {}, outbox.hours_left === null ? `nothing to send in the last ${duration(outbox.rate_over_s)}`
           : `${duration(3600 * outbox.hours_left)} still fit at the rate of the last ${duration(outbox.rate_over_s)}`)),
         h("meter", { min: 0, max: 1, high: 0.8, value: outbox.share, "aria-label": `outbox ${percent(outbox.share)} full` }),
         facts([["full", percent(outbox.share)], ["waiting", `${outbox.rows} results, ${mebibytes(outbox.bytes)} of ${mebibytes(outbox.most_bytes)}`],
