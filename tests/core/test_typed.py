@@ -62,6 +62,8 @@ MISFITS = [
     (1, bool, "give True or False"),
     ("c", Literal["a", "b"] | None, "unknown it 'c'; allowed: a, b"),
     (1, Literal["a", "b"], "give one of 'a', 'b'"),
+    (("a", "c", "d"), tuple[Literal["a", "b"], ...] | None, "unknown it 'c', 'd'; allowed: a, b"),
+    (["a", "b"], tuple[Literal["a", "b"], ...], "give a tuple whose entries are each one of 'a', 'b'"),
     ("ab", Sequence[str], "give a list whose entries are each a text"),
     (("a", 1), tuple[str, ...], "give a tuple whose entries are each a text"),
     ((1,), tuple[int, float], r"give a tuple \(a whole number, a number\)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from secateur.core.errors import PlanError
+from secateur.core.errors import ConfigError, PlanError
 from secateur.structure.budget import Budget, smallest_parameters
 from secateur.structure.counting import (
     channel_parameters,
@@ -108,5 +108,5 @@ def test_floor_on_channels_makes_the_smallest_larger():
     ],
 )
 def test_impossible_budgets_are_refused(fields):
-    with pytest.raises(PlanError):
+    with pytest.raises((ConfigError, PlanError), match=r"ratio|number of parameters|max_parameters"):
         Budget(**fields)

@@ -19,6 +19,7 @@ from secateur.models.tokenizer_trim import trim_vocabulary
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
 from secateur.tasks.perplexity import perplexity
+from secateur.workflow import judge_text
 from secateur.workflow.judge_text import judge_encoder, judge_language_model
 from tiny_gguf import tiny_llama
 from tiny_tokenizers import TEXT
@@ -150,6 +151,20 @@ def test_an_encoder_is_as_near_to_itself_as_can_be(bert):
     assert found["pairs"] == 60
     assert -1 <= found["unrelated_mean"] < found["paraphrase_mean"] <= 1
     assert found["separation"] > 0.5, "common words alone bring paraphrases nearer"
+
+
+def test_a_wrong_model_to_compare_with_is_refused_before_the_first_is_judged(llama, bert, text, monkeypatch):
+    def never(*_args, **_options):
+        raise AssertionError("nothing is to be judged")
+
+    monkeypatch.setattr(judge_text, "perplexity", never)
+    monkeypatch.setattr(judge_text, "embed", never)
+    with pytest.raises(ConfigError, match=r"BertForMaskedLM predicts no next token.*--pairs"):
+        judge_language_model(llama, text, against=bert)
+    with pytest.raises(ConfigError, match="is no encoder of text"):
+        judge_encoder(bert, against=llama)
+    with pytest.raises(ConfigError, match="does not exist"):
+        judge_encoder(bert, against="/nowhere/at/all")
 
 
 def test_what_does_not_fit_the_model_is_refused(llama, bert, text, tmp_path):

@@ -172,7 +172,7 @@ def with_cut_options(command: Callable[..., None]) -> Callable[..., None]:
     def given(**options: Any) -> None:
         cut = {name: options.pop(name) for name in shared}
         if cut["units"] is not None:
-            cut["units"] = tuple(cut["units"].split(","))
+            cut["units"] = tuple(unit.strip() for unit in cut["units"].split(","))
         command(**options, cut=cut)
 
     given.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]

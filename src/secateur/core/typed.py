@@ -72,9 +72,12 @@ def require_type(name: str, value: Any, annotation: Any) -> None:
     """
     if _fits(value, annotation):
         return
-    words = _choices(annotation)
-    if words and isinstance(value, str):
-        raise ConfigError(f"unknown {name} '{value}'; allowed: {', '.join(words)}.")
+    if words := _choices(annotation):
+        given = [value] if isinstance(value, str) else value
+        if isinstance(given, list | tuple) and all(isinstance(entry, str) for entry in given):
+            unknown = ", ".join(f"'{entry}'" for entry in given if entry not in words)
+            if unknown:
+                raise ConfigError(f"unknown {name} {unknown}; allowed: {', '.join(words)}.")
     shown = repr(value)
     shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
     raise ConfigError(f"{name} is {shown} ({type(value).__name__}); give {_said(annotation)}.")
@@ -93,9 +96,10 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """Return the words of literals, where an annotation has any."""
-    parts = [part for part in _parts(annotation) if get_origin(part) is Literal]
-    return [str(word) for part in parts for word in get_args(part)]
+    """Return the words of literals, alone or as entries, where an annotation has any."""
+    parts = list(_parts(annotation))
+    parts += [entry for part in parts if get_origin(part) in (tuple, Sequence) for entry in get_args(part)]
+    return [str(word) for part in parts if get_origin(part) is Literal for word in get_args(part)]
 
 
 def _fits(value: Any, annotation: Any) -> bool:

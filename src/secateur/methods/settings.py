@@ -18,7 +18,10 @@ ALL_STAGES: tuple[StageName, ...] = get_args(StageName)
 STAGE_NAMES: tuple[StageName, ...] = ("layers", "groups", "channels")
 """What the cascade cuts unless it is told otherwise."""
 
-STAGE_OF: dict[WidthKind, StageName] = {"group": "groups", "head": "heads", "channel": "channels"}
+CutUnit = Literal["group", "head", "channel"]
+"""What a caller may ask to be cut of each block."""
+
+STAGE_OF: dict[CutUnit, StageName] = {"group": "groups", "head": "heads", "channel": "channels"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ class MemoryLimit:
     Raises
     ------
     PlanError
-        If a number is out of range or the precision is unknown.
+        If a number is out of range.
     """
 
     name: ClassVar[str] = "memory"
@@ -70,11 +70,6 @@ class MemoryLimit:
     runtime_mib: float = RUNTIME_MIB
 
     def __post_init__(self) -> None:
-        if self.precision not in LOAD_FACTORS:
-            raise PlanError(
-                f"memory at precision '{self.precision}' cannot be predicted, since it was not measured; "
-                f"allowed: {', '.join(LOAD_FACTORS)}."
-            )
         if not (0 < self.most < float("inf") and self.tokens >= 1 and 0 <= self.runtime_mib < float("inf")):
             raise PlanError(
                 f"a memory of {self.most} MiB, {self.tokens} tokens and a runtime of {self.runtime_mib} MiB "

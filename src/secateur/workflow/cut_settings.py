@@ -16,12 +16,12 @@ from secateur.methods.settings import (
     STAGE_NAMES,
     STAGE_OF,
     CascadeSettings,
+    CutUnit,
     RoundsSettings,
     SearchSettings,
     StageName,
 )
 from secateur.recovery.settings import Adapter, StudentSettings
-from secateur.scoring.allocation import WidthKind
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.budget import Budget
 from secateur.structure.latency import LatencyLimit, LatencyTable
@@ -186,7 +186,7 @@ class CutSettings:
     search: SearchSettings = field(default_factory=SearchSettings)
     order: tuple[StageName, ...] = STAGE_NAMES
     recovery_shares: tuple[float, ...] | None = None
-    units: tuple[WidthKind, ...] | None = None
+    units: tuple[CutUnit, ...] | None = None
     rounds: int = 1
     uniform: bool = False
     floors: Floors = NO_FLOORS
@@ -208,9 +208,10 @@ class CutSettings:
         for name in ("ratio", "max_parameters"):
             if (value := getattr(self, name)) is not None:
                 Budget(**{name: value})
-        if self.units is not None and (not self.units or not set(self.units) <= set(STAGE_OF)):
-            allowed = ", ".join(STAGE_OF)
-            raise ConfigError(f"units are {self.units}; allowed: {allowed}, or several of them.")
+        if self.units == ():
+            raise ConfigError(
+                f"no units are to be cut; give some of {', '.join(STAGE_OF)}, or leave them out."
+            )
         _ = self.chosen_method
         if self.method == "scratch" and self.recovery is None:
             raise ConfigError("training from scratch needs --recovery-steps or --recovery-minutes.")

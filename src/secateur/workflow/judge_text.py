@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from secateur.core.errors import ConfigError
 from secateur.core.files import sha256_of
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
+from secateur.models import checkpoint
 from secateur.models.attributes import most_tokens
-from secateur.models.pretrained import Pretrained, open_pretrained
+from secateur.models.empty_model import empty_model
+from secateur.models.pretrained import Pretrained, folder_of, open_pretrained, read_config
 from secateur.models.text import TokenSource, opening_tokens
 from secateur.tasks.heads import require_causal_lm, require_encoder
 from secateur.tasks.perplexity import Perplexity, paired_ratio, perplexity
@@ -72,6 +75,8 @@ def judge_language_model(
     SecateurError
         From opening the models.
     """
+    if against is not None:
+        _require_causal_lm(_without_weights(against))
     judged = _judge(name, Path(text), context, stride)
     result = {
         **judged.figures,
@@ -117,6 +122,8 @@ def judge_encoder(name: str, *, against: str | None = None) -> dict[str, Any]:
     SecateurError
         From opening the models.
     """
+    if against is not None:
+        require_encoder(_without_weights(against))
     figures, embeddings = _place(name)
     result = {**figures, "against": None, "provenance": provenance()}
     if against is not None:
@@ -155,7 +162,7 @@ class _Judged:
 
 def _judge(name: str, text: Path, context: int | None, stride: int | None) -> _Judged:
     opened = _open(name)
-    require_causal_lm(opened.model, ", or judge an encoder by --pairs")
+    _require_causal_lm(opened.model)
     positions = most_tokens(opened.model)
     if context is None:
         context = min(CONTEXT, positions or CONTEXT)
@@ -192,6 +199,18 @@ def _place(name: str) -> tuple[dict[str, Any], np.ndarray]:
     first, second = (embed(model, opened.tokenizer, side) for side in zip(*pairs, strict=True))
     figures = {**_described(name, opened), **to_jsonable(pair_similarity(first, second))}
     return figures, np.concatenate([first, second])
+
+
+def _require_causal_lm(model: nn.Module) -> None:
+    require_causal_lm(model, ", or judge an encoder by --pairs")
+
+
+def _without_weights(name: str) -> nn.Module:
+    """Return a model as its configuration describes it, to refuse a wrong one before another is judged."""
+    folder = folder_of(name, weights=False)
+    if checkpoint.kind_of(folder) is not None:
+        return checkpoint.outline(folder)
+    return empty_model(read_config(folder), folder)
 
 
 def _open(name: str) -> Pretrained:

@@ -11,7 +11,7 @@ from secateur.blockwise.refit import Target as RefitTarget
 from secateur.core.errors import ConfigError
 from secateur.core.typed import require_types
 from secateur.methods.floor import Floors
-from secateur.methods.settings import HandAllocation
+from secateur.methods.settings import CutUnit, HandAllocation, StageName
 from secateur.models.tables import Table
 from secateur.recovery.settings import Adapter
 from secateur.tasks.reading import TextTaskName
@@ -39,11 +39,11 @@ class LiveOptionTypes(TypedDict, total=False):
     # by what
     method: str | None
     criterion: str | None
-    units: Sequence[str] | None
+    units: Sequence[CutUnit] | None
     uniform: bool | None
     multiple: int | None
     rounds: int | None
-    order: Sequence[str] | None
+    order: Sequence[StageName] | None
     max_depths: int | None
     refit_target: RefitTarget | None
     floors: Floors | None
