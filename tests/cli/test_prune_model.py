@@ -69,7 +69,7 @@ def test_a_memory_counts_the_weights_at_the_stated_precision(llama, tmp_path, ca
         (["--ratio", "1.05", "--calibration", "nowhere.txt"], "DataError", "nowhere.txt"),
         (["--vocabulary", "nowhere.txt"], "DataError", "nowhere.txt"),
         (["--ratio", "1.2", "--precision", "int8"], "ConfigError", "--precision: goes with --memory-mib"),
-        (["--memory-mib", "1", "--precision", "fp8"], "PlanError", "allowed: fp32, fp16, bf16, int8, int4"),
+        (["--memory-mib", "1", "--precision", "fp8"], "ConfigError", "allowed: fp32, fp16, bf16, int8, int4"),
         (["--memory-mib", "1", "--latency-ms", "3"], "ConfigError", "--latency-ms: not for transformers"),
     ],
 )

@@ -182,7 +182,6 @@ def test_a_precision_that_cannot_be_exported_is_refused(options, said, refused, 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: shutil.rmtree(folder), "is not a folder"),
         (lambda folder: (folder / "plan.json").unlink(), "plan.json is missing"),
         (lambda folder: flip(folder / "model.safetensors"), "does not match its checksum"),
         (lambda folder: cut_short(folder / "model.safetensors"), "does not match its checksum"),
@@ -196,6 +195,14 @@ def test_a_damaged_checkpoint_is_refused(command, damage, said, small_run, refus
     options = ["--ratio", "1.3"] if command == "prune" else []
     out = None if command == "evaluate" else tmp_path / "out"
     assert said in refused(command, folder, *options, code=1, kind="CheckpointError", out=out)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export", "prune"])
+def test_a_checkpoint_that_is_not_there_is_refused(command, refused, tmp_path):
+    options = ["--ratio", "1.3"] if command == "prune" else []
+    out = None if command == "evaluate" else tmp_path / "out"
+    said = refused(command, tmp_path / "model", *options, kind="ConfigError", out=out)
+    assert "model is not a folder" in said
 
 
 def flip(path):
