@@ -3,7 +3,15 @@ import pytest
 
 from secateur.bundle.session import OnnxSession
 from secateur.core.errors import ExportError
-from secateur.export.parity import TOLERANCES, Tolerance, measure_parity, reference_logits
+from secateur.export.parity import (
+    MOST_FOR_ROUNDING,
+    ROUNDINGS,
+    TOLERANCES,
+    Tolerance,
+    measure_parity,
+    own_rounding,
+    reference_logits,
+)
 
 
 def test_difference_is_the_largest_over_all_windows(bundle, diagnoser, windows):
@@ -64,3 +72,15 @@ def test_one_window_may_differ_where_a_hundred_are_not_there(
     else:
         with pytest.raises(ExportError, match="calls only"):
             measure_parity(graph, expected, many, tolerance=tolerance)
+
+
+def test_a_checkpoint_that_rounds_more_may_differ_more(diagnoser, windows):
+    expected = reference_logits(diagnoser, windows)
+    assert 0.0 < own_rounding(diagnoser, windows, expected) < 1e-4
+    assert own_rounding(diagnoser, windows, expected + 0.5) == pytest.approx(0.5, abs=1e-4)
+    exact, loose = TOLERANCES["float32"], TOLERANCES["int8"]
+    assert exact.beside(1e-6) == exact
+    assert exact.beside(1e-4).logits == exact.beside(1e-4).golden == pytest.approx(ROUNDINGS * 1e-4)
+    assert exact.beside(1.0).logits == MOST_FOR_ROUNDING
+    assert exact.beside(np.nan) == exact
+    assert loose.beside(1e-4) == loose

@@ -33,6 +33,7 @@ from secateur.export.parity import (
     Tolerance,
     exported_logits,
     measure_parity,
+    own_rounding,
     reference_logits,
 )
 from secateur.export.quantise import Quantisation
@@ -106,7 +107,8 @@ def write_bundle(
     quantise : Quantisation, optional
         How the precision is reached; default: the first of ``secateur.export.formats.SCHEMES_OF``.
     tolerance : Tolerance, optional
-        Default: that of the precision in ``secateur.export.parity.TOLERANCES``.
+        Default: that of the precision in ``secateur.export.parity.TOLERANCES``, or what the checkpoint's own
+        rounding asks for where that is more.
     channel : ChannelRecord, optional
         What the model was trained on.
     abstention : AbstentionRecord, optional
@@ -127,11 +129,12 @@ def write_bundle(
         If the windows do not fit the model, the model cannot be exported or quantised, or parity fails.
     """
     quantisation = quantisation_of(format, precision, quantise)
-    tolerance = tolerance or TOLERANCES[precision]
     require_replaceable(Path(out), MANIFEST_FILE)
     _check_windows(model, windows)
     model = frozen_copy(model)
     expected = reference_logits(model, windows)
+    if tolerance is None:
+        tolerance = TOLERANCES[precision].beside(own_rounding(model, windows, expected))
     with folder_aside(Path(out)) as folder:
         written = write_model(
             model, windows, folder, format=format, precision=precision, quantisation=quantisation
