@@ -18,7 +18,7 @@ DATASET = "machines"
 """Name under which random machines are asked for in the place of a folder of recordings."""
 
 PROTOCOL = "specimen"
-TRAIN_BLOCKS, VALIDATION_BLOCKS, TEST_BLOCKS = 24, 6, 10
+TRAIN_BLOCKS, VALIDATION_BLOCKS, TEST_BLOCKS = 24, 40, 20
 
 
 @lru_cache(maxsize=64)

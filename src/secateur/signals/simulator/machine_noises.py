@@ -170,19 +170,19 @@ def foreign_knocks(
     """Return impacts that are no bearing of this machine, as a force (n, length).
 
     Whole numbers a turn (rub, looseness, a damaged tooth, pistons), a rate of another shaft or of a
-    neighbour's bearing, clicks at random times. Many machines have none.
+    neighbour's bearing, clicks at random times. Most machines have none.
     """
     count = len(shaft_hz)
     total = np.zeros((count, length), dtype=np.float32)
     whole = rng.choice([1.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.5], count)
-    for order, share in ((whole, 0.3), (_foreign_orders(rng, fault_orders), 0.15)):
+    for order, share in ((whole, 0.1), (_foreign_orders(rng, fault_orders), 0.05)):
         times, strengths = knock_train(
             rng, order * shaft_hz, np.exp(rng.uniform(-8.0, -4.0, count)), length, sampling_rate_hz
         )
         total += sometimes(rng, count, share, -12.0, 6.0) * placed(times, strengths, length)
     clicks = rng.random((count, 24)) * length
     loud = np.where(rng.random((count, 24)) < 0.4, rng.exponential(3.0, (count, 24)), 0.0)
-    return total + sometimes(rng, count, 0.12, -6.0, 6.0) * placed(clicks, loud, length)
+    return total + sometimes(rng, count, 0.04, -6.0, 6.0) * placed(clicks, loud, length)
 
 
 def _foreign_orders(rng: np.random.Generator, fault_orders: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def draw_machines(rng: np.random.Generator, count: int) -> Machines:
         told_shaft_hz=np.where(knows_speed, shaft_hz * (1.0 + error), 0.0),
         told_orders=np.where(knows_bearing[:, None], told, 0.0),
         true_orders=kinematic_orders(n_balls, ratio, slip),
-        fault_db=rng.uniform(-10.0, 18.0, count),
+        fault_db=rng.uniform(-14.0, 12.0, count),
     )
 
 
