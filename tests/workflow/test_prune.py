@@ -95,8 +95,8 @@ def test_units_are_those_asked_for(llama, text, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"units": ("layer",)}, "allowed: 'group', 'head', 'channel', or several"),
-        ({"units": ()}, "allowed"),
+        ({"units": ("layer",)}, "unknown units 'layer'; allowed: group, head, channel"),
+        ({"units": ()}, "give some of group, head, channel"),
         ({"units": ("channel",), "uniform": True}, "leave --units out"),
     ],
 )
