@@ -157,14 +157,14 @@ def test_data_that_waited_have_the_unit_of_the_birth_and_not_the_speed_of_now() 
     assert host.values("n", "d") == {"unit": "g", "speed_rpm": 1500}
 
 
-@pytest.mark.parametrize("death", ["NDEATH", "DDEATH"])
-def test_a_death_ends_the_wait_since_the_next_birth_may_give_other_aliases(death: str) -> None:
+@pytest.mark.parametrize(("death", "born"), [("NDEATH", False), ("DDEATH", False), ("DDEATH", True)])
+def test_a_death_ends_the_wait_since_the_next_birth_may_give_other_aliases(death: str, born: bool) -> None:
     host = Host()
     gateway = Gateway(host)
     gateway.birth(arrives=False)
     named = Metric(name="unit", value="g", datatype=DataType.STRING)
     gateway.send("DDATA", _aliased(1), named)
-    if death == "DDEATH":
+    if born:
         gateway.send("NBIRTH", _bdseq(1))
     taken = gateway.send(death, _bdseq(1))
     assert [(entry.metrics, entry.whole) for entry in taken.data] == [((named,), False)]

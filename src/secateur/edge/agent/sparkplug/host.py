@@ -158,11 +158,12 @@ class Host:
             entry = self._nodes[node] = _Node()
         if kind == "NDEATH":
             return Taken(data=self._death(entry, node, payload))
-        if not self._follows(entry, kind, payload):
-            return self._later(message) if kind == "DDATA" else Taken(data=[], rebirth=True)
+        follows = self._follows(entry, kind, payload)
         if kind == "DDEATH":
             entry.forget_values(device)
-            return Taken(data=self._in_vain(self._waiting.take(node, device)))
+            return Taken(data=self._in_vain(self._waiting.take(node, device)), rebirth=not follows)
+        if not follows:
+            return self._later(message) if kind == "DDATA" else Taken(data=[], rebirth=True)
         if kind.endswith("BIRTH"):
             entry.forget_values(device)
             self._birth(entry, device, payload)
