@@ -30,7 +30,7 @@ def test_the_default_gives_all_to_the_last_stage():
     [
         (lambda: CascadeSettings(order=("layers", "groups", "groups")), "groups, heads, channels, each once"),
         (lambda: CascadeSettings(order=("groups", "channels")), "must name layers"),
-        (lambda: CascadeSettings(order=("layers", "neurons")), "must name layers and at least one"),
+        (lambda: CascadeSettings(order=("layers", "neurons")), "unknown order 'neurons'; allowed: layers"),
         (lambda: CascadeSettings(recovery_shares=(0.5, 0.4, 0.3)), "add up to 1"),
         (lambda: Floors(min_accuracy=98.0), "0..1"),
         (lambda: SearchSettings(criterion="tailor"), "taylor"),

@@ -16,6 +16,7 @@ from secateur.core.progress import quiet
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.structure.counting import block_parameters, parameters
+from secateur.workflow import cut_model
 from secateur.workflow.cut_options import cut_of_model
 from secateur.workflow.prune import prune_model
 from zoo import ZOO
@@ -262,6 +263,15 @@ def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
     with pytest.raises(PlanError, match="largest ratio"):
         prune(llama, tmp_path / "more", criterion="magnitude", ratio=largest + 0.01)
     assert not (tmp_path / "more").exists()
+
+
+def test_a_size_out_of_reach_is_told_before_the_data_are_read(llama, text, tmp_path, monkeypatch):
+    def never(*_args, **_options):
+        raise AssertionError("nothing is to be read")
+
+    monkeypatch.setattr(cut_model, "task_of", never)
+    with pytest.raises(PlanError, match="largest ratio"):
+        prune(llama, tmp_path / "cut", calibration=text, ratio=50)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ class CascadeSettings:
 
     def __post_init__(self) -> None:
         order = set(self.order)
-        if len(order) < max(2, len(self.order)) or "layers" not in order or not order <= set(ALL_STAGES):
+        if len(order) < max(2, len(self.order)) or "layers" not in order:
             raise ConfigError(
                 f"order {self.order}; it must name layers and at least one of "
                 f"{', '.join(ALL_STAGES[1:])}, each once."

@@ -86,6 +86,7 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
     folder : Path or None
         Where finished stages are kept, so that a stopped cut goes on.
     """
+    budget = budget_of(cut, tokens_cut) if cut.cuts_blocks else None  # refused before the data are read
     task, data = task_of(source, cut), cut.data
     if data is not None:
         cut = cut.on(cast("TextTaskName", task.name))
@@ -98,9 +99,7 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
         console.print(f"calibrated on {data.path} {other}")
     stages = None if folder is None or not cut.holds_out else folder / "stages"
     if cut.cuts_blocks:
-        made = cut.chosen_method.compress(
-            source.model, task, budget_of(cut, tokens_cut), cut.recovery, stages
-        )
+        made = cut.chosen_method.compress(source.model, task, budget, cut.recovery, stages)
     else:
         made = _trained_whole(source.model, task, cut, stages)
     record: dict[str, Any] = {
