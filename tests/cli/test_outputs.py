@@ -10,7 +10,7 @@ import pytest
 
 from secateur.cli.app import run
 from secateur.core.errors import ConfigError
-from secateur.core.records import read_json
+from secateur.core.records import read_json, write_json
 from secateur.workflow.claim import claim
 
 HOLDER = """
@@ -117,3 +117,5 @@ def test_a_run_on_data_that_have_changed_since_is_not_gone_on_with(tmp_path):
     assert (out / "dense").is_dir()
     claim(out, {"ratio": 2.0}, seed=0, data_sha256=["b"], overwrite=True)
     assert not (out / "dense").exists()
+    write_json(out / "run.json", {"settings": {"ratio": 2.0}})  # of an earlier version
+    claim(out, {"ratio": 2.0}, seed=0, data_sha256=["c"])

@@ -46,14 +46,15 @@ def claim(
         or of another version, and ``overwrite`` is not given.
     """
     mine = {"settings": settings, "data_sha256": list(data_sha256)}
-    if overwrite and (out / RUN).exists() and not mine.items() <= read_json(out / RUN, ("settings",)).items():
+    # run folders of earlier versions tell no digests
+    record = {**mine, **read_json(out / RUN, ("settings",))} if (out / RUN).exists() else mine
+    if overwrite and not mine.items() <= record.items():
         remove_folder(out)
     if not (out / RUN).exists():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ConfigError(f"{out} exists and is no run folder; choose a new or empty folder for --out.")
         write_json(out / RUN, {**mine, **provenance(seed=seed)})
         return
-    record = read_json(out / RUN, ("settings",))
     theirs = record["settings"]
     require_same_version(theirs, settings, out)
     if theirs != settings:
@@ -62,7 +63,7 @@ def claim(
             f"{out} holds a run with other settings ({differing}); repeat its command, choose another --out, "
             "or add --overwrite."
         )
-    if record.get("data_sha256") != mine["data_sha256"]:
+    if record["data_sha256"] != mine["data_sha256"]:
         raise ConfigError(
             f"{out} holds a run on other data: what its files hold has changed since it began; bring them "
             "back, choose another --out, or add --overwrite."
