@@ -126,5 +126,5 @@ def test_the_teacher_itself_does_not_differ_and_others_do():
 
 def test_a_model_that_is_fitted_to_labels_never_gets_them(long_windows):
     task = WindowTask.from_windows(long_windows, long_windows, seed=0, augmentation=NO_AUGMENTATION)
-    data, _ = task.learning(Teacher(), FitSettings(max_steps=2, batch_size=8), None)
+    data, _ = task.learning(Teacher(), FitSettings(max_steps=2, batch_size=8, stranger_share=0.0), None)
     assert (np.asarray(data.batch(0)["label"]) >= 0).all()

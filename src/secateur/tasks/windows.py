@@ -19,7 +19,7 @@ from secateur.tasks.classification import Classification
 from secateur.tasks.objective import Objective
 from secateur.training.augment import Augmentation, augment
 from secateur.training.batches import as_tensors
-from secateur.training.fit import label_loss
+from secateur.training.fit import labelled
 from secateur.training.settings import FitSettings, LoopSettings, TaughtWindowSettings, WindowLoopSettings
 from secateur.training.unlabelled import can_simulate, unlabelled_for
 from secateur.training.window_data import WindowData
@@ -102,7 +102,7 @@ class WindowTask:
         del model
         assert isinstance(settings, WindowLoopSettings), "settings of a loop over windows"
         if isinstance(settings, FitSettings):
-            return WindowData(self.train, self.validation, settings), label_loss(self.train, settings)
+            return labelled(self.train, self.validation, settings)
         assert isinstance(settings, TaughtWindowSettings), "a teacher takes part in all other loops"
         unlabelled = None
         count, spec = int(settings.unlabelled_share * settings.batch_size), self.train.spec

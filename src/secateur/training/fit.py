@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from secateur.core.seeds import derive
 from secateur.training.batches import Batch, forward
 from secateur.training.class_balance import class_weights
 from secateur.training.loop import FitResult, Objective, run_loop
 from secateur.training.settings import FitSettings
+from secateur.training.strangers import Strangers, open_world_losses, stranger_pool
+from secateur.training.unlabelled import can_simulate
 from secateur.training.window_data import WindowData
 
 if TYPE_CHECKING:
@@ -49,8 +51,18 @@ def fit(
     CheckpointError
         If the state in ``out`` is damaged or of another run.
     """
-    data = WindowData(train, validation, settings)
-    return run_loop(model, label_loss(train, settings), data, settings, out=out, description="fitting")
+    data, loss = labelled(train, validation, settings)
+    return run_loop(model, loss, data, settings, out=out, description="fitting")
+
+
+def labelled(train: Windows, validation: Windows, settings: FitSettings) -> tuple[WindowData, Objective]:
+    """Return what a model is fitted to, signals of no bearing among it, and by which loss."""
+    spec, count = train.spec, int(settings.stranger_share * settings.batch_size)
+    strangers = None
+    if count and can_simulate(spec.length, spec.sampling_rate_hz):
+        pool = stranger_pool(derive(settings.seed, "strangers"), spec.length, spec.sampling_rate_hz)
+        strangers = Strangers(pool=pool, a_batch=count)
+    return WindowData(train, validation, settings, strangers=strangers), label_loss(train, settings)
 
 
 def label_loss(train: Windows, settings: FitSettings) -> Objective:
@@ -63,12 +75,8 @@ def label_loss(train: Windows, settings: FitSettings) -> Objective:
             weights = class_weights(train.labels, logits.shape[1], train.healthy_label)
             weight = torch.as_tensor(weights).to(logits.device)
         # the mean weight is 1 over all windows, not over those of a batch or of a process's part of it
-        losses = functional.cross_entropy(
-            logits,
-            batch["label"],
-            weight=weight,
-            label_smoothing=settings.label_smoothing,
-            reduction="none",
+        losses = open_world_losses(
+            logits, batch["label"], weight=weight, label_smoothing=settings.label_smoothing
         )
         return losses.mean()
 

@@ -18,7 +18,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from secateur.core.errors import CheckpointError
 from secateur.core.files import write_aside
@@ -33,6 +32,7 @@ from secateur.training.batches import Batch, as_tensors
 from secateur.training.metrics import confusion, macro_f1
 from secateur.training.processes import Processes
 from secateur.training.settings import LoopSettings
+from secateur.training.strangers import open_world_losses
 
 BLOCKS_A_FILE = 16
 JUDGED_AT_ONCE = 256
@@ -105,15 +105,8 @@ def described_logits(model: Diagnoser, batch: Batch) -> Tensor:
 
 
 def open_world_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy; signals of no bearing should look like every class alike.
-
-    Their target is the uniform distribution (outlier exposure: Hendrycks, Mazeika, Dietterich, ICLR 2019),
-    so that low confidence means "cannot say".
-    """
-    log_p = functional.log_softmax(logits, dim=-1)
-    known = label != UNKNOWN
-    own = log_p.gather(1, label.clamp(min=0)[:, None])[:, 0]
-    return -torch.where(known, own, log_p.mean(dim=-1)).mean()
+    """Mean of :func:`secateur.training.strangers.open_world_losses`."""
+    return open_world_losses(logits, label).mean()
 
 
 class MachineData:

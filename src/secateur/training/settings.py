@@ -13,7 +13,7 @@ Balance = Literal["sampling", "loss", "none"]
 Precision = Literal["auto", "bf16", "fp32"]
 Monitor = Literal["macro_f1", "loss"]
 
-UNLABELLED_SHARE = 0.25
+UNLABELLED_SHARE, STRANGER_SHARE = 0.25, 0.125
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +166,17 @@ class FitSettings(WindowLoopSettings):
     ----------
     label_smoothing : float
         Probability mass spread over all classes in the training target.
+    stranger_share : float
+        So many signals of no bearing beside the windows of each batch, as a share of them: the model learns
+        to like no class better for them.
     """
 
     label_smoothing: float = 0.0
+    stranger_share: float = STRANGER_SHARE
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing is {self.label_smoothing}; it must lie in 0..1.")
+        if not 0 <= self.stranger_share < 1:
+            raise ConfigError(f"stranger_share is {self.stranger_share}; it must be at least 0 and below 1.")

@@ -18,6 +18,7 @@ from secateur.training.class_balance import BatchSampler
 from secateur.training.metrics import confusion, log_softmax, macro_f1
 from secateur.training.processes import Processes
 from secateur.training.settings import WindowLoopSettings
+from secateur.training.strangers import Strangers
 from secateur.training.unlabelled import Unlabelled
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class WindowData:
     train, validation : Windows
     settings : WindowLoopSettings
     unlabelled : Unlabelled, optional
-        Windows without labels that stand beside the labelled ones, with their teacher's answers.
+        Windows without labels in the place of some labelled ones, with their teacher's answers.
+    strangers : Strangers, optional
+        Signals of no bearing beside the labelled windows, with the label -1.
 
     Raises
     ------
@@ -49,9 +52,10 @@ class WindowData:
         settings: WindowLoopSettings,
         *,
         unlabelled: Unlabelled | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         self._train, self._validation, self._settings = train, validation, settings
-        self._unlabelled = unlabelled
+        self._unlabelled, self._strangers = unlabelled, strangers
         self._sampler = BatchSampler(
             train.labels,
             settings.batch_size - (0 if unlabelled is None else unlabelled.a_batch),
@@ -81,6 +85,8 @@ class WindowData:
         batch = as_tensors(self._train.take(self._sampler.indices(step)))
         if self._unlabelled is not None:
             batch = self._unlabelled.added_to(batch, settings.seed, step)
+        if self._strangers is not None:
+            batch = self._strangers.added_to(batch, settings.seed, step)
         return augment(batch, settings.augmentation, derive(settings.seed, "augment", step))
 
     def passes(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
