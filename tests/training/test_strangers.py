@@ -36,7 +36,8 @@ class Spectrum(nn.Module):
 
 @pytest.fixture(scope="module")
 def windows():
-    return tones.tone_windows([8, 8, 8], length=LENGTH)
+    tones_hz = (64.0, 160.0, 320.0, 70.0, 170.0, 330.0)
+    return tones.tone_windows([4] * 6, tones_hz=tones_hz, labels=(0, 1, 2, 0, 1, 2), length=LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,15 @@ def test_a_share_decides_how_many_and_none_leaves_the_batch_alone(windows):
     assert len(without.batch(0)["label"]) == 16
     with pytest.raises(ConfigError, match=r"stranger_share is 1\.0; it must be at least 0"):
         FitSettings(**plain, stranger_share=1.0)
+
+
+def test_where_each_class_has_one_specimen_every_other_machine_is_strange(windows):
+    alone = tones.tone_windows([8, 8, 8], length=LENGTH)
+    settings = FitSettings(batch_size=16, max_steps=1)
+    counts = [
+        (labelled(part, part, settings)[0].batch(0)["label"] == UNKNOWN).sum() for part in (alone, windows)
+    ]
+    assert counts == [0, 2]
 
 
 def test_a_model_that_met_strangers_is_less_sure_of_them(windows, pool):

@@ -56,13 +56,22 @@ def fit(
 
 
 def labelled(train: Windows, validation: Windows, settings: FitSettings) -> tuple[WindowData, Objective]:
-    """Return what a model is fitted to, signals of no bearing among it, and by which loss."""
+    """Return what a model is fitted to, signals of no bearing among it, and by which loss.
+
+    Where each class has one specimen alone there are none: to such a model every other machine is strange.
+    """
     spec, count = train.spec, int(settings.stranger_share * settings.batch_size)
     strangers = None
-    if count and can_simulate(spec.length, spec.sampling_rate_hz):
+    if count and _knows_others(train) and can_simulate(spec.length, spec.sampling_rate_hz):
         pool = stranger_pool(derive(settings.seed, "strangers"), spec.length, spec.sampling_rate_hz)
         strangers = Strangers(pool=pool, a_batch=count)
     return WindowData(train, validation, settings, strangers=strangers), label_loss(train, settings)
+
+
+def _knows_others(train: Windows) -> bool:
+    """Whether any class has two specimens or more."""
+    specimens = set(zip(train.labels.tolist(), train.group_ids, strict=True))
+    return len(specimens) > len(set(train.labels.tolist()))
 
 
 def label_loss(train: Windows, settings: FitSettings) -> Objective:

@@ -168,7 +168,7 @@ class FitSettings(WindowLoopSettings):
         Probability mass spread over all classes in the training target.
     stranger_share : float
         So many signals of no bearing beside the windows of each batch, as a share of them: the model learns
-        to like no class better for them.
+        to like no class better for them. None where each class has one specimen alone.
     """
 
     label_smoothing: float = 0.0
