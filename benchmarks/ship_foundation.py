@@ -34,7 +34,8 @@ def main() -> None:
     described = checkpoint.describe(given.run / "dense")
     metadata = dict(described.metadata)
     metadata["fit"] = {figure: metadata["fit"][figure] for figure in FIT}
-    metadata["provenance"] = {name: provenance()[name] for name in ("versions", "time_utc")}
+    origin = provenance()
+    metadata["provenance"] = {name: origin[name] for name in ("versions", "time_utc")}
     checkpoint.save(model, FOUNDATIONS["foundation-micro"], metadata=metadata)
     info = export_bundle(model, preparation, folder=SHIPPED, plan=described.plan, name=NAME, seed=task.seed)
     lineage = info.manifest.lineage.model_copy(update={"command": None})

@@ -8,6 +8,7 @@ from secateur.export.parity import (
     ROUNDINGS,
     TOLERANCES,
     Tolerance,
+    default_tolerance,
     measure_parity,
     own_rounding,
     reference_logits,
@@ -84,3 +85,10 @@ def test_a_checkpoint_that_rounds_more_may_differ_more(diagnoser, windows):
     assert exact.beside(1.0).logits == MOST_FOR_ROUNDING
     assert exact.beside(np.nan) == exact
     assert loose.beside(1e-4) == loose
+
+
+def test_the_rounding_is_measured_only_where_it_decides(diagnoser, windows):
+    expected = reference_logits(diagnoser, windows)
+    allowed = default_tolerance("float32", diagnoser, windows, expected + 1e-3)
+    assert allowed.logits == pytest.approx(ROUNDINGS * 1e-3, rel=0.2)
+    assert default_tolerance("int8", None, {}, expected) == TOLERANCES["int8"]

@@ -29,11 +29,10 @@ from secateur.core.records import to_jsonable
 from secateur.export.formats import Format, quantisation_of, write_model
 from secateur.export.onnx import frozen_copy
 from secateur.export.parity import (
-    TOLERANCES,
     Tolerance,
+    default_tolerance,
     exported_logits,
     measure_parity,
-    own_rounding,
     reference_logits,
 )
 from secateur.export.quantise import Quantisation
@@ -107,8 +106,7 @@ def write_bundle(
     quantise : Quantisation, optional
         How the precision is reached; default: the first of ``secateur.export.formats.SCHEMES_OF``.
     tolerance : Tolerance, optional
-        Default: that of the precision in ``secateur.export.parity.TOLERANCES``, or what the checkpoint's own
-        rounding asks for where that is more.
+        Default: :func:`secateur.export.parity.default_tolerance`.
     channel : ChannelRecord, optional
         What the model was trained on.
     abstention : AbstentionRecord, optional
@@ -134,7 +132,7 @@ def write_bundle(
     model = frozen_copy(model)
     expected = reference_logits(model, windows)
     if tolerance is None:
-        tolerance = TOLERANCES[precision].beside(own_rounding(model, windows, expected))
+        tolerance = default_tolerance(precision, model, windows, expected)
     with folder_aside(Path(out)) as folder:
         written = write_model(
             model, windows, folder, format=format, precision=precision, quantisation=quantisation

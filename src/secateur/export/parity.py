@@ -94,6 +94,19 @@ def own_rounding(model: nn.Module, windows: Mapping[str, np.ndarray], expected: 
     return float(np.abs(exact - expected).max())
 
 
+def default_tolerance(
+    precision: Precision, model: nn.Module, windows: Mapping[str, np.ndarray], expected: np.ndarray
+) -> Tolerance:
+    """Return the tolerance of a precision, or what the checkpoint's own rounding asks for where that is more.
+
+    The rounding is measured only where it can decide: fewer bits are allowed more anyway.
+    """
+    tolerance = TOLERANCES[precision]
+    if tolerance.logits >= MOST_FOR_ROUNDING:
+        return tolerance
+    return tolerance.beside(own_rounding(model, windows, expected))
+
+
 def _logits(model: nn.Module, windows: Mapping[str, np.ndarray], dtype: torch.dtype) -> np.ndarray:
     tensors = [torch.as_tensor(np.asarray(windows[name], dtype=np.float32)).to(dtype) for name in INPUTS]
     with torch.no_grad():

@@ -21,7 +21,7 @@ PROTOCOL = "specimen"
 TRAIN_BLOCKS, VALIDATION_BLOCKS, TEST_BLOCKS = 24, 40, 20
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=TRAIN_BLOCKS + VALIDATION_BLOCKS + TEST_BLOCKS)
 def _block(seed: int, block: int, length: int, rate_hz: float) -> dict[str, np.ndarray]:
     return machine_windows(seed, block, length=length, sampling_rate_hz=rate_hz, strangers=0.0)
 
