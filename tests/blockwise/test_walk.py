@@ -10,6 +10,7 @@ from secateur.blockwise.block import inputs_of
 from secateur.blockwise.refit import Refit, refit
 from secateur.blockwise.samples import embed
 from secateur.blockwise.walk import CUT, DENSE, pass_cut, pass_dense
+from secateur.models import precision
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
@@ -97,6 +98,28 @@ def test_where_activations_wait_changes_nothing(specimen, tmp_path):
     assert torch.equal(stream, on_disk)
     assert records == theirs
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.name)
+def test_blocks_that_multiply_in_bfloat16_are_refitted_nearly_alike(specimen, monkeypatch):
+    """Every projection meets the same targets; none goes on with weights rounded before they changed."""
+    monkeypatch.setattr(precision, "_computes_bf16", lambda _device: True)
+    model = specimen.build().requires_grad_(True)
+    reports = {}
+    for rounds in (False, True):
+        cut = half_cut(model)
+        plan = PruningPlan.identity(bind(model).spec.family, bind(model).shape)
+        for layer in range(2):
+            plan = plan.with_channels(layer, range(0, plan.shape.channels_per_layer[layer], 2))
+        reports[rounds] = refit(cut, plan, model, batches(), target="stream", rounds=rounds)
+        assert {value.dtype for value in cut.state_dict().values()} == {torch.float32}
+    exact, rounded = (report.projections for report in reports.values())
+    assert len(exact) == 2 * len(bind(model).layers)
+    for ours, theirs in zip(exact, rounded, strict=True):
+        assert theirs.residual_before == pytest.approx(ours.residual_before, rel=0.05, abs=2e-4)
+        assert theirs.residual_after == pytest.approx(ours.residual_after, rel=0.05, abs=2e-4)
+        # the first attention is what it was: what is left there is rounding
+        assert theirs.adopted == ours.adopted or ours.residual_before < 1e-4
 
 
 @pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.name)

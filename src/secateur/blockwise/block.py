@@ -94,13 +94,15 @@ def branches_of(
         if layer_has_bias(layer, name) or not _same(branch.added(output), linear, mask):
             return None
     attention, ffn = (branch.added(outputs[name]) for name, branch in found.items())
-    added = attention + ffn
+    # a stream may be wider than what is added to it
+    added = attention.to(after) + ffn.to(after)
     grown = (after - before)[mask].double()
     sums = added[mask].double()
     factor = float((grown * sums).sum() / sums.square().sum().clamp_min(1e-30))
     if abs(factor - 1) < FEW:
         factor = 1.0
-    if not factor or not _same(after - before, factor * added, mask, beside=after):
+    beside = [attention, ffn, *([after] if after.dtype == attention.dtype else [])]
+    if not factor or not _same(after - before, factor * added, mask, attention.dtype, beside):
         return None
     return {name: Branch(factor=factor, norm=branch.norm) for name, branch in found.items()}
 
@@ -110,13 +112,23 @@ def layer_has_bias(layer: BoundLayer, name: Output) -> bool:
     return output_projection(layer, name).module.bias is not None
 
 
-def _same(one: Tensor, other: Tensor, mask: Tensor, beside: Tensor | None = None) -> bool:
-    """Whether two tensors are the same but for rounding, which a larger tensor beside them may explain."""
+def _same(
+    one: Tensor,
+    other: Tensor,
+    mask: Tensor,
+    dtype: torch.dtype | None = None,
+    beside: Sequence[Tensor] = (),
+) -> bool:
+    """Whether two tensors are the same but for rounding to a type, theirs or a narrower one.
+
+    Tensors ``beside`` them, which they were made of, may be larger and so round more.
+    """
+    dtype = dtype or one.dtype
     gap, size = (one.double() - other.double())[mask].abs().max(), other[mask].abs().max().double()
     allowed = FEW * size
-    if one.dtype in (torch.float16, torch.bfloat16):
-        large = size if beside is None else torch.maximum(size, beside[mask].abs().max().double())
-        allowed = 4 * torch.finfo(one.dtype).eps * large
+    if dtype in (torch.float16, torch.bfloat16):
+        large = max([size, *(tensor[mask].abs().max().double() for tensor in beside)])
+        allowed = 4 * torch.finfo(dtype).eps * large
     return bool(gap <= allowed)
 
 

@@ -142,6 +142,7 @@ def pull(variances: Tensor) -> Tensor:
     return variances + QUIET * variances.mean().clamp_min(1e-30)
 
 
+@torch.autocast("cpu", enabled=False)
 def choose_ridge(
     rows: Rows,
     size: Size,
@@ -149,6 +150,7 @@ def choose_ridge(
     present: Affine,
     ridges: Sequence[float],
     gram: torch.dtype = torch.float64,
+    rounding: float = 0.0,
 ) -> Chosen:
     """Choose the ridge by held-out tokens, then solve on all tokens.
 
@@ -167,6 +169,8 @@ def choose_ridge(
         Strengths to choose from.
     gram : torch.dtype
         Of the Gram matrix where there are at least as many tokens as inputs.
+    rounding : float
+        Mean squared residual of a token that mere rounding explains: no more than that is left as it is.
     """
     system = (_Dual if size.is_dual else _Primal)(rows, size, present, gram)
     every = -(-size.held_out // JUDGED)
@@ -174,7 +178,7 @@ def choose_ridge(
     tokens = max(sum(len(x) for x, _ in judged), 1)
     before = sum(float(r.double().square().sum()) for _, r in judged)
     best, least = None, before
-    for ridge in ridges:
+    for ridge in ridges if before > rounding * tokens else ():
         solution = system.solve(ridge)
         left = float("inf") if solution is None else solution.squared_residual(judged)
         if left < least:
@@ -221,11 +225,10 @@ class _Primal:
             self.sum_x += x.sum(dim=0, dtype=torch.float64)
             self.sum_wanted += wanted.sum(dim=0, dtype=torch.float64)
             x, wanted = x.to(self.size.product), wanted.to(self.size.product)
-            with torch.autocast("cpu", enabled=False):
-                for begin in range(0, self.size.inputs, PANEL):
-                    some = x[:, begin : begin + PANEL].T
-                    self.squares[begin : begin + PANEL, : begin + PANEL] += some @ x[:, : begin + PANEL]
-                    self.crosses[begin : begin + PANEL] += some @ wanted
+            for begin in range(0, self.size.inputs, PANEL):
+                some = x[:, begin : begin + PANEL].T
+                self.squares[begin : begin + PANEL, : begin + PANEL] += some @ x[:, : begin + PANEL]
+                self.crosses[begin : begin + PANEL] += some @ wanted
 
     def solve(self, ridge: float) -> Solution | None:
         diagonal = self.squares.diagonal().clone()

@@ -28,7 +28,7 @@ from secateur.blockwise.block import (
 )
 from secateur.blockwise.least_squares import STRIPE, Affine, Size, Solution, choose_ridge
 from secateur.blockwise.samples import Samples, embed, require_enough
-from secateur.blockwise.walk import CUT, DENSE, Taught, pass_cut, pass_dense
+from secateur.blockwise.walk import CUT, DENSE, Taught, pass_cut, pass_dense, rounding
 from secateur.core.errors import PlanError
 from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, BoundProjection, bind
@@ -99,6 +99,7 @@ def refit(
     *,
     ridges: Sequence[float] = RIDGES,
     target: Target = "projection",
+    rounds: bool = False,
 ) -> RefitReport:
     """Re-fit every output projection of a cut model, in place.
 
@@ -125,6 +126,8 @@ def refit(
         Strengths of the pull towards the present weights to choose from; see
         :func:`secateur.blockwise.least_squares.choose_ridge`.
     target : {"projection", "stream"}
+    rounds : bool
+        See :func:`secateur.blockwise.walk.rounding`. The least squares keep their types.
 
     Returns
     -------
@@ -154,11 +157,12 @@ def refit(
         samples = embed(bound, batches, held, (CUT,))
         position = 0
         for layer, place in zip(bound.layers, kept, strict=True):
-            for passed in range(position, place):
-                advance(dense_layers[passed], dense_samples, DENSE)
-                held.drop(f"{DENSE}.{passed}")
-            taught = pass_dense(dense_layers[place], dense_samples)
-            pass_cut(layer, samples, taught, fitting)
+            with rounding(layer, rounds=rounds):
+                for passed in range(position, place):
+                    advance(dense_layers[passed], dense_samples, DENSE)
+                    held.drop(f"{DENSE}.{passed}")
+                taught = pass_dense(dense_layers[place], dense_samples)
+                pass_cut(layer, samples, taught, fitting)
             held.drop(f"{DENSE}.{place}")
             held.drop(f"{CUT}.{layer.index}")
             position = place + 1
@@ -228,6 +232,7 @@ class _Projection:
             present=self._present(),
             ridges=self.settings.ridges,
             gram=self.settings.gram,
+            rounding=wanted_square * self._rounding(),
         )
         if found.solution is not None:
             self._renew(found.solution)
@@ -295,6 +300,10 @@ class _Projection:
     def _module(self) -> Any:
         """The Linear, or what a family has in its place."""
         return self.projection.module
+
+    def _rounding(self) -> float:
+        """Return which share of an output's square its rounding, and that of the weights, can be."""
+        return torch.finfo(self.taught.output(self.name, 0).dtype).eps ** 2
 
     def _gains(self) -> Tensor:
         return self.branch.gains(self.taught.output(self.name, 0))

@@ -9,6 +9,7 @@ from does not matter here: in memory a block is a module of a model, on disk it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from secateur.blockwise.block import OUTPUTS, Branch, Output, See, advance, branches_of
 from secateur.blockwise.samples import Samples
 from secateur.models.binding import BoundLayer
+from secateur.tasks.precision import scoring_autocast
 
 DENSE, CUT = "dense", "cut"
 """Names of the two streams."""
@@ -60,6 +62,17 @@ class Visitor(Protocol):
         bool
             Whether the stream behind the block, with its new weights, was put as well.
         """
+
+
+def rounding(layer: BoundLayer, *, rounds: bool) -> AbstractContextManager:
+    """Return the context in which a block passes samples, and its weights may change.
+
+    In models of text a float32 block multiplies in bfloat16 where the processor does so in hardware, as in
+    scoring; the streams keep their type. See :func:`secateur.tasks.precision.scoring_autocast`.
+    """
+    weight = next(layer.module.parameters())
+    wide = weight.dtype == torch.float32
+    return scoring_autocast(weight.device, rounds=rounds and wide, weights_stay=False)
 
 
 @torch.no_grad()

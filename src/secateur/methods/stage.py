@@ -244,7 +244,8 @@ class Workbench:
     def _refit(self, model: nn.Module, plan: PruningPlan, batches: tuple[Batch, ...]) -> dict[str, Any]:
         if not batches or (self.recovery is not None and not self.recovery.refit):
             return {}
-        return to_jsonable(refit(model, plan, self.dense, batches, target=self.search.refit_target))
+        target, rounds = self.search.refit_target, self.task.objective.rounds
+        return to_jsonable(refit(model, plan, self.dense, batches, target=target, rounds=rounds))
 
     def _recover(
         self, model: nn.Module, task: Task, steps: int, name: str, out: Path | None = None

@@ -31,6 +31,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return precision
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Return the autocast context of a resolved precision."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+def autocast(
+    device: torch.device, precision: str, *, weights_stay: bool = True
+) -> AbstractContextManager[None]:
+    """Return the autocast context of a resolved precision.
+
+    Where weights change while it lasts they must not ``stay``: else their first rounding is used again.
+    """
+    return torch.autocast(
+        device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=weights_stay
+    )

@@ -12,13 +12,18 @@ from transformers.pytorch_utils import Conv1D
 from secateur.models.precision import autocast, resolve_precision
 
 
-def scoring_autocast(device: torch.device, *, rounds: bool) -> AbstractContextManager:
-    """Return the context in which a batch is scored.
+def scoring_autocast(
+    device: torch.device, *, rounds: bool, weights_stay: bool = True
+) -> AbstractContextManager:
+    """Return the context in which a batch is scored, or passes the blocks of a re-fit.
 
     Models of text are scored in bfloat16 where the processor multiplies it in hardware; each score is a sum
-    of thousands of terms, so that rounding hardly moves it. Small models are scored as they are.
+    of thousands of terms, so that rounding hardly moves it. Small models are scored as they are. The residual
+    stream keeps its type. See :func:`secateur.models.precision.autocast` for ``weights_stay``.
     """
-    return autocast(device, resolve_precision("auto", device)) if rounds else nullcontext()
+    if not rounds:
+        return nullcontext()
+    return autocast(device, resolve_precision("auto", device), weights_stay=weights_stay)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from secateur.models.frozen import frozen
 from secateur.scoring.gates import unit_inputs
 from secateur.scoring.scores import CRITERIA, Needs, ScoredKind, Scores
 from secateur.structure.spec import OUTPUT_ROLE, WidthKind
+from secateur.tasks.kinds import objective_of
+from secateur.tasks.precision import rounded_weights, scoring_autocast
 from secateur.tasks.token_backward import body_of
 
 SQUARED_AT_ONCE = 1024
@@ -62,10 +64,12 @@ class ActivationEnergy:
             sums[place] = sums.get(place, 0.0) + square.sum(dim=0)
             tokens[place] = tokens.get(place, 0) + len(square)
 
-        with torch.no_grad(), frozen(model), unit_inputs(bound, visit):
+        device, rounds = next(model.parameters()).device, objective_of(model).rounds
+        with torch.no_grad(), frozen(model), rounded_weights(model, rounds=rounds), unit_inputs(bound, visit):
             for batch in batches:
                 mask = token_mask(batch)
-                run(body_of(model), batch)
+                with scoring_autocast(device, rounds=rounds):
+                    run(body_of(model), batch)
         if not sums:
             raise ConfigError("the activation criterion was given no calibration sample; give at least one.")
 

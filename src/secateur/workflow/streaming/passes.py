@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 
 import torch
@@ -11,7 +12,7 @@ from secateur.blockwise.activations import OnDisk
 from secateur.blockwise.block import advance
 from secateur.blockwise.energies import Energies
 from secateur.blockwise.refit import ProjectionRefit, Refit
-from secateur.blockwise.walk import CUT, DENSE, pass_cut, pass_dense
+from secateur.blockwise.walk import CUT, DENSE, pass_cut, pass_dense, rounding
 from secateur.core.progress import progress
 from secateur.core.records import to_jsonable
 from secateur.models.binding import BoundLayer
@@ -34,7 +35,7 @@ def score_all(job: Job) -> None:
     with progress("scoring, one layer at a time", n_layers) as bar:
         bar.advance(done.scored)
         for index in range(done.scored, n_layers):
-            with job.model.block(index):
+            with job.model.block(index), _rounding(job, index):
                 save_scores(done, index, _scores(job, index))
             done.scored = index + 1
             done.save()
@@ -52,7 +53,7 @@ def cut_all(job: Job) -> PruningPlan:
     with progress("cutting, one layer at a time", n_layers) as bar:
         bar.advance(done.cut)
         for index in range(done.cut, n_layers):
-            with job.model.block(index):
+            with job.model.block(index), _rounding(job, index):
                 kept, records = _cut_one(job, index, choose)
                 path = done.checkpoint / shard_name(index + 2, n_layers + 1)
                 done.digests[path.name] = write_block(job.model, index, path)
@@ -65,6 +66,10 @@ def cut_all(job: Job) -> PruningPlan:
             bar.advance()
     layers = tuple(layer_plan(index, kept) for index, kept in enumerate(done.layers))
     return replace(job.identity, layers=layers)
+
+
+def _rounding(job: Job, index: int) -> AbstractContextManager:
+    return rounding(job.model.bound.layers[index], rounds=True)
 
 
 def _cut_one(
