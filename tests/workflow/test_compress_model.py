@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
 
 import tiny_tokenizers
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError
 from secateur.core.progress import quiet
 from secateur.methods.stage import Workbench
 from secateur.models import checkpoint
@@ -30,8 +33,6 @@ def _quiet():
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     """Folder of a tiny classifier of texts, and its table."""
-    from transformers import BertConfig, BertForSequenceClassification
-
     folder = tmp_path_factory.mktemp("models")
     tokenizer = tiny_tokenizers.bert()
     names = dict(enumerate(LABELS))
@@ -98,3 +99,32 @@ def test_what_cannot_be_leaves_nothing(classifier, tmp_path):
         compress_model(settings_of(classifier, task="text"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert len(read_rows(classifier[1], ("text", "label"))) == 40
+
+
+def test_a_table_of_one_class_is_refused(classifier, tmp_path):
+    source, _ = classifier
+    table = tmp_path / "one.csv"
+    table.write_text("text,label\n" + "a pump hums,normal\n" * 40)
+    with pytest.raises(DataError, match=r"one\.csv has one class only \('normal'\)"):
+        compress_model(settings_of((source, table)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_on_another_model_of_the_same_name_is_not_gone_on_with(classifier, tmp_path):
+    source, table = classifier
+    mine = tmp_path / "dense"
+    shutil.copytree(source, mine)
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "carry_out", _stopped)
+        compress_model(settings_of((mine, table)), out)
+    model = BertForSequenceClassification.from_pretrained(mine)
+    with torch.no_grad():
+        model.classifier.bias.add_(1.0)
+    model.save_pretrained(mine)
+    with pytest.raises(ConfigError, match="of another model: what the files hold has changed"):
+        compress_model(settings_of((mine, table)), out)
+
+
+def _stopped(*_arguments):
+    raise KeyboardInterrupt

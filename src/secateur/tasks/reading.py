@@ -118,6 +118,12 @@ class TextData:
         return sha256_of(self.path) if isinstance(self.path, Path) else None
 
     @property
+    def digests(self) -> list[str]:
+        """SHA-256 of every file that the data are read from: its own, and the general text given beside it."""
+        files = [path for path in (self.path, self.general_text) if isinstance(path, Path)]
+        return [sha256_of(path) for path in files]
+
+    @property
     def fitted_blocks(self) -> int:
         """Blocks of the file to re-fit on."""
         return REFIT_BLOCKS_A_SCORED_ONE * self.blocks if self.refit_blocks is None else self.refit_blocks
@@ -286,6 +292,11 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         )
     table = read_rows(data.path, ("text", "label"))
     classes = torch.tensor([_class_of(model, value, data.path) for _, value in table])
+    if len(table) and len(classes.unique()) < 2:
+        raise DataError(
+            f"{data.path} has one class only ('{table[0][1]}'), so it cannot show what tells classes apart; "
+            "give rows of two classes at least."
+        )
     encoded = tokenizer([str(text) for text, _ in table], truncation=True, max_length=block_tokens(model))
     rows = [torch.tensor(ids) for ids in encoded["input_ids"]]
     whole = TokenRows(rows=rows, classes=classes, padding=padding)

@@ -35,7 +35,8 @@ def claim(
     seed : int
         For the provenance.
     data_sha256 : sequence of str
-        Digests of the data that the run goes by; names of files stay the same where their content changes.
+        Digests of the data that the run goes by, and of a model that it is given; names of files stay the
+        same where their content changes.
     overwrite : bool, default False
         Whether a run with other settings or data is removed first.
 
@@ -65,8 +66,8 @@ def claim(
         )
     if record["data_sha256"] != mine["data_sha256"]:
         raise ConfigError(
-            f"{out} holds a run on other data: what its files hold has changed since it began; bring them "
-            "back, choose another --out, or add --overwrite."
+            f"{out} holds a run on other data, or of another model: what the files hold has changed since it "
+            "began; bring them back, choose another --out, or add --overwrite."
         )
 
 

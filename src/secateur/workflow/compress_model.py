@@ -80,7 +80,8 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
     if isinstance(method := cut.chosen_method, WeightMethod):
         method.require_reachable(source.model, budget)
     task = task_of(source, cut)
-    claim(out, settings.to_json(), seed=asked.seed, data_sha256=[data.digest], overwrite=overwrite)
+    read = [*data.digests, digest(source.model)]
+    claim(out, settings.to_json(), seed=asked.seed, data_sha256=read, overwrite=overwrite)
     stations = _TextStations(
         source=source,
         task=task,

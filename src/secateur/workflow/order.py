@@ -60,7 +60,8 @@ def compare_orders(settings: OrderSettings, out: Path, *, overwrite: bool = Fals
     decisive = settings.to_json()
     # more seeds may be added to those that are there
     del decisive["n_seeds"]
-    claim(out, decisive, seed=settings.task.seed, overwrite=overwrite)
+    read = [first.data_sha256]
+    claim(out, decisive, seed=settings.task.seed, data_sha256=read, overwrite=overwrite)
     seeds = [_run_seed(seed, settings, out / f"seed-{seed}", first) for seed in settings.seeds]
     if (out / RESULT).exists() and read_json(out / RESULT, ("settings",))["settings"] == settings.to_json():
         console.print(f"{out / RESULT} is there already; nothing is left to do")
