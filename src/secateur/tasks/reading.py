@@ -119,7 +119,7 @@ class TextData:
 
     @property
     def digests(self) -> list[str]:
-        """SHA-256 of every file that the data are read from: its own, and the general text given beside it."""
+        """SHA-256 of every file that is read: the data's own, and the general text given beside it."""
         files = [path for path in (self.path, self.general_text) if isinstance(path, Path)]
         return [sha256_of(path) for path in files]
 

@@ -18,6 +18,7 @@ from secateur.edge.agent.state.spreadsheet import csv_line
 
 COLUMNS = (
     "measured_unix_s",
+    "stated_unix_s",
     "sequence",
     "key",
     "kind",
@@ -46,6 +47,7 @@ def row_of(record: Record) -> dict[str, Any]:
     diagnosis, speed = value.get("diagnosis") or {}, value.get("speed") or {}
     return {
         "measured_unix_s": value.get("measured_unix_s"),
+        "stated_unix_s": value.get("stated_unix_s"),
         "sequence": record.seq,
         "key": record.key,
         "kind": record.kind,

@@ -14,7 +14,7 @@ from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.connections import LogSink as LogSettings
 from secateur.edge.agent.sinks.log import COLUMNS, CsvLog, append_lines
 
-_NUMBERS = ("measured_unix_s", "score", "speed_rpm", "confidence")
+_NUMBERS = ("measured_unix_s", "stated_unix_s", "score", "speed_rpm", "confidence")
 _BOOLEANS = ("historical", "redelivered")
 _ROWS_AT_ONCE = 4096
 
