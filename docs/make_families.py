@@ -24,7 +24,8 @@ Layers, FFN channels and attention heads of every family can be cut; with shared
 groups, and query heads inside them. "Plain folder" names what may be cut to equal widths in all layers and
 still be written as a folder that `transformers` loads by itself; anything else is loaded with
 `secateur.load`. Heads and groups are plain where the configuration has a width of heads of its own: elsewhere
-it is hidden over heads, which a cut of heads would change. "Not covered" names variants that are refused;
+it is hidden over heads, which a cut of heads would change. ModernBERT without its first layer, which alone
+has no norm in front, is loaded with `secateur.load` too. "Not covered" names variants that are refused;
 families without calibration are cut by magnitude, or by scores of your own through the Python interface.
 
 | family | `model_type` | attention | FFN | matrices | also handled | plain folder | not covered |
@@ -36,9 +37,11 @@ NOT_COVERED = {
     "bert": CROSS_ATTENTION,
     "bloom": "`apply_residual_connection_post_layernorm`",
     "cohere": "`use_qk_norm`",
+    "deberta_v2": "position projections of their own; a convolution behind the first layer",
     "gemma3": "images",
     "gpt2": CROSS_ATTENTION,
     "mixtral": MIXTURE,
+    "modernbert": "`norm_bias`",
     "olmoe": MIXTURE,
     "opt": "`layer_norm_elementwise_affine` false",
     "opt_post": "`layer_norm_elementwise_affine` false",

@@ -190,6 +190,16 @@ ZOO: tuple[Specimen, ...] = (
         config="BloomConfig",
         settings={"hidden_size": 32, "n_layer": 3, "n_head": 4, "vocab_size": VOCABULARY, **SPECIAL},
     ),
+    Specimen(
+        name="mpt",
+        family="mpt",
+        model="MptForCausalLM",
+        config="MptConfig",
+        settings={
+            "d_model": 32, "n_layers": 3, "n_heads": 4, "max_seq_len": 64, "vocab_size": VOCABULARY,
+            **SPECIAL,
+        },
+    ),
     *(
         Specimen(
             name=name,
@@ -273,6 +283,43 @@ ZOO: tuple[Specimen, ...] = (
             "dim": 32, "hidden_dim": 12, "n_layers": 3, "n_heads": 4, "max_position_embeddings": 64,
             "vocab_size": VOCABULARY, "pad_token_id": 0,
         },
+    ),
+    *(
+        Specimen(
+            name=name,
+            family="modernbert",
+            model="ModernBertForMaskedLM",
+            config="ModernBertConfig",
+            settings={
+                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0,
+                "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2,
+                "local_attention": 8, "global_attn_every_n_layers": 2, **settings,
+            },
+        )
+        for name, settings in (
+            ("modernbert", {}),
+            ("modernbert_biased", {"attention_bias": True, "mlp_bias": True}),
+        )
+    ),
+    *(
+        Specimen(
+            name=name,
+            family="deberta_v2",
+            model="DebertaV2ForMaskedLM",
+            config="DebertaV2Config",
+            settings={
+                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0,
+                "relative_attention": True, "share_att_key": True, "pos_att_type": ["p2c", "c2p"],
+                "norm_rel_ebd": "layer_norm", "position_biased_input": False, **settings,
+            },
+        )
+        for name, settings in (
+            ("deberta_v3", {"position_buckets": 8}),
+            (
+                "deberta_v2_absolute",
+                {"relative_attention": False, "position_biased_input": True, "legacy": False},
+            ),
+        )
     ),
     *(
         Specimen(

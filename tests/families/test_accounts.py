@@ -117,4 +117,16 @@ def test_predicted_operations_are_those_that_run(specimen):
     for path, operations in counter.get_flop_counts().items():
         if any(path.endswith(f".{block}") or path == block for block in paths):
             counted += sum(operations.values())
-    assert counted == 2 * tokens * flops_per_token(plan, context_tokens=tokens)
+    relative = sum(relative_positions(layer, tokens) for layer in bind(cut).layers)
+    assert counted == 2 * tokens * flops_per_token(plan, context_tokens=tokens) + relative
+
+
+def relative_positions(layer, tokens):
+    """Operations of DeBERTa's table of relative positions, which no token's share is known of beforehand."""
+    attention = getattr(getattr(layer.module, "attention", None), "self", None)
+    if not getattr(attention, "relative_attention", False):
+        return 0
+    rows, width = 2 * attention.pos_ebd_size, layer.widths.attention_width
+    projected = 2 * rows * layer.widths.hidden * width
+    compared = 2 * (2 * tokens) * rows * width
+    return 2 * (projected + compared)

@@ -24,6 +24,9 @@ SPECIMENS = {specimen.name: specimen for specimen in ZOO}
         ("opt", {"layer_norm_elementwise_affine": False}, r"missing \['final_layer_norm"),
         ("opt_post", {"layer_norm_elementwise_affine": False}, r"missing \['final_layer_norm"),
         ("qwen3_moe", {"mlp_only_layers": [1]}, r"'qwen3_moe', but .* not there .*no attribute 'experts'"),
+        ("deberta_v3", {"share_att_key": False}, r"'deberta-v2' with {'share_att_key': False, "),
+        ("deberta_v3", {"conv_kernel_size": 3}, r"'conv_kernel_size': 3}; known: "),
+        ("modernbert", {"norm_bias": True}, r"'modernbert' with {'norm_bias': True}"),
         (
             "bloom",
             {"apply_residual_connection_post_layernorm": True},

@@ -15,6 +15,7 @@ from tiny_gguf import tiny_llama
 from zoo import ZOO
 
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LINEAR = {"rope_type": "linear", "rope_theta": 5e5, "factor": 2.0}
 FAR, NEAR = {"rope_type": "default", "rope_theta": 5e5}, {"rope_type": "default", "rope_theta": 1e4}
 
 
@@ -90,6 +91,14 @@ def test_rotary_positions_in_the_words_of_version_4(family, rope, expected):
             },
             {"original_max_position_embeddings": 32, "rope_theta": 1e4},
         ),
+        (
+            "modernbert",
+            {
+                "rope_parameters": {"full_attention": FAR, "sliding_attention": NEAR},
+                "global_attn_every_n_layers": 3,
+            },
+            {"global_rope_theta": 5e5, "local_rope_theta": 1e4, "global_attn_every_n_layers": 3},
+        ),
         ("gpt2", {}, {"torch_dtype": "float32"}),
     ],
 )
@@ -107,11 +116,19 @@ def test_a_plain_folder_tells_both_versions_the_same(name, changes, told, tmp_pa
     )
 
 
-def test_what_version_4_cannot_be_told_is_said(tmp_path):
-    model = specimen("olmo3").build(rope_parameters={"full_attention": FAR, "sliding_attention": NEAR})
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("olmo3", {"rope_parameters": {"full_attention": FAR, "sliding_attention": NEAR}}),
+        ("modernbert", {"layer_types": ["full_attention", "sliding_attention", "sliding_attention"][::-1]}),
+        ("modernbert", {"rope_parameters": {"full_attention": LINEAR, "sliding_attention": NEAR}}),
+    ],
+)
+def test_what_version_4_cannot_be_told_is_said(name, changes, tmp_path):
+    model = specimen(name).build(**changes)
     checkpoint.save(model, tmp_path / "saved")
     assert checkpoint.describe(tmp_path / "saved").loads_with[0].endswith("of transformers 5 or newer")
-    batch = specimen("olmo3").batch()
+    batch = specimen(name).batch()
     with torch.no_grad():
         assert torch.equal(checkpoint.load(tmp_path / "saved")(**batch)[0], model(**batch)[0])
 

@@ -12,12 +12,16 @@ from transformers import LlamaModel
 from secateur.core.errors import PlanError, UnsupportedArchitecture
 from secateur.models.binding import bind
 from secateur.structure.plan import PruningPlan
+from secateur.structure.spec import load_spec
 from secateur.surgery.apart import ApartLayer, ApartPlan, choose_apart, cut_apart
 from secateur.surgery.apply import apply
 from zoo import ZOO, Specimen
 
-OF_HEADS_OR_AN_ENCODER = ("bloom", "falcon", "bart", "mbart", "whisper")
-CUTTABLE = [entry for entry in ZOO if not entry.family.startswith(OF_HEADS_OR_AN_ENCODER)]
+CUTTABLE = [
+    entry
+    for entry in ZOO
+    if not any(s.attention.head_inputs or s.cross_attention for s in load_spec(entry.family).stacks)
+]
 
 
 def identity(model: torch.nn.Module) -> PruningPlan:

@@ -207,7 +207,7 @@ UNUSUAL = {"phi_qk_norm"}
 def test_cuts_that_are_said_to_be_plain_are(specimen):
     live = specimen.build()
     bound = bind(live)
-    plans = {"layers": PruningPlan.identity(bound.spec.family, bound.shape).without_layers([0])}
+    plans = {"layers": PruningPlan.identity(bound.spec.family, bound.shape).without_layers([1])}
     whole = PruningPlan.identity(bound.spec.family, bound.shape)
     for layer in whole.layers:
         sharing = bound.shape.heads_per_group(layer.index)

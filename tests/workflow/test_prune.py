@@ -192,9 +192,10 @@ def test_recovered_models_can_lose_tokens_too(llama, text, tmp_path):
     assert loss(secateur.load(tmp_path / "cut"), tmp_path / "cut") > 0
 
 
-def test_encoders_are_calibrated_on_sentences(text, tmp_path):
+@pytest.mark.parametrize("specimen", ["bert", "modernbert", "deberta_v3"])
+def test_encoders_are_calibrated_on_sentences(specimen, text, tmp_path):
     tokenizer = tiny_tokenizers.bert()
-    SPECIMENS["bert"].build(vocab_size=len(tokenizer)).save_pretrained(tmp_path / "dense")
+    SPECIMENS[specimen].build(vocab_size=len(tokenizer)).save_pretrained(tmp_path / "dense")
     tokenizer.save_pretrained(tmp_path / "dense")
     result = prune(tmp_path / "dense", tmp_path / "cut", calibration=text, block_fraction=0.3)
     assert result["refit"]["adopted"] > 0
@@ -246,7 +247,7 @@ def test_a_plain_folder_of_ours_is_a_dense_model_of_its_own(llama, tmp_path):
     assert bind(secateur.load(tmp_path / "two")).shape == second.plan.result
 
 
-@pytest.mark.parametrize("specimen", ["bert", "vit", "whisper", "phi3", "bloom"])
+@pytest.mark.parametrize("specimen", ["bert", "vit", "whisper", "phi3", "bloom", "modernbert", "mpt"])
 def test_every_kind_of_model_is_cut_without_data(specimen, tmp_path):
     SPECIMENS[specimen].build().save_pretrained(tmp_path / "dense")
     result = prune(tmp_path / "dense", tmp_path / "cut", criterion="magnitude", block_fraction=0.3)

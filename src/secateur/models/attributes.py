@@ -30,10 +30,18 @@ def counts_behind_padding(model: nn.Module) -> bool:
     return hasattr(getattr(base, "embeddings", None), "create_position_ids_from_input_ids")
 
 
+def positions_of(config: Any) -> int | None:
+    """Return the positions that the configuration of a model of text tells; None where it tells none."""
+    for name in ("max_position_embeddings", "max_seq_len"):
+        if (told := getattr(config, name, None)) is not None:
+            return int(told)
+    return None
+
+
 def most_tokens(model: nn.Module) -> int | None:
     """Return the tokens of the longest text that a model takes; None where nothing sets a limit."""
     config = config_of(model).get_text_config()
-    positions = getattr(config, "max_position_embeddings", None)
+    positions = positions_of(config)
     if positions is None or not counts_behind_padding(model):
         return positions
     return int(positions - (config.pad_token_id or 0) - 1)

@@ -85,7 +85,7 @@ class BoundModel:
             stack_sizes=tuple(len(self._blocks(stack)) for stack in self.spec.stacks),
             cross_heads_per_layer=tuple(width.cross_heads for width in widths),
             cross_groups_per_layer=tuple(width.cross_groups for width in widths),
-            absent_norms=self._absent_norms(layers),
+            absent_norms_per_layer=tuple(map(_absent_norms, layers)),
             vocabulary=vocabulary,
             parameters_per_token=parameters_per_token,
             channels_per_expert=tuple(w.channels_per_expert for w in widths if w.channels_per_expert),
@@ -97,16 +97,6 @@ class BoundModel:
             role for layer in layers for role, module in layer.projections.items() if module.bias is not None
         }
         return tuple(role for role in ROLES if role in biased)
-
-    @staticmethod
-    def _absent_norms(layers: list[BoundLayer]) -> tuple[str, ...]:
-        absent = {
-            norm.module
-            for layer in layers
-            for norm in layer.stack.norms
-            if norm.optional and norm.module not in layer.norms
-        }
-        return tuple(sorted(absent))
 
     def keep_layers(self, kept: tuple[int, ...]) -> None:
         """Drop all other blocks in place, renumber the rest and bring the configuration into step."""
@@ -181,6 +171,11 @@ def _check_blocks(bound: BoundModel) -> None:
                 f"specification names: missing {sorted(expected - found) or 'none'}, "
                 f"not named {sorted(found - expected) or 'none'}. Merge adapters first."
             )
+
+
+def _absent_norms(layer: BoundLayer) -> tuple[str, ...]:
+    optional = (norm.module for norm in layer.stack.norms if norm.optional)
+    return tuple(sorted(set(optional) - set(layer.norms)))
 
 
 def _count(module: nn.Module) -> int:

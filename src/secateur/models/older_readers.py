@@ -8,7 +8,7 @@ both forms, both are written; what version 4 cannot be told is said.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,15 @@ NOT_TRUE_ANY_MORE = (CODE, "pruned_heads")
 
 _FAMILY_KEYS = {
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
+    "modernbert": {"rope_theta": "global_rope_theta"},
 }
-_OWN_LOCAL_BASE = ("gemma3", "gemma3_text")
+_LOCAL_BASES = {
+    "gemma3": "rope_local_base_freq",
+    "gemma3_text": "rope_local_base_freq",
+    "modernbert": "local_rope_theta",
+}
+_PERIODS = {"modernbert": "global_attn_every_n_layers"}
+"""In transformers 4 every nth layer of these sees all tokens, and positions are not scaled."""
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 
 
@@ -105,9 +112,23 @@ def older_rope(values: Mapping[str, Any]) -> dict[str, Any] | None:
     full, local = rope.get("full_attention"), rope.get("sliding_attention")
     if full is None or local is None or set(rope) != _LAYER_TYPES or local["rope_type"] != "default":
         return None
-    if family in _OWN_LOCAL_BASE:
-        return _flat(full, family) | {"rope_local_base_freq": local["rope_theta"]}
-    return _flat(full, family) if full["rope_theta"] == local["rope_theta"] else None
+    told = _flat(full, family)
+    if family in _PERIODS:
+        period = _period(values["layer_types"])
+        if period is None or full["rope_type"] != "default":
+            return None
+        told[_PERIODS[family]] = period
+    if family in _LOCAL_BASES:
+        return told | {_LOCAL_BASES[family]: local["rope_theta"]}
+    return told if full["rope_theta"] == local["rope_theta"] else None
+
+
+def _period(layer_types: Sequence[str]) -> int | None:
+    """Every how many layers, from the first on, one sees all tokens; None where there is no such number."""
+    for period in range(1, len(layer_types) + 1):
+        if all((kind == "full_attention") == (i % period == 0) for i, kind in enumerate(layer_types)):
+            return period
+    return None
 
 
 def _flat(rope: Mapping[str, Any], family: str) -> dict[str, Any]:

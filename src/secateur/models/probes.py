@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from secateur.core.errors import UnsupportedArchitecture
+from secateur.models.attributes import positions_of
 from secateur.models.diagnoser import Diagnoser
 
 SAMPLES, TOKENS = 2, 16
@@ -82,7 +83,7 @@ def _of_transformer(model: PreTrainedModel, draw: torch.Generator) -> dict[str, 
 
 def _tokens(config: Any, draw: torch.Generator) -> Tensor:
     text = config.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None) or TOKENS
+    positions = positions_of(text) or TOKENS
     # some families keep the first positions for padding
     length = max(1, min(TOKENS, positions - 4))
     return torch.randint(text.vocab_size, (SAMPLES, length), generator=draw)

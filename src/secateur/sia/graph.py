@@ -181,14 +181,15 @@ def coupling_graph(spec: ArchitectureSpec, shape: ModelShape, layer: int) -> Cou
         Position of the layer.
     """
     stack, widths = spec.stacks[shape.stack_of(layer)], LayerWidths.of(shape, layer)
+    norms = present_norms(stack, shape, layer)
     slices: dict[str, Slices] = {}
     for name, role, parameters, places in (
         *_of_projections(stack, shape, widths),
-        *_of_norms(present_norms(stack, shape), widths),
+        *_of_norms(norms, widths),
     ):
         first = sum(len(entry.places) for entry in slices.values())
         slices[name] = Slices(name=name, role=role, parameters=parameters, places=places, first=first)
-    return CouplingGraph(layer=layer, slices=slices, edges=tuple(_edges(stack, shape, widths, slices)))
+    return CouplingGraph(layer=layer, slices=slices, edges=tuple(_edges(stack, norms, widths, slices)))
 
 
 _Named = tuple[str, str, tuple[tuple[str, int], ...], np.ndarray]
@@ -218,7 +219,7 @@ def _of_norms(norms: tuple[NormSpec, ...], widths: LayerWidths) -> Iterator[_Nam
 
 
 def _edges(
-    stack: StackSpec, shape: ModelShape, widths: LayerWidths, slices: dict[str, Slices]
+    stack: StackSpec, norms: tuple[NormSpec, ...], widths: LayerWidths, slices: dict[str, Slices]
 ) -> Iterator[Edges]:
     yield from _attention_edges(slices, "", widths.heads, widths.groups)
     if widths.cross_groups:
@@ -226,7 +227,7 @@ def _edges(
     if stack.is_gated:
         yield _edges_between(slices, "gate", "up", multiplied=True)
     yield _edges_between(slices, "up", "down")
-    for norm in present_norms(stack, shape):
+    for norm in norms:
         if norm.size in ("q", "k"):
             yield _edges_between(slices, norm.size, norm.module)
 

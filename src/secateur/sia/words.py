@@ -76,7 +76,7 @@ def residue(component: Component, spec: ArchitectureSpec, shape: ModelShape, lay
     """
     stack, widths = spec.stacks[shape.stack_of(layer)], LayerWidths.of(shape, layer)
     closed = CLOSED_FORM[component]
-    norms = present_norms(stack, shape)
+    norms = present_norms(stack, shape, layer)
     told = []
     if closed != "layer":
         told += [_of_branch(norm) for norm in norms if norm.after == _branch(closed)]

@@ -159,6 +159,7 @@ def _smallest_shapes(shape: ModelShape) -> list[ModelShape]:
             stack_sizes=(1,),
             cross_heads_per_layer=(0,),
             cross_groups_per_layer=(0,),
+            absent_norms_per_layer=(shape.absent_norms(layer),),
         )
         for layer in range(shape.n_layers)
     ]

@@ -219,14 +219,14 @@ def closure(spec: ArchitectureSpec, shape: ModelShape, unit: Unit) -> tuple[Weig
         slices.append(_slice(unit.layer, f"{projection.module}.weight", projection.unit_axis, indices))
         if projection.bias_follows_units and projection.roles[0] in shape.biased_roles:
             slices.append(_slice(unit.layer, f"{projection.module}.bias", 0, indices))
-    for norm in present_norms(stack, shape):
+    for norm in present_norms(stack, shape, unit.layer):
         slices += _norm_slices(unit, norm, widths)
     return tuple(slices)
 
 
-def present_norms(stack: StackSpec, shape: ModelShape) -> tuple[NormSpec, ...]:
-    """Return the normalisations that the blocks of this model have."""
-    return tuple(norm for norm in stack.norms if norm.module not in shape.absent_norms)
+def present_norms(stack: StackSpec, shape: ModelShape, layer: int) -> tuple[NormSpec, ...]:
+    """Return the normalisations that a layer of this model has."""
+    return tuple(norm for norm in stack.norms if norm.module not in shape.absent_norms(layer))
 
 
 def norm_length(norm: NormSpec, widths: LayerWidths) -> int:
@@ -273,7 +273,7 @@ def _layer_closure(
     if stack.ffn.mixture is not None:
         experts = tuple(range(len(widths.channels_per_expert)))
         slices.append(_slice(layer, f"{stack.ffn.mixture.router}.weight", 0, experts))
-    for norm in present_norms(stack, shape):
+    for norm in present_norms(stack, shape, layer):
         entries = tuple(range(norm_length(norm, widths)))
         slices.append(_slice(layer, f"{norm.module}.weight", 0, entries))
         if norm.bias:

@@ -64,7 +64,7 @@ def block_tensor_shapes(family: str, shape: ModelShape, layer: int) -> dict[str,
     """Return the shape of every parameter of one block, by its path inside the block."""
     widths, stack = LayerWidths.of(shape, layer), stack_spec(family, shape, layer)
     shapes: dict[str, tuple[int, ...]] = {}
-    for norm in present_norms(stack, shape):
+    for norm in present_norms(stack, shape, layer):
         shapes[f"{norm.module}.weight"] = (norm_length(norm, widths),)
         if norm.bias:
             shapes[f"{norm.module}.bias"] = (norm_length(norm, widths),)
@@ -93,6 +93,8 @@ def layer_flops(family: str, shape: ModelShape, layer: int, *, context_tokens: i
     A multiplication and its addition count as two; norms, activations and softmax, and everything outside
     the blocks, are left out (they are below one per cent of a block). Keys and values of an encoder's
     states are counted once for each decoded token, and all experts of a mixture, as they run while it is cut.
+    Left out too is what a table of relative positions costs (DeBERTa): its length and the texts that share it
+    are not known here.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def _parameters_of_roles(
                 continue
             biased = role not in OUTPUT_ROLES and role in shape.biased_roles
             total += prod(widths.role_shape(role)[1:]) * (shape.hidden + int(biased))
-    for norm in present_norms(stack, shape):
+    for norm in present_norms(stack, shape, layer):
         normed = _NORMED.get(norm.size)
         if kind == "group" and normed is not None and (normed == "q" or not queries_only):
             total += prod(widths.role_shape(normed)[1:]) * (2 if norm.bias else 1)

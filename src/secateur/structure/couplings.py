@@ -171,17 +171,18 @@ def couplings(spec: ArchitectureSpec, shape: ModelShape, layer: int) -> tuple[Co
     if widths.cross_groups:
         kinds.append("cross_group")
     kinds.append("channel")
-    return tuple(_coupling(stack, shape, widths, kind) for kind in kinds)
+    return tuple(_coupling(stack, shape, layer, kind) for kind in kinds)
 
 
-def _coupling(stack: StackSpec, shape: ModelShape, widths: LayerWidths, kind: CoupledKind) -> Coupling:
+def _coupling(stack: StackSpec, shape: ModelShape, layer: int, kind: CoupledKind) -> Coupling:
+    widths = LayerWidths.of(shape, layer)
     members = [
         _member(projection, role, places, kind, shape)
         for projection in stack.projections_of(kind)
         for role, places in role_features(projection, widths).items()
         if kind != "head" or role in QUERY_ROLES
     ]
-    for norm in present_norms(stack, shape):
+    for norm in present_norms(stack, shape, layer):
         if (norm.size, kind) in (("q", "group"), ("q", "head"), ("k", "group")):
             members.append(_norm_member(norm, widths, kind))
     seen = widths.seen_as(kind)
@@ -272,7 +273,7 @@ def notes(spec: ArchitectureSpec, shape: ModelShape, layer: int) -> tuple[str, .
     told += ["q x k: query and key features are multiplied inside each head and are cut together"]
     if stack.is_gated:
         told.append("gate x up: their rows are multiplied channel by channel and are cut together")
-    told += [_norm_note(norm, names[norm.module], widths) for norm in present_norms(stack, shape)]
+    told += [_norm_note(norm, names[norm.module], widths) for norm in present_norms(stack, shape, layer)]
     slopes = [entry.argument for attention in stack.attentions for entry in attention.head_inputs]
     if slopes:
         told.append(

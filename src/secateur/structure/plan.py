@@ -112,6 +112,7 @@ class PruningPlan:
                 len(layer.cross_groups) * _ratio(dense, layer.index) for layer in self.layers
             ),
             cross_groups_per_layer=tuple(len(layer.cross_groups) for layer in self.layers),
+            absent_norms_per_layer=tuple(dense.absent_norms(layer.index) for layer in self.layers),
             vocabulary=dense.vocabulary - removed_tokens,
             other_parameters=dense.other_parameters - removed_tokens * dense.parameters_per_token,
         )

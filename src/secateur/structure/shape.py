@@ -36,8 +36,8 @@ class ModelShape:
     cross_heads_per_layer, cross_groups_per_layer : tuple of int
         Query heads and key/value groups of each layer's attention over an encoder, 0 where it has none; by
         default no layer has one.
-    absent_norms : tuple of str
-        Optional normalisations of the family that this model lacks.
+    absent_norms_per_layer : tuple of tuple of str
+        For each layer, the optional normalisations of the family that it lacks; empty where none lacks any.
     vocabulary : int
         Rows of the token embedding; 0 without one.
     parameters_per_token : int
@@ -63,7 +63,7 @@ class ModelShape:
     stack_sizes: tuple[int, ...] = ()
     cross_heads_per_layer: tuple[int, ...] = ()
     cross_groups_per_layer: tuple[int, ...] = ()
-    absent_norms: tuple[str, ...] = ()
+    absent_norms_per_layer: tuple[tuple[str, ...], ...] = ()
     vocabulary: int = 0
     parameters_per_token: int = 0
     channels_per_expert: tuple[tuple[int, ...], ...] = ()
@@ -74,6 +74,13 @@ class ModelShape:
         for name in ("cross_heads_per_layer", "cross_groups_per_layer"):
             if not any(getattr(self, name)):
                 object.__setattr__(self, name, (0,) * self.n_layers)
+        if not any(self.absent_norms_per_layer):
+            object.__setattr__(self, "absent_norms_per_layer", ())
+        elif len(self.absent_norms_per_layer) != self.n_layers:
+            raise PlanError(
+                f"a shape of {self.n_layers} layers needs one entry of absent norms a layer; "
+                f"got {len(self.absent_norms_per_layer)}."
+            )
         per_layer = (self.heads_per_layer, self.kv_groups_per_layer, self.channels_per_layer)
         if self.n_layers < 1 or any(len(counts) != self.n_layers for counts in per_layer):
             raise PlanError(
@@ -100,6 +107,10 @@ class ModelShape:
     def heads_per_group(self, layer: int) -> int:
         """Query heads that read one key/value group of ``layer``."""
         return self.heads_per_layer[layer] // self.kv_groups_per_layer[layer]
+
+    def absent_norms(self, layer: int) -> tuple[str, ...]:
+        """Optional normalisations of the family that ``layer`` lacks."""
+        return self.absent_norms_per_layer[layer] if self.absent_norms_per_layer else ()
 
     @property
     def has_experts(self) -> bool:
@@ -152,13 +163,17 @@ class ModelShape:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ModelShape:
-        """Read a shape back from :meth:`to_json`.
+        """Read a shape back from :meth:`to_json`; that of a former version told absent norms for all layers.
 
         Raises
         ------
         PlanError
             If a field is missing or unknown.
         """
+        value = dict(value)
+        if "absent_norms" in value:
+            absent = [value.pop("absent_norms")] * int(value.get("n_layers", 0))
+            value.setdefault("absent_norms_per_layer", absent)
         known = {field.name for field in fields(cls)}
         needed = {field.name for field in fields(cls) if field.default is MISSING}
         if not needed <= set(value) <= known:

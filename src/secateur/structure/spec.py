@@ -58,7 +58,7 @@ class NormSpec(_Strict):
         of the queries or keys together. The last two take their statistics over all heads and are cut
         along with them.
     optional : bool
-        Whether some configurations of the family lack it.
+        Whether some configurations of the family, or some of its blocks, lack it.
     after : {"attention", "ffn"}, optional
         The branch whose output it normalises before the residual stream takes it up.
     """
