@@ -25,7 +25,21 @@ from secateur.workflow.streaming.prune import prune_streaming
 from streamed import GIBIBYTE, write_specimen, write_text
 
 LIMIT = 8 * GIBIBYTE
-FAMILIES = ("glm", "llama", "gpt2", "bloom", "gpt_neox", "opt", "gemma2", "bert", "falcon", "phi")
+FAMILIES = (
+    "glm",
+    "llama",
+    "gpt2",
+    "bloom",
+    "gpt_neox",
+    "opt",
+    "gemma2",
+    "bert",
+    "falcon",
+    "phi",
+    "modernbert",
+    "mpt",
+    "deberta_v3",
+)
 """Fused gate and up; plain; Conv1D; ALiBi; renamed on loading; folded tokens; sliding windows; encoder."""
 
 

@@ -46,7 +46,8 @@ def export_causal_onnx(causal: CausalModel, path: Path) -> None:
         If the exporter cannot express the model.
     """
     layers = len(causal.bound.layers)
-    batch, new, past = (torch.export.Dim(name) for name in ("batch", "new", "past"))
+    batch, past = torch.export.Dim("batch"), torch.export.Dim("past")
+    new = torch.export.Dim("new", min=1)  # MPT chooses its position biases by this number
     proto = to_onnx(
         Cached(causal.model).eval(),
         (

@@ -203,7 +203,8 @@ def _root_cause(error: Exception) -> str:
     while root.__cause__ is not None:
         root = root.__cause__
     lines = [line.strip() for line in str(root).splitlines() if line.strip()]
-    return lines[0] if lines else type(root).__name__
+    told = lines[:2] if lines and lines[0].endswith(":") else lines[:1]
+    return " ".join(told) or type(root).__name__
 
 
 @contextmanager
