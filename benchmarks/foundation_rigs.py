@@ -90,15 +90,18 @@ def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
             shaft_rate_hz=subject.shaft_rate_hz,
             fault_orders=subject.orders,
         )
+        judgement, evidence = diagnosis.judgement, diagnosis.judgement.evidence
         rows.append(
             {
                 "recording": recording.recording_id,
                 "truth": recording.fault_location,
                 "label": diagnosis.label,
-                "confidence": diagnosis.judgement.confidence,
-                "answer": diagnosis.judgement.answer,
-                "unlike_healthy": diagnosis.judgement.unlike_healthy,
-                "rule": diagnosis.judgement.rule.label if diagnosis.judgement.rule else None,
+                "confidence": judgement.confidence,
+                "answer": judgement.answer,
+                "unlike_healthy": judgement.unlike_healthy,
+                "rule": judgement.rule.label if judgement.rule else None,
+                "stray": evidence is not None and evidence.stray is not None,
+                "by_stray": any(reason.startswith("something strikes") for reason in judgement.reasons),
             }
         )
     return rows

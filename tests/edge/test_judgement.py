@@ -9,6 +9,7 @@ import pytest
 
 from abstaining import THRESHOLDS, manifest
 from secateur.edge.judgement import calibrated, evidence_of, judge
+from secateur.edge.own_healthy import OwnHealthy
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.evidence import gather_evidence
 from secateur.signals.recording import ArraySource
@@ -111,3 +112,57 @@ def test_the_record_is_plain_json(inner):
     assert record["answer"] == "inner_race"
     assert record["rule"]["label"] == "inner_race"
     assert set(record["evidence"]["lines"]) == {"bpfo", "bpfi", "bsf2", "ftf", "shaft"}
+
+
+OWN = OwnHealthy(
+    bundle="micro",
+    version="0123456789ab",
+    recordings=3,
+    windows=60,
+    most_damage=0.1,
+    lowest_rms=0.9,
+    highest_rms=1.1,
+    lowest_shaft_hz=29.0,
+    highest_shaft_hz=30.0,
+)
+SURE = {
+    "normal": [0.97, 0.01, 0.01, 0.01],
+    "inner_race": [0.02, 0.96, 0.01, 0.01],
+    "outer_race": [0.02, 0.01, 0.96, 0.01],
+}
+
+
+@pytest.mark.parametrize("label", ["normal", "outer_race"])
+def test_knocks_at_a_rate_that_nothing_explains_stop_an_answer(label):
+    judgement = answered(SURE[label], found=evidence(4.4))
+    assert judgement.answer is None
+    assert any("something strikes" in reason or "do not stand out" in reason for reason in judgement.reasons)
+    assert judgement.to_record()["evidence"]["stray_lines"]["harmonics"] == 4
+
+
+def test_knocks_beside_the_lines_of_the_answer_do_not_stop_it(inner):
+    both = gather_evidence(
+        knocking(ORDERS.bpfi) + knocking(1.37 * ORDERS.bpfo),
+        sampling_rate_hz=RATE_HZ,
+        shaft_rate_hz=SHAFT_HZ,
+        fault_orders=ORDERS,
+    )
+    assert both.stray is not None
+    assert answered(SURE["inner_race"], found=both).answer == "inner_race"
+    assert answered(SURE["normal"], found=both).answer is None
+
+
+def test_a_machine_that_strikes_when_healthy_may_strike():
+    """Its own healthy recordings have shown what is usual."""
+    found = evidence(4.4)
+    for own, answer in ((None, None), (OWN, "normal")):
+        said = judge(
+            np.array(SURE["normal"]),
+            3.0,
+            manifest(THRESHOLDS),
+            evidence=found,
+            own_healthy=own,
+            rms=1.0,
+            shaft_rate_hz=SHAFT_HZ,
+        )
+        assert said.answer == answer

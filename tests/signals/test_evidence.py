@@ -156,3 +156,45 @@ def test_the_record_is_plain_json():
     record = evidence_of(knocking(ORDERS.bpfo)).to_record()
     assert set(record["lines"]) == set(FAMILIES)
     assert record["lines"]["bpfo"]["harmonics"] == 4
+
+
+@pytest.mark.parametrize(
+    ("told_hz", "told"),
+    [
+        (1.1 * SHAFT_HZ, ORDERS),
+        (0.92 * SHAFT_HZ, ORDERS),
+        (SHAFT_HZ, known_bearing("6308")),
+    ],
+)
+@pytest.mark.parametrize("family", ["bpfo", "bpfi"])
+def test_knocks_that_nothing_stated_explains_are_told(family, told_hz, told):
+    rate_hz = getattr(ORDERS, family) * SHAFT_HZ
+    stray = evidence_of(knocking(getattr(ORDERS, family)), told, told_hz).stray
+    assert stray is not None
+    assert stray.rate_hz == pytest.approx(rate_hz, rel=0.006)
+    assert stray.order == pytest.approx(rate_hz / told_hz, rel=0.006)
+    assert stray.harmonics == 4
+    assert stray.to_record()["rate_hz"] == pytest.approx(stray.rate_hz, abs=0.06)
+
+
+@pytest.mark.parametrize("order", [1.0, 1.5, 2.0, 2.5, 4 / 3, 3.0, "bpfo", "bpfi", "bsf2"])
+def test_knocks_of_shaft_and_bearing_are_no_strays(order):
+    assert evidence_of(knocking(order if isinstance(order, float) else getattr(ORDERS, order))).stray is None
+
+
+@pytest.mark.parametrize("mains_hz", [50.0, 60.0])
+def test_mains_are_no_strays(mains_hz):
+    assert evidence_of(knocking(2 * mains_hz / SHAFT_HZ)).stray is None
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 10.0])
+def test_noise_shows_no_stray_lines(seconds):
+    for seed in range(20):
+        noise = np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ))
+        assert evidence_of(noise).stray is None
+
+
+def test_stray_lines_are_sought_in_what_a_short_waveform_has():
+    """Nine turns leave few points between lines; what cannot be told apart is not told."""
+    found = evidence_of(knocking(2.7)[: round(9 * RATE_HZ / SHAFT_HZ)])
+    assert found.stray is None or found.stray.order == pytest.approx(2.7, rel=0.02)

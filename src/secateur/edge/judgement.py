@@ -10,7 +10,7 @@ import numpy as np
 from secateur.bundle.manifest import AbstentionRecord, Manifest
 from secateur.core.errors import DataError
 from secateur.edge.own_healthy import NORMAL, OwnHealthy
-from secateur.signals.envelope_rule import FAMILY_OF, RuleCall, envelope_rule
+from secateur.signals.envelope_rule import FAMILY_OF, SILENT_DB, RuleCall, envelope_rule
 from secateur.signals.evidence import Evidence, gather_evidence
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import WaveformSource
@@ -131,6 +131,9 @@ def judge(
             reasons.append("the waveform is unlike any that the model was judged on")
     if evidence is not None and rule is not None:
         reasons += _disagreement(label, manifest.labels, evidence, rule)
+        as_when_healthy = label == NORMAL and unlike == ()
+        if not reasons and not as_when_healthy:
+            reasons += _unexplained(label, evidence)
     return Judgement(
         answer=None if reasons else label,
         reasons=tuple(reasons),
@@ -140,6 +143,20 @@ def judge(
         no_evidence=no_evidence,
         unlike_healthy=unlike,
     )
+
+
+def _unexplained(label: str, evidence: Evidence) -> list[str]:
+    """Say what strikes at an even rate that nothing stated explains, unless lines bear the answer out."""
+    stray = evidence.stray
+    if stray is None:
+        return []
+    if label in FAMILY_OF and evidence.line(FAMILY_OF[label]).strength_db >= SILENT_DB:
+        return []
+    return [
+        f"something strikes {stray.rate_hz:.1f} times a second, {stray.order:.2f} times a turn "
+        f"({stray.strength_db:.0f} dB, {stray.harmonics} of 4 harmonics), and neither shaft nor bearing as "
+        "stated does so; check speed and bearing"
+    ]
 
 
 def _disagreement(label: str, labels: tuple[str, ...], evidence: Evidence, rule: RuleCall) -> list[str]:

@@ -14,6 +14,8 @@ import numpy as np
 from secateur.core.errors import DataError
 from secateur.signals.envelope import prewhiten, spectrum_of_envelope, squared_envelope
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.lines import MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db, taken
+from secateur.signals.stray_lines import StrayLines, stray_lines
 
 FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
 """Families of lines: outer race, inner race, ball (twice its spin), cage, shaft."""
@@ -22,15 +24,11 @@ BANDS = ((0.042, 0.12), (0.12, 0.22), (0.22, 0.32), (0.32, 0.41), (0.042, 0.45))
 """Edges of the demodulation bands over the sampling rate; one more band is the last one, whitened."""
 
 HARMONICS = 4
-STANDS_OUT_DB = 6.0
-"""A line this far above what noise reaches counts as one that stands out."""
-
 TOLERANCE = 0.01
 """Rolling elements slip by 1 to 2 % (Randall and Antoni, MSSP 25, 2011)."""
 
 _SURROUNDINGS_HZ = 35.0
 _MEDIAN_POINTS = 25
-_MAIN_LOBE = 2.0  # half width of a line under a Hann window, in points
 _SHAFT_MULTIPLES = 64
 _SEGMENT_TURNS = 64
 _MOST_SEGMENT_SAMPLES = 1 << 17
@@ -86,6 +84,8 @@ class Evidence:
         How many were averaged.
     kurtosis : float
         Of the waveform: 3 for noise, more for impacts.
+    stray : StrayLines or None
+        Strong lines that neither shaft nor bearing explains.
     frequency_hz, level_db : ndarray, shape (points,)
         Envelope spectrum over its local median, in the band where a fault line stands out most.
     """
@@ -95,6 +95,7 @@ class Evidence:
     turns: float
     segments: int
     kurtosis: float
+    stray: StrayLines | None
     frequency_hz: np.ndarray
     level_db: np.ndarray
 
@@ -109,6 +110,7 @@ class Evidence:
             "turns": round(self.turns, 1),
             "segments": self.segments,
             "kurtosis": round(self.kurtosis, 2),
+            "stray_lines": None if self.stray is None else self.stray.to_record(),
             "lines": {
                 line.family: {
                     "rate_hz": round(line.rate_hz, 2),
@@ -172,6 +174,7 @@ def gather_evidence(
         turns=length / sampling_rate_hz * shaft_rate_hz,
         segments=len(segments),
         kurtosis=float(np.mean(segments**4) / np.mean(segments**2) ** 2),
+        stray=stray_lines(levels[:, 0], step_hz, shaft_rate_hz, orders[0], averaged=len(segments)),
         frequency_hz=step_hz * np.arange(levels.shape[-1]),
         level_db=levels[band, 0],
     )
@@ -281,18 +284,18 @@ def _read_lines(
     shaft = shaft_rate_hz[:, None, None]
     orders = np.concatenate([fault_orders, np.ones((len(fault_orders), 1))], axis=1)
     rates = shaft * orders[:, :, None] * np.arange(1, HARMONICS + 1)
-    noise_db = _reach_of_noise_db(_reach(rates, step_hz), averaged)
-    height = _peaks(levels, step_hz, rates) - noise_db
+    around = reach(rates, step_hz, TOLERANCE)
+    height = peaks(levels, step_hz, rates, TOLERANCE) - reach_of_noise_db(around, averaged)
 
     # a line beside a shaft multiple has what it has above the two next multiples
     multiples = shaft[:, :, 0] * np.arange(_SHAFT_MULTIPLES)
-    of_shaft = np.maximum(_peaks(levels, step_hz, multiples, tolerance=0.003), 0.0)
+    of_shaft = np.maximum(peaks(levels, step_hz, multiples, 0.003), 0.0)
     of_shaft[..., 0] = of_shaft[..., 1]
     nearest = np.clip(np.rint(rates / shaft), 1, _SHAFT_MULTIPLES - 2).astype(int)
-    near = np.abs(rates - shaft * np.rint(rates / shaft)) < (_reach(rates, step_hz) + _MAIN_LOBE) * step_hz
+    near = np.abs(rates - shaft * np.rint(rates / shaft)) < (around + MAIN_LOBE) * step_hz
     near[:, FAMILIES.index("shaft")] = False
     flat = nearest.reshape(len(nearest), -1)
-    beside = 0.5 * (_taken(of_shaft, flat - 1) + _taken(of_shaft, flat + 1))
+    beside = 0.5 * (taken(of_shaft, flat - 1) + taken(of_shaft, flat + 1))
     height = np.where(near, height - beside.reshape(height.shape), height)
 
     first, second = rates[:, :, 0], rates[:, :, 1]
@@ -301,7 +304,9 @@ def _read_lines(
         number = FAMILIES.index(family)
         offsets = spacing[:, None] * np.array([-2, -1, 1, 2])
         places = np.concatenate([first[:, number, None] + offsets, second[:, number, None] + offsets], axis=1)
-        seen = _peaks(levels, step_hz, places) - _reach_of_noise_db(_reach(places, step_hz), averaged)
+        seen = peaks(levels, step_hz, places, TOLERANCE) - reach_of_noise_db(
+            reach(places, step_hz, TOLERANCE), averaged
+        )
         sidebands[:, :, number] = (seen > STANDS_OUT_DB).sum(axis=-1)
     return _Read(
         strength_db=height.mean(axis=-1),
@@ -310,39 +315,3 @@ def _read_lines(
         rates_hz=rates,
         beside_shaft=near.all(axis=-1),
     )
-
-
-def _reach(rates_hz: np.ndarray, step_hz: float, tolerance: float = TOLERANCE) -> np.ndarray:
-    """Points to either side of a rate within which its line is sought."""
-    return 1.0 + np.floor(tolerance * rates_hz / step_hz)
-
-
-def _reach_of_noise_db(reach: np.ndarray, averaged: int) -> np.ndarray:
-    """How far over the median the highest of ``2 reach + 1`` points of averaged noise power comes.
-
-    For one spectrum, power over its median is exponential with ``ln 2`` in the middle, and the highest of n
-    points is near ``ln n`` at the median of n draws; averaging K spectra shrinks the excess by ``sqrt(K)``.
-    """
-    one = np.sqrt(np.log(2.0 * (2.0 * reach + 1.0)) / math.log(2.0))
-    return 20.0 * np.log10(1.0 + (one - 1.0) / math.sqrt(averaged))
-
-
-def _peaks(
-    levels: np.ndarray, step_hz: float, rates_hz: np.ndarray, tolerance: float = TOLERANCE
-) -> np.ndarray:
-    """Highest level near each rate: (bands, windows, points) at (windows, ...) -> (bands, windows, ...)."""
-    shape = rates_hz.shape
-    places = rates_hz.reshape(len(rates_hz), -1)
-    centre = np.rint(places / step_hz).astype(int)
-    reach = _reach(places, step_hz, tolerance)
-    highest = np.full((len(levels), *places.shape), -np.inf)
-    for offset in range(-int(reach.max()), int(reach.max()) + 1):
-        seen = _taken(levels, np.clip(centre + offset, 0, levels.shape[-1] - 1))
-        highest = np.where(np.abs(offset) <= reach, np.maximum(highest, seen), highest)
-    inside = (places > 0) & (centre + reach < levels.shape[-1])
-    return np.where(inside, highest, 0.0).reshape(len(levels), *shape)
-
-
-def _taken(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Take (bands, windows, points) at (windows, k) -> (bands, windows, k)."""
-    return np.take_along_axis(values, places[None], axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import csv
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -122,9 +123,9 @@ def test_results_reach_the_log_in_order(
     until(lambda: agent.outbox.status().rows == 0)
     agent.stop()
     (log,) = (tmp_path / "log").glob("*.csv")
-    lines = log.read_text().splitlines()
-    assert len(lines) == 13
-    sequence = [int(line.split(",")[1]) for line in lines[1:]]
+    with log.open(newline="") as file:
+        sequence = [int(row["sequence"]) for row in csv.DictReader(file)]
+    assert len(sequence) == 12
     assert sequence == sorted(sequence)
 
 
