@@ -17,15 +17,19 @@ RATE_HZ, SHAFT_HZ = 12_000.0, 29.95
 ORDERS = known_bearing("6205")
 
 
-@pytest.fixture(scope="module")
-def evidence():
-    """An outer race that knocks at exactly its rate, in noise."""
+def evidence_for(orders):
+    """What an outer race of a 6205 shows that knocks at exactly its rate, in noise."""
     rng = np.random.default_rng(0)
     samples = np.arange(60_000)
     since_knock = (samples / RATE_HZ) % (1 / (ORDERS.bpfo * SHAFT_HZ))
     waveform = np.exp(-900 * since_knock) * np.sin(2 * np.pi * 3000 * since_knock)
     waveform += 0.1 * rng.standard_normal(len(samples))
-    return gather_evidence(waveform, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS)
+    return gather_evidence(waveform, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=orders)
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return evidence_for(ORDERS)
 
 
 def test_marks_stand_at_the_rates_and_the_highest_point_is_kept(evidence):
@@ -51,3 +55,12 @@ def test_marks_stand_at_the_rates_and_the_highest_point_is_kept(evidence):
     )
     peak_hz = evidence.frequency_hz[evidence.level_db.argmax()]
     assert x == pytest.approx(LEFT + peak_hz / highest_hz * (WIDTH - LEFT - RIGHT), abs=0.06)
+
+
+def test_lines_that_nothing_explains_are_marked_too(evidence):
+    assert "unexplained" not in envelope_spectrum(evidence, title="")
+    strange = evidence_for(known_bearing("6308"))
+    picture = envelope_spectrum(strange, title="")
+    rate = strange.stray.rate_hz
+    assert rate == pytest.approx(ORDERS.bpfo * SHAFT_HZ, rel=0.005)
+    assert all(f"unexplained × {harmonic}: {harmonic * rate:.1f} Hz" in picture for harmonic in (1, 2, 3, 4))

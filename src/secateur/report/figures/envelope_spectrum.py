@@ -18,10 +18,13 @@ FAMILY_NAMES = {
 }
 WIDTH, HEIGHT, KEY = 900.0, 300.0, 26.0
 LEAST_TOP_DB = 12.0
+STRAY_COLOUR = "#7a7f78"
 
 
 def envelope_spectrum(evidence: Evidence, *, title: str) -> Markup:
     """Draw the envelope spectrum over its local median, with four harmonics of each family of lines.
+
+    Strong lines that neither shaft nor bearing explains are marked as well.
 
     Parameters
     ----------
@@ -65,27 +68,38 @@ def _peaks_of_columns(frequency: np.ndarray, level: np.ndarray) -> tuple[np.ndar
     return frequency[highest], level[highest]
 
 
+def _shown(evidence: Evidence) -> list[tuple[str, float, float, str]]:
+    """Return name, rate, strength and colour of what is marked: all families, and unexplained lines."""
+    shown = [
+        (FAMILY_NAMES[line.family], line.rate_hz, line.strength_db, COLOURS[number])
+        for number, line in enumerate(evidence.lines, 1)
+    ]
+    if (stray := evidence.stray) is not None:
+        shown.append(("unexplained", stray.rate_hz, stray.strength_db, STRAY_COLOUR))
+    return shown
+
+
 def _lines(axes: Axes, evidence: Evidence) -> str:
     parts = []
-    for number, line in enumerate(evidence.lines):
+    for name, rate_hz, _, colour in _shown(evidence):
         for harmonic in range(1, HARMONICS + 1):
-            rate = harmonic * line.rate_hz
+            rate = harmonic * rate_hz
             if rate <= axes.x_limits[1]:
-                note = f"{FAMILY_NAMES[line.family]} × {harmonic}: {rate:.1f} Hz"
+                note = f"{name} × {harmonic}: {rate:.1f} Hz"
                 parts.append(
                     f'<path d="M{axes.x(rate):.1f} {TOP:g}V{axes.y(0.0):.1f}" stroke-width="1.6" '
-                    f'stroke="{COLOURS[number + 1]}" stroke-opacity="{0.9 / harmonic**0.5:.2f}" '
+                    f'stroke="{colour}" stroke-opacity="{0.9 / harmonic**0.5:.2f}" '
                     f'stroke-dasharray="{6 - harmonic} 3"><title>{escape(note)}</title></path>'
                 )
     return "".join(parts)
 
 
 def _key(evidence: Evidence) -> str:
-    width = (WIDTH - LEFT - RIGHT) / len(evidence.lines)
+    entries = [(f"{name} {db:.0f} dB", colour) for name, _, db, colour in _shown(evidence)]
+    widths = np.array([len(text) + 4.0 for text, _ in entries])
+    places = LEFT + (WIDTH - LEFT - RIGHT) * np.concatenate([[0.0], np.cumsum(widths / widths.sum())[:-1]])
     return "".join(
-        f'<rect x="{LEFT + width * number:.1f}" y="{HEIGHT + 6:.1f}" width="11" height="11" '
-        f'fill="{COLOURS[number + 1]}"/>'
-        f'<text x="{LEFT + width * number + 16:.1f}" y="{HEIGHT + 16:.1f}">'
-        f"{escape(FAMILY_NAMES[line.family])} {line.strength_db:.0f} dB</text>"
-        for number, line in enumerate(evidence.lines)
+        f'<rect x="{x:.1f}" y="{HEIGHT + 6:.1f}" width="11" height="11" fill="{colour}"/>'
+        f'<text x="{x + 16:.1f}" y="{HEIGHT + 16:.1f}">{escape(text)}</text>'
+        for x, (text, colour) in zip(places, entries, strict=True)
     )
