@@ -287,18 +287,55 @@ ZOO: tuple[Specimen, ...] = (
     *(
         Specimen(
             name=name,
-            family="modernbert",
-            model="ModernBertForMaskedLM",
-            config="ModernBertConfig",
+            family=family,
+            model=model,
+            config=f"{stem}Config",
             settings={
-                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0,
-                "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2,
+                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, **SPECIAL,
+                "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2,
                 "local_attention": 8, "global_attn_every_n_layers": 2, **settings,
             },
         )
-        for name, settings in (
-            ("modernbert", {}),
-            ("modernbert_biased", {"attention_bias": True, "mlp_bias": True}),
+        for name, family, model, stem, settings in (
+            ("modernbert", "modernbert", "ModernBertForMaskedLM", "ModernBert", {}),
+            (
+                "modernbert_biased",
+                "modernbert",
+                "ModernBertForMaskedLM",
+                "ModernBert",
+                {"attention_bias": True, "mlp_bias": True},
+            ),
+            (
+                "modernbert_decoder",
+                "modernbert_decoder",
+                "ModernBertDecoderForCausalLM",
+                "ModernBertDecoder",
+                {"eos_token_id": None},
+            ),
+        )
+    ),
+    *(
+        Specimen(
+            name=family,
+            family=family,
+            model=f"{stem}ForMaskedLM",
+            config=f"{stem}Config",
+            settings={
+                **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, "pad_token_id": 0,
+                **settings,
+            },
+        )
+        for family, stem, settings in (
+            ("nomic_bert", "NomicBert", {}),
+            ("gte", "Gte", {}),
+            (
+                "eurobert",
+                "EuroBert",
+                {
+                    "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2, "mask_token_id": 3,
+                    "attention_bias": True,
+                },
+            ),
         )
     ),
     *(
@@ -418,6 +455,11 @@ ZOO: tuple[Specimen, ...] = (
     _llama_like(
         "olmo3", "Olmo3", layer_types=["full_attention", "sliding_attention", "full_attention"], **SLIDING
     ),
+    _llama_like(
+        "exaone4", "Exaone4", layer_types=["full_attention", "sliding_attention", "full_attention"], **SLIDING
+    ),
+    _llama_like("hunyuan_v1_dense", "HunYuanDenseV1", attention_bias=True),
+    _llama_like("arcee", "Arcee", mlp_bias=True),
     _llama_like("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1]),
     _llama_like("cohere", "Cohere"),
     _llama_like("cohere", "Cohere", "cohere_biased", attention_bias=True, logit_scale=0.5),

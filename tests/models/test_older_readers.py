@@ -99,6 +99,11 @@ def test_rotary_positions_in_the_words_of_version_4(family, rope, expected):
             },
             {"global_rope_theta": 5e5, "local_rope_theta": 1e4, "global_attn_every_n_layers": 3},
         ),
+        (
+            "modernbert_decoder",
+            {"rope_parameters": {"full_attention": FAR, "sliding_attention": FAR}},
+            {"global_rope_theta": 5e5},
+        ),
         ("gpt2", {}, {"torch_dtype": "float32"}),
     ],
 )
@@ -121,6 +126,7 @@ def test_a_plain_folder_tells_both_versions_the_same(name, changes, told, tmp_pa
     [
         ("olmo3", {"rope_parameters": {"full_attention": FAR, "sliding_attention": NEAR}}),
         ("modernbert", {"layer_types": ["full_attention", "sliding_attention", "sliding_attention"][::-1]}),
+        ("modernbert_decoder", {"rope_parameters": {"full_attention": FAR, "sliding_attention": NEAR}}),
         ("modernbert", {"rope_parameters": {"full_attention": LINEAR, "sliding_attention": NEAR}}),
     ],
 )

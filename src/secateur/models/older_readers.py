@@ -26,6 +26,7 @@ NOT_TRUE_ANY_MORE = (CODE, "pruned_heads")
 _FAMILY_KEYS = {
     "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
     "modernbert": {"rope_theta": "global_rope_theta"},
+    "modernbert-decoder": {"rope_theta": "global_rope_theta"},
 }
 _LOCAL_BASES = {
     "gemma3": "rope_local_base_freq",
@@ -33,7 +34,7 @@ _LOCAL_BASES = {
     "modernbert": "local_rope_theta",
 }
 _PERIODS = {"modernbert": "global_attn_every_n_layers"}
-"""In transformers 4 every nth layer of these sees all tokens, and positions are not scaled."""
+"""In transformers 4 every nth layer of these sees all tokens."""
 _LAYER_TYPES = {"full_attention", "sliding_attention"}
 
 
@@ -115,7 +116,7 @@ def older_rope(values: Mapping[str, Any]) -> dict[str, Any] | None:
     told = _flat(full, family)
     if family in _PERIODS:
         period = _period(values["layer_types"])
-        if period is None or full["rope_type"] != "default":
+        if period is None:
             return None
         told[_PERIODS[family]] = period
     if family in _LOCAL_BASES:
