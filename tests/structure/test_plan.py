@@ -148,3 +148,17 @@ def test_damaged_json_is_refused(damage):
 def test_contradictory_shapes_are_refused(fields, message):
     with pytest.raises(PlanError, match=message):
         replace(SHAPE, **fields)
+
+
+def test_absent_norms_leave_with_their_layer_and_older_shapes_told_them_for_all():
+    shape = replace(SHAPE, absent_norms_per_layer=(("first",), *((),) * (SHAPE.n_layers - 1)))
+    assert PruningPlan.identity("gpt2", shape).without_layers([0]).result.absent_norms_per_layer == ()
+    kept = PruningPlan.identity("gpt2", shape).without_layers([1]).result
+    assert [kept.absent_norms(layer) for layer in range(kept.n_layers)][:2] == [("first",), ()]
+    assert ModelShape.from_json(shape.to_json()) == shape
+    older = {name: value for name, value in SHAPE.to_json().items() if name != "absent_norms_per_layer"}
+    assert ModelShape.from_json({**older, "absent_norms": []}) == SHAPE
+    lacking = ModelShape.from_json({**older, "absent_norms": ["ln"]})
+    assert lacking.absent_norms_per_layer == (("ln",),) * SHAPE.n_layers
+    with pytest.raises(PlanError, match="one entry of absent norms a layer"):
+        replace(SHAPE, absent_norms_per_layer=(("ln",),) * (SHAPE.n_layers + 1))
