@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, GPT2Model, LlamaConfig, LlamaModel, MptConfig, MptModel
+from transformers import (
+    DebertaConfig,
+    DebertaModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPT2Model,
+    LlamaConfig,
+    LlamaModel,
+)
 
 from secateur.core.errors import UnsupportedArchitecture
 from secateur.models.binding import bind
@@ -99,8 +107,9 @@ def test_role_weight_is_a_view_in_out_by_in_orientation(gpt2, llama):
 
 
 def test_unknown_models_are_refused():
-    unknown = MptModel(MptConfig(n_layers=1, d_model=16, n_heads=2, vocab_size=4))
-    with pytest.raises(UnsupportedArchitecture, match=r"'mpt'; known: .*gpt2.*llama.*add_architecture"):
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 8}
+    unknown = DebertaModel(DebertaConfig(num_hidden_layers=1, vocab_size=4, **sizes))
+    with pytest.raises(UnsupportedArchitecture, match=r"'deberta'; known: .*gpt2.*llama.*add_architecture"):
         bind(unknown)
     with pytest.raises(UnsupportedArchitecture, match="Linear is neither"):
         bind(nn.Linear(2, 2))

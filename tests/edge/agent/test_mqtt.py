@@ -222,6 +222,7 @@ def test_parts_on_both_sides_of_a_reconnection_are_one_burst(
     assert agent.paths["pump", "drive-end"].view.result["indicators"]["rms"] == pytest.approx(
         expected, rel=1e-3
     )
+    assert agent.intake.drain(GUARD_S)  # "taken" comes before the acknowledgement
     agent.stop()
     again = Agent(config)
     again.start()
