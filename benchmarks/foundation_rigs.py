@@ -101,7 +101,7 @@ def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
                 "unlike_healthy": judgement.unlike_healthy,
                 "rule": judgement.rule.label if judgement.rule else None,
                 "stray": evidence is not None and evidence.stray is not None,
-                "by_stray": any(reason.startswith("something strikes") for reason in judgement.reasons),
+                "by_stray": len(judgement.reasons) == 1 and judgement.reasons[0].startswith("something"),
             }
         )
     return rows

@@ -166,3 +166,12 @@ def test_a_machine_that_strikes_when_healthy_may_strike():
             shaft_rate_hz=SHAFT_HZ,
         )
         assert said.answer == answer
+
+
+def test_unexplained_knocks_are_told_beside_other_reasons():
+    """They are what a user can act on: a model that looks in the wrong place is seldom sure."""
+    judgement = answered([0.5, 0.3, 0.1, 0.1], found=evidence(4.4))
+    assert [reason.split(":")[0].split(" 1")[0] for reason in judgement.reasons] == [
+        "the model is not sure",
+        "something strikes",
+    ]

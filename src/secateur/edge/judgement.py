@@ -132,7 +132,7 @@ def judge(
     if evidence is not None and rule is not None:
         reasons += _disagreement(label, manifest.labels, evidence, rule)
         as_when_healthy = label == NORMAL and unlike == ()
-        if not reasons and not as_when_healthy:
+        if not as_when_healthy:
             reasons += _unexplained(label, evidence)
     return Judgement(
         answer=None if reasons else label,

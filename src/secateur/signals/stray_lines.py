@@ -26,10 +26,13 @@ MOST_DB = 25.0
 """Most that one line counts, so that a single one does not stand for four."""
 
 TOLERANCE = 0.005
+"""Share of a rate within which its lines are sought: no speed is quite even."""
 SHAFT_TOLERANCE = 0.003
+"""Of a tachometer."""
 BEARING_TOLERANCE = 0.03
 """Slip, and a geometry that is off by a little."""
 MAINS_TOLERANCE = 0.006
+"""By so much the frequency of the mains moves at most."""
 
 SHAFT_PARTS = np.array([1, 2, 3])
 """Multiples of the shaft rate, of its half and of its third are the shaft's."""
