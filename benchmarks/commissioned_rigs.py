@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from foundation_rigs import Subject, case_western, judged, uestc
+from foundation_rigs import SUBJECTS, Subject, judged
 
 from secateur.core.errors import DataError
 from secateur.core.provenance import provenance
@@ -99,15 +99,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
     given = parser.parse_args()
     runtime = Runtime(SHIPPED)
-    rigs = {
-        "Case Western, drive end": case_western(given.data, fan_end=False),
-        "Case Western, fan end": case_western(given.data, fan_end=True),
-        "UESTC": uestc(given.data),
-    }
     found: dict[str, dict[str, dict[str, int]]] = {}
     limits: dict[str, list[dict | None]] = {}
-    for rig, given_subjects in rigs.items():
-        subjects = list(given_subjects)
+    for rig, subjects_of in SUBJECTS.items():
+        subjects = list(subjects_of(given.data))
         healthy = [subject for subject in subjects if subject.recording.fault_location == NORMAL]
         rows: dict[str, list[dict]] = {ALONE: [], COMMISSIONED: []}
         limits[rig] = []

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,14 @@ def uestc(data: Path) -> Iterator[Subject]:
         )
 
 
+SUBJECTS: dict[str, Callable[[Path], Iterator[Subject]]] = {
+    "Case Western, drive end": partial(case_western, fan_end=False),
+    "Case Western, fan end": partial(case_western, fan_end=True),
+    "UESTC": uestc,
+}
+"""The subjects of each rig, given the folder of all data."""
+
+
 def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
     rows = []
     for subject in subjects:
@@ -90,7 +99,7 @@ def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
             shaft_rate_hz=subject.shaft_rate_hz,
             fault_orders=subject.orders,
         )
-        judgement, evidence = diagnosis.judgement, diagnosis.judgement.evidence
+        judgement = diagnosis.judgement
         rows.append(
             {
                 "recording": recording.recording_id,
@@ -100,8 +109,7 @@ def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
                 "answer": judgement.answer,
                 "unlike_healthy": judgement.unlike_healthy,
                 "rule": judgement.rule.label if judgement.rule else None,
-                "stray": evidence is not None and evidence.stray is not None,
-                "by_stray": len(judgement.reasons) == 1 and judgement.reasons[0].startswith("something"),
+                "reasons": judgement.reasons,
             }
         )
     return rows
@@ -188,14 +196,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
     given = parser.parse_args()
     runtime = Runtime(given.bundle)
-    rigs = {
-        "Case Western, drive end": case_western(given.data, fan_end=False),
-        "Case Western, fan end": case_western(given.data, fan_end=True),
-        "UESTC": uestc(given.data),
-    }
     result: dict = {"rigs": {}, "version": runtime.version}
-    for rig, subjects in rigs.items():
-        rows = judged(runtime, subjects)
+    for rig, subjects in SUBJECTS.items():
+        rows = judged(runtime, subjects(given.data))
         result["rigs"][rig] = {
             "foundation": figures(rows, "answer"),
             "rule": figures(rows, "rule"),

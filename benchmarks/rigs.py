@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from foundation_rigs import Subject, case_western, uestc
+from foundation_rigs import SUBJECTS, Subject
 
 from secateur.signals.recording import ArraySource, Recording
 from secateur.signals.resample import resample
@@ -48,15 +48,10 @@ def _simulated(rig: str, data: Path) -> list[Recording]:
     return [replace(recording, dataset=rig) for recording in simulated_recordings(0)]
 
 
-_SUBJECTS: dict[str, Callable[[Path], Iterator[Subject]]] = {
-    "Case Western, drive end": partial(case_western, fan_end=False),
-    "Case Western, fan end": partial(case_western, fan_end=True),
-    "UESTC": uestc,
-}
 SIMULATED = "simulated rigs"
 
 RIGS: dict[str, Callable[[Path], list[Recording]]] = {
-    **{rig: partial(_of_subjects, subjects, rig) for rig, subjects in _SUBJECTS.items()},
+    **{rig: partial(_of_subjects, subjects, rig) for rig, subjects in SUBJECTS.items()},
     SIMULATED: partial(_simulated, SIMULATED),
 }
 """Reader of each rig; it takes the folder that holds ``cwru``, ``cwru_fan_end`` and ``uestc``.

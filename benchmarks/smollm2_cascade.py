@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 import torch
 from smollm2_perplexity import BLOCK_TOKENS, CONTEXT, EVALUATION_TOKENS, Text, smollm2
+from study_files import origin
 from torch import nn
 
 from secateur.core.progress import console
-from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, write_json
 from secateur.methods.base import Compression
 from secateur.methods.cascade import Cascade
@@ -73,6 +73,7 @@ class Study:
         self, out: Path, work: Path, texts: Mapping[str, Path], steps: int, ratios: Sequence[float]
     ) -> None:
         self.out, self.work, self.steps, self.ratios = out, work, steps, ratios
+        self.places = {"WORK": work, **{f"{name.upper()}.txt": path for name, path in texts.items()}}
         opened = smollm2()
         self.dense, text = opened.model, Text(opened.tokenizer)
         self.train = _blocks(text.calibration_tokens)
@@ -128,7 +129,7 @@ class Study:
                     row["cell"] == cell for row in self.cells.read()
                 ):
                     self._find(cell, name, ratio, draw, make)
-        write_json(self.out / "environment.json", provenance())
+        write_json(self.out / "environment.json", origin(self.places))
         (self.out / "table.md").write_text(table(self.cells.read()), encoding="utf-8")
 
     def wanted(self) -> list[tuple[str, float, Callable[[float, int, Path], Compression]]]:

@@ -9,16 +9,13 @@ lines is a rate of false alarms. In brackets: without the search for stray lines
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from foundation_rigs import Subject, case_western, judged, uestc
+from foundation_rigs import SUBJECTS, Subject, judged
+from study_files import options, write_results
 
 from secateur.core.progress import track
-from secateur.core.provenance import provenance
-from secateur.core.records import write_json
 from secateur.edge.foundation import SHIPPED
 from secateur.edge.runtime import Runtime
 from secateur.signals.bearings.catalogue import known_bearing
@@ -54,10 +51,8 @@ def figures(rows: list[dict]) -> dict[str, float]:
         "faulty_called_normal": share(faulty, ("normal",)),
         "faulty_called_another": sum(row["answer"] not in (None, "normal", row["truth"]) for row in faulty)
         / len(faulty),
-        "faulty_strays": sum(row["stray"] for row in faulty) / len(faulty),
         "healthy": len(healthy),
         "healthy_right": share(healthy, ("normal",)),
-        "healthy_strays": sum(row["stray"] for row in healthy) / len(healthy),
     }
 
 
@@ -81,14 +76,14 @@ def simulated() -> dict[str, int]:
     return counts
 
 
-def table(result: dict) -> str:
+def table(rows: list[dict], simulated: dict[str, int]) -> str:
     """Return the result as Markdown."""
     lines = [
         "| rig | speed stated / true | bearing stated | faulty: right | called another fault | called normal "
         "| healthy: right |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in result["rows"]:
+    for row in rows:
         f = row["with"]
         without = row["without"]
         both = (
@@ -100,46 +95,38 @@ def table(result: dict) -> str:
             f"| {row['rig']} | {row['speed']:g} | {row['bearing']} | {' | '.join(both)} | "
             f"{healthy[0]} of {f['healthy']} ({healthy[1]}) |"
         )
-    s = result["simulated"]
-    told = ", ".join(f"{s[f'{state}_strays']} of {s[state]} {state}" for state in ("healthy", "faulty"))
+    told = ", ".join(
+        f"{simulated[f'{state}_strays']} of {simulated[state]} {state}" for state in ("healthy", "faulty")
+    )
     return "\n".join([*lines, "", f"Simulated machines with stray lines, all stated rightly: {told}.", ""])
 
 
-def _rows(runtime: Runtime, subjects: Iterator[Subject]) -> tuple[list[dict], list[dict]]:
-    """Return what is said with the check, and what was said without it."""
-    told = judged(runtime, subjects)
-    return told, [row | {"answer": row["label"] if row["by_stray"] else row["answer"]} for row in told]
+def without_search(row: dict) -> dict:
+    """Return what would be said without the search for stray lines."""
+    reasons = [reason for reason in row["reasons"] if not reason.startswith("something strikes")]
+    return row | {"answer": None if reasons else row["label"]}
 
 
 def main() -> None:
     """Read the options and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
-    given = parser.parse_args()
+    given = options(__doc__, works=False).parse_args()
     runtime = Runtime(SHIPPED)
-    rigs = {
-        "Case Western, drive end": lambda: case_western(given.data, fan_end=False),
-        "Case Western, fan end": lambda: case_western(given.data, fan_end=True),
-        "UESTC": lambda: uestc(given.data),
-    }
     cases = [*((speed, None) for speed in SPEEDS), (1.0, OTHER_BEARING)]
     rows = []
-    for rig, subjects in rigs.items():
-        for speed, bearing in track([*cases], rig):
-            told, without = _rows(runtime, stated(subjects(), speed, bearing))
+    for rig, subjects in SUBJECTS.items():
+        for speed, bearing in track(cases, rig):
+            told = judged(runtime, stated(subjects(given.data), speed, bearing))
             rows.append(
                 {
                     "rig": rig,
                     "speed": speed,
                     "bearing": bearing or "its own",
                     "with": figures(told),
-                    "without": figures(without),
+                    "without": figures([without_search(row) for row in told]),
                 }
             )
-    result = {"provenance": provenance(), "rows": rows, "simulated": simulated()}
-    write_json(given.out.with_suffix(".json"), result)
-    given.out.with_suffix(".md").write_text(table(result), encoding="utf-8")
+    machines = simulated()
+    write_results(given, table(rows, machines), rows=rows, simulated=machines)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,16 @@ def walked(model, cut, activations, visitor):
     return torch.cat([activations.get(f"{CUT}.{len(small.layers)}", batch) for batch in samples.batches])
 
 
-def half_cut(model):
+def half(model):
     bound = bind(model)
     plan = PruningPlan.identity(bound.spec.family, bound.shape)
     for layer in range(2):
         plan = plan.with_channels(layer, range(0, bound.shape.channels_per_layer[layer], 2))
-    return apply(model, plan)
+    return plan
+
+
+def half_cut(model):
+    return apply(model, half(model))
 
 
 def stream_of(model):
@@ -108,10 +112,7 @@ def test_blocks_that_multiply_in_bfloat16_are_refitted_nearly_alike(specimen, mo
     reports = {}
     for rounds in (False, True):
         cut = half_cut(model)
-        plan = PruningPlan.identity(bind(model).spec.family, bind(model).shape)
-        for layer in range(2):
-            plan = plan.with_channels(layer, range(0, plan.shape.channels_per_layer[layer], 2))
-        reports[rounds] = refit(cut, plan, model, batches(), target="stream", rounds=rounds)
+        reports[rounds] = refit(cut, half(model), model, batches(), target="stream", rounds=rounds)
         assert {value.dtype for value in cut.state_dict().values()} == {torch.float32}
     exact, rounded = (report.projections for report in reports.values())
     assert len(exact) == 2 * len(bind(model).layers)

@@ -14,7 +14,7 @@ import numpy as np
 from secateur.core.errors import DataError
 from secateur.signals.envelope import prewhiten, spectrum_of_envelope, squared_envelope
 from secateur.signals.kinematics import FaultOrders
-from secateur.signals.lines import MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db, taken
+from secateur.signals.lines import HARMONICS, MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db, taken
 from secateur.signals.stray_lines import StrayLines, stray_lines
 
 FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
@@ -23,7 +23,6 @@ FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
 BANDS = ((0.042, 0.12), (0.12, 0.22), (0.22, 0.32), (0.32, 0.41), (0.042, 0.45))
 """Edges of the demodulation bands over the sampling rate; one more band is the last one, whitened."""
 
-HARMONICS = 4
 TOLERANCE = 0.01
 """Rolling elements slip by 1 to 2 % (Randall and Antoni, MSSP 25, 2011)."""
 

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+HARMONICS = 4
+"""Lines of a family that are looked at: the first and its multiples."""
+
 STANDS_OUT_DB = 6.0
 """A line this far above what noise reaches counts as one that stands out."""
 

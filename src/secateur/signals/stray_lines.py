@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from secateur.signals.lines import MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db
+from secateur.signals.lines import HARMONICS, MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db
 
-HARMONICS = 4
 MULTIPLES = np.arange(1, HARMONICS + 1)
 LEAST_HARMONICS = 3
 """So many of the first four lines must stand out."""

@@ -80,10 +80,12 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
     if isinstance(method := cut.chosen_method, WeightMethod):
         method.require_reachable(source.model, budget)
     task = task_of(source, cut)
-    read = [*data.digests, digest(source.model)]
+    weights = digest(source.model)
+    read = [*data.digests, weights]
     claim(out, settings.to_json(), seed=asked.seed, data_sha256=read, overwrite=overwrite)
     stations = _TextStations(
         source=source,
+        weights_sha256=weights,
         task=task,
         cut_settings=cut,
         file=data.path,
@@ -100,6 +102,7 @@ class _TextStations:
     """A run on a trained model: the dense model is given, and both are asked to say something."""
 
     source: Source
+    weights_sha256: str
     task: TokenTask
     cut_settings: CutSettings
     file: Path
@@ -114,7 +117,7 @@ class _TextStations:
             "source": self.name,
             "model_class": type(model).__name__,
             "parameters": parameters(bind(model).whole_plan),
-            "weights_sha256": digest(model),
+            "weights_sha256": self.weights_sha256,
         }
         write_json(folder / "reference.json", told)
         return model

@@ -7,7 +7,8 @@ from markupsafe import Markup, escape
 
 from secateur.report.figures.axes import LEFT, RIGHT, TOP, Axes, nice_ticks
 from secateur.report.figures.timeline import COLOURS, STYLE
-from secateur.signals.evidence import HARMONICS, Evidence
+from secateur.signals.evidence import Evidence
+from secateur.signals.lines import HARMONICS
 
 FAMILY_NAMES = {
     "bpfo": "outer race (BPFO)",
