@@ -82,7 +82,7 @@ def test_parquet_by_the_hour(tmp_path: Path, clock: _Clock) -> None:
     content = journal.read_bytes()
     clock.now = datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
     sink = ParquetLog(_settings(tmp_path, "parquet"))
-    sink.idle()
+    sink.be_ready()
     (name,) = _names(tmp_path)
     assert name == "2026-03-01T10-000000000001.parquet"
     table = parquet.read_table(tmp_path / name)
@@ -91,7 +91,7 @@ def test_parquet_by_the_hour(tmp_path: Path, clock: _Clock) -> None:
     assert table["score"].to_pylist() == [1.5] * 5
     assert str(table.schema.field("label").type) == "string"  # also where no row has one
     journal.write_bytes(content)  # killed before the lines were removed
-    ParquetLog(_settings(tmp_path, "parquet")).idle()
+    ParquetLog(_settings(tmp_path, "parquet")).be_ready()
     assert _names(tmp_path) == [name]
     sink.publish([record(6)])
     assert _names(tmp_path) == [name, "2026-03-01T11.jsonl"]

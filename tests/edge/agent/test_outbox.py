@@ -46,6 +46,9 @@ class _Sink:
         self.seen: list[Record] = []
         self.failures: list[Exception] = []
 
+    def be_ready(self) -> None:
+        pass
+
     def publish(self, records: Sequence[Record]) -> None:
         if self.failures:
             error = self.failures.pop(0)

@@ -222,12 +222,20 @@ class MqttSink(Broker):
 
 
 class SparkplugSink(Broker):
-    """Results as metrics of a Sparkplug B edge node, one device a sensor."""
+    """Results as metrics of a Sparkplug B edge node, one device a sensor.
+
+    Attributes
+    ----------
+    group, node : str
+    primary_host : str or None
+        Identifier of the host application without which nothing is sent.
+    """
 
     type: Literal["sparkplug"]
     name: Name = "sparkplug"
     group: Name
     node: Name
+    primary_host: Name | None = None
     acknowledged_within_s: Positive = 10.0
 
 

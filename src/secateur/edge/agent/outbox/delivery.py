@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -58,7 +59,7 @@ class Delivery(threading.Thread):
         while not self._stopping.is_set():
             try:
                 if not self.step():
-                    self._idle()
+                    self._wait_for_more()
             except StorageError as error:
                 self._trouble(str(error))
             except Exception as error:  # a thread that ends silently would hold everything back
@@ -77,12 +78,20 @@ class Delivery(threading.Thread):
             self.join(within_s)
 
     def step(self) -> bool:
-        """Send one batch; return whether there was one.
+        """Send one batch; return whether there was one to send.
 
-        A refused record is tried again a few times, since a broker's rules may change, and then given up.
+        Before anything is noted as on its way the sink must be ready: what surely was not sent is not marked
+        as perhaps sent. A refused record is tried again a few times, since a broker's rules may change, and
+        then given up.
         """
+        try:
+            self.sink.be_ready()
+        except SinkUnavailable as error:
+            self._trouble(str(error), again_within_s=error.again_within_s)
+            return True
         batch = self._outbox.next(self.sink.name, most=BATCH)
         if not batch:
+            self.available, self._pause_s = True, 0.0
             return False
         self._outbox.attempt(self.sink.name, batch[-1].seq)
         started_s = time.monotonic()
@@ -90,7 +99,7 @@ class Delivery(threading.Thread):
             self.sink.publish(batch)
         except SinkUnavailable as error:
             self._acknowledge(batch[: error.acknowledged])
-            self._trouble(str(error))
+            self._trouble(str(error), again_within_s=error.again_within_s)
             return True
         except RecordRefused as error:
             self._acknowledge(batch[: error.index])
@@ -103,13 +112,7 @@ class Delivery(threading.Thread):
             self._stopping.wait(historical / self._replay_per_s - (time.monotonic() - started_s))
         return True
 
-    def _idle(self) -> None:
-        try:
-            self.sink.idle()
-        except SinkUnavailable as error:
-            self._trouble(str(error))
-            return
-        self.available, self._pause_s = True, 0.0
+    def _wait_for_more(self) -> None:
         with self._outbox.changed:
             self._outbox.changed.wait(0.5)
 
@@ -127,8 +130,9 @@ class Delivery(threading.Thread):
             self._refusals = 0
         self._trouble(reason)
 
-    def _trouble(self, reason: str) -> None:
+    def _trouble(self, reason: str, *, again_within_s: float = math.inf) -> None:
         if self.available or reason != self.trouble:
             log.warning("sink %s is not available: %s", self.sink.name, reason)
         self.available, self.trouble = False, reason
-        self._pause_s = min(max(2 * self._pause_s, SHORTEST_PAUSE_S), self.longest_pause_s)
+        longest_s = min(self.longest_pause_s, again_within_s)
+        self._pause_s = min(max(2 * self._pause_s, SHORTEST_PAUSE_S), longest_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -17,11 +18,13 @@ class SinkUnavailable(TransportError):
     message : str
     acknowledged : int
         So many of the first records of the batch were.
+    again_within_s : float, optional
+        How soon to try again at the latest, where that costs nothing.
     """
 
-    def __init__(self, message: str, *, acknowledged: int = 0) -> None:
+    def __init__(self, message: str, *, acknowledged: int = 0, again_within_s: float = math.inf) -> None:
         super().__init__(message)
-        self.acknowledged = acknowledged
+        self.acknowledged, self.again_within_s = acknowledged, again_within_s
 
 
 class RecordRefused(TransportError):
@@ -64,8 +67,14 @@ class Sink(ABC):
             If it will not take one of them.
         """
 
-    def idle(self) -> None:  # noqa: B027 - most sinks have nothing to do
-        """Do what must be done while there is nothing to send."""
+    def be_ready(self) -> None:  # noqa: B027 - most sinks always are
+        """Do what must be done before anything can be sent, and while there is nothing to send.
+
+        Raises
+        ------
+        SinkUnavailable
+            If nothing can be sent at present.
+        """
 
     @abstractmethod
     def close(self) -> None:

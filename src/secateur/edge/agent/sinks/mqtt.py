@@ -30,7 +30,7 @@ class MqttSink(Sink):
         """See :class:`~secateur.edge.agent.sinks.base.Sink`."""
         self._open().publish([self._message(record) for record in records])
 
-    def idle(self) -> None:
+    def be_ready(self) -> None:
         """Keep the connection, so that a broker that is gone is noticed before there is something to send."""
         self._open()
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
@@ -77,11 +77,13 @@ class MqttSession:
         self._reason: Any = None
         self._closed: str | None = None
         self._answers: dict[int, Any] = {}
+        self._subscribed: dict[int, Any] = {}
         self._on_message = on_message
         client, arguments = new_client(broker, client_id=client_id, clean_start=True, session_s=0)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
+        client.on_subscribe = self._answered
         client.on_message = self._received
         client.max_inflight_messages_set(1000)
         if will is not None:
@@ -105,8 +107,26 @@ class MqttSession:
         return self._closed is None
 
     def subscribe(self, topic: str) -> None:
-        """Ask for messages."""
-        self._client.subscribe(topic, qos=1)
+        """Ask for messages.
+
+        Raises
+        ------
+        SinkUnavailable
+            If the broker does not allow it, or does not answer; the session is closed.
+        """
+        try:
+            _, number = self._client.subscribe(topic, qos=1)
+        except (ValueError, OSError) as error:
+            self._fail(f"a subscription could not be sent to {self._where}: {error}.")
+        self._wait(lambda: number in self._subscribed)
+        answer = None if number is None else self._subscribed.pop(number, None)
+        if answer is None or answer.is_failure:
+            reason = answer or self._closed or f"no answer within {self._within_s:g} s"
+            self._fail(f"the broker at {self._where} refuses the subscription to {topic}: {reason}.")
+
+    def _fail(self, told: str) -> NoReturn:
+        self.close()
+        raise SinkUnavailable(told) from None
 
     def publish(self, messages: Sequence[Message], *, qos: int = 1) -> None:
         """Publish in order and wait until the broker has acknowledged each.
@@ -148,8 +168,7 @@ class MqttSession:
         try:
             return self._client.publish(message.topic, message.content, qos=qos, properties=properties).mid
         except (ValueError, OSError) as error:
-            self.close()
-            raise SinkUnavailable(f"a message could not be sent to {self._where}: {error}.") from None
+            self._fail(f"a message could not be sent to {self._where}: {error}.")
 
     def close(self, *, last_words: Message | None = None) -> None:
         """Disconnect; ``last_words`` are published before, where the connection still stands."""
@@ -191,6 +210,11 @@ class MqttSession:
     def _published(self, _: Any, __: Any, number: int, reason: Any, ___: Any) -> None:
         with self._state:
             self._answers[number] = reason
+            self._state.notify_all()
+
+    def _answered(self, _: Any, __: Any, number: int, reasons: Any, ___: Any) -> None:
+        with self._state:
+            self._subscribed[number] = reasons[0]
             self._state.notify_all()
 
     def _received(self, _: Any, __: Any, message: paho.MQTTMessage) -> None:

@@ -49,7 +49,7 @@ class ParquetLog(CsvLog):
     def _append(self, path: Path, rows: list[dict[str, Any]]) -> None:
         append_lines(path, [json.dumps(row, separators=(",", ":")) + "\n" for row in rows])
 
-    def idle(self) -> None:
+    def be_ready(self) -> None:
         """End the hour also while nothing comes."""
         with self._writing():
             self._turn()

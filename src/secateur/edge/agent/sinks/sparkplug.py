@@ -1,7 +1,7 @@
 """Results as a Sparkplug B edge node: births before data, aliases, sequence numbers, rebirth on request.
 
 A device whose sensor falls silent is declared dead (DDEATH) after the result that says so, and born again
-with the next result.
+with the next result. A node with a primary host is born when that is online, and dies when it goes offline.
 Data go with QoS 1, since a result counts as sent only when the broker has acknowledged it; the specification
 asks for QoS 0. Compatibility is not certified.
 """
@@ -22,12 +22,15 @@ from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
 from secateur.edge.agent.sinks.mqtt_session import Message, MqttSession
 from secateur.edge.agent.sparkplug.codec import Metric, Payload, Value, decode, encode
 from secateur.edge.agent.sparkplug.metrics import Aliases, flattened
+from secateur.edge.agent.sparkplug.primary_host import PrimaryHost
 from secateur.edge.agent.sparkplug.schema import DataType
 
 log = logging.getLogger(__name__)
 
 REBIRTH = "Node Control/Rebirth"
 SEQUENCE = 256
+HOST_WITHIN_S = 1.0
+"""Whether the primary host has come online is asked again so soon."""
 
 
 class SparkplugSink(Sink):
@@ -46,7 +49,9 @@ class SparkplugSink(Sink):
         self.name = settings.name
         self._settings, self._client_id = settings, settings.client_id or client_id
         self._next_bdseq = next_bdseq
+        self._host = None if settings.primary_host is None else PrimaryHost(settings.primary_host)
         self._session: MqttSession | None = None
+        self._is_born = False
         self._rebirth = threading.Event()
         self._bdseq = 0
         self._seq = 0
@@ -89,25 +94,37 @@ class SparkplugSink(Sink):
 
     def _open(self) -> MqttSession:
         session = self._session
-        if session is not None and session.is_open:
-            if self._rebirth.is_set():
-                self._rebirth.clear()
-                self._births(session)
-            return session
-        self._bdseq = self._next_bdseq() % SEQUENCE
+        if session is None or not session.is_open:
+            session = self._connect()
+        self._await_host(session)
+        if self._rebirth.is_set() or not self._is_born:
+            self._rebirth.clear()
+            self._births(session)
+            self._is_born = True
+        return session
+
+    def _connect(self) -> MqttSession:
+        self._bdseq, self._is_born = self._next_bdseq() % SEQUENCE, False
         death = Payload(metrics=(self._bdseq_metric(),), seq=None, timestamp_ms=_now_ms())
-        session = MqttSession(
+        self._session = session = MqttSession(
             self._settings,
             client_id=self._client_id,
             acknowledged_within_s=self._settings.acknowledged_within_s,
             will=(self._topic("NDEATH"), encode(death, with_names=True)),
-            on_message=self._command,
+            on_message=self._heard,
         )
         session.subscribe(self._topic("NCMD"))
-        self._session = session
-        self._rebirth.clear()
-        self._births(session)
+        if self._host is not None:
+            session.subscribe(self._host.topic)
         return session
+
+    def _await_host(self, session: MqttSession) -> None:
+        """Let nothing be sent while the primary host is offline; a node that lives dies with it."""
+        trouble = None if self._host is None else self._host.trouble(0.0 if self._is_born else HOST_WITHIN_S)
+        if trouble is not None:
+            if self._is_born:
+                self._end()
+            raise SinkUnavailable(trouble, again_within_s=HOST_WITHIN_S)
 
     def _births(self, session: MqttSession) -> None:
         """Publish the birth of the node and of all its devices; the sequence starts at 0."""
@@ -117,7 +134,11 @@ class SparkplugSink(Sink):
         node = Payload(metrics=(self._bdseq_metric(), rebirth), seq=self._following(), timestamp_ms=now_ms)
         births = [Message(topic=self._topic("NBIRTH"), content=encode(node, with_names=True), properties={})]
         births += [self._device_birth(device) for device in self._devices if device not in self._dead]
-        session.publish(births)
+        try:
+            session.publish(births)
+        except RecordRefused as error:  # no result is at fault
+            session.close()
+            raise SinkUnavailable(str(error)) from None
 
     def _device_birth(self, device: str) -> Message:
         """Name everything that the device has; values keep their own time, since they may be old."""
@@ -168,30 +189,29 @@ class SparkplugSink(Sink):
         topic = f"spBv1.0/{self._settings.group}/{kind}/{self._settings.node}"
         return topic if device is None else f"{topic}/{device}"
 
-    def _command(self, _: str, content: bytes) -> None:
+    def _heard(self, topic: str, content: bytes) -> None:
         try:
-            command = decode(content)
+            if self._host is not None and topic == self._host.topic:
+                self._host.take(content)
+            elif any(metric.name == REBIRTH and metric.value is True for metric in decode(content).metrics):
+                self._rebirth.set()
         except DataError as error:
-            log.info("sink %s: a command was refused: %s", self.name, error)
-            return
-        if any(metric.name == REBIRTH and metric.value is True for metric in command.metrics):
-            self._rebirth.set()
+            log.info("sink %s: a message on %s was refused: %s", self.name, topic, error)
 
-    def idle(self) -> None:
-        """Stay alive, and answer a request for a rebirth, while there is nothing to send."""
+    def be_ready(self) -> None:
+        """Stay alive, follow the primary host, and answer a request for a rebirth."""
         self._open()
 
     def _end(self) -> None:
         if self._session is not None:
             death = Payload(metrics=(self._bdseq_metric(),), seq=None, timestamp_ms=_now_ms())
             content = encode(death, with_names=True)
-            self._session.close(
-                last_words=Message(topic=self._topic("NDEATH"), content=content, properties={})
-            )
+            last_words = Message(topic=self._topic("NDEATH"), content=content, properties={})
+            self._session.close(last_words=last_words if self._is_born else None)
             self._session = None
 
     def close(self) -> None:
-        """Publish the death of the node and disconnect."""
+        """Publish the death of a node that lives, and disconnect."""
         self._end()
 
 
