@@ -26,7 +26,7 @@ class _Plant:
         self.inlet = Inlet(
             submit=lambda submission: self.bursts.append(submission.burst),
             set_speed=lambda machine, rpm: self.speeds.append((machine, rpm)),
-            places={("fan", "a")},
+            places={("fan", "a"): 4096},
         )
 
 

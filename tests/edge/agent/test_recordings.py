@@ -40,9 +40,9 @@ def test_wav_of_every_width(tmp_path: Path, kind: str, step: float, container: s
     with pytest.raises(DataError, match="2 channels"):
         open_recording(tmp_path / "a.wav", 2)
     with pytest.raises(DataError, match="2 channels"):
-        read_burst_file("m", "s", tmp_path / "a.wav")
+        read_burst_file("m", "s", tmp_path / "a.wav", 4096)
     soundfile.write(tmp_path / "b.wav", wave[:, 1], 12_000, subtype=kind, format=container)
-    burst = read_burst_file("m", "s", tmp_path / "b.wav")
+    burst = read_burst_file("m", "s", tmp_path / "b.wav", 4096)
     np.testing.assert_allclose(burst.samples, wave[:, 1], atol=step)
     assert burst.sampling_rate_hz == 12_000
     content = (tmp_path / "b.wav").read_bytes()

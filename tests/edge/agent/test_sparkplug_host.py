@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, decode, encode
 from secateur.edge.agent.sparkplug.host import Data, Host, Taken
-from secateur.edge.agent.sparkplug.waiting import LONGEST_WAIT_S, MOST_WAITING, MOST_WAITING_BYTES
+from secateur.edge.agent.sparkplug.waiting import (
+    LONGEST_WAIT_S,
+    METRIC_BYTES,
+    MOST_WAITING,
+    MOST_WAITING_BYTES,
+)
 
 SPEED = Metric(name="speed_rpm", alias=4, value=1500, datatype=DataType.INT32)
 COUNT = Metric(name="number", alias=5, value=0, datatype=DataType.INT64)
@@ -211,7 +216,8 @@ def test_the_wait_is_bounded_in_number_size_and_time() -> None:
         assert gateway.send("DDATA", _aliased(number)).data == []
     (passed_over,) = gateway.send("DDATA", _aliased(MOST_WAITING)).data
     assert (passed_over.metrics, passed_over.whole, host.waiting) == ((), False, MOST_WAITING)
-    large = Metric(name=None, alias=6, value=bytes(MOST_WAITING_BYTES // 2), datatype=None)
+    half = bytes(MOST_WAITING_BYTES // 2 - MOST_WAITING * METRIC_BYTES)
+    large = Metric(name=None, alias=6, value=half, datatype=None)
     gateway.send("DDATA", large)
     gateway.send("DDATA", large)
     assert host.waiting == MOST_WAITING

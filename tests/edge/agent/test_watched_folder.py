@@ -32,7 +32,7 @@ class _Taking:
 
 def test_a_watched_folder(tmp_path: Path) -> None:
     taking = _Taking()
-    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s")})
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s"): 4096})
     settings = FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path), "done": "keep"})
     source = FolderSource(settings, inlet)
     place = tmp_path / "m" / "s"
@@ -73,7 +73,7 @@ def test_a_watched_folder_tells_what_lies_there_in_vain_and_lets_nothing_overtak
         submission.done(None)
 
     full = [True]
-    inlet = Inlet(submit=submit, set_speed=lambda *_: None, places={("m", "s")})
+    inlet = Inlet(submit=submit, set_speed=lambda *_: None, places={("m", "s"): 4096})
     source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
     for place in ("m/s", "m/S"):
         (tmp_path / place).mkdir(parents=True)
@@ -100,7 +100,9 @@ def test_a_folder_that_may_not_be_looked_at_ends_no_watch(
         return look(path)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    inlet = Inlet(submit=_Taking(), set_speed=lambda *_: None, places={("m", "closed"), ("m", "s")})
+    inlet = Inlet(
+        submit=_Taking(), set_speed=lambda *_: None, places={("m", "closed"): 4096, ("m", "s"): 4096}
+    )
     source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
     assert [source.look() for _ in range(2)] == [0, 1]
     assert "Permission denied" in source.status()["last_refusal"]
@@ -114,7 +116,7 @@ def test_a_head_that_asks_for_all_memory_ends_no_watch(tmp_path: Path) -> None:
         np.lib.format.write_array_header_1_0(file, head)
     np.save(place / "2.npy", np.ones(3))
     taking = _Taking()
-    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s")})
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s"): 4096})
     source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
     assert [source.look() for _ in range(2)] == [0, 1]
     assert source.counts == {"refused": 1, "bursts": 1}

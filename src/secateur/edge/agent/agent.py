@@ -97,7 +97,8 @@ class Agent:
             open_sink(settings, config, self.database.next_number, identity=identity)
             for settings in config.sinks
         ]
-        self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=set(self.paths))
+        places = {place: path.sensor.burst_samples for place, path in self.paths.items()}
+        self.inlet = Inlet(submit=self.intake.submit, set_speed=self.set_speed, places=places)
         sources = [
             open_source(settings, self.inlet, config, identity=identity) for settings in config.sources
         ]

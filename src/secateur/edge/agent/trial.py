@@ -106,7 +106,7 @@ def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
             f"sensor {machine}/{sensor}",
             partial(Baseline, settings.commissioning, file, basis=basis_of(settings)),
         )
-    places = {place: sensor for place, (_, sensor) in config.places().items()}
+    places = {place: sensor.burst_samples for place, (_, sensor) in config.places().items()}
     inlet = Inlet(submit=lambda _: None, set_speed=lambda *_: None, places=places)
     for number, source in enumerate(config.sources):
         label = f"sources.{number}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from secateur.core.documents import read_yaml
 from secateur.core.errors import ConfigError, DataError
-from secateur.edge.agent.config.connections import PREFIX_PATTERN, TOPIC_PATTERN
 from secateur.edge.agent.config.consistency import contradictions
-from secateur.edge.agent.config.parts import NAME_PATTERN, PLANT_NAME_PATTERN, Part
+from secateur.edge.agent.config.mistakes import mistakes
+from secateur.edge.agent.config.parts import Part
 from secateur.edge.agent.config.settings import AgentConfig
 
 _LARGEST_FILE = 4 << 20
@@ -63,7 +63,7 @@ def _parsed(value: object, path: Path) -> AgentConfig:
     try:
         config = AgentConfig.model_validate(value)
     except ValidationError as error:
-        require_none(path, [f"{_place(entry['loc'])}: {_reason(entry)}" for entry in _causes(error)])
+        require_none(path, mistakes(error, AgentConfig))
         raise
     return _resolved(config, path.absolute().parent)
 
@@ -85,47 +85,6 @@ def require_none(path: Path, troubles: Iterable[str]) -> None:
         more = f"; and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
         told = f"{len(found)} troubles: {'; '.join(parts[:_MOST_TOLD])}{more}"
     raise ConfigError(f"{path}: {told}. See docs/agent.md for what is allowed.")
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "the file"
-
-
-def _causes(error: ValidationError) -> list[Any]:
-    """Return what is wrong, without lists that are wrong only because of an entry."""
-    found = error.errors(include_url=False)
-    return [
-        entry
-        for entry in found
-        if not any(
-            len(other["loc"]) > len(entry["loc"]) and other["loc"][: len(entry["loc"])] == entry["loc"]
-            for other in found
-        )
-    ]
-
-
-_ALLOWED = {
-    NAME_PATTERN: "letters, digits, '.', '_' and '-', at most 64, a letter or digit first",
-    PLANT_NAME_PATTERN: "letters of any language, digits, spaces, '.', '_' and '-', at most 64, a letter or "
-    "digit first, no space last",
-    TOPIC_PATTERN: "a topic without wildcards that does not begin with '$'",
-    PREFIX_PATTERN: "a topic without wildcards, braces and empty levels that does not begin with '$'",
-}
-
-
-def _reason(entry: Any) -> str:
-    context = entry.get("ctx", {})
-    plain = {
-        "extra_forbidden": "there is no such key",
-        "missing": "must be given",
-        "too_short": f"must hold at least {context.get('min_length')}",
-        "string_type": "must be text; write it in quotes",
-    }
-    told = plain.get(entry["type"], entry["msg"])
-    if entry["type"] == "string_pattern_mismatch":
-        allowed = _ALLOWED.get(context["pattern"], entry["msg"])
-        told = f"'{str(entry['input'])[:80]}' is not allowed here; {allowed}"
-    return str(told).removeprefix("Value error, ").rstrip(".")
 
 
 def _resolved(part: AnyPart, folder: Path) -> AnyPart:

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -39,6 +39,27 @@ class Part(BaseModel):
     """A part of the configuration: unknown keys and infinite numbers are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object) -> object:
+        for name, entry in value.items() if isinstance(value, dict) else ():
+            if isinstance(entry, bool) and name in cls.model_fields:
+                annotation = cls.model_fields[name].annotation
+                if annotation is not bool and not any(parts_in(annotation)):
+                    raise ValueError(
+                        f"{name} is {str(entry).lower()}, which is neither number nor text; YAML reads yes, "
+                        "no, on and off so: write a text in quotes"
+                    )
+        return value
+
+
+def parts_in(annotation: Any) -> Iterator[type[Part]]:
+    """Yield the parts that an annotation allows, down to the entries of lists and unions."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from parts_in(inner)
 
 
 def _written_out(value: object) -> object:

@@ -17,7 +17,7 @@ from secateur.edge.agent.http.reading import sensor_of
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.sources.assembly import Assembler
-from secateur.edge.agent.sources.payloads import from_json, from_raw
+from secateur.edge.agent.sources.payloads import from_json, from_raw, most_samples
 from secateur.edge.agent.state.alarms import LONGEST_COMMENT, LONGEST_NAME
 
 STORED_WITHIN_S = 10.0
@@ -74,7 +74,8 @@ def upload(call: Call) -> Any:
     path = sensor_of(call)
     if call.content_type not in ("application/json", _RAW):
         return Json({"error": f"send application/json or {_RAW}."}, status_code=415)
-    piece = (from_json if call.content_type == "application/json" else from_raw)(call.body)
+    read = from_json if call.content_type == "application/json" else from_raw
+    piece = read(call.body, most_samples(path.sensor.burst_samples))
     burst = Assembler(incomplete_after_s=1.0).add(path.machine.name, path.sensor.name, piece)
     if burst is None:
         raise DataError("send a whole burst; parts are taken over MQTT only.")

@@ -13,10 +13,12 @@ from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http import inference_answers as answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
+from secateur.edge.agent.sources.payloads import require_few
 from secateur.edge.runtime import Runtime
 from secateur.signals.kinematics import FaultOrders
 
 MOST_WINDOWS = 64
+_COMMAS_BESIDE = 10 * MOST_WINDOWS
 _INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 _OUTPUTS = ("logits", "probabilities")
 
@@ -97,6 +99,9 @@ def model_ready(call: Call) -> dict[str, Any]:
 def infer(call: Call) -> dict[str, Any]:
     """Run a model on windows."""
     runtime = _runtime(call)
+    length = runtime.manifest.window_length
+    # before it is read: lists of JSON take far more memory than their text
+    require_few(call.body.count(b",") - _COMMAS_BESIDE, MOST_WINDOWS * length)
     try:
         request = _Request.model_validate(call.json())
     except ValidationError as error:
@@ -107,7 +112,6 @@ def infer(call: Call) -> dict[str, Any]:
     if unknown or "waveform" not in tensors or len(tensors) < len(request.inputs):
         raise DataError(f"inputs are {', '.join(_INPUTS)}, each once; waveform must be given.")
     waveform = tensors["waveform"]
-    length = runtime.manifest.window_length
     if waveform.ndim != 2 or waveform.shape[1] != length or not 1 <= len(waveform) <= MOST_WINDOWS:
         raise DataError(
             f"waveform of shape {waveform.shape}; 1 to {MOST_WINDOWS} windows of {length} are taken."

@@ -25,6 +25,9 @@ OPEN_PATHS = ("/", "/health/live", "/health/ready", "/v2/health/live", "/v2/heal
 READING_POSTS = ("/infer",)
 SMALL_BODY = 64 << 10
 BURSTS = 10
+AT_ONCE = 2
+"""Bodies of the largest size that are held in memory at once."""
+
 MOST_CLIENTS = 4096
 
 HEADERS = (
@@ -49,6 +52,14 @@ class Refused(Exception):
 
 
 @dataclass
+class _Body:
+    """How large a body may be, and what came of it so far."""
+
+    most: int
+    seen: int = 0
+
+
+@dataclass
 class _Bucket:
     left: float
     at_s: float
@@ -69,6 +80,7 @@ class Guard:
         self._token = None if settings.token is None else settings.token.read().encode()
         self._read_token = None if settings.read_token is None else settings.read_token.read().encode()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -76,7 +88,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        started = False
+        started, body = False, _Body(self._most_of(scope["path"]))
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -87,7 +99,7 @@ class Guard:
 
         try:
             self._check(scope)
-            await self._app(scope, self._bounded(scope, receive), send_with_headers)
+            await self._app(scope, self._bounded(body, receive), send_with_headers)
         except Refused as refusal:
             if not started:
                 await _answer(send_with_headers, refusal.status, refusal.reason)
@@ -95,6 +107,8 @@ class Guard:
             if not started:
                 await _answer(send_with_headers, 500, "the request failed; see the log of the agent.")
             raise
+        finally:
+            self._held -= body.seen
 
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
@@ -143,15 +157,22 @@ class Guard:
             raise Refused(429, "too many requests; wait a moment.")
         bucket.left -= 1
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """Return a ``receive`` that ends a body that is too large or too slow."""
-        large = scope["path"].endswith(("/bursts", "/infer")) or scope["path"] == "/api/models"
-        most = int(self._settings.largest_upload_mib * (1 << 20)) if large else SMALL_BODY
+    def _most_of(self, path: str) -> int:
+        """Return how many bytes a body may have."""
+        large = path.endswith(("/bursts", "/infer")) or path == "/api/models"
+        return self._largest if large else SMALL_BODY
+
+    @property
+    def _largest(self) -> int:
+        return int(self._settings.largest_upload_mib * (1 << 20))
+
+    def _bounded(self, body: _Body, receive: Receive) -> Receive:
+        """Return a ``receive`` that ends a body that is too large, too slow, or one of too many at once."""
         last_s = time.monotonic() + self._settings.request_timeout_s
-        seen, whole = 0, False
+        whole = False
 
         async def bounded() -> Message:
-            nonlocal seen, whole
+            nonlocal whole
             if whole:
                 return await receive()  # waits for the client to go
             try:
@@ -159,10 +180,13 @@ class Guard:
             except TimeoutError:
                 raise Refused(408, "the request came too slowly.") from None
             if message["type"] == "http.request":
-                seen += len(message.get("body", b""))
+                size = len(message.get("body", b""))
+                body.seen, self._held = body.seen + size, self._held + size
                 whole = not message.get("more_body", False)
-                if seen > most:
-                    raise Refused(413, f"the request has more than {most} bytes.")
+                if body.seen > body.most:
+                    raise Refused(413, f"the request has more than {body.most} bytes.")
+                if body.seen > SMALL_BODY and self._held > AT_ONCE * self._largest:
+                    raise Refused(503, "too many large requests at once; send it again later.")
             return message
 
         return bounded

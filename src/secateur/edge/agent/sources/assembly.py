@@ -14,7 +14,7 @@ import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
-from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece
+from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, require_few
 
 MOST_OPEN, MOST_OPEN_SAMPLES = 64, 4 * MOST_SAMPLES
 """Bursts that are not whole yet, and what they hold together; the oldest goes where there are more."""
@@ -85,8 +85,8 @@ class Assembler:
             self._drop_late()
             return len(self._open)
 
-    def add(self, machine: str, sensor: str, piece: Piece) -> Burst | None:
-        """Take a piece; return the burst that it completes.
+    def add(self, machine: str, sensor: str, piece: Piece, *, most: int = MOST_SAMPLES) -> Burst | None:
+        """Take a piece; return the burst that it completes, which has at most so many samples.
 
         Raises
         ------
@@ -96,9 +96,9 @@ class Assembler:
         if piece.parts == 1:
             return burst_of(machine, sensor, piece, piece.samples)
         with self._lock:
-            return self._add_part(machine, sensor, piece)
+            return self._add_part(machine, sensor, piece, most)
 
-    def _add_part(self, machine: str, sensor: str, piece: Piece) -> Burst | None:
+    def _add_part(self, machine: str, sensor: str, piece: Piece, most: int) -> Burst | None:
         self._drop_late()
         place = place_of(machine, sensor, piece)
         entry = self._open.get(place)
@@ -114,9 +114,9 @@ class Assembler:
             return None
         entry.pieces[piece.part] = piece
         entry.said |= said
-        if entry.samples > MOST_SAMPLES:
+        if entry.samples > most:
             self._drop(place)
-            raise DataError(f"burst {place[2]} has more than {MOST_SAMPLES} samples.")
+            require_few(entry.samples, most)
         if len(entry.pieces) < piece.parts:
             self._drop_oldest()
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NotRequired, Protocol
 
@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.sources.payloads import most_samples
 
 
 class SourceStatus(TypedDict):
@@ -34,16 +35,16 @@ class Inlet:
         Takes a submission; raises ``IntakeFull`` if too many wait.
     set_speed : callable
         Takes the name of a machine and its speed in turns a minute.
-    places : collection of (str, str)
-        Machines and sensors that exist.
+    places : mapping of (str, str) to int
+        Machines and sensors that exist, and how many samples their bursts have.
     """
 
     submit: Callable[[Submission], None]
     set_speed: Callable[[str, float], None]
-    places: Collection[tuple[str, str]]
+    places: Mapping[tuple[str, str], int]
 
-    def require_place(self, machine: str, sensor: str) -> None:
-        """Check that a sensor exists.
+    def most_samples(self, machine: str, sensor: str) -> int:
+        """Return how many samples are read for a sensor.
 
         Raises
         ------
@@ -52,6 +53,7 @@ class Inlet:
         """
         if (machine, sensor) not in self.places:
             raise DataError(f"there is no sensor '{machine[:64]}/{sensor[:64]}' in the configuration.")
+        return most_samples(self.places[machine, sensor])
 
 
 class RunningSource(Protocol):

@@ -19,14 +19,16 @@ from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.settled_files import SettledFiles, put_away
 from secateur.edge.agent.sources.assembly import burst_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
-from secateur.edge.agent.sources.payloads import MOST_SAMPLES, Piece, from_json, from_raw
+from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw, require_few
 from secateur.edge.agent.sources.recording import DAMAGED
 from secateur.edge.agent.sources.wav import read_wav
 
 log = logging.getLogger(__name__)
 
 DONE, REFUSED = "done", "refused"
-_LARGEST_FILE = 256 << 20
+_BYTES_OF_A_SAMPLE, _BYTES_BESIDE = 64, 1 << 20
+"""A file of numbers takes less, in digits too."""
+
 MOST_STRANGE = 100
 """Folders of no sensor that are told of."""
 
@@ -128,7 +130,7 @@ class FolderSource:
             stored.set()
 
         try:
-            burst = read_burst_file(machine, sensor, path)
+            burst = read_burst_file(machine, sensor, path, self._inlet.most_samples(machine, sensor))
             self._inlet.submit(Submission(burst=burst, done=done))
         except IntakeFull:
             raise
@@ -163,23 +165,24 @@ class FolderSource:
         put_away(path, REFUSED)
 
 
-def read_burst_file(machine: str, sensor: str, path: Path) -> Burst:
-    """Read one burst from a file.
+def read_burst_file(machine: str, sensor: str, path: Path, most: int) -> Burst:
+    """Read one burst of at most so many samples from a file.
 
     Raises
     ------
     DataError
         If it holds none.
     """
-    if path.stat().st_size > _LARGEST_FILE:
-        raise DataError(f"{path.name} has more than {_LARGEST_FILE >> 20} MiB; a burst is smaller.")
-    piece = _READERS[path.suffix.lower()](path)
+    size, largest = path.stat().st_size, _BYTES_OF_A_SAMPLE * most + _BYTES_BESIDE
+    if size > largest:
+        raise DataError(f"{path.name} has {size} bytes; a burst of this sensor has less than {largest}.")
+    piece = _READERS[path.suffix.lower()](path, most)
     if piece.parts != 1:
         raise DataError(f"{path.name} is part of a burst; a file holds a whole one.")
     return burst_of(machine, sensor, piece, piece.samples, arrived_unix_s=path.stat().st_mtime)
 
 
-def _from_npy(path: Path) -> Piece:
+def _from_npy(path: Path, most: int) -> Piece:
     content = path.read_bytes()
     if not content.startswith(np.lib.format.MAGIC_PREFIX):
         raise DataError(f"{path.name} is no NPY file.")
@@ -191,28 +194,26 @@ def _from_npy(path: Path) -> Piece:
         ) from None
     if not isinstance(samples, np.ndarray) or samples.ndim != 1 or samples.dtype.kind not in "fiu":
         raise DataError(f"{path.name} must hold one channel of numbers, shape (samples,).")
-    if len(samples) > MOST_SAMPLES:
-        raise DataError(f"{path.name} has {len(samples)} samples; a burst has at most {MOST_SAMPLES}.")
+    require_few(len(samples), most)
     with np.errstate(over="ignore"):
         return Piece(samples=samples.astype(np.float32))
 
 
-def _from_wav(path: Path) -> Piece:
+def _from_wav(path: Path, most: int) -> Piece:
     found = read_wav(path)
     if found.channels != 1:
         raise DataError(f"{path.name} has {found.channels} channels; a file holds those of one sensor, one.")
-    if len(found.samples) > MOST_SAMPLES:
-        raise DataError(f"{path.name} has {len(found.samples)} samples; a burst has at most {MOST_SAMPLES}.")
+    require_few(len(found.samples), most)
     with np.errstate(over="ignore", invalid="ignore"):
         samples = (found.samples * found.scale).astype(np.float32)
     return Piece(samples=samples, sampling_rate_hz=found.sampling_rate_hz)
 
 
-_READERS: dict[str, Callable[[Path], Piece]] = {
+_READERS: dict[str, Callable[[Path, int], Piece]] = {
     ".npy": _from_npy,
     ".wav": _from_wav,
-    ".json": lambda path: from_json(path.read_bytes()),
-    ".raw": lambda path: from_raw(path.read_bytes()),
+    ".json": lambda path, most: from_json(path.read_bytes(), most),
+    ".raw": lambda path, most: from_raw(path.read_bytes(), most),
 }
 SUFFIXES = tuple(_READERS)
 

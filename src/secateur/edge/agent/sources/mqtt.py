@@ -146,7 +146,8 @@ class MqttSource:
             else:
                 machine, sensor = self._place(message.topic)
                 parse = from_json if self._settings.payload == "json" else from_raw
-                self._take(machine, sensor, parse(content), [held])
+                most = self._inlet.most_samples(machine, sensor)
+                self._take(machine, sensor, parse(content, most), [held])
         except IntakeFull:
             # not acknowledged: the broker gives it again when the connection is made anew
             log.warning("%s: too many bursts wait; the connection is made anew", self.name)
@@ -174,13 +175,11 @@ class MqttSource:
         found = self._pattern.match(topic)
         if found is None:
             raise DataError(f"topic {topic[:100]!r} does not name a machine and a sensor.")
-        machine, sensor = found["machine"], found["sensor"]
-        self._inlet.require_place(machine, sensor)
-        return machine, sensor
+        return found["machine"], found["sensor"]
 
     def _take(self, machine: str, sensor: str, piece: Piece, held: list[Held]) -> None:
         place = place_of(machine, sensor, piece)
-        burst = self._assembler.add(machine, sensor, piece)
+        burst = self._assembler.add(machine, sensor, piece, most=self._inlet.most_samples(machine, sensor))
         if burst is None:
             for entry in held:
                 self._hold(place, entry)
@@ -251,7 +250,7 @@ class MqttSource:
         pieces = []
         for waveform in waveforms_in(data):
             try:
-                pieces.append(burst_of(data, waveform))
+                pieces.append(burst_of(data, waveform, self._inlet.most_samples(data.node, data.device)))
             except DataError as error:
                 self._refuse(error, [])
         if not pieces:

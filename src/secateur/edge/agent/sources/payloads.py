@@ -16,6 +16,10 @@ from secateur.core.errors import DataError
 
 MOST_SAMPLES = 1 << 22
 MOST_PARTS = 4096
+TOO_LONG, LEAST_REFUSED = 4, 1 << 16
+_COMMAS_BESIDE = 64
+"""Of a JSON message, beside those of its samples."""
+
 LATEST_UNIX_S = 1e11
 """The year 5138: what tells a later time tells milliseconds or nonsense."""
 
@@ -77,14 +81,42 @@ class _Message(BaseModel):
     parts: int = Field(default=1, ge=1)
 
 
-def from_json(content: bytes) -> Piece:
+def most_samples(burst_samples: int) -> int:
+    """Return how many samples are read for a sensor.
+
+    A burst of a wrong length is told as such, up to four times its length; what holds more is not read at
+    all, since one message could take all memory.
+    """
+    return min(MOST_SAMPLES, max(TOO_LONG * burst_samples, LEAST_REFUSED))
+
+
+def require_few(count: int, most: int) -> None:
+    """Check the number of samples before they are read.
+
+    Raises
+    ------
+    DataError
+        If there are too many.
+    """
+    if count > most:
+        raise DataError(f"more than {most} samples; that is far more than is taken at once.")
+
+
+def from_json(content: bytes, most: int = MOST_SAMPLES) -> Piece:
     """Read a JSON message: ``samples``, and what else is known; null is a missing sample.
+
+    Parameters
+    ----------
+    content : bytes
+    most : int
+        Of samples; a message with more is not read.
 
     Raises
     ------
     DataError
         If it is not such a message.
     """
+    require_few(content.count(b",") - _COMMAS_BESIDE, most)
     try:
         message = _Message.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
@@ -105,8 +137,8 @@ def to_json(piece: Piece) -> bytes:
     ).encode()
 
 
-def from_raw(content: bytes) -> Piece:
-    """Read a raw message: a header of 52 bytes, little endian, then float32 or int16 samples.
+def from_raw(content: bytes, most: int = MOST_SAMPLES) -> Piece:
+    """Read a raw message: a header of 52 bytes, little endian, then at most so many float32 or int16 samples.
 
     The header: ``SVB1``; type (0 float32, 1 int16); 0; part; parts; two bytes of 0; number (-1: none) as
     int64;
@@ -129,6 +161,7 @@ def from_raw(content: bytes) -> Piece:
         raise DataError(
             f"{len(body)} bytes of samples are no whole number of {dtype.name} samples; cut short?"
         )
+    require_few(len(body) // dtype.itemsize, most)
     with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
         samples = np.frombuffer(body, dtype=dtype).astype(np.float64)
     if kind == 1:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from secateur.core.errors import DataError
-from secateur.edge.agent.sources.payloads import Piece
+from secateur.edge.agent.sources.payloads import Piece, require_few
 from secateur.edge.agent.sparkplug.codec import DataType, Metric, Payload, Value, decode, encode
 from secateur.edge.agent.sparkplug.host import MOST_NODES, Data, Host, Taken
 from secateur.edge.agent.sparkplug.schema import ARRAYS
@@ -115,13 +115,13 @@ def waveforms_in(data: Data) -> list[Metric]:
     return [metric for metric in data.metrics if metric.name == SAMPLES and metric.value is not None]
 
 
-def burst_of(data: Data, waveform: Metric) -> Piece:
+def burst_of(data: Data, waveform: Metric, most: int) -> Piece:
     """Return a burst and what is said of it: at its own time, where a metric comes more than once.
 
     Raises
     ------
     DataError
-        If its samples cannot be read.
+        If its samples cannot be read, or are more than so many.
     """
     stayed = dict(data.stayed)
     if waveform.historical:  # what passes is not now what it was then
@@ -132,10 +132,10 @@ def burst_of(data: Data, waveform: Metric) -> Piece:
         for metric in data.metrics
         if times[metric.name] == 1 or metric.timestamp_ms == waveform.timestamp_ms
     }
-    return _piece(waveform, stayed | said, waveform.timestamp_ms or data.timestamp_ms)
+    return _piece(waveform, stayed | said, waveform.timestamp_ms or data.timestamp_ms, most)
 
 
-def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece:
+def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None, most: int) -> Piece:
     """Return the burst of a device's metrics: its samples, and what else is there."""
     content, kind = waveform.value, waveform.datatype
     if not isinstance(content, bytes):
@@ -147,6 +147,8 @@ def _piece(waveform: Metric, said: dict[str, Value], at_ms: int | None) -> Piece
         raise DataError(
             f"the metric 'samples' has {len(content)} bytes, no whole number of {dtype.name} samples."
         )
+
+    require_few(len(content) // dtype.itemsize, most)
 
     def number(name: str) -> float | None:
         value = said.get(name)

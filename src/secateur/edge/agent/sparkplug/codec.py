@@ -118,16 +118,46 @@ def decode(content: bytes) -> Payload:
     """
     message = PayloadMessage()
     try:
+        _require_few_fields(content)
         message.ParseFromString(content)
-    except DecodeError:
+    except (DecodeError, IndexError):
         raise DataError("the message is no Sparkplug B payload, or is cut short.") from None
-    if len(message.metrics) > MOST_METRICS:
-        raise DataError(f"{len(message.metrics)} metrics in one payload; at most {MOST_METRICS} are read.")
     return Payload(
         metrics=tuple(_metrics(message.metrics)),
         seq=message.seq if message.HasField("seq") else None,
         timestamp_ms=message.timestamp if message.HasField("timestamp") else None,
     )
+
+
+def _require_few_fields(content: bytes) -> None:
+    """Count what lies side by side in a message before it is read: each metric takes far more memory then."""
+    at, found = 0, 0
+    while at < len(content):
+        found += 1
+        if found > MOST_METRICS:
+            raise DataError(f"more than {MOST_METRICS} metrics in one payload; that many are not read.")
+        tag, at = _varint(content, at)
+        kind = tag & 7
+        if kind == 0:
+            _, at = _varint(content, at)
+        elif kind == 2:
+            length, at = _varint(content, at)
+            at += length
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise DecodeError
+
+
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """Return a number of variable length, and where it ends."""
+    value = 0
+    for place in range(10):
+        byte = content[at + place]
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, at + place + 1
+    raise DecodeError
 
 
 def _metrics(entries: Iterable[object]) -> Iterable[Metric]:

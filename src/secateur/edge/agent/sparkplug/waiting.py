@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from secateur.edge.agent.sparkplug.codec import Payload
 
 MOST_WAITING, MOST_WAITING_BYTES = 256, 64 << 20
+METRIC_BYTES = 512
+"""What a metric takes beside its value."""
+
 LONGEST_WAIT_S = 60.0
 """A rebirth is asked for every few seconds; whoever has not answered for so long does not listen."""
 
@@ -51,7 +54,10 @@ class Waiting:
 
     def put(self, message: Unborn) -> None:
         """Keep a message."""
-        size = sum(len(metric.value) for metric in message.payload.metrics if isinstance(metric.value, bytes))
+        size = sum(
+            METRIC_BYTES + (len(metric.value) if isinstance(metric.value, bytes | str) else 0)
+            for metric in message.payload.metrics
+        )
         self._entries.append((self._clock(), size, message))
         self._bytes += size
 
