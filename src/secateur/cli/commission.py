@@ -197,7 +197,9 @@ def _show_baseline(found: dict[str, Any], *, as_json: bool) -> None:
         return
     if "bursts_used" in found:
         typer.echo(f"{found['bursts_used']} bursts used, {found['bursts_passed_over']} passed over")
-    if not found["bands"]:
+    if found["trouble"]:
+        typer.echo(f"{found['sensor']}: {found['trouble']}")
+    elif not found["bands"]:
         typer.echo(f"{found['sensor']}: nothing learned yet; {found['bursts_needed']} bursts are needed")
     for name, band in found["bands"].items():
         state = "learned" if band["learned"] else f"{100 * band['progress']:.0f} % learned"

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.core.errors import CheckpointError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Commissioning, Limits, Machine
 from secateur.edge.agent.pipeline import SensorPath
@@ -86,10 +85,20 @@ def test_many_bursts_take_bounded_memory() -> None:
     assert baseline.medians("all speeds")["rms"] == pytest.approx(1.45, abs=0.06)
 
 
-def test_a_damaged_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "b.json").write_text('{"version": 1, "bands": 3}')
-    with pytest.raises(CheckpointError, match="remove it to learn anew"):
-        Baseline(_commissioning(), tmp_path / "b.json")
+@pytest.mark.parametrize("content", ['{"version": 1, "bands": 3}', '{"bands": {', "\0" * 99])
+def test_a_damaged_file_is_told_kept_and_never_learned_over(content: str, tmp_path: Path) -> None:
+    file = tmp_path / "b.json"
+    file.write_text(content)
+    baseline = Baseline(_commissioning(bursts=8), file)
+    assert "is not a baseline" in baseline.trouble
+    for _ in range(20):
+        baseline.learn("all speeds", {"rms": 1.0})
+    baseline.save()
+    assert not baseline.is_learned("all speeds")
+    assert file.read_text() == content
+    baseline.forget()
+    baseline.learn("all speeds", {"rms": 1.0})
+    assert (baseline.trouble, baseline.progress("all speeds")) == ("", 1 / 8)
 
 
 def _judged(levels: Levels, scores: list[float]) -> list[Level]:

@@ -131,6 +131,10 @@ class Agent:
             model=model,
             since_running_s=self.clock.now_s(),
         )
+        if path.baseline.trouble:
+            log.error(
+                "%s/%s is watched without its baseline: %s", machine.name, sensor.name, path.baseline.trouble
+            )
         path.restore(self.alarms.open_causes(machine.name, sensor.name))
         return path
 
@@ -270,11 +274,18 @@ class Agent:
             return
         processed = path.process(burst, running_s=self.clock.now_s(), received_s=submission.received_s)
         change = self._until_stored(lambda: self._store(burst, processed, path))
+        self.latencies_ms.append(1e3 * (time.monotonic() - submission.received_s))
+        try:
+            self._show(burst, processed, change)
+        except Exception:  # the result is stored: nobody is to be told that it is not
+            log.exception("burst %s of %s/%s is not shown", burst.key, *burst.place)
+
+    def _show(self, burst: Burst, processed: Processed, change: AlarmChange | None) -> None:
+        """Add a stored result to the trends, and tell those who watch."""
         level = processed.judgement.level if processed.judgement is not None else Level.NORMAL
         if processed.result["indicators"]:
             measured_unix_s = processed.result["measured_unix_s"]
             self.trends.add(*burst.place, measured_unix_s, level, processed.result["indicators"])
-        self.latencies_ms.append(1e3 * (time.monotonic() - submission.received_s))
         self.events.publish("result", machine=burst.machine, sensor=burst.sensor, result=processed.result)
         self._tell(change)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.pipeline import SensorPath
@@ -64,7 +64,11 @@ def learn_from(
         If the recording has another rate, or is shorter than one burst.
     DataError
         If it cannot be read, or none of its bursts is sound.
+    CheckpointError
+        If the baseline is damaged, and not forgotten yet.
     """
+    if path.baseline.trouble:
+        raise CheckpointError(f"{path.baseline.trouble.rstrip('.')} with --forget.")
     stored = open_recording(recording, channel)
     rate_hz = path.sensor.sampling_rate_hz
     if stored.sampling_rate_hz is not None and not is_rate_of(path.sensor, stored.sampling_rate_hz):

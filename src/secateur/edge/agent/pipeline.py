@@ -103,11 +103,15 @@ class SensorPath:
         self.baseline.forget()
 
     def restore(self, causes: dict[str, Level]) -> None:
-        """Go on with the levels of an open alarm, as far as there is still something to judge them by."""
+        """Go on with the levels of an open alarm, as far as there is still something to judge them by.
+
+        A baseline that cannot be read is no reason to end an alarm.
+        """
         known = {*self.baseline.names(), *self.sensor.limits.absolute}
         if self.model is not None:
             known.add(DIAGNOSIS)
-        self.levels.restore({name: level for name, level in causes.items() if name in known})
+        kept = {name: level for name, level in causes.items() if name in known or self.baseline.trouble}
+        self.levels.restore(kept)
 
     def _new_average(self) -> AveragedEnvelope:
         return AveragedEnvelope(bursts=self.sensor.indicators.averaged_bursts, band_hz=self.band_hz)

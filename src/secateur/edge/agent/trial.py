@@ -62,6 +62,7 @@ def check(path: Path) -> Checked:
         *contradictions(config),
         *unusable(config, running=_is_in_use(config.state_folder)),
         *idle(config),
+        *damaged_baselines(config),
         *bundle_troubles(config, bundles),
     ]
     require_none(path, troubles)
@@ -91,7 +92,7 @@ def usable_config(path: Path, *, running: bool = False) -> AgentConfig:
 
 
 def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
-    """Yield what stops a start: files, folders, secrets, keys, packages, recordings, baselines, the port.
+    """Yield what stops a start: files, folders, secrets, keys, packages, recordings, the port.
 
     Parameters
     ----------
@@ -100,12 +101,6 @@ def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
         Whether an agent runs on it already, and has its port.
     """
     yield from _tried("", config, leave=("sources", "sinks"))
-    for (machine, sensor), (_, settings) in config.places().items():
-        file = baseline_file(config.state_folder, machine, sensor)
-        yield from _told(
-            f"sensor {machine}/{sensor}",
-            partial(Baseline, settings.commissioning, file, basis=basis_of(settings)),
-        )
     places = {place: sensor.burst_samples for place, (_, sensor) in config.places().items()}
     inlet = Inlet(submit=lambda _: None, set_speed=lambda *_: None, places=places)
     for number, source in enumerate(config.sources):
@@ -145,6 +140,15 @@ def idle(config: AgentConfig) -> Iterator[str]:
             f"{label}: it has a bearing, but nobody gives the speed of {machine.name}; give speed.rpm or a "
             "feed, or leave bearing out"
         )
+
+
+def damaged_baselines(config: AgentConfig) -> Iterator[str]:
+    """Yield the sensors that an agent would watch without their baseline, since that cannot be read."""
+    for (machine, sensor), (_, settings) in config.places().items():
+        file = baseline_file(config.state_folder, machine, sensor)
+        trouble = Baseline(settings.commissioning, file, basis=basis_of(settings)).trouble
+        if trouble:
+            yield f"sensor {machine}/{sensor}: {trouble.rstrip('.')}"
 
 
 def _tried(label: str, part: Part, *, leave: Collection[str] = ()) -> Iterator[str]:

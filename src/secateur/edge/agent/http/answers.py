@@ -23,6 +23,7 @@ class SensorBrief(TypedDict):
     bearing_state: BearingState
     causes: dict[str, str]
     learned: float
+    baseline_trouble: str
     label: str | None
     confidence: float | None
     last_burst_age_s: float | None
@@ -119,6 +120,7 @@ class BaselineSummary(TypedDict):
     """What is learned of a sensor."""
 
     bursts_needed: int
+    trouble: str
     bands: dict[str, BaselineBand]
 
 

@@ -49,7 +49,7 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
     learned = 0.0 if result is None else result["bearing"]["learned"]
     bearing_state: answers.BearingState = level
     if level == "normal" and (state != "ok" or learned < 1):
-        bearing_state = "unknown" if state != "ok" else "learning"
+        bearing_state = "unknown" if state != "ok" or path.baseline.trouble else "learning"
     return {
         "sensor": path.sensor.name,
         "sensor_state": state,
@@ -57,6 +57,7 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
         "bearing_state": bearing_state,
         "causes": {name: cause.word for name, cause in path.levels.causes.items()},
         "learned": learned,
+        "baseline_trouble": path.baseline.trouble,
         "label": None if diagnosis is None else diagnosis["label"],
         "confidence": None if diagnosis is None else diagnosis["confidence"],
         "last_burst_age_s": None if last_s is None else round(agent.clock.now_s() - last_s, 3),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from secateur.core.errors import SecateurError
+from secateur.core.errors import CheckpointError, SecateurError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS results(
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS alarm_events(
 CREATE INDEX IF NOT EXISTS events_by_alarm ON alarm_events(alarm, number);
 """
 
+_STATEMENTS = tuple(filter(str.strip, SCHEMA.split(";")))
 PAGE_BYTES = 4096
 _CHECKPOINT_PAGES = 1000
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -164,8 +165,7 @@ class Database:
             connection.execute(
                 "INSERT OR IGNORE INTO counters VALUES ('identity', ?)", (secrets.randbits(32),)
             )
-            row = connection.execute("SELECT value FROM counters WHERE name = 'identity'").fetchone()
-        return f"{int(row[0]):08x}"
+            return f"{int(counter(connection, 'identity')):08x}"
 
     def checkpoint(self) -> None:
         """Bring what is in the log into the main file."""
@@ -188,14 +188,56 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute("PRAGMA cache_size = -4096")
         connection.execute("PRAGMA journal_size_limit = 16777216")
-        for statement in filter(str.strip, SCHEMA.split(";")):
+        connection.text_factory = as_text
+        for statement in _STATEMENTS:
             connection.execute(statement)
+        require_tables(connection, path)
         connection.execute("SELECT * FROM results ORDER BY seq LIMIT 1").fetchone()
         connection.execute("SELECT * FROM results ORDER BY seq DESC LIMIT 1").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, CheckpointError):
         connection.close()
         raise
     return connection
+
+
+def as_text(stored: bytes) -> str:
+    """Return a text; one that a failing disk has spoilt stays readable: one row must not stop everything."""
+    return stored.decode(errors="replace")
+
+
+def require_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the tables that are there have the columns of this version.
+
+    Raises
+    ------
+    CheckpointError
+        If another version has made them.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:")) as model:
+        for statement in _STATEMENTS:
+            model.execute(statement)
+        wanted, found = _columns(model), _columns(connection)
+    for table, columns in wanted.items():
+        if found.get(table, columns) != columns:
+            raise CheckpointError(
+                f"{path} was written by another version of secateur: its table {table} has the columns "
+                f"{', '.join(found[table])}, and {', '.join(columns)} are read. Start that version, or move "
+                "the file away; what waits in it is not sent then."
+            )
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    query = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
+    return {table: tuple(name for (name,) in connection.execute(query, (table,))) for table in tables}
+
+
+def counter(connection: sqlite3.Connection, name: str) -> float:
+    """Return a count by its name; 0 where there is none, or what is stored is no number."""
+    row = connection.execute(
+        "SELECT COALESCE(CAST(value AS REAL), 0.0) FROM counters WHERE name = ?", (name,)
+    ).fetchone()
+    return float(row[0]) if row else 0.0
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -215,8 +257,7 @@ class RunningClock:
 
     def __init__(self, database: Database) -> None:
         with database.transaction() as connection:
-            row = connection.execute("SELECT value FROM counters WHERE name = 'running_s'").fetchone()
-        self._base_s = float(row[0]) if row else 0.0
+            self._base_s = counter(connection, "running_s")
         self._started_s = time.monotonic()
 
     def now_s(self) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 from secateur.core.errors import CheckpointError
 from secateur.core.locks import sole_owner
-from secateur.edge.agent.outbox.database import connect
+from secateur.edge.agent.outbox.database import as_text, connect, require_tables
 
 _STEP = 256
 _NO_END = (1 << 63) - 1
@@ -171,12 +171,19 @@ def _read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=10.0)
     # else SQLite gives nothing of a file that is shorter than its head says
     connection.execute("PRAGMA writable_schema = ON")
+    connection.text_factory = as_text
     tables: set[str] = set()
     with contextlib.suppress(sqlite3.DatabaseError):  # damage is for the caller to find
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if tables and "results" not in tables:
         connection.close()
         raise CheckpointError(f"{path} is the database of another program; give the agent's agent.sqlite.")
+    try:
+        with contextlib.suppress(sqlite3.DatabaseError):
+            require_tables(connection, path)
+    except CheckpointError:
+        connection.close()
+        raise
     return connection
 
 

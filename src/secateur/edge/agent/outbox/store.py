@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
-from secateur.edge.agent.outbox.database import Database, RunningClock
+from secateur.edge.agent.outbox.database import Database, RunningClock, counter
 from secateur.edge.agent.outbox.inflow import Inflow
 
 Kind = Literal["result", "alarm"]
@@ -210,7 +210,7 @@ class Outbox:
         if size > self._most_bytes:
             _add_to_counter(connection, "dropped: larger than the outbox", 1)
             return False
-        while _counter(connection, "bytes") + size > self._most_bytes:
+        while counter(connection, "bytes") + size > self._most_bytes:
             if kind == "result" and self._settings.drop == "newest":
                 _add_to_counter(connection, "dropped: outbox full, newest", 1)
                 return False
@@ -225,7 +225,7 @@ class Outbox:
         return self._delete(
             connection,
             "seq IN (SELECT seq FROM results WHERE kind = ? ORDER BY seq LIMIT ?)",
-            (kind, 1 if kind == "alarm" else max(1, int(_counter(connection, "rows")) // 256)),
+            (kind, 1 if kind == "alarm" else max(1, int(counter(connection, "rows")) // 256)),
             reason="dropped: outbox full, oldest",
         )
 
@@ -349,7 +349,7 @@ class Outbox:
     def status(self) -> OutboxStatus:
         """Return how full it is."""
         with self._database.transaction() as connection:
-            rows, size = _counter(connection, "rows"), _counter(connection, "bytes")
+            rows, size = counter(connection, "rows"), counter(connection, "bytes")
             oldest = connection.execute("SELECT running_s FROM results ORDER BY seq LIMIT 1").fetchone()
             dropped = dict(
                 connection.execute("SELECT name, value FROM counters WHERE name LIKE 'dropped: %'").fetchall()
@@ -373,11 +373,6 @@ class Outbox:
             waiting=waiting,
             dropped={name.removeprefix("dropped: "): int(value) for name, value in dropped.items()},
         )
-
-
-def _counter(connection: sqlite3.Connection, name: str) -> float:
-    row = connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
-    return float(row[0]) if row else 0.0
 
 
 def _add_to_counter(connection: sqlite3.Connection, name: str, by: float) -> None:

@@ -20,6 +20,7 @@ from secateur.edge.agent.state.spreadsheet import csv_line
 
 ALARMS_KEPT = 10_000
 LONGEST_NAME, LONGEST_COMMENT = 80, 2000
+_LEVELS: dict[str, Level] = {level.word: level for level in Level}
 _COLUMNS = (
     "id, machine, sensor, level, highest, causes, opened_unix_s, changed_unix_s, closed_unix_s, "
     "acknowledged_unix_s, acknowledged_by, comment"
@@ -189,7 +190,7 @@ class AlarmStore:
             latest = self._latest(connection, machine, sensor)
         if latest is None or not latest.is_open:
             return {}
-        return {name: Level[word.upper()] for name, word in latest.causes.items()}
+        return {name: _LEVELS[word] for name, word in latest.causes.items()}
 
     def acknowledge(self, alarm_id: str, *, author: str, comment: str, now_unix_s: float) -> Alarm:
         """Note that a person has seen an alarm.
@@ -252,7 +253,7 @@ class AlarmStore:
                 (alarm_id,),
             ).fetchall()
         return [
-            {"unix_s": unix_s, "kind": kind, "level": Level(level).word, "author": author, "text": text}
+            {"unix_s": unix_s, "kind": kind, "level": _level(level).word, "author": author, "text": text}
             for unix_s, kind, level, author, text in rows
         ]
 
@@ -318,14 +319,30 @@ def _digest(key: str) -> str:
     return hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
 
 
+def _level(number: Any) -> Level:
+    """Return a level as it was stored; a disk that fails may give another number back."""
+    return Level(number) if number in tuple(Level) else Level.ALARM
+
+
+def _causes(text: Any) -> dict[str, str]:
+    """Return the causes as they were stored; what a disk that fails has made of others is left out."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: word for name, word in found.items() if isinstance(word, str) and word in _LEVELS}
+
+
 def _alarm(row: tuple[Any, ...]) -> Alarm:
     return Alarm(
         id=row[0],
         machine=row[1],
         sensor=row[2],
-        level=Level(row[3]),
-        highest=Level(row[4]),
-        causes=json.loads(row[5]),
+        level=_level(row[3]),
+        highest=_level(row[4]),
+        causes=_causes(row[5]),
         opened_unix_s=row[6],
         changed_unix_s=row[7],
         closed_unix_s=row[8],

@@ -64,10 +64,11 @@ class Baseline:
     basis : dict, optional
         What the indicators rest on; a baseline that was learned on another basis is not used.
 
-    Raises
-    ------
-    CheckpointError
-        If the file is damaged.
+    Attributes
+    ----------
+    trouble : str
+        Why the file cannot be read. Then nothing is judged by it, and nothing is learned until it is
+        forgotten: what would be learned now may be a fault. Empty while all is well.
     """
 
     def __init__(
@@ -77,8 +78,13 @@ class Baseline:
         self._saved_running_s: float | None = None
         self._is_saved = True
         self._learned = self._empty()
+        self.trouble = ""
         if path is not None and path.exists():
-            found = _read(path)
+            try:
+                found = _read(path)
+            except CheckpointError as error:
+                self.trouble = str(error)
+                return
             if found.speed_bands_rpm == settings.speed_bands_rpm and found.basis in (None, basis):
                 self._learned = found.model_copy(update={"basis": basis})
             else:
@@ -114,6 +120,8 @@ class Baseline:
 
     def learn(self, band: str, indicators: dict[str, float]) -> None:
         """Take the indicators of a sound burst; fix the band's limits when it has seen enough."""
+        if self.trouble:
+            return
         data, self._is_saved = self._learned, False
         if data.skipped < self._settings.skip_bursts:
             data.skipped += 1
@@ -184,12 +192,12 @@ class Baseline:
 
     def forget(self) -> None:
         """Start to learn anew, for instance after a repair."""
-        self._learned = self._empty()
+        self._learned, self.trouble = self._empty(), ""
         self.save()
 
     def save(self) -> None:
-        """Write it to its file, if it has one."""
-        if self._path is not None:
+        """Write it to its file, if it has one; a file that could not be read is left as it is."""
+        if self._path is not None and not self.trouble:
             write_json(self._path, self._learned.model_dump())
         self._is_saved = True
 
@@ -212,6 +220,7 @@ class Baseline:
         bands = sorted({*self._learned.bands, *self._learned.seen})
         return {
             "bursts_needed": self._settings.bursts,
+            "trouble": self.trouble,
             "bands": {
                 band: {
                     "learned": self.is_learned(band),
@@ -251,7 +260,8 @@ def _centre(name: str, values: list[float]) -> Centre:
 def _read(path: Path) -> _Learned:
     try:
         return _Learned.model_validate(read_json(path))
-    except ValidationError as error:
+    except (ValidationError, CheckpointError) as error:
+        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error).rstrip(".")
         raise CheckpointError(
-            f"{path} is not a baseline ({error.errors()[0]['msg']}); remove it to learn anew."
+            f"{path} is not a baseline ({told}); put a sound copy in its place, or learn the machine anew."
         ) from None

@@ -93,10 +93,10 @@ class Trends:
             "SELECT count, worst, sums FROM trend WHERE tier = ? AND place = ? AND start_unix_s = ?",
             (tier, place, start),
         ).fetchone()
-        count, worst, sums = (row[0], row[1], json.loads(row[2])) if row else (0, 0, {})
+        count, worst, sums = (row[0], row[1], _sums(row[2])) if row else (0, 0, {})
         for name, value in indicators.items():
             total, times = sums.get(name, (0.0, 0))
-            sums[name] = (float(f"{total + value:.6g}"), times + 1)
+            sums[name] = (float(f"{total + value:.9g}"), times + 1)
         self._connection.execute(
             "INSERT OR REPLACE INTO trend VALUES (?, ?, ?, ?, ?, ?)",
             (tier, place, start, count + 1, max(worst, level), json.dumps(sums, separators=(",", ":"))),
@@ -140,7 +140,7 @@ class Trends:
                 "worst": worst,
                 "means": {
                     name: total / times
-                    for name, (total, times) in json.loads(sums).items()
+                    for name, (total, times) in _sums(sums).items()
                     if indicator in (None, name)
                 },
             }
@@ -154,6 +154,16 @@ class Trends:
             self._connection.close()
 
 
+def _sums(text: Any) -> dict[str, tuple[float, int]]:
+    """Return sums and counts by indicator as they were stored; empty where a failing disk has spoilt them."""
+    try:
+        return {
+            name: (float(total), int(times)) for name, (total, times) in json.loads(text).items() if times
+        }
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, check_same_thread=False)
@@ -162,7 +172,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(_SCHEMA)
         connection.commit()
-        connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error:
         connection.close()
         raise

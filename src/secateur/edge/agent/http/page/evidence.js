@@ -38,7 +38,7 @@ export function latest(sensor) {
     h("section", { class: "panel" }, h("h2", {}, "State"),
       facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
         ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
-        ["baseline", sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
+        ["baseline", sensor.baseline_trouble ? h("span", { class: "trouble" }, sensor.baseline_trouble) : sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}${
           result.quality.flags.some((flag) => flag.startsWith("clock")) ? `; the sender's clock says ${moment(result.stated_unix_s)}` : ""}`],

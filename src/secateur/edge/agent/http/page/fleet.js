@@ -20,12 +20,12 @@ export const sensorAddress = (machine, sensor) => `#/machine/${encodeURIComponen
 function sensorRow(machine, entry) {
   const causes = raised(entry.causes);
   return h("li", { class: entry.stale ? "stale" : null },
-    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", entry.bearing_state === "unknown" ? null : badge(entry.bearing_state),
+    h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", entry.bearing_state === "unknown" && entry.sensor_state !== "ok" ? null : badge(entry.bearing_state),
     entry.sensor_state === "ok" ? null : [" ", badge(entry.sensor_state)],
     h("p", {}, [
       causes && `raised: ${causes}`,
       entry.confidence === null ? "" : `diagnosis: ${diagnosis(entry.label)}${entry.label === null ? "" : ` (${percent(entry.confidence)})`}`,
-      entry.learned < 1 ? `learning the healthy machine: ${percent(entry.learned)}` : "",
+      entry.baseline_trouble ? `no baseline: ${entry.baseline_trouble}` : entry.learned < 1 ? `learning the healthy machine: ${percent(entry.learned)}` : "",
       entry.last_burst_age_s === null ? "no burst yet" : `last burst ${duration(entry.last_burst_age_s)} ago`,
     ].filter(Boolean).join(" · ")));
 }
