@@ -375,3 +375,18 @@ def test_a_burst_that_is_too_short_for_the_model(agent_with_bundle: Callable[[],
     assert result["diagnosis"]["label"] is None
     assert "the model needs" in result["diagnosis"]["reason"]
     agent.stop()
+
+
+def test_what_a_killed_installation_left_is_removed_and_nothing_else(
+    tmp_path: Path, bundle_folder: Path
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    installed = store.install(bundle_folder)
+    leftovers = [store.folder / ".upload-x1", store.folder / installed.name / ".install-x2"]
+    for folder in leftovers:
+        folder.mkdir()
+        (folder / "large.sct").write_bytes(b"x")
+    store.remove_leftovers()
+    assert not any(folder.exists() for folder in leftovers)
+    assert store.open(installed.name, installed.version).version == installed.version
+    ModelStore(tmp_path / "none").remove_leftovers()

@@ -21,6 +21,7 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import MqttSink as MqttSinkSettings
 from secateur.edge.agent.sinks.base import SinkUnavailable
 from secateur.edge.agent.sinks.mqtt import MqttSink
+from secateur.edge.agent.sources import mqtt as mqtt_source
 from secateur.edge.agent.sources.payloads import Piece, to_json, to_raw
 
 
@@ -129,14 +130,46 @@ def test_a_wrong_password_is_told(tmp_path: Path) -> None:
     broker.kill()
 
 
-def test_a_subscription_that_the_broker_refuses_is_told(tmp_path: Path) -> None:
+def test_a_subscription_that_the_broker_refuses_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = {"type": "mqtt", "topic": "plant/{machine}/{sensor}/burst"}
     agent = Agent(linked_config(tmp_path, [source], []))
     (link,) = agent.sources
+    asked: list[object] = []
+    monkeypatch.setattr(paho.Client, "subscribe", lambda *told, **_: asked.append(told))
+    monkeypatch.setattr(mqtt_source, "SUBSCRIBE_AGAIN_S", 0.3)
     refused = paho.ReasonCode(paho.PacketTypes.SUBACK, "Not authorized")  # mosquitto's own list grants all
     link._client.on_subscribe(link._client, None, 1, [refused], None)
     assert "refuses the subscription to plant/+/+/burst: Not authorized" in link.status()["trouble"]
     assert not link.status()["connected"]
+    agent.stop()
+    assert not asked
+
+
+def test_a_subscription_is_asked_for_again_when_the_broker_gives_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt_source, "SUBSCRIBE_AGAIN_S", 0.01)
+    source = {"type": "mqtt", "topic": "plant/{machine}/{sensor}/burst"}
+    agent = Agent(linked_config(tmp_path, [source], []))
+    (link,) = agent.sources
+    answers = [paho.ReasonCode(paho.PacketTypes.SUBACK, name) for name in ("Quota exceeded", "Granted QoS 1")]
+    given = iter(answers)
+
+    def subscribe(*_: object, **__: object) -> None:
+        link._client.on_subscribe(link._client, None, 1, [next(given)], None)
+
+    monkeypatch.setattr(paho.Client, "subscribe", subscribe)
+    link._client.on_connect(
+        link._client, None, None, paho.ReasonCode(paho.PacketTypes.CONNACK, "Success"), None
+    )
+    until(lambda: link.status()["connected"])
+    assert link.status()["trouble"] == ""
+    link._client.on_subscribe(
+        link._client, None, 1, [paho.ReasonCode(paho.PacketTypes.SUBACK, "Granted QoS 0")], None
+    )
+    assert "QoS 0" in link.status()["trouble"]
     agent.stop()
 
 

@@ -62,6 +62,21 @@ def test_defects(
     assert quality.usable is (state == "ok")
 
 
+@pytest.mark.parametrize("speed_rpm", [0.0, 1800.0])
+def test_silence_is_no_defect_of_a_machine_that_stands_still(
+    speed_rpm: float, machine: Machine, make_burst: Callable[..., Burst]
+) -> None:
+    """A coarse converter gives one step all the time."""
+    for samples in (np.zeros(SAMPLES), np.repeat([0.0, 0.01], SAMPLES // 2)):
+        burst = make_burst(samples=samples, speed_rpm=speed_rpm)
+        quality = assess(burst, machine.sensors[0], machine.speed, last_samples=samples.astype(np.float32))
+        assert quality.sensor_state == ("defect" if speed_rpm else "ok")
+        assert not quality.usable
+    clipped = np.clip(60 * np.sin(np.arange(SAMPLES)), -50, 50)
+    burst = make_burst(samples=clipped, speed_rpm=speed_rpm)
+    assert assess(burst, machine.sensors[0], machine.speed).sensor_state == "defect"
+
+
 SPEEDS = [
     ({}, {"rpm": 1500.0}, None, 1500.0, 0.0, ()),
     ({"speed_rpm": 1490.0}, {"rpm": 1500.0}, None, 1490.0, 0.0, ()),

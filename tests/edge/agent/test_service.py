@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from agent_machines import GUARD_S, feed, machine_settings, until
+from secateur.edge.agent import service
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
@@ -315,9 +316,41 @@ def test_a_reload_changes_limits_and_keeps_what_is_learned(
         },
         tmp_path / "agent.yaml",
     )
-    assert agent.reload(changed) == ["http"]
+    assert agent.reload(changed) == []
     path = agent.paths["pump", "drive-end"]
     assert path.sensor.limits.raise_after == 1
     assert path.baseline.is_learned("all speeds")
     feed(agent, [make_burst(26, knocks=8.0)])
     assert path.view.result["bearing"]["level"] == "alarm"
+
+
+def test_a_reload_reads_the_tokens_again_and_keeps_the_address(config: AgentConfig, tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    agent = Agent(config)
+    server = Server(agent)
+    agent.start()
+    server.start()
+    url, form = f"http://127.0.0.1:{server.port}/api/alarms/x/acknowledge", {"author": "ada"}
+
+    def status(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.post(url, json=form, headers=headers, trust_env=False, timeout=GUARD_S).status_code
+
+    def write(port: int) -> None:
+        http = {"port": port, "token": {"file": "token"}, "requests_per_s": 1000}
+        file.write_text(json.dumps({"machines": [machine_settings()], "http": http}))
+
+    assert (status("secret-token"), status("another-token")) == (404, 401)
+    (tmp_path / "token").write_text("another-token")
+    write(0)
+    service._reload(agent, server, file)
+    assert (status("secret-token"), status("another-token")) == (401, 404)
+    (tmp_path / "token").write_text("")
+    service._reload(agent, server, file)  # refused: nothing has changed
+    assert status("another-token") == 404
+    (tmp_path / "token").write_text("third-token")
+    write(8765)
+    changed = service.usable_config(file, running=True)
+    assert agent.reload(changed) == ["http.port"]
+    agent.stop()
+    server.stop()

@@ -47,6 +47,28 @@ def test_a_file_that_cannot_be_put_away_stays_and_the_log_tells(
     assert "could not be moved" in caplog.text
 
 
+def test_a_file_is_put_away_over_no_other(tmp_path: Path) -> None:
+    for content in ("one", "two", "three"):
+        (tmp_path / "a.npy").write_text(content)
+        put_away(tmp_path / "a.npy", "done")
+    kept = list((tmp_path / "done").glob("a*.npy"))
+    assert sorted(path.read_text() for path in kept) == ["one", "three", "two"]
+
+
+def test_nothing_is_put_away_through_a_link(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may only write bursts would replace a file of the agent by its name."""
+    elsewhere, watched = tmp_path / "state", tmp_path / "watched"
+    elsewhere.mkdir()
+    watched.mkdir()
+    (elsewhere / "active.json").write_text("mine")
+    (watched / "active.json").write_text("theirs")
+    (watched / "refused").symlink_to(elsewhere)
+    put_away(watched / "active.json", "refused")
+    assert (elsewhere / "active.json").read_text() == "mine"
+    assert (watched / "active.json").exists()
+    assert "could not be moved" in caplog.text
+
+
 def test_files_come_as_a_sender_counts(tmp_path: Path) -> None:
     names = [
         "10.npy",

@@ -17,6 +17,7 @@ from agent_machines import GUARD_S, machine_settings
 from secateur.edge.agent import service
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.config.file import read_config
+from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.systemd import notify, watchdog_interval_s
 
 UNIT = Path(__file__).parents[3] / "deploy" / "secateur-agent.service"
@@ -62,13 +63,15 @@ def test_a_reload_is_told_from_beginning_to_end_even_where_it_is_refused(
     systemd: socket.socket, config: Path
 ) -> None:
     agent = Agent(read_config(config))
+    server = Server(agent)
     agent.start()
     for content in (config.read_text(), "machines: 3"):
         config.write_text(content)
-        service._reload(agent, config)
+        service._reload(agent, server, config)
         assert systemd.recv(200).decode().startswith("RELOADING=1\nMONOTONIC_USEC=")
         assert systemd.recv(200).decode() == "READY=1"
     agent.stop()
+    server.stop()
 
 
 def test_without_systemd_nothing_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -120,3 +120,18 @@ def test_a_head_that_asks_for_all_memory_ends_no_watch(tmp_path: Path) -> None:
     source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
     assert [source.look() for _ in range(2)] == [0, 1]
     assert source.counts == {"refused": 1, "bursts": 1}
+
+
+@pytest.mark.parametrize("linked", ["m", "m/s"])
+def test_a_link_out_of_the_folder_is_not_followed(linked: str, tmp_path: Path) -> None:
+    elsewhere, watched = tmp_path / "elsewhere", tmp_path / "watched"
+    place = elsewhere / "s" if linked == "m" else elsewhere
+    place.mkdir(parents=True)
+    np.save(place / "1.npy", np.ones(3))
+    (watched / linked).parent.mkdir(parents=True)
+    (watched / linked).symlink_to(elsewhere)
+    inlet = Inlet(submit=_Taking(), set_speed=lambda *_: None, places={("m", "s"): 4096})
+    settings = FolderSettings.model_validate({"type": "folder", "folder": str(watched)})
+    source = FolderSource(settings, inlet)
+    assert [source.look() for _ in range(3)] == [0, 0, 0]
+    assert (place / "1.npy").exists()

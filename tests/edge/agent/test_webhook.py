@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from agent_machines import feed, linked_config, record, until
-from secateur.edge.agent.agent import ALARM_SCHEMA, Agent
+from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import WebhookSink
+from secateur.edge.agent.entries import ALARM_SCHEMA
 from secateur.edge.agent.sinks.base import RecordRefused, SinkUnavailable
 from secateur.edge.agent.sinks.webhook import Webhook
 

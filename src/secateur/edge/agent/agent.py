@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import threading
@@ -10,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,12 +19,13 @@ from secateur.edge.agent.config.consistency import OWN_SENSOR
 from secateur.edge.agent.config.machines import Machine, Sensor
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.connect import open_sink, open_source
+from secateur.edge.agent.entries import alarm_entry, result_entry
 from secateur.edge.agent.events import Events
 from secateur.edge.agent.intake import Intake, Submission
 from secateur.edge.agent.models.bundles import Bundles, named_bundles
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
 from secateur.edge.agent.outbox.delivery import Delivery
-from secateur.edge.agent.outbox.store import Entry, Outbox
+from secateur.edge.agent.outbox.store import Outbox
 from secateur.edge.agent.pipeline import Processed, SensorPath
 from secateur.edge.agent.sources.base import Inlet, RunningSource
 from secateur.edge.agent.state.alarms import Alarm, AlarmChange, AlarmStore
@@ -36,7 +36,6 @@ from secateur.edge.agent.state.trends import Trends
 log = logging.getLogger(__name__)
 
 DATABASE_FILE, TRENDS_FILE = "agent.sqlite", "trends.sqlite"
-ALARM_SCHEMA = "secateur.alarm/1"
 LATENCIES_KEPT = 1000
 _LONGEST_PAUSE_S = 5.0
 
@@ -144,7 +143,7 @@ class Agent:
         with self.database.transaction():
             for change in self.alarms.close_all_but(watched, now_unix_s=time.time()):
                 key = f"{change.alarm.id}:{change.event}:{time.time_ns()}"
-                self.outbox.append([self._alarm_entry(change.alarm, change.event, key)])
+                self.outbox.append([alarm_entry(self.config.name, change.alarm, change.event, key)])
 
     def start(self) -> None:
         """Start the worker, the deliveries and the sources."""
@@ -227,7 +226,9 @@ class Agent:
             delivery.stop()
         for path in self.paths.values():
             self._saved(path)
-        kept = config.model_copy(update={"state_folder": former.state_folder, "http": former.http})
+        address = {"host": former.http.host, "port": former.http.port}
+        http = config.http.model_copy(update=address)
+        kept = config.model_copy(update={"state_folder": former.state_folder, "http": http})
         failure: SecateurError | None = None
         try:
             self._build(kept)
@@ -239,7 +240,10 @@ class Agent:
         if failure is not None:
             raise failure
         log.info("configuration read again")
-        return [name for name in ("state_folder", "http") if getattr(config, name) != getattr(former, name)]
+        moved = ["state_folder"] if config.state_folder != former.state_folder else []
+        return moved + [
+            f"http.{name}" for name, value in address.items() if getattr(config.http, name) != value
+        ]
 
     def set_speed(self, machine: str, rpm: float) -> None:
         """Take a speed from a feed.
@@ -290,7 +294,7 @@ class Agent:
         self._tell(change)
 
     def _store(self, burst: Burst, processed: Processed, path: SensorPath) -> AlarmChange | None:
-        entries = [self._result_entry(burst.machine, burst.sensor, processed.result)]
+        entries = [result_entry(self.config.name, processed.result)]
         with self.database.transaction():
             change = None
             if processed.judgement is not None:
@@ -301,7 +305,9 @@ class Agent:
                     reopen_within_s=path.sensor.limits.reopen_within_s,
                 )
             if change is not None:
-                entries.append(self._alarm_entry(change.alarm, change.event, f"{burst.key}:alarm"))
+                entries.append(
+                    alarm_entry(self.config.name, change.alarm, change.event, f"{burst.key}:alarm")
+                )
             self.outbox.append(entries)
         return change
 
@@ -325,19 +331,6 @@ class Agent:
             self.storage_trouble = ""
             return found
 
-    def _result_entry(self, machine: str, sensor: str, result: dict[str, Any]) -> Entry:
-        payload = _json(result | {"agent": self.config.name})
-        return Entry(key=result["key"], kind="result", machine=machine, sensor=sensor, payload=payload)
-
-    def _alarm_entry(self, alarm: Alarm, event: str, key: str) -> Entry:
-        value = alarm.to_json() | {
-            "schema": ALARM_SCHEMA,
-            "agent": self.config.name,
-            "event": event,
-            "measured_unix_s": alarm.changed_unix_s,
-        }
-        return Entry(key=key, kind="alarm", machine=alarm.machine, sensor=alarm.sensor, payload=_json(value))
-
     def _tell(self, change: AlarmChange | None) -> None:
         if change is None:
             return
@@ -355,7 +348,9 @@ class Agent:
         """
         with self.database.transaction():
             alarm = self.alarms.acknowledge(alarm_id, author=author, comment=comment, now_unix_s=time.time())
-            self.outbox.append([self._alarm_entry(alarm, "acknowledged", f"{alarm.id}:acknowledged")])
+            self.outbox.append(
+                [alarm_entry(self.config.name, alarm, "acknowledged", f"{alarm.id}:acknowledged")]
+            )
         self.events.publish("alarm", event="acknowledged", alarm=alarm.to_json())
         return alarm
 
@@ -374,7 +369,7 @@ class Agent:
     def _publish_silent(self, path: SensorPath, now_s: float) -> None:
         machine, sensor = path.machine.name, path.sensor.name
         result = path.went_silent(now_s)
-        self.outbox.append([self._result_entry(machine, sensor, result)])
+        self.outbox.append([result_entry(self.config.name, result)])
         self.events.publish("silent", machine=machine, sensor=sensor)
 
     def _raise_own(self, part: str, judgement: Judgement) -> None:
@@ -391,9 +386,7 @@ class Agent:
                 burst, judgement, now_unix_s=burst.measured_unix_s, reopen_within_s=0.0
             )
             if change is not None:
-                self.outbox.append([self._alarm_entry(change.alarm, change.event, f"{burst.key}:alarm")])
+                self.outbox.append(
+                    [alarm_entry(self.config.name, change.alarm, change.event, f"{burst.key}:alarm")]
+                )
         self._tell(change)
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()

@@ -62,6 +62,7 @@ def _serve(
     told: Callable[[str], None] | None,
 ) -> None:
     agent = Agent(config)
+    agent.bundles.store.remove_leftovers()
     try:
         server = Server(agent)
     except SecateurError:
@@ -78,7 +79,7 @@ def _serve(
         told(address)
     notify("READY=1")
     try:
-        wait(lambda: _reload(agent, config_file))
+        wait(lambda: _reload(agent, server, config_file))
     finally:
         notify("STOPPING=1")
         housekeeping.stop()
@@ -108,11 +109,12 @@ def _listen_to_signals(ended: threading.Event, again: threading.Event) -> None:
         signal.signal(signal.SIGHUP, lambda *_: again.set())
 
 
-def _reload(agent: Agent, config_file: Path) -> None:
+def _reload(agent: Agent, server: Server, config_file: Path) -> None:
     reloading()
     try:
         config = _usable(config_file, running=True)
         later = agent.reload(config)
+        server.renew(agent.config.http)
         set_log_level(config.log_level)
         if later:
             log.warning("%s changed; that takes effect after a restart", " and ".join(later))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,10 +58,26 @@ def _stamp(path: Path) -> _Stamp | None:
 
 
 def put_away(path: Path, folder: str) -> None:
-    """Move a file into a folder beside it; where that cannot be done it stays, and the log tells."""
+    """Move a file into a folder beside it, over no other; where that fails it stays, and the log tells.
+
+    A folder that is a link is not followed: whoever may write here could have any file replaced by it.
+    """
     target = path.parent / folder
     try:
         target.mkdir(exist_ok=True)
-        path.replace(target / path.name)
+        place = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.rename(path, _free_name(path, place), dst_dir_fd=place)
+        finally:
+            os.close(place)
     except OSError as error:
         log.error("%s could not be moved to %s: %s", path, target, error.strerror)
+
+
+def _free_name(path: Path, folder: int) -> str:
+    """Return the name of a file, with the time where an earlier file has that name."""
+    try:
+        os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return path.name
+    return f"{path.stem}.{time.time_ns()}{path.suffix}"

@@ -16,6 +16,7 @@ from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound, Pa
 from secateur.edge.agent.http.reading import sensor_of
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.models.slot import ModelSlot
+from secateur.edge.agent.models.store import UPLOAD_PREFIX
 from secateur.edge.agent.sources.assembly import Assembler
 from secateur.edge.agent.sources.payloads import from_json, from_raw, most_samples
 from secateur.edge.agent.state.alarms import LONGEST_COMMENT, LONGEST_NAME
@@ -122,7 +123,7 @@ def install_bundle(call: Call) -> Any:
         return Json({"error": f"send a .sct archive as {_RAW}."}, status_code=415)
     store_folder = agent.bundles.store.folder
     store_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".upload-", dir=store_folder) as folder:
+    with tempfile.TemporaryDirectory(prefix=UPLOAD_PREFIX, dir=store_folder) as folder:
         archive = Path(folder) / "upload.sct"
         archive.write_bytes(call.body)
         try:

@@ -76,11 +76,24 @@ class Guard:
     """
 
     def __init__(self, app: App, settings: Http) -> None:
-        self._app, self._settings = app, settings
-        self._token = None if settings.token is None else settings.token.read().encode()
-        self._read_token = None if settings.read_token is None else settings.read_token.read().encode()
+        self._app = app
+        self.renew(settings)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._held = 0
+
+    def renew(self, settings: Http) -> None:
+        """Go over to other settings, and read the tokens again, which may be others under the same name.
+
+        Raises
+        ------
+        ConfigError
+            If a token cannot be read; the former settings hold on.
+        """
+        tokens = [
+            None if token is None else token.read().encode()
+            for token in (settings.token, settings.read_token)
+        ]
+        self._settings, (self._token, self._read_token) = settings, tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -10,6 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.config.settings import Http
 from secateur.edge.agent.http.address import bound_socket
 from secateur.edge.agent.http.app import create_app
 
@@ -61,8 +62,9 @@ class Server:
     def __init__(self, agent: Agent) -> None:
         self._socket = bound_socket(agent.config.http)
         self.port: int = self._socket.getsockname()[1]
+        self._guard = create_app(agent)
         config = uvicorn.Config(
-            create_app(agent),
+            self._guard,
             http=TimedProtocol,
             ws="none",
             lifespan="off",
@@ -88,6 +90,10 @@ class Server:
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             threading.Event().wait(0.01)
+
+    def renew(self, settings: Http) -> None:
+        """Go over to other tokens and bounds; see :meth:`Guard.renew`."""
+        self._guard.renew(settings)
 
     def stop(self) -> None:
         """Finish the requests at hand."""

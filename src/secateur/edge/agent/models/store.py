@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 Version = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _STATE = "active.json"
+UPLOAD_PREFIX, _INSTALL_PREFIX = ".upload-", ".install-"
 
 
 class Choice(BaseModel):
@@ -68,6 +69,12 @@ class ModelStore:
 
     def __init__(self, folder: Path, *, trusted: Sequence[Path] = (), accept_unfit: bool = False) -> None:
         self.folder, self.trusted, self._accept_unfit = Path(folder), tuple(trusted), accept_unfit
+
+    def remove_leftovers(self) -> None:
+        """Remove what an installation left that was killed; nobody else may install meanwhile."""
+        for pattern in (f"{UPLOAD_PREFIX}*", f"*/{_INSTALL_PREFIX}*"):
+            for leftover in self.folder.glob(pattern):
+                shutil.rmtree(leftover, ignore_errors=True)
 
     def names(self) -> list[str]:
         """Names of all installed bundles."""
@@ -121,7 +128,7 @@ class ModelStore:
         folder = self._folder(name)
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{version}.sct"
-        aside_folder = Path(tempfile.mkdtemp(prefix=".install-", dir=folder))
+        aside_folder = Path(tempfile.mkdtemp(prefix=_INSTALL_PREFIX, dir=folder))
         try:
             aside = aside_folder / target.name
             if bundle.is_dir():

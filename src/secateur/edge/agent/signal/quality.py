@@ -45,6 +45,9 @@ DEFECT_FLAGS: tuple[Flag, ...] = (
 STANDING_STILL: Flag = "standing still"
 """A bearing that does not turn shows nothing: such bursts are neither learned nor judged."""
 
+SILENCE_FLAGS: tuple[Flag, ...] = ("dead", "stuck", "repeated")
+"""A machine that stands still is as silent as a dead sensor, in steps of a coarse converter at least."""
+
 RATE_TOLERANCE = 0.005
 STUCK_SHARE, STUCK_LEAST = 0.02, 64
 CLIPPED_SHARE, CLIPPED_LEAST, CLIPPED_RUN = 0.001, 6, 3
@@ -148,6 +151,8 @@ def assess(
     rpm, age_s, trouble = _speed_of(burst, speed, latest_speed)
     if trouble is not None:
         flags.append(trouble)
+    if trouble == STANDING_STILL:
+        flags = [flag for flag in flags if flag not in SILENCE_FLAGS]
     return Quality(
         flags=tuple(flags),
         speed_rpm=rpm,

@@ -103,9 +103,13 @@ class FolderSource:
         return taken
 
     def _entries(self, folder: Path) -> list[Path]:
-        """Return what lies in a folder; one that may not be looked at ends no watch over the others."""
+        """Return what lies in a folder; one that may not be looked at ends no watch over the others.
+
+        Links are not followed, neither of the sensor nor of its machine: they may lead anywhere.
+        """
         try:
-            return list(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+            linked = folder.is_symlink() or folder.parent.is_symlink()
+            return list(folder.iterdir()) if folder.is_dir() and not linked else []
         except OSError as error:
             self.last_refusal = f"{folder}: {error.strerror}"
             return []

@@ -29,6 +29,9 @@ MOST_HELD = 10
 """Parts of unfinished bursts, and data that wait for a birth, hold back so many acknowledgements; brokers
 allow about twenty in all."""
 
+SUBSCRIBE_AGAIN_S = 30.0
+"""After the broker has refused it."""
+
 MOST_TOLD = 256
 """Different reasons of refusals that are logged; the last one is always shown."""
 
@@ -62,6 +65,7 @@ class MqttSource:
         self._told: set[str] = set()
         self._connected = threading.Event()
         self._connection = 0
+        self._again: threading.Timer | None = None
         self._client, self._arguments = new_client(
             settings,
             client_id=settings.client_id or client_id,
@@ -85,6 +89,8 @@ class MqttSource:
 
     def stop(self) -> None:
         """Disconnect; the broker keeps the session."""
+        if self._again is not None:
+            self._again.cancel()
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -108,15 +114,26 @@ class MqttSource:
         self._connection += 1
         self._held.clear()
         self._held_order.clear()
+        self._subscribe()
+
+    def _subscribe(self) -> None:
         # what the broker retained was measured at a time that nobody knows: it would be shown as live
         wanted = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-        client.subscribe(self._settings.subscription, options=wanted)
+        self._client.subscribe(self._settings.subscription, options=wanted)
 
     def _on_subscribe(self, _: paho.Client, __: Any, ___: int, reasons: Any, ____: Any) -> None:
         refused = next((reason for reason in reasons if reason.is_failure), None)
         if refused is not None:
             self._tell(f"the broker refuses the subscription to {self._settings.subscription}: {refused}")
+            self._again = threading.Timer(SUBSCRIBE_AGAIN_S, self._subscribe)  # rights may be given meanwhile
+            self._again.daemon = True
+            self._again.start()
             return
+        self.trouble = ""
+        if any(reason.value < 1 for reason in reasons):
+            self._tell(
+                "the broker gives bursts once at most (QoS 0): what comes while the agent is away is lost"
+            )
         log.info("%s: connected", self.name)
         self._connected.set()
 
