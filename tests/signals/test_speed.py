@@ -52,6 +52,32 @@ def test_the_mains_are_no_shaft():
     assert refine_shaft_rate(noise + hum, RATE_HZ, 29.53).refined_hz is None
 
 
+def fault_lines(rate_hz: float, order: float, *, of_shaft: tuple[int, ...] = ()) -> np.ndarray:
+    time_s = np.arange(120_000) / RATE_HZ
+    lines = [n * order for n in range(1, 7)] + list(of_shaft)
+    noise = np.random.default_rng(2).standard_normal(time_s.size)
+    return noise + sum(0.5 * np.sin(2 * np.pi * line * rate_hz * time_s + line) for line in lines)
+
+
+@pytest.mark.parametrize("order", [3.03, 3.98, 1.96])
+def test_a_fault_line_beside_a_multiple_of_the_shaft_is_no_shaft(order):
+    found = refine_shaft_rate(fault_lines(24.3, order), RATE_HZ, 24.3)
+    assert found.refined_hz is None
+    assert not found.points_beyond
+
+
+def test_few_lines_are_no_shaft_where_the_mains_hide_the_lines_of_the_stated_one():
+    time_s = np.arange(120_000) / RATE_HZ
+    noise = np.random.default_rng(2).standard_normal(time_s.size)
+    few = noise + sum(0.2 * np.sin(2 * np.pi * n * 50.6 * time_s) for n in (1, 3))
+    assert refine_shaft_rate(few, RATE_HZ, 50.0).refined_hz is None
+
+
+def test_a_motor_told_its_synchronous_speed_is_still_found():
+    found = refine_shaft_rate(shaft_lines(24.6), RATE_HZ, 25.0)
+    assert found.refined_hz == pytest.approx(24.6, rel=5e-4)
+
+
 def test_lines_beyond_the_reach_are_told_and_not_taken():
     found = refine_shaft_rate(shaft_lines(29.53), RATE_HZ, 29.53 / 1.045)
     assert found.refined_hz is None

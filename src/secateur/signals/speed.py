@@ -7,6 +7,7 @@ and in the envelope's; all of them move together when the speed does. Needs nump
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +26,9 @@ SAME_PLACE = 0.004
 """Places closer than this share count as one."""
 LEAST_TURNS = 80
 SPECTRUM_LINES, ENVELOPE_LINES = 6, 4
+MULTIPLES = np.array([*range(1, SPECTRUM_LINES + 1), *range(1, ENVELOPE_LINES + 1)])
+STANDS_OUT = 1.0
+"""Height from which on a line counts as one that is there."""
 CAP = 3.0
 """Most that one line counts, so that no single strong line that is not the shaft's decides."""
 MAINS_HZ = (50.0, 60.0)
@@ -74,8 +78,10 @@ def refine_shaft_rate(
     """Seek the shaft rate near the nominal one whose multiples stand out best.
 
     For each rate the logarithms of amplitude over the local median are summed at its multiples: six of the
-    spectrum, four of the envelope's. Lines of the mains (50 and 60 Hz and multiples) do not count. The
-    best rate is taken if it leads every other by a margin and lies within reach.
+    spectrum, four of the envelope's. Lines of the mains (50 and 60 Hz and multiples) do not count for a
+    rate, but its rivals may have lines behind them. The best rate is taken if it leads every other by a
+    margin, lies within reach, and its lines have no factor in common: a fault line near three times the
+    shaft rate stands at its third and sixth multiple alone.
 
     Parameters
     ----------
@@ -111,16 +117,21 @@ def refine_shaft_rate(
         return _unknown(nominal_hz, f"the lines of {nominal_hz:g} Hz lie too high for the sampling rate")
     if not np.isfinite(samples).all() or np.ptp(samples) == 0:
         return _unknown(nominal_hz, "the samples are flat or not finite")
-    share, strength = _strength_of_rates(samples, sampling_rate_hz, nominal_hz, WATCHED * reach)
-    highest = strength.max()
-    same = np.abs(share / share[np.argmax(strength)] - 1.0) <= SAME_PLACE
-    margin = float(highest - strength[~same].max())
+    share, heights, hidden = _lines_of_rates(samples, sampling_rate_hz, nominal_hz, WATCHED * reach)
+    strength = heights.sum(axis=0)
+    place = int(strength.argmax())
+    highest = strength[place]
+    same = np.abs(share / share[place] - 1.0) <= SAME_PLACE
+    margin = float(highest - _rivals(heights, hidden)[~same].max())
     # capped lines make a plateau; the rate is the centre of what stands above all other places
     weight = np.where(same, np.clip(strength - (highest - margin), 0.0, None), 0.0)
     best = float(weight @ share / weight.sum()) if margin > 0 else 1.0
     confidence = max(0.0, margin / (margin + LEAST_MARGIN))
     if margin < LEAST_MARGIN:
         return _unknown(nominal_hz, "no rate stands out in the spectrum", confidence)
+    factor = math.gcd(*MULTIPLES[heights[:, place] >= STANDS_OUT].tolist())
+    if factor > 1:
+        return _unknown(nominal_hz, f"of the lines only every {factor}. stands out", confidence)
     rate_hz = best * nominal_hz
     if abs(best - 1.0) > reach:
         doubt = (
@@ -135,19 +146,33 @@ def _unknown(nominal_hz: float, doubt: str, confidence: float = 0.0) -> RefinedS
     return RefinedSpeed(nominal_hz=nominal_hz, refined_hz=None, confidence=confidence, doubt=doubt)
 
 
-def _strength_of_rates(
+def _lines_of_rates(
     samples: np.ndarray, sampling_rate_hz: float, nominal_hz: float, watched: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return shares of the nominal rate, and how far the multiples of each stand out."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return shares of the nominal rate, and at :data:`MULTIPLES` of each (lines, shares) the height and
+    whether the mains hide it; hidden lines have none.
+    """
     spectrum, envelope, step_hz = _power_spectra(samples, sampling_rate_hz)
     share = np.arange(1.0 - watched, 1.0 + watched, step_hz / (SPECTRUM_LINES * nominal_hz))
-    strength = np.zeros_like(share)
+    heights, hidden = [], []
     for power, n_lines in ((spectrum, SPECTRUM_LINES), (envelope, ENVELOPE_LINES)):
         level = _level(power, step_hz, nominal_hz)
         frequency_hz = np.arange(level.size) * step_hz
         for multiple in range(1, n_lines + 1):
-            strength += np.interp(share * multiple * nominal_hz, frequency_hz, level)
-    return share, strength
+            rates_hz = share * multiple * nominal_hz
+            hidden.append(_of_mains(rates_hz, step_hz))
+            heights.append(np.where(hidden[-1], 0.0, np.interp(rates_hz, frequency_hz, level)))
+    return share, np.array(heights), np.array(hidden)
+
+
+def _rivals(heights: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Return the strength of each rate, (shares,), if its hidden lines are like those that are seen.
+
+    None counts more than half a capped line; where all are hidden, each counts that much.
+    """
+    seen = (heights.sum(axis=0) + CAP / 2.0) / ((~hidden).sum(axis=0) + 1)
+    likely = np.minimum(seen, CAP / 2.0)
+    return np.asarray(np.where(hidden, likely, heights).sum(axis=0))
 
 
 def _power_spectra(samples: np.ndarray, sampling_rate_hz: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -178,10 +203,16 @@ def _level(power: np.ndarray, step_hz: float, nominal_hz: float) -> np.ndarray:
     around = sliding_window_view(np.pad(amplitude, half, mode="reflect"), 2 * half + 1)[::hop]
     medians = np.median(around, axis=1)
     level = amplitude - np.interp(np.arange(last), np.arange(medians.size) * hop, medians)
-    frequency_hz = np.arange(last) * step_hz
-    for mains_hz in MAINS_HZ:
-        distance_hz = np.abs((frequency_hz + mains_hz / 2) % mains_hz - mains_hz / 2)
-        level[(distance_hz < max(0.3, 3 * step_hz)) & (frequency_hz > mains_hz / 2)] = 0.0
+    level[_of_mains(np.arange(last) * step_hz, step_hz)] = 0.0
     level = np.clip(level, 0.0, CAP)
     # a line between two bins is read where either shows it
     return np.maximum(level, np.maximum(np.roll(level, 1), np.roll(level, -1)))
+
+
+def _of_mains(frequency_hz: np.ndarray, step_hz: float) -> np.ndarray:
+    """Whether a line at a frequency cannot be told from one of the mains."""
+    near = np.zeros(frequency_hz.shape, dtype=bool)
+    for mains_hz in MAINS_HZ:
+        distance_hz = np.abs((frequency_hz + mains_hz / 2) % mains_hz - mains_hz / 2)
+        near |= (distance_hz < max(0.3, 3 * step_hz)) & (frequency_hz > mains_hz / 2)
+    return near
