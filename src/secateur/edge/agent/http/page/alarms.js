@@ -4,7 +4,7 @@ import { download, get, post } from "./api.js";
 import { ask } from "./ask.js";
 import { announce, fill, h } from "./dom.js";
 import { sensorAddress } from "./fleet.js";
-import { badge, moment, plain, raised } from "./words.js";
+import { badge, moment, raised, told } from "./words.js";
 
 const MOST = 200;
 
@@ -45,14 +45,14 @@ export class Alarms {
       h(this.machine === null ? "h2" : "h3", {}, badge(alarm.highest), " ",
         h("a", { href: sensorAddress(alarm.machine, alarm.sensor) }, place)),
       h("p", {}, `since ${moment(alarm.opened_unix_s)}, ${ended}; `, alarm.open ? `now ${alarm.level}` : "closed"),
-      h("p", {}, `raised: ${raised(alarm.causes) || "–"}`),
+      h("p", {}, raised(alarm.causes) || "nothing is raised"),
       alarm.acknowledged_by === null ? null
         : h("p", {}, `seen by ${alarm.acknowledged_by}, ${moment(alarm.acknowledged_unix_s)}${alarm.comment ? `: ${alarm.comment}` : ""}`),
       h("p", { class: "controls" },
         alarm.acknowledged_by === null ? control("Acknowledge", () => this.acknowledge(alarm.id)) : null,
         control("Events", () => this.toggle(alarm.id), { "aria-expanded": String(events !== undefined) })),
       events === undefined ? null : h("ol", { class: "thread" }, events.map((event) =>
-        h("li", {}, `${moment(event.unix_s)}: ${event.kind}${event.author ? ` by ${event.author}` : ""}${event.text ? `, ${plain(event.text)}` : ""}`))));
+        h("li", {}, `${moment(event.unix_s)}: ${event.kind}${event.author ? ` by ${event.author}` : ""}${event.text ? `, ${event.author ? event.text : told(event.text)}` : ""}`))));
   }
 
   async events(id) {

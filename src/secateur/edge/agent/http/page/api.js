@@ -1,5 +1,8 @@
 // Requests to the agent, and the events that it sends.
 
+const ANSWERED_WITHIN_MS = 15_000;
+const SILENT_AT_MOST_MS = 40_000; // the agent says every 15 s that it is still there
+
 let token = sessionStorage.getItem("token") ?? "";
 
 export const hasToken = () => token !== "";
@@ -33,8 +36,18 @@ async function answerOf(response) {
 export const sensorPath = (machine, sensor) =>
   `/api/machines/${encodeURIComponent(machine)}/sensors/${encodeURIComponent(sensor)}`;
 
+/** Give up what is not answered in time: a cable that was pulled refuses nothing, and old values would look live. */
+async function within(path, options = {}, time = ANSWERED_WITHIN_MS) {
+  const signal = time === null ? undefined : AbortSignal.timeout(time);
+  try {
+    return await answerOf(await fetch(path, { headers: headers(), signal, ...options }));
+  } catch (error) {
+    throw error.name === "TimeoutError" ? new Error("The agent does not answer.") : error;
+  }
+}
+
 export async function get(path) {
-  return (await answerOf(await fetch(path, { headers: headers() }))).json();
+  return (await within(path)).json();
 }
 
 /** Change something: a JSON object, or a file as it is. */
@@ -43,7 +56,7 @@ export async function post(path, body = {}) {
   const type = isFile ? "application/octet-stream" : "application/json";
   const content = isFile ? body : JSON.stringify(body);
   const sent = { method: "POST", headers: { ...headers(), "Content-Type": type }, body: content };
-  return (await answerOf(await fetch(path, sent))).json();
+  return (await within(path, sent, isFile ? null : ANSWERED_WITHIN_MS)).json();
 }
 
 /** Save what an address gives as a file; the token goes with it. */
@@ -56,16 +69,41 @@ export async function download(path, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Follow live events for ever; after a break they are asked for again. EventSource could send no token. */
+/** Wait until somebody sees the page. */
+const seen = () => new Promise((resolve) => {
+  const look = () => {
+    if (document.hidden) return;
+    document.removeEventListener("visibilitychange", look);
+    resolve();
+  };
+  document.addEventListener("visibilitychange", look);
+  look();
+});
+
+/**
+ * Follow live events for ever; after a break they are asked for again. EventSource could send no token.
+ * A page that nobody sees holds no connection: a browser has six to one address, for all its tabs.
+ */
 export async function follow(onEvent, onLink) {
   for (;;) {
+    await seen();
+    const ended = new AbortController();
+    const hide = () => document.hidden && ended.abort();
+    let silence = 0;
+    const isThere = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => ended.abort(), SILENT_AT_MOST_MS);
+    };
+    document.addEventListener("visibilitychange", hide);
+    isThere();
     try {
-      const response = await answerOf(await fetch("/api/events", { headers: headers() }));
+      const response = await answerOf(await fetch("/api/events", { headers: headers(), signal: ended.signal }));
       onLink(true, "");
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
         const { done, value } = await reader.read();
+        isThere();
         if (done) break;
         const pieces = (rest + value).split("\n\n");
         rest = pieces.pop();
@@ -77,6 +115,9 @@ export async function follow(onEvent, onLink) {
       onLink(false, "the agent ended the connection");
     } catch (error) {
       onLink(false, error instanceof Refusal ? error.message : "the agent does not answer");
+    } finally {
+      clearTimeout(silence);
+      document.removeEventListener("visibilitychange", hide);
     }
     await new Promise((resolve) => setTimeout(resolve, 2000));
   }

@@ -17,8 +17,12 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Replace what an element holds, unless it would look the same; the focus stays where it was. */
+/**
+ * Replace what an element holds, unless it would look the same; the focus stays where it was. Nothing is replaced
+ * under a finger or a pressed mouse: what is let go over another element than it was pressed on is no click.
+ */
 export function fill(element, ...children) {
+  if (element.matches(":active")) return;
   const next = element.cloneNode(false);
   next.append(...children.flat().filter(Boolean));
   if (next.innerHTML === element.innerHTML) return;

@@ -1,7 +1,7 @@
 // What the latest burst says: level, sensor, diagnosis, and the fault lines beside it.
 
 import { facts, h, table } from "./dom.js";
-import { badge, diagnosis, duration, FAMILY_NAMES, moment, number, percent, plain, raised } from "./words.js";
+import { badge, diagnosis, duration, FAMILY_NAMES, flag, moment, number, percent, plain, raised } from "./words.js";
 
 function agreement(found) {
   if (found.agrees_with_lines === null) return "the fault lines say nothing";
@@ -27,22 +27,25 @@ function lines(evidence) {
     evidence.rule ? h("p", {}, `By the lines alone: ${diagnosis(evidence.rule.label)}; ${evidence.rule.reason}.`) : null);
 }
 
+const causes = (sensor) => (Object.keys(sensor.causes).length ? h("p", {}, raised(sensor.causes)) : null);
+
 /** Everything of the latest result that is said in words. */
 export function latest(sensor) {
   const { result } = sensor;
   if (!result) {
     return [h("section", { class: "panel" }, h("h2", {}, "State"), h("p", {}, "No burst has come yet."),
-      facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)]]))];
+      facts([["bearing", badge(sensor.bearing_state)], ["sensor", badge(sensor.sensor_state)]]), causes(sensor))];
   }
   return [
     h("section", { class: "panel" }, h("h2", {}, "State"),
-      facts([["bearing", badge(sensor.bearing_state)], ["raised", raised(sensor.causes) || "–"], ["sensor", badge(sensor.sensor_state)],
-        ["quality", result.quality.flags.map(plain).join(", ") || "sound"],
+      causes(sensor),
+      facts([["bearing", badge(sensor.bearing_state)], ["sensor", badge(sensor.sensor_state)],
+        ["quality", result.quality.flags.map(flag).join(", ") || "sound"],
         ["baseline", sensor.baseline_trouble ? h("span", { class: "trouble" }, sensor.baseline_trouble) : sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}${
           result.quality.flags.some((flag) => flag.startsWith("clock")) ? `; the sender's clock says ${moment(result.stated_unix_s)}` : ""}`],
-        ["taken", `${duration(sensor.last_burst_age_s)} ago`], ["ready after", `${number(result.latency_ms)} ms`]])),
+        ["received", `${duration(sensor.last_burst_age_s)} ago`], ["result took", `${number(result.latency_ms)} ms`]])),
     h("section", { class: "panel" }, h("h2", {}, "Diagnosis"), opinion(result.diagnosis, sensor.settings), lines(result.evidence)),
   ];
 }

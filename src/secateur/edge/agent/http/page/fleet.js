@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { badge, diagnosis, duration, percent, raised } from "./words.js";
 
+const FEW = 7; // machines that are found at a glance
 const LEVELS = ["alarm", "warning", "unknown", "learning", "normal"];
 
 /** The level of a machine: the worst that is known of its sensors. */
@@ -23,9 +24,9 @@ function sensorRow(machine, entry) {
     h("a", { href: sensorAddress(machine, entry.sensor) }, entry.sensor), " ", entry.bearing_state === "unknown" && entry.sensor_state !== "ok" ? null : badge(entry.bearing_state),
     entry.sensor_state === "ok" ? null : [" ", badge(entry.sensor_state)],
     h("p", {}, [
-      causes && `raised: ${causes}`,
+      causes,
       entry.confidence === null ? "" : `diagnosis: ${diagnosis(entry.label)}${entry.label === null ? "" : ` (${percent(entry.confidence)})`}`,
-      entry.baseline_trouble ? `no baseline: ${entry.baseline_trouble}` : entry.learned < 1 ? `learning the healthy machine: ${percent(entry.learned)}` : "",
+      entry.baseline_trouble ? `no baseline: ${entry.baseline_trouble}` : entry.learned < 1 && entry.last_burst_age_s !== null ? `learning the healthy machine: ${percent(entry.learned)}` : "",
       entry.last_burst_age_s === null ? "no burst yet" : `last burst ${duration(entry.last_burst_age_s)} ago`,
     ].filter(Boolean).join(" · ")));
 }
@@ -43,19 +44,30 @@ export class Fleet {
   constructor() {
     this.title = "Fleet";
     this.counts = h("p", { class: "summary" });
+    this.find = h("input", { type: "search", "aria-label": "Find a machine", placeholder: "Find a machine", oninput: () => this.draw() });
     this.cards = h("div", { class: "cards" });
-    this.element = h("div", {}, h("h1", {}, "Fleet"), this.counts, this.cards);
+    this.machines = [];
+    this.element = h("div", {}, h("h1", {}, "Fleet"), this.counts, h("p", { class: "controls" }, this.find), this.cards);
   }
 
   async refresh() {
-    const { machines } = await get("/api/fleet");
+    this.machines = (await get("/api/fleet")).machines;
+    this.draw();
+  }
+
+  draw() {
+    const { machines } = this;
     const by = Object.groupBy(machines, machineLevel);
     const sensors = machines.flatMap((entry) => entry.sensors), lost = silent(sensors);
     fill(this.counts, `${machines.length} machines: `,
       LEVELS.map((level) => `${by[level]?.length ?? 0} ${level}`).join(", "),
       lost ? `; sensors without usable bursts: ${lost} of ${sensors.length}` : "");
     const rank = (entry) => 2 * LEVELS.indexOf(machineLevel(entry)) - (silent(entry.sensors) > 0);
-    fill(this.cards, [...machines].sort((one, other) => rank(one) - rank(other)).map(card));
+    this.find.hidden = machines.length < FEW;
+    const wanted = this.find.value.trim().toLowerCase();
+    const shown = machines.filter((entry) => [entry.machine, entry.description, ...entry.sensors.map((sensor) => sensor.sensor)]
+      .some((text) => text.toLowerCase().includes(wanted)));
+    fill(this.cards, shown.length ? shown.sort((one, other) => rank(one) - rank(other)).map(card) : h("p", {}, "No machine of that name."));
   }
 }
 

@@ -8,11 +8,17 @@ import { History } from "./history.js";
 import { LinePlot } from "./plot.js";
 import { timeTicks, timeWords } from "./time_axis.js";
 import { Waterfall } from "./waterfall.js";
-import { FAMILY_NAMES, number, plain } from "./words.js";
+import { FAMILY_NAMES, indicator, number, unitOf } from "./words.js";
 
 const HARMONICS = 4;
 const TIERS = { bursts: 0, minutes: 60, hours: 3600 };
 const scaled = (step, count, first = 0) => Array.from({ length: count }, (_, place) => first + place * step);
+
+/** From where to where each band of an indicator reaches: equally wide on a logarithmic axis. */
+function bandWords({ sampling_rate_hz: rateHz, indicators: { bands, lowest_hz: lowestHz } }) {
+  const edge = (place) => number(lowestHz * (rateHz / 2 / lowestHz) ** (place / bands));
+  return Object.fromEntries(scaled(1, bands, 1).map((band) => [`band_${band}`, `band ${band}: ${edge(band - 1)} to ${edge(band)} Hz`]));
+}
 
 export class Sensor {
   constructor(machine, name) {
@@ -20,6 +26,7 @@ export class Sensor {
     this.title = `${machine} / ${name}`;
     this.words = h("div", { class: "panels" });
     this.unit = "";
+    this.bands = {};
     this.waveform = new LinePlot({ title: "Waveform", xTitle: "s", yTitle: "" });
     this.spectrum = new LinePlot({ title: "Spectrum", xTitle: "Hz", yTitle: "" });
     this.envelope = new LinePlot({ title: "Envelope spectrum", xTitle: "orders", yTitle: "" });
@@ -86,6 +93,7 @@ export class Sensor {
       get(`${this.path}/envelope${banded}`).catch((error) => this.refuseBand(error)),
       get(`${this.path}/trend?tier=${this.tier.value}&most=1000&indicator=${this.indicator.value || "rms"}`), get(`${this.path}/waterfall`)]);
     this.unit = sensor.settings.unit;
+    this.bands = bandWords(sensor.settings);
     this.lines.hidden = sensor.fault_orders === null;
     fill(this.words, latest(sensor));
     if (this.low.value === "") [this.low.value, this.high.value] = sensor.band_hz;
@@ -123,14 +131,14 @@ export class Sensor {
   drawTrend({ entries, medians, limits, tier }, silentAfter, names) {
     const chosen = names.includes(this.indicator.value) ? this.indicator.value : "rms";
     if (names.join() !== [...this.indicator.options].map((option) => option.value).join()) {
-      fill(this.indicator, names.map((name) => h("option", { value: name }, plain(name))));
+      fill(this.indicator, names.map((name) => h("option", { value: name }, this.bands[name] ?? indicator(name))));
     }
     this.indicator.value = chosen;
     this.indicator.hidden = names.length === 0;
     this.trend.sayX = timeWords(entries.length ? entries.at(-1).start_unix_s - entries[0].start_unix_s : 0);
     const levels = [["median", medians[chosen]], ["warning", limits[chosen]?.warning], ["alarm", limits[chosen]?.alarm]];
     return this.trend.draw({
-      xs: entries.map((entry) => entry.start_unix_s), ys: entries.map((entry) => entry.means[chosen] ?? null), yTitle: plain(chosen),
+      xs: entries.map((entry) => entry.start_unix_s), ys: entries.map((entry) => entry.means[chosen] ?? null), yTitle: [indicator(chosen), unitOf(chosen, this.unit)].filter(Boolean).join(" in "),
       levels: levels.filter(([, y]) => y !== undefined && y !== null).map(([name, y]) => ({ y, name, kind: name })), note: `${entries.length} ${tier}`,
       gap: silentAfter + 2 * TIERS[tier],
     });

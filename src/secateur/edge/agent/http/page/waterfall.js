@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { duration, number } from "./words.js";
 
-const RANGE_DB = 60;
+const RANGE_DB = 60, LEAST = 1e-12;
 // dark blue over green to yellow: grows in lightness, so it can be read without colour
 const STOPS = [[13, 22, 62], [38, 76, 122], [33, 122, 122], [84, 168, 92], [190, 202, 60], [253, 231, 90]];
 
@@ -26,18 +26,18 @@ export class Waterfall {
 
   /** @param {{highest_hz: number, rows: {unix_s: number, amplitude: number[]}[]}} found */
   draw({ highest_hz: highestHz, rows }) {
-    this.canvas.hidden = this.ends.hidden = !rows.length;
-    if (!rows.length) {
-      this.note.textContent = "nothing to show yet";
+    const columns = rows.at(-1)?.amplitude.length, shown = rows.filter((row) => row.amplitude.length === columns);
+    const top = Math.max(0, ...shown.flatMap((row) => row.amplitude));
+    this.canvas.hidden = this.ends.hidden = !(top > LEAST);
+    if (!(top > LEAST)) {
+      this.note.textContent = rows.length ? "no signal" : "nothing to show yet";
       return;
     }
-    const columns = rows.at(-1).amplitude.length, shown = rows.filter((row) => row.amplitude.length === columns);
-    const top = Math.max(...shown.flatMap((row) => row.amplitude), 1e-12);
     this.canvas.width = columns;
     this.canvas.height = shown.length;
     const image = new ImageData(columns, shown.length);
     shown.toReversed().forEach((row, line) => row.amplitude.forEach((value, column) => {
-      const share = 1 + (20 * Math.log10(Math.max(value, 1e-12) / top)) / RANGE_DB;
+      const share = 1 + (20 * Math.log10(Math.max(value, LEAST) / top)) / RANGE_DB;
       image.data.set([...colour(share), 255], 4 * (line * columns + column));
     }));
     this.canvas.getContext("2d").putImageData(image, 0, 0);

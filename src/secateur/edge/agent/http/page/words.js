@@ -18,6 +18,7 @@ export function number(value) {
 /** A share; one that is not whole is never said to be 100 %. */
 export function percent(share) {
   if (share === null || share === undefined) return "–";
+  if (share === 0) return "0 %";
   const parts = share < 1 ? Math.min(100 * share, 99.9) : 100 * share;
   return `${parts.toFixed(share < 0.1 || (parts >= 99 && share < 1) ? 1 : 0)} %`;
 }
@@ -46,10 +47,33 @@ export function badge(state) {
     h("span", { "aria-hidden": "true" }, known), ` ${plain(state)}`);
 }
 
+const INDICATORS = { rms: "RMS", diagnosis: "diagnosis of the model" };
+
+/** An indicator as people call it. */
+export const indicator = (name) => INDICATORS[name]
+  ?? (name.startsWith("line_") ? `lines of the ${FAMILY_NAMES[name.slice(5)] ?? plain(name.slice(5))}` : plain(name));
+
+/** The unit of an indicator, given that of the samples. */
+export const unitOf = (name, unit) => (name.startsWith("line_") ? "dB" : ["kurtosis", "crest_factor"].includes(name) ? "" : unit);
+
+/** What the agent says of an alarm, with the names of indicators as people call them. */
+export const told = (text) => text.replace(/\b(line_[a-z0-9]+|band_\d+|crest_factor|rms)\b/g, indicator);
+
 /** What is raised, the worst first. */
-export const raised = (causes) => Object.entries(causes)
-  .sort(([one, low], [other, high]) => (low < high ? -1 : low > high ? 1 : one < other ? -1 : 1)) // "alarm" before "warning"
-  .map(([name, level]) => `${plain(name)} (${level})`).join(", ");
+export const raised = (causes) => ["alarm", "warning"].map((level) => [level, Object.keys(causes).filter((name) => causes[name] === level)])
+  .filter(([, names]) => names.length).map(([level, names]) => `${level}: ${names.sort().map(indicator).join(", ")}`).join("; ");
+
+const FLAGS = {
+  "wrong rate": "the sender states another sampling rate", "wrong unit": "the sender states another unit",
+  "wrong length": "another number of samples than set up", "not finite": "holds values that are no numbers",
+  "out of range": "holds values that no sensor gives", dead: "dead: no signal at all", stuck: "stuck: long stretches of one value",
+  repeated: "the same samples as before", clipped: "clipped: beyond the range of the sensor", offset: "offset: the mean is far from zero",
+  gap: "bursts before it are missing", "clock ahead": "the sender's clock is ahead", "clock not set": "the sender's clock is not set",
+  "standing still": "the machine stands still", "speed stale": "the speed is too old", "speed not believed": "a speed that is not believed",
+};
+
+/** What is wrong with a burst. */
+export const flag = (name) => FLAGS[name] ?? plain(name);
 
 /** The class that a model gives, or that it cannot say. */
 export const diagnosis = (label) => (label === null ? "cannot say" : plain(label));

@@ -1,0 +1,119 @@
+"""The dashboard while the agent is silent, in many tabs, and drawn anew under a finger; and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent_machines import SAMPLES, feed, machine_settings, until
+from chromium import Chromium
+from secateur.edge.agent.agent import Agent
+from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.http.server import Server
+
+pytestmark = pytest.mark.slow
+MACHINES = ("pump", "fan", *(f"conveyor {number}" for number in range(8)))
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    machines = [machine_settings() | {"name": name} for name in MACHINES]
+    http = {"port": 0, "requests_per_s": 1000}
+    found = Agent(parse_config({"machines": machines, "http": http}, tmp_path / "agent.yaml"))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def address(agent: Agent) -> Iterator[str]:
+    server = Server(agent)
+    server.start()
+    yield f"http://127.0.0.1:{server.port}/"
+    server.stop()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    found = Chromium(tmp_path / "profile")
+    found.resize(1280, 900)
+    yield found
+    found.close()
+
+
+HIDDEN = """Object.defineProperty(document, "hidden", { configurable: true, get: () => %s });
+document.dispatchEvent(new Event("visibilitychange"))"""
+
+
+def test_a_page_that_nobody_sees_holds_no_connection(agent: Agent, address: str, browser: Chromium) -> None:
+    """A browser has six connections to one address, for all its tabs together."""
+    browser.open(address)
+    until(lambda: len(agent.events._followers) == 1)
+    browser.run(HIDDEN % "true")
+    until(lambda: len(agent.events._followers) == 0)
+    browser.run(HIDDEN % "false")
+    until(lambda: len(agent.events._followers) == 1)
+    browser.wait_for("document.getElementById('link-state').textContent === 'live'")
+
+
+def test_an_agent_that_does_not_answer_is_told(address: str, browser: Chromium) -> None:
+    """A cable that was pulled refuses no connection: requests go out and nothing comes back."""
+    browser.open(address)
+    browser.wait_for("document.querySelectorAll('.card').length === 10")
+    browser.run("""window.fetch = (_, { signal }) =>
+        new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))""")
+    browser.wait_for("document.getElementById('trouble').innerText.includes('what is shown is old')")
+    assert browser.run("document.querySelector('main').classList.contains('old')")
+
+
+def test_a_click_is_not_lost_where_the_page_is_drawn_meanwhile(
+    agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
+    feed(agent, [make_burst(0)])
+    browser.open(address)
+    place = "[...document.querySelectorAll('.card h2 a')].find((a) => a.textContent === 'pump')"
+    browser.wait_for(f"{place} !== undefined")
+    x, y = browser.run(
+        f"(() => {{ const box = {place}.getBoundingClientRect(); return [box.x + 9, box.y + 9]; }})()"
+    )
+    mouse = {"x": x, "y": y, "button": "left", "clickCount": 1}
+    browser.run(f"window.pressed = {place}")
+    browser.call("Input.dispatchMouseEvent", type="mousePressed", **mouse)
+    asked = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/api/fleet')).length"
+    before = browser.run(asked)
+    for number in range(1, 4):
+        feed(agent, [make_burst(number)])
+        browser.wait_for(f"{asked} >= {before + number}")
+    browser.call("Input.dispatchMouseEvent", type="mouseReleased", **mouse)
+    browser.wait_for("location.hash === '#/machine/pump'")
+
+
+def test_machines_are_found_by_name_and_states_are_said_in_words(
+    agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
+    dead = [make_burst(n, machine="fan", samples=np.zeros(SAMPLES)) for n in range(3)]
+    knocking = [make_burst(n, knocks=4.0 if n >= 20 else 0.0) for n in range(30)]
+    feed(agent, dead + knocking)
+    browser.open(address)
+    browser.wait_for("document.querySelectorAll('.card').length === 10")
+    assert "alarm: lines of the outer race (BPFO)" in browser.run("document.body.innerText")
+    browser.run("document.querySelector('input[type=search]').focus()")
+    browser.call("Input.insertText", text="PUMP")
+    browser.wait_for("document.querySelectorAll('.card').length === 1")
+    browser.call("Input.insertText", text="s")
+    browser.wait_for("document.body.innerText.includes('No machine of that name')")
+
+    browser.open(address + "#/machine/fan/drive-end")
+    browser.wait_for("document.body.innerText.includes('dead: no signal at all')")
+    browser.wait_for("document.querySelector('.waterfall').hidden")  # which would be as bright as could be
+
+    browser.open(address + "#/machine/pump/drive-end")
+    browser.wait_for("document.querySelector('.controls select').length > 5")
+    names = browser.run("[...document.querySelector('.controls select').options].map((o) => o.text)")
+    assert {"RMS", "crest factor", "lines of the inner race (BPFI)", "band 6: 2066 to 6000 Hz"} <= set(names)
+    assert "RMS in g" in browser.run("document.querySelector('main').textContent")
+    assert browser.troubles == []
