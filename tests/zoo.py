@@ -128,6 +128,11 @@ def _llama_like(family: str, stem: str, name: str | None = None, **settings: Any
 
 
 SLIDING = {"sliding_window": 4}
+MINISTRAL3_POSITIONS = {
+    "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16,
+    "max_position_embeddings": 64, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+    "llama_4_scaling_beta": 0.1,
+}  # fmt: skip
 
 ZOO: tuple[Specimen, ...] = (
     Specimen(
@@ -154,16 +159,23 @@ ZOO: tuple[Specimen, ...] = (
     *(
         Specimen(
             name=name,
-            family="gpt_neox",
-            model="GPTNeoXForCausalLM",
-            config="GPTNeoXConfig",
+            family=family,
+            model=f"{stem}ForCausalLM",
+            config=f"{stem}Config",
             settings={
                 **ENCODER, "max_position_embeddings": 64, "vocab_size": VOCABULARY, **SPECIAL, **settings,
             },
         )
-        for name, settings in (
-            ("gpt_neox", {}),
-            ("gpt_neox_sequential", {"use_parallel_residual": False, "attention_bias": False}),
+        for name, family, stem, settings in (
+            ("gpt_neox", "gpt_neox", "GPTNeoX", {}),
+            (
+                "gpt_neox_sequential",
+                "gpt_neox",
+                "GPTNeoX",
+                {"use_parallel_residual": False, "attention_bias": False},
+            ),
+            ("persimmon", "persimmon", "Persimmon", {}),
+            ("persimmon_no_qk_norm", "persimmon", "Persimmon", {"qk_layernorm": False}),
         )
     ),
     *(
@@ -263,7 +275,16 @@ ZOO: tuple[Specimen, ...] = (
             ("bert", "bert", "BertForMaskedLM", "BertConfig", {}),
             ("bert_decoder", "bert", "BertLMHeadModel", "BertConfig", {"is_decoder": True}),
             ("electra", "bert", "ElectraForMaskedLM", "ElectraConfig", {"embedding_size": 16}),
+            ("ernie", "bert", "ErnieForMaskedLM", "ErnieConfig", {"use_task_id": True}),
             ("roberta", "roberta", "RobertaForMaskedLM", "RobertaConfig", {}),
+            ("data2vec_text", "roberta", "Data2VecTextForMaskedLM", "Data2VecTextConfig", {}),
+            (
+                "roberta_prelayernorm",
+                "roberta_prelayernorm",
+                "RobertaPreLayerNormForMaskedLM",
+                "RobertaPreLayerNormConfig",
+                {},
+            ),
             ("camembert", "roberta", "CamembertForMaskedLM", "CamembertConfig", {}),
             (
                 "xlm_roberta_decoder",
@@ -409,6 +430,18 @@ ZOO: tuple[Specimen, ...] = (
         "llama", "Llama", "llama_biased", attention_bias=True, mlp_bias=True, tie_word_embeddings=True
     ),
     _llama_like("mistral", "Mistral", **SLIDING),
+    _llama_like(
+        "ministral", "Ministral", layer_types=["full_attention", "sliding_attention", "full_attention"],
+        **SLIDING,
+    ),
+    _llama_like("ministral", "Ministral3", "ministral3", rope_parameters=MINISTRAL3_POSITIONS),
+    _llama_like(
+        "ministral", "Cwm", "cwm", layer_types=["full_attention", "sliding_attention", "full_attention"],
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **SLIDING,
+    ),
+    _llama_like("helium", "Helium"),
+    _llama_like("jais2", "Jais2"),
+    _llama_like("apertus", "Apertus", rope_parameters={"rope_type": "default", "rope_theta": 10000.0}),
     _llama_like(
         "qwen2", "Qwen2", use_sliding_window=True, max_window_layers=1, **SLIDING
     ),

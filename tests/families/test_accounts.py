@@ -57,6 +57,7 @@ def test_closures_are_disjoint_and_with_the_rest_cover_all_block_parameters(spec
             projection.module for projection in layer.stack.projections if not projection.bias_follows_units
         }
         rest |= {layer.stack.ffn.mixture.router} if layer.stack.ffn.mixture else set()
+        rest |= {name.rpartition(".")[0] for name in layer.stack.ffn.activation}
         for name, size in live.items():
             if total[layer.index, name] != size:
                 module, _, part = name.rpartition(".")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tiny_tokenizers
-from secateur.core.errors import CheckpointError, SecateurError, UnsupportedArchitecture
+from secateur.core.errors import CheckpointError, ConfigError, SecateurError, UnsupportedArchitecture
 from secateur.core.progress import quiet
 from secateur.models.pretrained import open_pretrained
 from secateur.workflow.streaming.source import open_streamed
@@ -228,7 +228,7 @@ def test_tensors_that_the_index_does_not_list_are_refused(opening, models, tmp_p
 def test_an_adapter_is_no_model(opening, copy):
     folder = copy("tied")
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
-    with pytest.raises(CheckpointError, match="holds an adapter"):
+    with pytest.raises(ConfigError, match="holds an adapter"):
         opening(folder)
 
 

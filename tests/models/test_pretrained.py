@@ -98,7 +98,7 @@ def test_code_of_the_folder_is_never_run(folder):
 def test_pickled_weights_are_refused(tmp_path):
     tiny_llama(tied=True).config.save_pretrained(tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"only as pickles.*write safetensors"):
+    with pytest.raises(ConfigError, match=r"only as pickles.*write safetensors"):
         open_pretrained(tmp_path)
 
 

@@ -80,6 +80,26 @@ def test_labelled_text_is_the_same_from_every_kind_of_table(bert, tmp_path, suff
     assert counts.tolist() in ([3, 3, 2], [3, 2, 3], [2, 3, 3])
 
 
+def test_rows_of_one_text_play_one_role(bert, tmp_path):
+    """Of a table with repeated texts, labelled alike or not, no text is learnt and judged."""
+    rows = [*ROWS, *ROWS[:40], *((text, "normal") for text, _ in ROWS[:20])]
+    data = TextData(path=written(tmp_path, ".jsonl", rows=rows), held_out=0.2, blocks=2)
+    task = read_task(*bert, "labels", data)
+    parts = [{tuple(row.tolist()) for row in part.rows} for part in (task.train, task.validation, task.test)]
+    assert [len(part) for part in parts] == [36, 12, 12]
+    assert sum(map(len, (task.train, task.validation, task.test))) == len(rows)
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+
+
+def test_labelled_texts_beyond_a_block_are_cut_off_and_counted(bert, tmp_path, capsys):
+    model, tokenizer = bert
+    rows = [*ROWS[:6], ("assert " * 400, "inner")]
+    task = read_task(model, tokenizer, "labels", TextData(path=written(tmp_path, ".jsonl", rows=rows)))
+    assert "1 of 7 texts have more than 64 tokens" in " ".join(capsys.readouterr().err.split())
+    longest = max(task.train.rows, key=len)
+    assert (len(longest), longest[-1]) == (64, tokenizer.sep_token_id)
+
+
 def test_answers_are_predicted_and_prompts_are_not(llama, tmp_path):
     model, tokenizer = llama
     path = written(tmp_path, ".jsonl", ("prompt", "answer"), [("assert is", " a statement")] * 8)

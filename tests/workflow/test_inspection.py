@@ -235,6 +235,12 @@ def test_sliding_windows_bound_the_context(tmp_path):
     [
         ('{"model_type": "brontosaurus"}', UnsupportedArchitecture, "'brontosaurus'.*one JSON file"),
         ('{"model_type": "mamba"}', UnsupportedArchitecture, "'mamba'.*docs/add_architecture.md"),
+        (
+            '{"model_type": "llava", "text_config": {"model_type": "llama"}}',
+            UnsupportedArchitecture,
+            "'llava'.*language model of type 'llama' beside.*save that alone",
+        ),
+        ('{"model_type": "llama", "num_hidden_layers": 0}', UnsupportedArchitecture, "has no layers"),
         ('{"hidden_size": 8}', ConfigError, "model_type"),
         ('{"model_type": ', CheckpointError, "not valid JSON"),
         ('{"model_type": "llama", "hidden_size": "wide"}', ConfigError, "transformers refuses"),
@@ -244,6 +250,12 @@ def test_sliding_windows_bound_the_context(tmp_path):
 def test_unusable_configurations_say_why(content, error, message, tmp_path):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(error, match=message):
+        inspect_model(outline_of(tmp_path), context_tokens=CONTEXT)
+
+
+def test_an_adapter_is_told_as_one(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="holds an adapter"):
         outline_of(tmp_path)
 
 

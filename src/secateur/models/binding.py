@@ -151,6 +151,10 @@ def bind(model: nn.Module) -> BoundModel:
 
 
 def _check_blocks(bound: BoundModel) -> None:
+    if not bound.layers:
+        raise UnsupportedArchitecture(
+            f"this {bound.spec.family} model has no layers; nothing of it can be cut."
+        )
     try:
         for layer in bound.layers:
             if layer.stack.ffn.mixture is not None:

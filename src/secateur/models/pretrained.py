@@ -66,11 +66,12 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
     Raises
     ------
     ConfigError
-        If there is no such folder, and no such model on the hub can be reached.
+        If there is no such folder, no such model on the hub can be reached, or the folder holds weights only
+        as pickles, which are not read, or an adapter.
     CheckpointError
         If a shard is missing or damaged, the weights are not those that the configuration describes (see
-        :func:`secateur.models.inventory.take_inventory`), they are there only as pickles, which are not read,
-        or the tokenizer does not belong to the model; all of it before anything is loaded.
+        :func:`secateur.models.inventory.take_inventory`), or the tokenizer does not belong to the model; all
+        of it before anything is loaded.
     UnsupportedArchitecture
         If transformers itself has no class for it, or weights are quantised.
     """
@@ -96,15 +97,14 @@ def inventory_of(folder: Path, config: Any) -> Inventory:
 
     Raises
     ------
-    CheckpointError, UnsupportedArchitecture
+    ConfigError, CheckpointError, UnsupportedArchitecture
         See :func:`open_pretrained`.
     """
     if any((folder / name).is_file() for name in PICKLED) and not any(folder.glob("*.safetensors")):
-        raise CheckpointError(
+        raise ConfigError(
             f"{folder} holds its weights only as pickles, which can run code and are not read; where you "
             "trust them, load them with transformers and write safetensors by model.save_pretrained(folder)."
         )
-    _require_no_adapter(folder)
     if (folder / GENERATION).is_file():
         read_json(folder / GENERATION)  # transformers would go on without one that is damaged
     shards = open_shards(folder)
@@ -149,13 +149,15 @@ def read_config(folder: Path) -> Any:
     CheckpointError
         If it is no JSON.
     ConfigError
-        If there is none, or transformers refuses its values.
+        If there is none, it is that of an adapter, or transformers refuses its values.
     UnsupportedArchitecture
         If transformers does not know the model.
     """
+    _require_no_adapter(folder)
     if not (folder / "config.json").is_file():
-        _require_no_adapter(folder)
-        raise ConfigError(f"{folder} holds no config.json; give the folder of a transformers model.")
+        raise ConfigError(
+            f"{folder} holds no config.json; give the folder of a checkpoint or of a transformers model."
+        )
     content = read_json(folder / "config.json")
     if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
         raise ConfigError(f"{folder / 'config.json'} names no 'model_type'; it describes no model.")
@@ -234,7 +236,7 @@ def _load(folder: Path, config: Any, inventory: Inventory, dtype: torch.dtype | 
 
 def _require_no_adapter(folder: Path) -> None:
     if (folder / ADAPTER).is_file():
-        raise CheckpointError(
+        raise ConfigError(
             f"{folder} holds an adapter ({ADAPTER}), not a model of its own. Merge it into the model that it "
             "was trained on and give the new folder: secateur.save(secateur.load(folder), new) for one of "
             "a cut model, model.merge_and_unload() of peft and save_pretrained for others."

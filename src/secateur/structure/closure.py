@@ -270,6 +270,7 @@ def _layer_closure(
         if projection.roles[0] in shape.biased_roles:
             entries = features if projection.bias_follows_units else tuple(range(shape.hidden))
             slices.append(_slice(layer, f"{projection.module}.bias", 0, entries))
+    slices += [_slice(layer, name, 0, (0,)) for name in stack.ffn.activation]
     if stack.ffn.mixture is not None:
         experts = tuple(range(len(widths.channels_per_expert)))
         slices.append(_slice(layer, f"{stack.ffn.mixture.router}.weight", 0, experts))

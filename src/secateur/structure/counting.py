@@ -73,6 +73,7 @@ def block_tensor_shapes(family: str, shape: ModelShape, layer: int) -> dict[str,
         if projection.roles[0] in shape.biased_roles:
             features = widths.features(projection) if projection.bias_follows_units else shape.hidden
             shapes[f"{projection.module}.bias"] = (features,)
+    shapes |= dict.fromkeys(stack.ffn.activation, (1,))
     if stack.ffn.mixture is not None:
         shapes[f"{stack.ffn.mixture.router}.weight"] = (len(widths.channels_per_expert), widths.hidden)
     return shapes

@@ -173,10 +173,23 @@ class MixtureSpec(_Strict):
 
 
 class FfnSpec(_Strict):
-    """The feed-forward part of a block; gated when it has a ``gate`` role, a mixture when it has experts."""
+    """The feed-forward part of a block; gated when it has a ``gate`` role, a mixture when it has experts.
+
+    Parameters
+    ----------
+    attributes : dict of str to Quantity
+        As of an attention.
+    projections : tuple of ProjectionSpec
+        All its weight matrices.
+    activation : tuple of str
+        Paths of parameters of one number that its activation learns; they stay as they are.
+    mixture : MixtureSpec, optional
+        Where its experts lie.
+    """
 
     attributes: dict[str, Quantity] = {}
     projections: tuple[ProjectionSpec, ...]
+    activation: tuple[str, ...] = ()
     mixture: MixtureSpec | None = None
 
 
@@ -349,6 +362,13 @@ def spec_for(model_type: str, attribute: Callable[[str], Any]) -> ArchitectureSp
     else:
         allowed = sorted({name for spec in specs for name in spec.model_types})
         reason = f"no specification describes models of type '{model_type}'; known: {', '.join(allowed)}"
+        text = attribute("text_config")
+        inner = text.get("model_type") if isinstance(text, dict) else getattr(text, "model_type", None)
+        if inner in allowed:
+            raise UnsupportedArchitecture(
+                f"{reason}. It holds a language model of type '{inner}' beside parts for other inputs: save "
+                "that alone and cut it, see 'Models with images or sound' in docs/transformers.md."
+            )
     raise UnsupportedArchitecture(
         f"{reason}. A family is added by one JSON file that names its layers, attention and FFN matrices: "
         "see docs/add_architecture.md."

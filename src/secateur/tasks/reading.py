@@ -297,9 +297,17 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
             f"{data.path} has one class only ('{table[0][1]}'), so it cannot show what tells classes apart; "
             "give rows of two classes at least."
         )
-    encoded = tokenizer([str(text) for text, _ in table], truncation=True, max_length=block_tokens(model))
-    rows = [torch.tensor(ids) for ids in encoded["input_ids"]]
-    whole = TokenRows(rows=rows, classes=classes, padding=padding)
+    texts, length = [str(text) for text, _ in table], block_tokens(model)
+    rows = tokenizer(texts, verbose=False)["input_ids"]
+    longer = [place for place, row in enumerate(rows) if len(row) > length]
+    for place in longer:
+        rows[place] = tokenizer(texts[place], truncation=True, max_length=length)["input_ids"]
+    if longer:
+        console.print(
+            f"{len(longer)} of {len(rows)} texts have more than {length} tokens; they are cut off there, for "
+            "the figures too"
+        )
+    whole = TokenRows(rows=[torch.tensor(row) for row in rows], classes=classes, padding=padding)
     return _of_table("labels", whole, data)
 
 
@@ -348,18 +356,24 @@ def _answers(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
 
 
 def _of_table(name: TextTaskName, whole: TokenRows, data: TextData) -> TokenTask:
-    """Divide the rows of a table at random, and draw calibration rows with all classes among them."""
-    order = generator(data.seed, "rows of a table").permutation(len(whole))
-    held = round(data.held_out * len(whole))
-    if data.held_out and not 0 < held < len(whole) - 2 * held:
+    """Divide a table at random, and draw calibration rows with all classes among them.
+
+    Rows of the same text stay together: else the test would ask for what was learnt.
+    """
+    alike = whole.of_one_text()
+    order = generator(data.seed, "rows of a table").permutation(len(alike))
+    held = round(data.held_out * len(alike))
+    if data.held_out and not 0 < held < len(alike) - 2 * held:
         raise DataError(
-            f"{data.path} has {len(whole)} rows, too few to hold {data.held_out:.0%} of them out twice; give "
-            "more rows."
+            f"{data.path} has {len(alike)} different texts, too few to hold {data.held_out:.0%} of them out "
+            "twice; give more rows."
         )
-    train = whole.some(order[2 * held :])
-    validation, test = (
-        (whole.some(order[:held]), whole.some(order[held : 2 * held])) if held else (None, None)
-    )
+
+    def part(places: np.ndarray) -> TokenRows:
+        return whole.some([row for place in places for row in alike[place]])
+
+    train = part(order[2 * held :])
+    validation, test = (part(order[:held]), part(order[held : 2 * held])) if held else (None, None)
     classes = np.zeros(len(train), dtype=np.int64) if train.classes is None else train.classes.numpy()
 
     def drawn(count: int, at_once: int) -> tuple[dict[str, Tensor], ...]:

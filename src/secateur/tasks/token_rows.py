@@ -106,6 +106,13 @@ class TokenRows:
             padding=self.padding,
         )
 
+    def of_one_text(self) -> list[list[int]]:
+        """Return the places of rows that hold the same tokens, text by text."""
+        found: dict[tuple[int, ...], list[int]] = {}
+        for place, row in enumerate(self.rows):
+            found.setdefault(tuple(row.tolist()), []).append(place)
+        return list(found.values())
+
     def digest(self) -> str:
         """Return a SHA-256 of everything that is learnt from."""
         found = hashlib.sha256()

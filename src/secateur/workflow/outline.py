@@ -104,14 +104,10 @@ def model_on_meta(folder: Path) -> PreTrainedModel:
     SecateurError
         See :func:`outline_of`.
     """
-    if not (folder / CONFIG).is_file():
-        raise ConfigError(
-            f"{folder} holds no {CONFIG}; give the folder of a checkpoint or of a transformers model."
-        )
-    content = read_json(folder / CONFIG)
     try:
         config = read_config(folder)
     except (ConfigError, UnsupportedArchitecture):
+        content = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
         if isinstance(content, dict) and isinstance(content.get("model_type"), str):
             # a family that transformers does not know is none of ours; a known one has another fault
             spec_for(content["model_type"], content.get)
