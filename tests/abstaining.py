@@ -18,6 +18,8 @@ THRESHOLDS = AbstentionRecord(
 )
 
 
-def manifest(thresholds: AbstentionRecord | None = THRESHOLDS) -> SimpleNamespace:
+def manifest(
+    thresholds: AbstentionRecord | None = THRESHOLDS, *, hears_up_to_hz: float | None = None
+) -> SimpleNamespace:
     """Return as much of a bundle's manifest as a judgement reads."""
-    return SimpleNamespace(labels=LABELS, abstention=thresholds)
+    return SimpleNamespace(labels=LABELS, abstention=thresholds, hears_up_to_hz=hears_up_to_hz)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -12,6 +10,7 @@ from secateur.edge.judgement import calibrated, evidence_of, judge
 from secateur.edge.own_healthy import OwnHealthy
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.evidence import gather_evidence
+from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource
 
 ORDERS = known_bearing("6205")
@@ -73,10 +72,49 @@ def test_clear_lines_of_another_fault_stop_an_answer(inner):
 def test_a_race_fault_without_any_line_is_not_believed():
     noise = np.random.default_rng(1).standard_normal(48_000)
     silent = gather_evidence(noise, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS)
-    line = dataclasses.replace(silent.line("bpfo"), strength_db=-2.0)
-    silent = dataclasses.replace(silent, lines=(line, *silent.lines[1:]))
     assert answered([0.0, 0.0, 1.0, 0.0], found=silent).answer is None
     assert answered([1.0, 0.0, 0.0, 0.0], found=silent).answer == "normal"
+
+
+@pytest.mark.parametrize(("blades", "label"), [(3, "outer_race"), (5, "inner_race")])
+def test_the_blades_of_a_pump_beside_a_line_of_the_bearing_bear_out_no_fault(blades, label):
+    time_s = np.arange(round(6 * RATE_HZ)) / RATE_HZ
+    flow = np.random.default_rng(3).standard_normal(len(time_s))
+    flow *= 1.0 + 0.5 * np.cos(2 * np.pi * blades * SHAFT_HZ * time_s)
+    found = gather_evidence(
+        flow, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=known_bearing("6203")
+    )
+    judgement = answered(SURE[label], found=found)
+    assert judgement.answer is None
+    assert "its lines do not stand out" in judgement.reasons[0]
+    assert "1 of 4 harmonics" in judgement.reasons[0]
+
+
+def fast():
+    """Noise of a spindle at 9,000 rpm, whose damaged races would be struck 900 and 1,350 times a second."""
+    noise = np.random.default_rng(0).standard_normal(48_000)
+    rates = {"sampling_rate_hz": RATE_HZ, "shaft_rate_hz": 150.0}
+    return gather_evidence(noise, fault_orders=FaultOrders(bpfo=6.0, bpfi=9.0, bsf2=4.8, ftf=0.4), **rates)
+
+
+def test_a_model_of_simulated_machines_says_nothing_of_shafts_that_it_cannot_follow():
+    simulated = THRESHOLDS.model_copy(update={"set_on": "held-out machines"})
+    evidence = fast()
+    for record, answer in ((simulated, None), (THRESHOLDS, "normal"), (None, "normal")):
+        described = manifest(record, hears_up_to_hz=750.0)
+        judgement = judge(np.array(SURE["normal"]), 3.0, described, evidence=evidence)
+        assert judgement.answer == answer
+    described = manifest(simulated, hears_up_to_hz=750.0)
+    judgement = judge(np.array(SURE["normal"]), 3.0, described, evidence=evidence)
+    assert "struck 1350 times a second, and the model follows 750 at most" in judgement.reasons[0]
+
+
+def test_lines_too_high_for_the_envelope_spectrum_speak_neither_for_a_fault_nor_against_one():
+    evidence = fast()
+    assert answered(SURE["inner_race"], found=evidence).answer == "inner_race"
+    rule = answered(SURE["normal"], found=evidence).rule
+    assert rule.label is None
+    assert "BPFO lies at 900 Hz, too high for the envelope spectrum (938 Hz)" in rule.reason
 
 
 def test_without_thresholds_every_answer_counts():

@@ -179,6 +179,30 @@ def test_decimal_commas_and_lines_before_the_header(tmp_path: Path) -> None:
         DelimitedSource(tmp_path / "x.csv", (), TextFormat(skip_lines=1)).read(0, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "first"),
+    [
+        ("time;acc\ns;g\n0,0;1,5\n0,1;2,5\n", ("time [s]", "acc [g]"), (0.0, 1.5)),
+        ("Time,Channel A\n(ms),(V)\n\n0.0,1.5\n0.1,2.5\n", ("Time [ms]", "Channel A [V]"), (0.0, 1.5)),
+        ("acc\nm/s2\n1,05\n2,5\n", ("acc [m/s2]",), (1.05,)),
+        ("n,acc [g]\n-,g\n1,1.5\n2,2.5\n", ("n", "acc [g]"), (1.0, 1.5)),
+        ("time,acc\n0.0,1.5\n0.1,2.5\n", ("time", "acc"), (0.0, 1.5)),
+    ],
+)
+def test_a_line_of_units_below_the_names_is_no_row(tmp_path, text, names, first):
+    (tmp_path / "x.csv").write_text(text)
+    source = DelimitedSource(tmp_path / "x.csv")
+    assert tuple(column.name for column in source.present) == names
+    assert source.n_samples == 2
+    assert source.read(0, 1)[:, 0] == pytest.approx(first)
+
+
+@pytest.mark.parametrize("word", ["OVERLOAD", "n/a", "x"])
+def test_a_word_that_is_no_unit_is_no_line_of_units(tmp_path, word):
+    (tmp_path / "x.csv").write_text(f"acc\n{word}\n1.5\n2.5\n")
+    assert DelimitedSource(tmp_path / "x.csv", ("acc",)).n_samples == 3
+
+
 def test_words_among_numbers_are_refused_and_gaps_become_nan(tmp_path: Path) -> None:
     (tmp_path / "words.csv").write_text("a\n1\noops\n3\n")
     with pytest.raises(DataError, match="oops"):

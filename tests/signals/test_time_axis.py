@@ -49,8 +49,23 @@ def test_the_rate_of_a_time_axis(times: np.ndarray, name: str, rate: float | Non
     found = axis(times, name)
     assert found.agrees(12_000)
     assert not found.agrees(25_600)
-    if rate is not None:
-        assert found.sampling_rate_hz == pytest.approx(rate, rel=2e-3)
+    assert found.sampling_rate_hz == (None if rate is None else pytest.approx(rate, rel=2e-3))
+
+
+def test_whole_seconds_over_a_few_tell_no_rate(tmp_path: Path) -> None:
+    stamps = [f"2024-05-01 10:00:{second:02d},{value:.5f}" for second in range(4) for value in ACC[:3000]]
+    path = tmp_path / "logger.csv"
+    path.write_text("\n".join(["time,acc", *stamps]))
+    opened = open_source(path)
+    assert opened.rate(None, "logger.csv") is None
+    assert opened.rate(said(3000.0), "logger.csv").value == 3000.0
+    assert "'time' are rounded too coarsely" in opened.why_no_rate
+
+
+def test_a_file_that_contradicts_itself_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", acc=ACC, fs=25_600.0, sampling_rate_hz=12_000.0)
+    with pytest.raises(DataError, match=r"two\.npz: the file's 'fs' says 25600 Hz"):
+        open_source(tmp_path / "two.npz")
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,12 @@ class Manifest(BundleManifest):
     metrics: MetricsRecord | None = None
     golden: GoldenRecord
 
+    @property
+    def hears_up_to_hz(self) -> float | None:
+        """Knocks a second that the envelopes of the front end can follow; None if it does not say."""
+        hop = self.front_end.get("envelope_hop")
+        return self.sampling_rate_hz / hop / 2.0 if isinstance(hop, int) and hop > 0 else None
+
     @model_validator(mode="after")
     def _model_and_golden_are_listed(self) -> Manifest:
         self.require(self.golden.file, parity_holds=self.parity.holds)

@@ -159,6 +159,11 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
         ]
         sentences.append(f"lines over noise: {', '.join(lines)}")
         sentences.append(f"the envelope rule: {_in_words(judgement['rule']['label'])}")
+        if judgement["answer"] == "ball" != judgement["rule"]["label"]:
+            sentences.append(
+                "a damaged ball seldom raises lines, so none bears this out; cavitation, rubbing and loose "
+                "parts knock like one"
+            )
     if verdict is not None and not verdict["fit_for_use"]:
         sentences += [f"this model is not fit for use: {reason}" for reason in verdict["reasons"]]
     return sentences

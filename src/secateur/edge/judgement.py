@@ -16,8 +16,9 @@ from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import WaveformSource
 
 MOST_EVIDENCE_SAMPLES = 1 << 21
-LEAST_LINE_DB = 1.0
-"""A fault of a race whose lines do not rise by even this over noise is not believed."""
+LEAST_HARMONICS, LEAST_SIDEBANDS = 2, 4
+"""With fewer of the four lines, and of the eight sidebands, a fault of a race is not believed: the blades of
+a pump raise one line beside BPFO or BPFI."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +132,8 @@ def judge(
             reasons.append("the waveform is unlike any that the model was judged on")
     if evidence is not None and rule is not None:
         reasons += _disagreement(label, manifest.labels, evidence, rule)
+        if manifest.abstention is not None and manifest.abstention.set_on == "held-out machines":
+            reasons += _unheard(label, manifest.hears_up_to_hz, evidence)
         as_when_healthy = label == NORMAL and unlike == ()
         if not as_when_healthy:
             reasons += _unexplained(label, evidence)
@@ -148,14 +151,30 @@ def judge(
 def _unexplained(label: str, evidence: Evidence) -> list[str]:
     """Say what strikes at an even rate that nothing stated explains, unless lines bear the answer out."""
     stray = evidence.stray
-    if stray is None:
-        return []
-    if label in FAMILY_OF and evidence.line(FAMILY_OF[label]).strength_db >= SILENT_DB:
+    if stray is None or _borne_out(label, evidence):
         return []
     return [
         f"something strikes {stray.rate_hz:.1f} times a second, {stray.order:.2f} times a turn "
         f"({stray.strength_db:.0f} dB, {stray.harmonics} of 4 harmonics), and neither shaft nor bearing as "
         "stated does so; check speed and bearing"
+    ]
+
+
+def _borne_out(label: str, evidence: Evidence) -> bool:
+    return label in FAMILY_OF and evidence.line(FAMILY_OF[label]).strength_db >= SILENT_DB
+
+
+def _unheard(label: str, highest_hz: float | None, evidence: Evidence) -> list[str]:
+    """Say that the races are struck faster than the model can follow, unless lines bear the answer out.
+
+    A model that was trained on recordings may know such machines by other signs, and was judged on them.
+    """
+    fastest_hz = max(evidence.line(family).rate_hz for family in ("bpfo", "bpfi"))
+    if highest_hz is None or fastest_hz <= highest_hz or _borne_out(label, evidence):
+        return []
+    return [
+        f"a damaged race of this bearing would be struck {fastest_hz:.0f} times a second, and the model "
+        f"follows {highest_hz:.0f} at most: the shaft is too fast for it"
     ]
 
 
@@ -166,8 +185,12 @@ def _disagreement(label: str, labels: tuple[str, ...], evidence: Evidence, rule:
         return [f"the model says {said}, the fault lines say {rule.label.replace('_', ' ')} ({rule.reason})"]
     if label in ("inner_race", "outer_race"):
         line = evidence.line(FAMILY_OF[label])
-        if line.strength_db < LEAST_LINE_DB and not line.beside_shaft:
-            return [f"the model says {said}, but its lines do not stand out ({line.strength_db:.0f} dB)"]
+        few = line.harmonics < LEAST_HARMONICS and line.sidebands < LEAST_SIDEBANDS
+        if few and evidence.shows(line):
+            return [
+                f"the model says {said}, but its lines do not stand out ({line.strength_db:.0f} dB, "
+                f"{line.harmonics} of 4 harmonics, {line.sidebands} of 8 sidebands)"
+            ]
     return []
 
 

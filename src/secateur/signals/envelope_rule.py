@@ -57,6 +57,13 @@ def envelope_rule(evidence: Evidence) -> RuleCall:
     strongest, name = strengths[0]
     line = evidence.line(FAMILY_OF[name])
     words = f"{FAMILY_OF[name].upper()} {strongest:.0f} dB, {line.harmonics} of 4 harmonics"
+    hidden = [FAMILY_OF[each] for each in judged if not evidence.shows(evidence.line(FAMILY_OF[each]))]
+    if strongest < FAULT_DB and hidden:
+        return RuleCall(
+            label=None,
+            reason=f"{hidden[0].upper()} lies at {evidence.line(hidden[0]).rate_hz:.0f} Hz, too high for the "
+            f"envelope spectrum ({evidence.frequency_hz[-1]:.0f} Hz)",
+        )
     if strongest < SILENT_DB:
         return RuleCall(label="normal", reason=f"no fault line stands out (strongest: {words})")
     if strongest < FAULT_DB:

@@ -102,6 +102,10 @@ class Evidence:
         """Return one family's line."""
         return self.lines[FAMILIES.index(family)]
 
+    def shows(self, line: FaultLine) -> bool:
+        """Whether a line and its double lie within the envelope spectrum, so that they would be seen."""
+        return bool(2.0 * line.rate_hz <= self.frequency_hz[-1])
+
     def to_record(self) -> dict[str, Any]:
         """Return the evidence as JSON values, the spectrum left out."""
         return {

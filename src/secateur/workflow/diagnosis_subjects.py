@@ -141,7 +141,10 @@ def _of_file(path: Path, given: Given, name: str) -> Subject:
     opened = open_source(path, wanted, how=HOW, preferred=given.trained_on.name, may_name=False)
     rate = opened.rate(_said(given.sampling_rate_hz, "--sampling-rate"), str(path))
     if rate is None:
-        raise DataError(f"{path} does not state its sampling rate; give it with --sampling-rate, in Hz.")
+        raise DataError(
+            f"{path} does not state its sampling rate{opened.why_no_rate}; give it with --sampling-rate, in "
+            "Hz."
+        )
     speed = agreed(
         [_said(given.shaft_speed_rpm, "--shaft-rpm", SPEED_TOLERANCE), opened.speed], "rpm", str(path)
     )

@@ -174,7 +174,7 @@ def _require_same_facts(recording: Recording, row: dict[str, str], rate: Stateme
         scalars, n_samples = npz_scalars(path), recording.n_samples
     except DataError:
         return
-    agreed([rate, rate_among(scalars)], "Hz", path.name)
+    agreed([rate, rate_among(scalars, path.name)], "Hz", path.name)
     said = None
     if recording.shaft_speed_rpm is not None:
         said = Statement(value=recording.shaft_speed_rpm, said_by="the index", tolerance=SPEED_TOLERANCE)

@@ -129,8 +129,8 @@ def _sampling_rate_hz(
     rate = opened.rate(said, where)
     if rate is None:
         raise DataError(
-            f"{where}: no sampling rate. Add 'sampling_rate_hz: <samples a second>' to it, or at the top "
-            "for all recordings; it is never guessed."
+            f"{where}: no sampling rate{opened.why_no_rate}. Add 'sampling_rate_hz: <samples a second>' to "
+            "it, or at the top for all recordings; it is never guessed."
         )
     return rate.value
 

@@ -46,7 +46,8 @@ class DelimitedSource:
 
     One pass over the file counts its lines and remembers where every 4096th begins; a window is then
     read from the nearest such place. A first line with anything but numbers and dates is taken as the
-    header; columns without a name are named by their number: "0", "1", ...
+    header, a second one as units if it names some; columns without a name are named by their number: "0",
+    "1", ...
 
     Parameters
     ----------
@@ -69,7 +70,7 @@ class DelimitedSource:
             for _ in range(self.text.skip_lines):
                 stream.readline(LONGEST_LINE)
             beginning = stream.tell()
-            lines, first_row = self._first_lines(stream)
+            lines, ends = self._first_lines(stream)
             try:
                 dialect = find_dialect(lines, self.text)
             except csv.Error as error:
@@ -80,7 +81,7 @@ class DelimitedSource:
                     "is one moment: turn the table round if its rows are channels."
                 )
             self._require_table(lines, dialect)
-            stream.seek(first_row if dialect.header else beginning)
+            stream.seek([beginning, *ends][dialect.header_lines])
             marks, n_rows, file_bytes = self._count_rows(stream)
         header = dialect.header or ("",) * dialect.n_columns
         names = tuple(name or str(number) for number, name in enumerate(header))
@@ -105,10 +106,10 @@ class DelimitedSource:
                 "moment."
             )
 
-    def _first_lines(self, stream: io.BufferedReader) -> tuple[list[str], int]:
-        """Return the first lines without blank ones, and where the second begins."""
+    def _first_lines(self, stream: io.BufferedReader) -> tuple[list[str], list[int]]:
+        """Return the first lines without blank ones, and where each ends."""
         lines: list[str] = []
-        second = 0
+        ends: list[int] = []
         for _ in range(LINES_LOOKED_AT):
             line = stream.readline(LONGEST_LINE)
             if len(line) == LONGEST_LINE:
@@ -116,10 +117,8 @@ class DelimitedSource:
                     f"{self.path} has a line of more than {LONGEST_LINE >> 20} MiB; one line is one moment "
                     "of all channels. Turn the table round, or give text."
                 )
-            if not lines:
-                second = stream.tell()
-                if line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in line:
-                    raise DataError(f"{self.path} is UTF-16 text, or no text at all; save it as UTF-8.")
+            if not lines and (line[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in line):
+                raise DataError(f"{self.path} is UTF-16 text, or no text at all; save it as UTF-8.")
             shown = _decoded(line).strip(" \r\n")
             if "\r" in shown:
                 raise DataError(
@@ -127,6 +126,7 @@ class DelimitedSource:
                 )
             if shown.strip():
                 lines.append(shown)
+                ends.append(stream.tell())
             elif not lines:
                 raise DataError(
                     f"{self.path} begins with an empty line; a header or a row must come first "
@@ -134,7 +134,7 @@ class DelimitedSource:
                 )
             if not line:
                 break
-        return lines, second
+        return lines, ends
 
     def _count_rows(self, stream: io.BufferedReader) -> tuple[tuple[int, ...], int, int]:
         """Return where every 4096th row begins, the number of rows, and the length of the file."""

@@ -96,6 +96,14 @@ class OpenedFile:
             agreed([told, *in_name], "Hz", where)
         return told
 
+    @property
+    def why_no_rate(self) -> str:
+        """What hinders the time axis from telling the rate, in words; empty if there is none."""
+        axis = self.time_axis
+        if axis is None or not axis.is_coarse:
+            return ""
+        return f" (the times of '{axis.name}' are rounded too coarsely to tell it)"
+
 
 def _in_words(axis: TimeAxis) -> str:
     rate = axis.sampling_rate_hz
@@ -180,7 +188,7 @@ def open_source(
         channels=names or choice.names,
         time_axis=choice.time_axis,
         statements=tuple(
-            s for s in (_rate(stored), rate_among(scalars), rate_in_name(path)) if s is not None
+            s for s in (_rate(stored), rate_among(scalars, str(path)), rate_in_name(path)) if s is not None
         ),
         speed=speed_among(scalars) or _speed_column(stored),
         unit=_unit(stored, choice),

@@ -44,8 +44,10 @@ class Statement:
     tolerance: float = RATE_TOLERANCE
 
 
-def rate_among(scalars: Mapping[str, float]) -> Statement | None:
+def rate_among(scalars: Mapping[str, float], where: str) -> Statement | None:
     """Return the sampling rate among the single numbers of a file: ``fs``, ``bearing.sr``, ...
+
+    ``where`` names the file in messages.
 
     Raises
     ------
@@ -59,7 +61,7 @@ def rate_among(scalars: Mapping[str, float]) -> Statement | None:
             if _plain(name) in _RATE_NAMES and value > 0
         ],
         "Hz",
-        "the file",
+        where,
     )
 
 

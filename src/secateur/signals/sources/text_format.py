@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from secateur.signals.sources.quantities import UNITS, unit_of
+
 DELIMITERS = (";", "\t", ",", " ")
 _COMMA_NUMBER = re.compile(r"^[+-]?\d+,\d+(?:[eE][+-]?\d+)?$")
+_BRACKETS = re.compile(r"^[\[(<{]\s*|\s*[\])>}]$")
 _DATE = re.compile(r"^\d{4}-\d\d-\d\d|^\d{1,2}[./-]\d{1,2}[./-]\d{4}|^\d{1,2}:\d\d:\d\d")
 
 
@@ -44,14 +47,17 @@ class Dialect:
     delimiter : str
     decimal : {'.', ','}
     header : tuple of str
-        Names of the columns; empty if the first line is a row of numbers.
+        Names of the columns, with the units of a line below; empty if the first line is a row of numbers.
     n_columns : int
+    header_lines : int
+        Lines before the first row: 0, 1, or 2 where one gives the units.
     """
 
     delimiter: str
     decimal: Literal[".", ","]
     header: tuple[str, ...]
     n_columns: int
+    header_lines: int = 0
 
 
 def find_dialect(lines: Sequence[str], text: TextFormat) -> Dialect:
@@ -60,17 +66,38 @@ def find_dialect(lines: Sequence[str], text: TextFormat) -> Dialect:
     A single column of numbers with decimal commas is told from two columns of whole numbers by a header of
     one word, or by zeros behind the comma (``1,05``).
     """
-    body = lines[1:] or lines
+    body = lines[2:] or lines[1:] or lines  # a second line may hold units
     delimiter = text.delimiter or _delimiter(lines[0], body, text.decimal)
     decimal = text.decimal or _decimal(body, delimiter)
     fields = split_fields(lines[0], delimiter)
     has_header = not all(_is_value(field, decimal) for field in fields)
+    units = _units(lines, delimiter, decimal) if has_header else None
     return Dialect(
         delimiter=delimiter,
         decimal=decimal,
-        header=tuple(fields) if has_header else (),
+        header=tuple(map(_with_unit, fields, units or [""] * len(fields))) if has_header else (),
         n_columns=len(fields),
+        header_lines=has_header + (units is not None),
     )
+
+
+def _units(lines: Sequence[str], delimiter: str, decimal: str) -> list[str] | None:
+    """Return the units that the second line gives, such as ``s;g`` or ``(ms),(V)``; None if it is a row."""
+    if len(lines) < 3:
+        return None
+    header, second, third = (split_fields(line, delimiter) for line in lines[:3])
+    units = [_BRACKETS.sub("", field) for field in second]
+    gives_units = (
+        len(header) == len(second) == len(third)
+        and any(unit.lower() in UNITS for unit in units)
+        and not any(field and _is_value(field, decimal) for field in second)
+        and all(_is_value(field, decimal) for field in third)
+    )
+    return units if gives_units else None
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} [{unit}]".strip() if unit.lower() in UNITS and unit_of(name) is None else name
 
 
 def split_fields(line: str, delimiter: str) -> list[str]:

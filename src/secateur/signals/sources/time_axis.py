@@ -55,7 +55,13 @@ class TimeAxis:
 
     @property
     def sampling_rate_hz(self) -> float | None:
-        """The rate that the column tells; None where its unit is not known and seconds make no sense."""
+        """The rate that the column tells.
+
+        None where its unit is not known and seconds make no sense, or where its times are rounded so
+        coarsely that they do not tell it.
+        """
+        if self.is_coarse:
+            return None
         unit_s = self.unit_s
         if unit_s is None and SLOWEST_HZ <= 1.0 / self.step <= FASTEST_HZ:
             unit_s = 1.0
@@ -64,6 +70,11 @@ class TimeAxis:
         rate = 1.0 / (self.step * unit_s)
         whole = round(rate)
         return float(whole) if whole and abs(rate - whole) <= max(self.uncertainty, 1e-6) * rate else rate
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether the times are rounded too coarsely for the rate: whole seconds over a few seconds."""
+        return self.uncertainty > RATE_TOLERANCE
 
     def agrees(self, sampling_rate_hz: float) -> bool:
         """Say whether a stated rate fits; without a unit, seconds down to nanoseconds are tried."""
