@@ -96,13 +96,16 @@ def test_outbox(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [line["payload"]["n"] for line in lines] == [0, 1, 2, 3, 4]
     assert run(["outbox", "repair", str(state), "--json"]) == 0
-    assert _said(capsys)["rows"] == 5
+    assert _said(capsys) == {"damaged": None, "rows": 5, "bad_checksums": 0}
+    assert not list(state.glob("*.damaged-*"))
     assert run(["outbox", "check", str(tmp_path / "nowhere"), "--json"]) == 1
     assert "missing" in _said(capsys)["error"]
     content = (state / "agent.sqlite").read_bytes()
     (state / "agent.sqlite").write_bytes(content[:4096] + os.urandom(len(content) - 4096))
     assert run(["outbox", "check", str(state), "--json"]) == 1
     assert not _said(capsys)["sound"]
+    assert run(["outbox", "repair", str(state), "--json"]) == 0
+    assert _said(capsys)["damaged"].endswith("agent.sqlite.damaged-1")
 
 
 @pytest.fixture

@@ -51,9 +51,16 @@ def check(state: State, as_json: options.AsJson = False) -> None:
 
 @app.command()
 def repair(state: State, as_json: options.AsJson = False) -> None:
-    """Put what can be read into a new file and keep the damaged one; stop the agent first."""
+    """Put what can be read of a damaged database into a new one, keep the former; stop the agent first."""
+    from secateur.edge.agent.outbox.repair import check as checked
     from secateur.edge.agent.outbox.repair import repair as repaired
 
+    before = checked(_database(state))
+    if before.sound:
+        whole = {"damaged": None, "rows": before.rows, "bad_checksums": 0}
+        told = f"sound: {before.rows} results can be read; there is nothing to repair"
+        typer.echo(json.dumps(whole) if as_json else told)
+        return
     found = repaired(_database(state))
     if as_json:
         typer.echo(

@@ -16,11 +16,14 @@ from agent_machines import feed, machine_settings, until
 from secateur.core.errors import DataError
 from secateur.edge.agent.agent import TRENDS_FILE, Agent
 from secateur.edge.agent.burst import Burst
+from secateur.edge.agent.config.connections import FolderSource as FolderSettings
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.http.reading import brief
 from secateur.edge.agent.outbox.database import StorageError
+from secateur.edge.agent.sources.base import Inlet
+from secateur.edge.agent.sources.folder import FolderSource
 from secateur.edge.agent.state.baseline import Baseline, basis_of
 from secateur.edge.agent.state.trends import Trends
 
@@ -311,3 +314,38 @@ def test_a_gateway_that_sends_its_last_buffer_again_and_again_is_found_out(
     )
     assert path.view.result["quality"]["flags"] == ["dead"]
     agent.stop()
+
+
+def test_a_reload_while_the_disk_takes_nothing_does_not_end_the_watch(
+    tmp_path: Path, make_burst: Callable[..., Burst], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent(_config(tmp_path))
+    agent.start()
+    refusals: list[Exception] = [
+        *(StorageError("database or disk is full") for _ in range(3)),
+        OSError(28, "No space left on device"),
+    ]
+    build = agent._build
+
+    def refuse_at_first(config: AgentConfig) -> None:
+        if refusals:
+            raise refusals.pop()
+        build(config)
+
+    monkeypatch.setattr(agent, "_build", refuse_at_first)
+    with pytest.raises(DataError, match="No space left"):
+        agent.reload(_config(tmp_path, machines=[machine_settings() | {"name": "fan"}]))
+    assert (agent.storage_trouble, agent.is_ready) == ("", True)
+    feed(agent, [make_burst(1)])
+    assert agent.intake.counts == {"taken": 1}
+    until(lambda: agent.outbox.status().rows == 0)
+    agent.stop()
+
+
+def test_a_watched_folder_that_cannot_be_made_ends_no_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    settings = FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path / "file" / "in")})
+    source = FolderSource(settings, Inlet(submit=lambda _: None, set_speed=lambda *_: None, places={}))
+    source.start()
+    assert not source.status()["connected"]
+    source.stop()

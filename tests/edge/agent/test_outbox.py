@@ -288,6 +288,16 @@ def test_check_repair_and_export(tmp_path: Path) -> None:
     again.close()
 
 
+def test_damaged_files_do_not_fill_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    Database(path).close()
+    for number in range(1, 7):
+        assert repair(path).damaged.name == f"a.sqlite.damaged-{number}"
+    kept = {file.name for file in tmp_path.glob("*.damaged-*")}
+    assert kept >= {f"a.sqlite.damaged-{number}" for number in (4, 5, 6)}
+    assert not any(f"damaged-{number}" in name for name in kept for number in (1, 2, 3))
+
+
 def test_a_file_that_is_cut_short_and_damaged_in_places_gives_what_is_left(tmp_path: Path) -> None:
     path = tmp_path / "agent.sqlite"
     database = Database(path)

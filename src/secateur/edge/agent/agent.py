@@ -233,9 +233,9 @@ class Agent:
         try:
             self._build(kept)
             self.config = kept
-        except SecateurError as error:
-            self._build(former)
-            failure = error
+        except (SecateurError, OSError) as error:
+            failure = error if isinstance(error, SecateurError) else DataError(f"{error}.")
+            self._until_stored(lambda: self._build(former))  # a full disk must not end the watch
         self._start_links()
         if failure is not None:
             raise failure

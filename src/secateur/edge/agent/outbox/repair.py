@@ -15,6 +15,7 @@ from secateur.core.errors import CheckpointError
 from secateur.core.locks import sole_owner
 from secateur.edge.agent.outbox.database import as_text, connect, require_tables
 
+DAMAGED_KEPT = 3
 _STEP = 256
 _NO_END = (1 << 63) - 1
 _FEW = 16
@@ -139,6 +140,7 @@ def _repair(path: Path) -> Repaired:
     for leftover in _companions(fresh):
         leftover.unlink(missing_ok=True)
     fresh.replace(path)
+    _remove_older(path)
     return Repaired(damaged=damaged, rows=rows, bad_checksums=bad)
 
 
@@ -269,7 +271,18 @@ def _companions(path: Path) -> list[Path]:
 
 
 def _free_name(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    return aside
+    return path.with_name(f"{path.name}.damaged-{max(_numbers(path), default=0) + 1}")
+
+
+def _numbers(path: Path) -> list[int]:
+    """Return the numbers of the damaged files that are kept."""
+    ends = (other.name.rpartition("-")[2] for other in path.parent.glob(f"{path.name}.damaged-*"))
+    return sorted(int(end) for end in ends if end.isdecimal())
+
+
+def _remove_older(path: Path) -> None:
+    """Keep the latest damaged files alone: on a disk that fails they would fill it."""
+    for number in _numbers(path)[:-DAMAGED_KEPT]:
+        gone = path.with_name(f"{path.name}.damaged-{number}")
+        for file in (gone, *_companions(gone)):
+            file.unlink(missing_ok=True)

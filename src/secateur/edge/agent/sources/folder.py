@@ -53,8 +53,9 @@ class FolderSource:
         self._thread = threading.Thread(target=self._run, name="source-folder", daemon=True)
 
     def start(self) -> None:
-        """Start to look."""
-        self._settings.folder.mkdir(parents=True, exist_ok=True)
+        """Start to look; a folder that cannot be made may be made by others."""
+        with contextlib.suppress(OSError):
+            self._settings.folder.mkdir(parents=True, exist_ok=True)
         self._thread.start()
 
     def stop(self) -> None:
