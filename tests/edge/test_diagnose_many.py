@@ -16,6 +16,7 @@ from secateur.cli.app import run
 from secateur.core.errors import DataError
 from secateur.edge import Runtime
 from secateur.signals.kinematics import FaultOrders
+from secateur.workflow.diagnosis import _Bins
 from secateur.workflow.diagnosis_subjects import Given, find_subjects
 
 RATE, N = 12_000, 512 * 20
@@ -152,10 +153,14 @@ def test_several_files_folders_and_a_description(bundle_folder, tmp_path, capsys
         for result in (entry, found):
             means = list(result["mean_probabilities"].values())
             np.testing.assert_allclose(means, expected.mean(axis=0), atol=1e-4)
-    assert sum(told["labels"].values()) == 2
+    assert sum(told["answers"].values()) == 2
+    open_ones = [entry["judgement"]["answer"] is None for entry in told["recordings"][:2]]
+    assert told["answers"]["cannot_say"] == sum(open_ones)
     rows = list(csv.DictReader((tmp_path / "all/recordings.csv").read_text().splitlines()))
     answers = [entry["judgement"]["answer"] or "cannot say" for entry in told["recordings"][:2]]
     assert [row["answer"] for row in rows] == [*answers, ""]
+    assert [row["folder"] for row in rows] == ["a", "b", ""]
+    assert (tmp_path / "all/recordings.svg").read_text().count(": cannot say<") == sum(open_ones)
     assert [(row["recording"], row["label"] != "") for row in rows] == [
         ("a", True),
         ("b", True),
@@ -190,6 +195,27 @@ def test_names_with_brackets_are_shown_as_they_are(bundle_folder, tmp_path, caps
     arguments = [str(tmp_path / "pump [red] [bold].npy"), "--bundle", str(bundle_folder)]
     assert run(["diagnose", *arguments, "--sampling-rate", "12000", "--out", str(tmp_path / "out")]) == 0
     assert "[red] [bold].npy" in " ".join(capsys.readouterr().out.split())
+
+
+def test_folders_keep_names_of_any_language(bundle_folder, tmp_path, capsys):
+    names = ["泵 一", "泵 二", "ü" * 120]
+    for number, name in enumerate(names):
+        np.save(tmp_path / f"{name}.npy", np.roll(ACC, number))
+    files = [tmp_path / f"{name}.npy" for name in names]
+    options = ("--bundle", bundle_folder, "--sampling-rate", RATE, "--out", tmp_path / "out")
+    _, told = diagnosed(capsys, *files, *options)
+    assert [entry["folder"] for entry in told["recordings"]] == ["泵_一", "泵_二", "ü" * 50]
+
+
+@pytest.mark.parametrize(("duration_s", "hop_s"), [(8.0, None), (8.0, 0.5), (6.83, None), (900.0, 0.7)])
+def test_each_stretch_of_the_timeline_holds_windows(duration_s, hop_s):
+    window_s = 16_384 / 12_000
+    starts_s = np.arange(0.0, duration_s - window_s + 1e-9, hop_s or window_s)
+    bins = _Bins(duration_s, window_s, hop_s, 2)
+    bins.add(starts_s, np.full((len(starts_s), 2), 0.5))
+    assert bins.counts.min() >= 1
+    assert len(bins.counts) <= 450
+    assert starts_s[-1] < bins.edges_s[-1] <= duration_s + 2 * (hop_s or window_s)
 
 
 def test_geometry_on_the_command_line(bundle_folder, tmp_path, capsys):

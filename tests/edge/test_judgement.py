@@ -104,6 +104,8 @@ def test_a_model_of_simulated_machines_says_nothing_of_shafts_that_it_cannot_fol
         described = manifest(record, hears_up_to_hz=750.0)
         judgement = judge(np.array(SURE["normal"]), 3.0, described, evidence=evidence)
         assert judgement.answer == answer
+    slower = manifest(simulated, hears_up_to_hz=1500.0)
+    assert judge(np.array(SURE["inner_race"]), 3.0, slower, evidence=evidence).answer is None
     described = manifest(simulated, hears_up_to_hz=750.0)
     judgement = judge(np.array(SURE["normal"]), 3.0, described, evidence=evidence)
     assert "struck 1350 times a second, and the model follows 750 at most" in judgement.reasons[0]

@@ -10,6 +10,8 @@ import pytest
 
 from secateur.report.figures.axes import BOTTOM, LEFT, RIGHT, TOP
 from secateur.report.figures.envelope_spectrum import HEIGHT, WIDTH, envelope_spectrum
+from secateur.report.figures.shares import shares
+from secateur.report.figures.timeline import COLOURS
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.evidence import gather_evidence
 
@@ -55,6 +57,16 @@ def test_marks_stand_at_the_rates_and_the_highest_point_is_kept(evidence):
     )
     peak_hz = evidence.frequency_hz[evidence.level_db.argmax()]
     assert x == pytest.approx(LEFT + peak_hz / highest_hz * (WIDTH - LEFT - RIGHT), abs=0.06)
+
+
+def test_a_race_has_the_colour_of_its_class_in_the_other_pictures(evidence):
+    labels = ("normal", "inner_race", "outer_race", "ball")
+    classes = shares([("a", (0.25,) * 4)], labels, title="")
+    lines = envelope_spectrum(evidence, title="")
+    for number, name in enumerate(("inner race", "outer race", "ball"), 1):
+        colour = COLOURS[number]
+        assert re.search(f'fill="{colour}"[^<]*/><text[^>]*>{name}<', classes)
+        assert re.search(f'fill="{colour}"/><text[^>]*>{name} \\(', lines)
 
 
 def test_lines_that_nothing_explains_are_marked_too(evidence):

@@ -169,6 +169,16 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def _likeliest(entry: dict[str, Any]) -> str:
+    """Mean probability of the answer, or of the likeliest class, which is then named."""
+    label = entry["judgement"]["answer"]
+    named = ""
+    if label is None:
+        label = max(entry["mean_probabilities"], key=entry["mean_probabilities"].__getitem__)
+        named = f"{_in_words(label)} "
+    return f"{named}{100 * entry['mean_probabilities'][label]:.1f} %"
+
+
 def _show_all(result: dict[str, Any], out: Path) -> None:
     from rich.table import Table
 
@@ -187,11 +197,12 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
             entry["channel"],
             _answer(entry["judgement"]) + " (doubtful)" * bool(entry["doubts"]),
             str(entry["windows"]),
-            f"{100 * entry['mean_probabilities'][entry['label']]:.1f} %",
+            _likeliest(entry),
         )
     console.print(table)
     console.print(
-        f"table: {out / 'recordings.csv'}; picture: {out / 'recordings.svg'}",
+        f"table: {out / 'recordings.csv'}; picture: {out / 'recordings.svg'}; reasons: "
+        f"{out / 'diagnosis.json'}",
         soft_wrap=True,
         highlight=False,
     )

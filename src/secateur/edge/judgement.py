@@ -131,8 +131,8 @@ def judge(
         if record.least_energy is not None and energy < record.least_energy:
             reasons.append("the waveform is unlike any that the model was judged on")
     if evidence is not None and rule is not None:
-        reasons += _disagreement(label, manifest.labels, evidence, rule)
-        if manifest.abstention is not None and manifest.abstention.set_on == "held-out machines":
+        reasons += _disagreement(label, manifest, evidence, rule)
+        if _knows_simulation_alone(manifest):
             reasons += _unheard(label, manifest.hears_up_to_hz, evidence)
         as_when_healthy = label == NORMAL and unlike == ()
         if not as_when_healthy:
@@ -164,11 +164,13 @@ def _borne_out(label: str, evidence: Evidence) -> bool:
     return label in FAMILY_OF and evidence.line(FAMILY_OF[label]).strength_db >= SILENT_DB
 
 
-def _unheard(label: str, highest_hz: float | None, evidence: Evidence) -> list[str]:
-    """Say that the races are struck faster than the model can follow, unless lines bear the answer out.
+def _knows_simulation_alone(manifest: Manifest) -> bool:
+    """Whether a model has met no recordings; one that has may know a machine by other signs than lines."""
+    return manifest.abstention is not None and manifest.abstention.set_on == "held-out machines"
 
-    A model that was trained on recordings may know such machines by other signs, and was judged on them.
-    """
+
+def _unheard(label: str, highest_hz: float | None, evidence: Evidence) -> list[str]:
+    """Say that the races are struck faster than the model can follow, unless lines bear the answer out."""
     fastest_hz = max(evidence.line(family).rate_hz for family in ("bpfo", "bpfi"))
     if highest_hz is None or fastest_hz <= highest_hz or _borne_out(label, evidence):
         return []
@@ -178,15 +180,15 @@ def _unheard(label: str, highest_hz: float | None, evidence: Evidence) -> list[s
     ]
 
 
-def _disagreement(label: str, labels: tuple[str, ...], evidence: Evidence, rule: RuleCall) -> list[str]:
+def _disagreement(label: str, manifest: Manifest, evidence: Evidence, rule: RuleCall) -> list[str]:
     """Say where the model contradicts clear lines, or sees a race fault of which there is no line."""
     said = label.replace("_", " ")
-    if rule.label in FAMILY_OF and rule.label in labels and rule.label != label:
+    if rule.label in FAMILY_OF and rule.label in manifest.labels and rule.label != label:
         return [f"the model says {said}, the fault lines say {rule.label.replace('_', ' ')} ({rule.reason})"]
     if label in ("inner_race", "outer_race"):
         line = evidence.line(FAMILY_OF[label])
         few = line.harmonics < LEAST_HARMONICS and line.sidebands < LEAST_SIDEBANDS
-        if few and evidence.shows(line):
+        if few and (evidence.shows(line) or _knows_simulation_alone(manifest)):
             return [
                 f"the model says {said}, but its lines do not stand out ({line.strength_db:.0f} dB, "
                 f"{line.harmonics} of 4 harmonics, {line.sidebands} of 8 sidebands)"

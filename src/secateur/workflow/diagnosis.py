@@ -79,7 +79,7 @@ def diagnose(
             raise DataError(f"no recording has a usable window; the first: {results[0]['error']}")
         summary = {
             "recordings": results,
-            "labels": {label: sum(r["label"] == label for r in results) for label in runtime.labels},
+            "answers": _answers(results, runtime.labels),
             "without_diagnosis": sum(result["label"] is None for result in results),
             "model": runtime.manifest.name,
             "version": runtime.version,
@@ -89,6 +89,12 @@ def diagnose(
         write_overview(aside, results, runtime.labels)
         write_json(aside / SUMMARY, summary)
     return summary
+
+
+def _answers(results: Sequence[dict[str, Any]], labels: Sequence[str]) -> dict[str, int]:
+    """Count what was answered; of how many recordings nothing can be said stands there too."""
+    answered = [result["judgement"]["answer"] for result in results if result["label"] is not None]
+    return {**{label: answered.count(label) for label in labels}, "cannot_say": answered.count(None)}
 
 
 def _identity(subject: Subject) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     stated = replace(recording, shaft_speed_rpm=subject.shaft_speed_rpm, fault_orders=subject.fault_orders)
     doubtful = doubts(stated, subject.channel, window_s=runtime.window_s)
     speed_rpm, unsure = _speed_by_the_lines(stated, subject.channel)
-    bins = _Bins(recording.duration_s, runtime.window_s if hop_s is None else hop_s, len(runtime.labels))
+    bins = _Bins(recording.duration_s, runtime.window_s, hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
     energies: list[np.ndarray] = []
@@ -206,11 +212,14 @@ def _speed_by_the_lines(recording: Recording, channel: int) -> tuple[float | Non
 
 
 class _Bins:
-    """Mean probabilities over equal stretches of time."""
+    """Mean probabilities over equal stretches of time, each of whole windows."""
 
-    def __init__(self, duration_s: float, hop_s: float, n_classes: int) -> None:
-        n_bins = max(1, min(MOST_BINS, int(duration_s / hop_s)))
-        self.edges_s = np.linspace(0.0, duration_s, n_bins + 1)
+    def __init__(self, duration_s: float, window_s: float, hop_s: float | None, n_classes: int) -> None:
+        hop_s = hop_s or window_s
+        n_windows = max(1, int((duration_s - window_s) / hop_s + 1e-3) + 1)
+        each = -(-n_windows // MOST_BINS)
+        n_bins = -(-n_windows // each)
+        self.edges_s = each * hop_s * np.arange(n_bins + 1)
         self.sums = np.zeros((n_bins, n_classes))
         self.counts = np.zeros(n_bins)
 

@@ -11,9 +11,12 @@ from typing import Any
 from secateur.workflow.diagnosis_subjects import Subject
 
 TABLE, PICTURE = "recordings.csv", "recordings.svg"
+LONGEST_FOLDER = 100
+"""Bytes of a folder's name; file systems allow 255."""
 _COLUMNS = (
     "recording",
     "file",
+    "folder",
     "channel",
     "answer",
     "unlike_healthy",
@@ -29,13 +32,19 @@ def folder_names(subjects: Sequence[Subject]) -> list[str]:
     """Return a folder name for each recording: its own name without signs that folders cannot have."""
     names: list[str] = []
     for subject in subjects:
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", subject.recording.recording_id).strip("._") or "recording"
-        name, number = plain[:100], 1
+        plain = re.sub(r"[^\w.-]+", "_", subject.recording.recording_id).strip("._") or "recording"
+        plain = plain.encode()[:LONGEST_FOLDER].decode(errors="ignore")
+        name, number = plain, 1
         while name in names:
             number += 1
-            name = f"{plain[:100]}_{number}"
+            name = f"{plain}_{number}"
         names.append(name)
     return names
+
+
+def _open(result: Mapping[str, Any]) -> str:
+    is_open = result["label"] is not None and result["judgement"]["answer"] is None
+    return ": cannot say" * is_open
 
 
 def write_overview(folder: Path, results: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
@@ -54,7 +63,7 @@ def write_overview(folder: Path, results: Sequence[Mapping[str, Any]], labels: S
             table.writerow([*("" if told.get(c) is None else told[c] for c in _COLUMNS), *probabilities])
     rows = [
         (
-            f"{result['recording']}, {result['channel']}",
+            f"{result['recording']}, {result['channel']}{_open(result)}",
             None if result["label"] is None else [result["mean_probabilities"][label] for label in labels],
         )
         for result in results

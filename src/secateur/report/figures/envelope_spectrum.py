@@ -10,13 +10,15 @@ from secateur.report.figures.timeline import COLOURS, STYLE
 from secateur.signals.evidence import Evidence
 from secateur.signals.lines import HARMONICS
 
-FAMILY_NAMES = {
-    "bpfo": "outer race (BPFO)",
-    "bpfi": "inner race (BPFI)",
-    "bsf2": "ball (2 × BSF)",
-    "ftf": "cage (FTF)",
-    "shaft": "shaft",
+FAMILIES = {
+    "bpfo": ("outer race (BPFO)", COLOURS[2]),
+    "bpfi": ("inner race (BPFI)", COLOURS[1]),
+    "bsf2": ("ball (2 × BSF)", COLOURS[3]),
+    "ftf": ("cage (FTF)", COLOURS[4]),
+    "shaft": ("shaft", COLOURS[5]),
 }
+"""Name and colour of each family; classes have the same colours in the other pictures."""
+
 WIDTH, HEIGHT, KEY = 900.0, 300.0, 26.0
 LEAST_TOP_DB = 12.0
 STRAY_COLOUR = "#7a7f78"
@@ -71,10 +73,10 @@ def _peaks_of_columns(frequency: np.ndarray, level: np.ndarray) -> tuple[np.ndar
 
 def _shown(evidence: Evidence) -> list[tuple[str, float, float, str]]:
     """Return name, rate, strength and colour of what is marked: all families, and unexplained lines."""
-    shown = [
-        (FAMILY_NAMES[line.family], line.rate_hz, line.strength_db, COLOURS[number])
-        for number, line in enumerate(evidence.lines, 1)
-    ]
+    shown = []
+    for line in evidence.lines:
+        name, colour = FAMILIES[line.family]
+        shown.append((name, line.rate_hz, line.strength_db, colour))
     if (stray := evidence.stray) is not None:
         shown.append(("unexplained", stray.rate_hz, stray.strength_db, STRAY_COLOUR))
     return shown
