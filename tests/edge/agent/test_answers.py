@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from agent_machines import GUARD_S, feed, machine_settings
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
+from secateur.edge.agent.http import inference
 from secateur.edge.agent.http.app import openapi
 from secateur.edge.agent.http.server import Server
 
@@ -204,3 +206,14 @@ def test_metrics_are_what_prometheus_reads(client: httpx.Client) -> None:
             float(found[3])
     names = {entry[1] for entry in seen if entry[0] == "help"}
     assert {"secateur_bursts_total", "secateur_sensor_state", "secateur_sink_sent_total"} <= names
+
+
+def test_inference_is_for_few_at_a_time(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks for no token; whoever asks all the time must not take the processor from the machines."""
+    monkeypatch.setattr(inference, "_WAITING", threading.BoundedSemaphore(1))
+    assert client.post("/v2/models/pumps/infer", json={"inputs": [NUMBERS]}).status_code == 200
+    assert inference._WAITING.acquire(blocking=False)
+    refused = client.post("/v2/models/pumps/infer", json={"inputs": [NUMBERS]})
+    assert (refused.status_code, "at once" in refused.json()["error"]) == (503, True)
+    inference._WAITING.release()
+    assert client.post("/v2/models/pumps/infer", json={"inputs": [NUMBERS]}).status_code == 200

@@ -349,3 +349,11 @@ def test_a_watched_folder_that_cannot_be_made_ends_no_start(tmp_path: Path) -> N
     source.start()
     assert not source.status()["connected"]
     source.stop()
+
+
+def test_a_trend_of_a_clock_that_was_ahead_does_not_stretch_the_axis(tmp_path: Path) -> None:
+    trends, now_s = Trends(tmp_path / "t.sqlite"), time.time()
+    for start_unix_s in (now_s - 60, now_s + 20 * 365 * 86400, now_s - 30):
+        trends.add("pump", "a", start_unix_s, 0, {"rms": 1.0})
+    assert [entry["start_unix_s"] for entry in trends.read("pump", "a")] == [now_s - 60, now_s - 30]
+    trends.close()

@@ -65,7 +65,7 @@ def test_csv_by_the_day(tmp_path: Path, clock: _Clock) -> None:
     tmp_path.rmdir()
     tmp_path.with_name("away").rename(tmp_path)
     (tmp_path / "moved").rename(tmp_path / "2026-04-15.csv")
-    assert _names(tmp_path) == ["2026-03-01.parquet", "2026-04-15.csv", "notes.txt"]
+    assert _names(tmp_path) == ["2026-03-01.csv", "2026-03-01.parquet", "2026-04-15.csv", "notes.txt"]
 
 
 def test_parquet_by_the_hour(tmp_path: Path, clock: _Clock) -> None:
@@ -95,3 +95,19 @@ def test_parquet_by_the_hour(tmp_path: Path, clock: _Clock) -> None:
     assert _names(tmp_path) == [name]
     sink.publish([record(6)])
     assert _names(tmp_path) == [name, "2026-03-01T11.jsonl"]
+
+
+def test_a_clock_that_jumps_ahead_takes_no_logs_away(tmp_path: Path, clock: _Clock) -> None:
+    sink = CsvLog(_settings(tmp_path, "csv"))
+    days = [datetime(2026, 3, day, 12, tzinfo=UTC) for day in range(1, 32)]
+    for number, day in enumerate(days):
+        clock.now = day
+        sink.publish([record(number)])
+    assert len(_names(tmp_path)) == 30
+    clock.now = datetime(2099, 1, 1, tzinfo=UTC)
+    sink.publish([record(40)])
+    clock.now = datetime(2026, 4, 1, tzinfo=UTC)
+    sink.publish([record(41)])
+    names = _names(tmp_path)
+    assert names[0] == "2026-03-04.csv"
+    assert names[-2:] == ["2026-04-01.csv", "2099-01-01.csv"]

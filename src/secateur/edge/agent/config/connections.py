@@ -245,7 +245,7 @@ class LogSink(Part):
     Attributes
     ----------
     days : int
-        For so long files are kept.
+        Files of so many days are kept, the latest.
     """
 
     type: Literal["csv", "parquet"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
@@ -13,11 +14,14 @@ from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.http import inference_answers as answers
 from secateur.edge.agent.http.endpoint import Call, Endpoint, Json, NotFound
+from secateur.edge.agent.intake import IntakeFull
 from secateur.edge.agent.sources.payloads import require_few
 from secateur.edge.runtime import Runtime
 from secateur.signals.kinematics import FaultOrders
 
 MOST_WINDOWS = 64
+MOST_ASKING = 4
+_WAITING, _RUNNING = threading.BoundedSemaphore(MOST_ASKING), threading.Lock()
 _COMMAS_BESIDE = 10 * MOST_WINDOWS
 _INPUTS = ("waveform", "shaft_rate_hz", "fault_orders")
 _OUTPUTS = ("logits", "probabilities")
@@ -97,7 +101,17 @@ def model_ready(call: Call) -> dict[str, Any]:
 
 
 def infer(call: Call) -> dict[str, Any]:
-    """Run a model on windows."""
+    """Run a model on windows, for one client at a time: what watches the machines shares the processor."""
+    if not _WAITING.acquire(blocking=False):
+        raise IntakeFull("too many ask for inference at once; send it again later.")
+    try:
+        with _RUNNING:
+            return _inferred(call)
+    finally:
+        _WAITING.release()
+
+
+def _inferred(call: Call) -> dict[str, Any]:
     runtime = _runtime(call)
     length = runtime.manifest.window_length
     # before it is read: lists of JSON take far more memory than their text

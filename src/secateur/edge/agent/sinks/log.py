@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,12 @@ class CsvLog(Sink):
         """Do what is to be done with earlier files."""
 
     def _remove_old(self) -> None:
-        oldest = f"{datetime.now(UTC) - timedelta(days=self._settings.days):%Y-%m-%d}"
-        for path in self._settings.folder.glob("????-??-??*"):
-            if path.suffix in self.suffixes and path.name[:10] < oldest:
+        """Keep the latest days that there are files of: a clock that jumps ahead must not take all others."""
+        files = [path for path in self._settings.folder.glob("????-??-??*") if path.suffix in self.suffixes]
+        days = sorted({path.name[:10] for path in files} | {f"{datetime.now(UTC):%Y-%m-%d}"})
+        gone = days[: -self._settings.days]
+        for path in files:
+            if path.name[:10] in gone:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.edge.agent.outbox.database import StorageError, is_damage
+from secateur.edge.agent.signal.quality import CLOCK_AHEAD_S
 
 log = logging.getLogger(__name__)
 
@@ -124,14 +126,17 @@ class Trends:
         most: int = 1000,
         indicator: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Return the latest entries of a tier, oldest first, with the means of all indicators or of one."""
+        """Return the latest entries of a tier, oldest first, with the means of all indicators or of one.
+
+        Those of a time when the clock was ahead are left out until that time has come.
+        """
         number = [name for name, _, _ in TIERS].index(tier)
         rows: list[tuple[Any, ...]] = []
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT start_unix_s, count, worst, sums FROM trend WHERE tier = ? AND place = ? "
-                "ORDER BY start_unix_s DESC LIMIT ?",
-                (number, f"{machine}/{sensor}", most),
+                "AND start_unix_s <= ? ORDER BY start_unix_s DESC LIMIT ?",
+                (number, f"{machine}/{sensor}", time.time() + CLOCK_AHEAD_S, most),
             ).fetchall()
         return [
             {
