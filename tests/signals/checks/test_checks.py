@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,39 @@ def test_copies_are_found() -> None:
     assert list(check_waveform(recording("a", samples), seen)) == []
     (finding,) = check_waveform(recording("b", samples.copy()), seen)
     assert (finding.code, finding.subject, "that of a;" in finding.message) == ("copy", "b", True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "begin"),
+    [
+        (lambda x: 9.81 * x, 0),
+        (lambda x: np.round(x / 8.0 * 32_767) + 1000, 0),
+        (lambda x: x[:, 11_000:35_000], 11_000),
+        (lambda x: np.concatenate([RNG.standard_normal((1, 9_000)), x[:, :20_000]], axis=1), -9_000),
+    ],
+)
+def test_copies_at_another_scale_or_place_are_found(changed, begin) -> None:
+    seen, samples = Seen(), RNG.standard_normal((1, 40_000)).astype(np.float32)
+    assert list(check_waveform(recording("a", samples), seen)) == []
+    (finding,) = check_waveform(recording("b", changed(samples).astype(np.float32), group_id="other"), seen)
+    assert (finding.severity, finding.code) == ("error", "copy")
+    own, original = map(int, re.findall(r"samples (\d+) to .* from sample (\d+) on", finding.message)[0])
+    assert original - own == begin
+
+
+def test_stretches_shared_within_one_documented_specimen_are_a_warning() -> None:
+    seen, samples = Seen(), RNG.standard_normal((1, 40_000)).astype(np.float32)
+    one = {"group_id": "g", "specimens_documented": True}
+    assert list(check_waveform(recording("a", samples[:, :30_000], **one), seen)) == []
+    assert codes(check_waveform(recording("b", samples[:, 10_000:], **one), seen)) == [("warning", "copy")]
+
+
+def test_machines_that_run_alike_are_no_copies() -> None:
+    seen, time_s = Seen(), np.arange(60_000) / 12_000
+    for number in range(4):
+        teeth = np.sin(2 * np.pi * 500.0 * time_s) * (1 + 0.5 * np.sin(2 * np.pi * 25.0 * time_s))
+        samples = (teeth + 0.1 * RNG.standard_normal(60_000)).astype(np.float32)[None]
+        assert list(check_waveform(recording(f"r{number}", samples), seen)) == []
 
 
 def test_a_group_of_two_labels() -> None:

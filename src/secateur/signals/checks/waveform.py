@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from secateur.signals.checks.channel import ChannelFigures
+from secateur.signals.checks.landmarks import KnownStretches, Landmarks, Shared
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.recording import Recording
 from secateur.signals.speed import REACH, RefinedSpeed, refine_shaft_rate
@@ -36,12 +37,15 @@ class Seen:
     ----------
     whole, beginning : dict
         Recording by the digest of its first channel, and of its first 4096 samples.
+    stretches : KnownStretches
+        By which shared stretches are recognised, and copies at another scale.
     level : dict
         Root mean square of the first channel by recording id.
     """
 
     whole: dict[bytes, Recording] = field(default_factory=dict)
     beginning: dict[bytes, Recording] = field(default_factory=dict)
+    stretches: KnownStretches = field(default_factory=KnownStretches)
     level: dict[str, float] = field(default_factory=dict)
 
 
@@ -71,11 +75,12 @@ def check_waveform(
     """
     looked_at = _channels(recording, channel)
     figures = [ChannelFigures() for _ in looked_at]
-    whole, beginning = hashlib.blake2b(digest_size=16), b""
+    whole, beginning, landmarks = hashlib.blake2b(digest_size=16), b"", Landmarks()
     for start in range(0, recording.n_samples, _BLOCK):
         block = recording.read(start, start + _BLOCK)
         first = np.ascontiguousarray(block[looked_at[0]])
         whole.update(first.tobytes())
+        landmarks.add(first, start)
         if start == 0 and first.size > _BEGINNING and np.ptp(first[:_BEGINNING]) > 0:
             beginning = hashlib.blake2b(first[:_BEGINNING].tobytes(), digest_size=16).digest()
         for number, found in zip(looked_at, figures, strict=True):
@@ -90,7 +95,8 @@ def check_waveform(
         found.stuck.close(recording.n_samples)
         yield from _channel_findings(recording, recording.channels[number], found, window_s)
     seen.level[recording.recording_id] = figures[0].rms
-    yield from _copy_findings(recording, seen, whole.digest(), beginning)
+    shared = seen.stretches.meet(recording, looked_at[0], landmarks.places)
+    yield from _copy_findings(recording, seen, whole.digest(), beginning, shared)
 
 
 def _channels(recording: Recording, channel: int | str | None) -> list[int]:
@@ -157,7 +163,9 @@ def _stuck_findings(
     )
 
 
-def _copy_findings(recording: Recording, seen: Seen, whole: bytes, beginning: bytes) -> Iterator[Finding]:
+def _copy_findings(
+    recording: Recording, seen: Seen, whole: bytes, beginning: bytes, shared: Shared | None
+) -> Iterator[Finding]:
     original = seen.whole.setdefault(whole, recording)
     if original is not recording:
         differs = original.fault_location != recording.fault_location
@@ -169,15 +177,22 @@ def _copy_findings(recording: Recording, seen: Seen, whole: bytes, beginning: by
             "of a split may hold it.",
         )
         return
-    if not beginning:
-        return
-    original = seen.beginning.setdefault(beginning, recording)
+    original = seen.beginning.setdefault(beginning, recording) if beginning else recording
     if original is not recording:
         yield error(
             "copy",
             recording.recording_id,
             f"the waveform begins as that of {original.recording_id} ({_BEGINNING} equal samples); remove "
             "one, or both sides of a split may hold the same stretch.",
+        )
+    elif shared is not None:
+        one_specimen = recording.specimens_documented and recording.group_id == shared.original.group_id
+        yield (warning if one_specimen else error)(
+            "copy",
+            recording.recording_id,
+            f"samples {shared.begin} to {shared.end} are those of {shared.original.recording_id} from sample "
+            f"{shared.original_begin} on, perhaps at another scale; remove one, or both sides of a split may "
+            "hold the same stretch.",
         )
 
 
