@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
 from secateur.methods import cascade as cascade_module
@@ -67,6 +68,34 @@ def test_a_killed_run_goes_on_from_the_last_finished_stage(trained, task, recove
 
     monkeypatch.setattr(Workbench, "cut_and_recover", no_stage)
     assert digest(Cascade().compress(dense, task, BUDGET, recovery, tmp_path).model) == digest(whole.model)
+
+
+def test_a_re_fit_that_does_harm_leaves_no_trace(dense, task, monkeypatch):
+    sound = stage_module.refit
+
+    def spoilt(model, *args, **options):
+        report = sound(model, *args, **options)
+        with torch.no_grad():
+            for parameter in bind(model).layers[-1].module.parameters():
+                parameter.mul_(-3.0)
+        return report
+
+    def cut():
+        search = SearchSettings(hand=HandAllocation(layers=2, heads=2, channels=9))
+        return OneShot(search).compress(dense, task, None, None)
+
+    before = digest(dense)
+    monkeypatch.setattr(stage_module, "refit", spoilt)
+    spoiled = cut()
+    (record,) = spoiled.records
+    assert record.refit["undone"]
+    assert record.after_refit == record.after_cut
+    monkeypatch.setattr(Workbench, "_refit", lambda *_: {})
+    assert digest(spoiled.model) == digest(cut().model)
+    with torch.no_grad():
+        for parameter in spoiled.model.parameters():
+            parameter.zero_()
+    assert digest(dense) == before
 
 
 def test_depth_is_chosen_without_the_held_out_windows_and_the_last_recovery_learns_from_them(

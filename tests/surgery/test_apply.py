@@ -16,8 +16,9 @@ from secateur.models.presets import build_preset
 from secateur.structure.counting import parameters
 from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.structure.shape import ModelShape
-from secateur.surgery.apply import apply
+from secateur.surgery.apply import apply, own_what_is_shared
 from secateur.surgery.masks import mask
+from secateur.training.state import digest
 
 QUICK = settings(max_examples=12, derandomize=True)
 
@@ -151,6 +152,25 @@ def test_a_cut_model_shares_no_memory_with_the_one_it_was_made_from(model):
     plan = identity(model).without_layers([1]).with_groups(0, [1]).with_channels(2, [0, 5])
     before = {name: value.clone() for name, value in model.state_dict().items()}
     cut = apply(model, plan)
+    with torch.no_grad():
+        for parameter in cut.parameters():
+            parameter.fill_(7.0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_what_stands_outside_the_blocks_can_stay_shared_until_it_is_owned(model):
+    plan = identity(model).without_layers([1]).with_channels(2, [0, 5])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    cut = apply(model, plan, owns_rest=False)
+    blocks = {p.data_ptr() for layer in bind(cut).layers for p in layer.module.parameters()}
+    theirs = {p.data_ptr() for p in model.parameters()}
+    rest = {p.data_ptr() for p in cut.parameters()} - blocks
+    assert rest
+    assert rest <= theirs
+    assert not blocks & theirs
+    own_what_is_shared(cut, model)
+    assert digest(cut) == digest(apply(model, plan))
     with torch.no_grad():
         for parameter in cut.parameters():
             parameter.fill_(7.0)

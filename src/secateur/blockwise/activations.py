@@ -22,8 +22,8 @@ class Activations(Protocol):
     def get(self, name: str, batch: int) -> Tensor:
         """Return a tensor that was put; it must not be changed in place."""
 
-    def drop(self, name: str) -> None:
-        """Forget all tensors of this name, if there are any."""
+    def drop(self, name: str, batch: int | None = None) -> None:
+        """Forget a tensor, or all of this name, if there are any."""
 
 
 class InMemory:
@@ -40,9 +40,12 @@ class InMemory:
         """Return the tensor itself."""
         return self._held[name][batch]
 
-    def drop(self, name: str) -> None:
-        """Let go of all tensors of this name."""
-        self._held.pop(name, None)
+    def drop(self, name: str, batch: int | None = None) -> None:
+        """Let go of a tensor, or of all of this name."""
+        if batch is None:
+            self._held.pop(name, None)
+        else:
+            self._held.get(name, {}).pop(batch, None)
 
 
 class OnDisk:
@@ -71,9 +74,10 @@ class OnDisk:
         """
         return read_header(self._path(name, batch))[CONTENT].read()
 
-    def drop(self, name: str) -> None:
-        """Remove all files of this name."""
-        for path in self.folder.glob(f"{name}.[0-9]*.safetensors"):
+    def drop(self, name: str, batch: int | None = None) -> None:
+        """Remove a file, or all of this name."""
+        which = "[0-9]*" if batch is None else f"{batch:05d}"
+        for path in self.folder.glob(f"{name}.{which}.safetensors"):
             path.unlink()
 
     def _path(self, name: str, batch: int) -> Path:

@@ -214,12 +214,14 @@ class _Primal:
         self.sum_x = torch.zeros(size.inputs, dtype=torch.float64)
         self.sum_wanted = torch.zeros(size.outputs, dtype=torch.float64)
         self.tokens = 0
+        self.has_bias = present.bias is not None
         self._add(held_out=False)
 
     def take_in_held_out(self) -> None:
         self._add(held_out=True)
 
     def _add(self, *, held_out: bool) -> None:
+        self.prepared: tuple[Tensor, Tensor, Tensor] | None = None
         for x, wanted in self.rows(held_out):
             self.tokens += len(x)
             self.sum_x += x.sum(dim=0, dtype=torch.float64)
@@ -233,20 +235,14 @@ class _Primal:
     def solve(self, ridge: float) -> Solution | None:
         diagonal = self.squares.diagonal().clone()
         _mirror(self.squares)
-        has_bias, weight = self.present.bias is not None, self.present.weight.T.to(self.squares)
-        # of residuals, from what is wanted and from what is there
-        right = torch.addmm(self.crosses, self.squares, weight, alpha=-1)
-        mean_x = self.sum_x / self.tokens
-        mean_r = (self.sum_wanted - (self.sum_x.to(weight) @ weight).double()) / self.tokens
-        if has_bias:
+        right, mean_x, mean_r = self._residuals()
+        if self.has_bias:
             self._shift_centre(mean_x, -self.tokens)
-            right.addr_(mean_x.to(right), mean_r.to(right), alpha=-self.tokens)
-        del weight
         variances = self.squares.diagonal().double() / self.tokens
         self.squares.diagonal().add_((ridge * self.tokens * pull(variances)).to(right))
         solved = _solved(self.squares, right)
         # the factor took the place of diagonal and upper triangle; the lower one still holds the matrix
-        if has_bias:
+        if self.has_bias:
             self._shift_centre(mean_x, self.tokens)
         self.squares.diagonal().copy_(diagonal)
         if solved is None:
@@ -255,6 +251,21 @@ class _Primal:
         if self.present.bias is not None:
             shift = mean_r - (solved.T @ mean_x.to(solved)).double() - self.present.bias.double()
         return Solution(coefficients=solved, basis=None, shift=shift)
+
+    def _residuals(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return products of inputs and residuals, and the means of both: the same for every ridge.
+
+        Residuals lie between what is wanted and what is there. The matrix must be whole.
+        """
+        if self.prepared is None:
+            weight = self.present.weight.T.to(self.squares)
+            right = torch.addmm(self.crosses, self.squares, weight, alpha=-1)
+            mean_x = self.sum_x / self.tokens
+            mean_r = (self.sum_wanted - (self.sum_x.to(weight) @ weight).double()) / self.tokens
+            if self.has_bias:
+                right.addr_(mean_x.to(right), mean_r.to(right), alpha=-self.tokens)
+            self.prepared = right, mean_x, mean_r
+        return self.prepared
 
     def _shift_centre(self, mean: Tensor, tokens: int) -> None:
         mean = mean.to(self.squares)

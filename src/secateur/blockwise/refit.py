@@ -193,7 +193,7 @@ class Refit:
         """Re-fit a block; see :class:`secateur.blockwise.walk.Visitor`."""
         for output in OUTPUTS:
             self.records.append(_Projection(self, layer, samples, taught, output).refit())
-        for name in (INPUTS, SCALES, WANTED, FRONT):
+        for name in (INPUTS, SCALES):
             samples.activations.drop(name)
         return taught.branches is not None
 
@@ -216,6 +216,8 @@ class _Projection:
         self.is_added = taught.branches is not None
         self.branch = self.branches[name]
         self.repairs = settings.target == "stream" and self.is_added
+        like = taught.output(name, 0)
+        self.gains, self.eps = self.branch.gains(like), torch.finfo(like.dtype).eps
 
     def refit(self) -> ProjectionRefit:
         """Solve, take the new weights if the held-out residual falls, and let the stream go on."""
@@ -232,8 +234,9 @@ class _Projection:
             present=self._present(),
             ridges=self.settings.ridges,
             gram=self.settings.gram,
-            rounding=wanted_square * self._rounding(),
+            rounding=wanted_square * self.eps**2,
         )
+        self.held.drop(WANTED)
         if found.solution is not None:
             self._renew(found.solution)
         if self.is_added:
@@ -267,6 +270,8 @@ class _Projection:
             tokens += int(held_out.sum())
             self.held.put(INPUTS, batch, inputs)
             self.held.put(WANTED, batch, wanted.float())
+            if self.name == "ffn_output":
+                self.taught.forget(batch)
         return total / max(tokens, 1)
 
     def _attended(self, batch: int) -> Tensor:
@@ -301,16 +306,9 @@ class _Projection:
         """The Linear, or what a family has in its place."""
         return self.projection.module
 
-    def _rounding(self) -> float:
-        """Return which share of an output's square its rounding, and that of the weights, can be."""
-        return torch.finfo(self.taught.output(self.name, 0).dtype).eps ** 2
-
-    def _gains(self) -> Tensor:
-        return self.branch.gains(self.taught.output(self.name, 0))
-
     def _present(self) -> Affine:
         """Return the present map from inputs to what is added to the stream."""
-        gains, module = self._gains(), self._module
+        gains, module = self.gains, self._module
         weight = self.layer.role_weight(self.projection.spec.roles[0])
         return Affine(
             weight=weight * gains[:, None].to(weight.dtype) if (gains != 1).any() else weight,
@@ -320,7 +318,7 @@ class _Projection:
     def _renew(self, solution: Solution) -> None:
         """Add the change to the weight, some columns at a time."""
         weight = self.layer.role_weight(self.projection.spec.roles[0])
-        gains = self._gains()
+        gains = self.gains
         # what a gain of nearly nothing hides is left as it is
         seen = gains.abs() > 1e-3 * gains.abs().max()
         back = torch.where(seen, 1 / torch.where(seen, gains, 1.0), 0.0)
@@ -340,6 +338,8 @@ class _Projection:
             if self.name == "attention_output":
                 self.held.put(FRONT, batch, stream)
             else:
+                for name in (INPUTS, FRONT):
+                    self.held.drop(name, batch)
                 require_finite(self.layer, stream[self.samples.masks[batch]])
                 self.held.put(f"{CUT}.{self.layer.index + 1}", batch, stream)
 

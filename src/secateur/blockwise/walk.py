@@ -46,6 +46,11 @@ class Taught:
         """Return the output of a projection, (B, T, hidden)."""
         return self.samples.activations.get(_target(name), batch)
 
+    def forget(self, batch: int) -> None:
+        """Let go of the outputs of a batch, which nobody will ask for again."""
+        for name in OUTPUTS:
+            self.samples.activations.drop(_target(name), batch)
+
     def front(self, batch: int) -> Tensor:
         """Return the stream in front of the block, (B, T, hidden)."""
         return self.samples.activations.get(f"{DENSE}.{self.layer}", batch)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from secateur.blockwise.block import OUTPUTS, output_projection
 from secateur.blockwise.refit import refit
 from secateur.core.records import to_jsonable
 from secateur.core.seeds import derive
-from secateur.methods.compensation import compensated
+from secateur.methods.compensation import Compensated, compensated
 from secateur.methods.records import StageRecord, what_was_cut
 from secateur.methods.settings import SearchSettings
 from secateur.methods.targets import target_of
@@ -32,14 +31,13 @@ from secateur.scoring.scores import Scores
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import Limit, Target
-from secateur.surgery.apply import apply
+from secateur.surgery.apply import apply, own_what_is_shared
 from secateur.tasks.base import Task, Yardstick
 from secateur.tasks.figures import Figures
 from secateur.tasks.kinds import require_fit
 from secateur.tasks.objective import Reference
 from secateur.training.loop import FitResult
 from secateur.training.processes import agreed
-from secateur.training.state import put_back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,14 +190,12 @@ class Workbench:
             Folder of the recovery's own resumable state.
         """
         plan = state.plan.then(relative)
-        model = apply(state.model, relative)
-        if relative.removed_layers and self.task.calibration:
-            batches = self.ranking_batches
-            references = self.references("ranking", batches)
-            found = compensated(state.model, model, relative, batches, references)
-            model, decisions = found.model, {**decisions, "compensation": found.record}
-        after_cut = self.yardstick.measure(model)
-        model, after_refit, report = self._refitted(model, plan, after_cut, relative)
+        cut = self._cut(state.model, relative)
+        if cut.record:
+            decisions = {**decisions, "compensation": cut.record}
+        after_cut = self.yardstick.measure(cut.model)
+        model, after_refit, report = self._refitted(state, cut.model, relative, after_cut)
+        own_what_is_shared(model, state.model)
         done = self._recover(model, self.task.for_last_fit(), steps, stage, out)
         after_recovery = self.yardstick.measure(model) if done is not None else after_refit
         record = StageRecord(
@@ -221,24 +217,30 @@ class Workbench:
         )
         return State(model=model, plan=plan, figures=after_recovery), record
 
-    def _refitted(
-        self, model: nn.Module, plan: PruningPlan, after_cut: Figures, relative: PruningPlan
-    ) -> tuple[nn.Module, Figures, dict[str, Any]]:
-        """Re-fit a cut model where that brings it nearer to the dense one.
+    def _cut(self, model: nn.Module, relative: PruningPlan) -> Compensated:
+        """Return a smaller copy; what is not cut of it is still that of ``model``."""
+        small = apply(model, relative, owns_rest=False)
+        if not relative.removed_layers or not self.task.calibration:
+            return Compensated(model=small, record={})
+        batches = self.ranking_batches
+        return compensated(model, small, relative, batches, self.references("ranking", batches))
 
-        A projection closer to the dense one does not always make better logits.
+    def _refitted(
+        self, state: State, model: nn.Module, relative: PruningPlan, after_cut: Figures
+    ) -> tuple[nn.Module, Figures, dict[str, Any]]:
+        """Re-fit a model cut from that of a state where that brings it nearer to the dense one.
+
+        A projection closer to the dense one does not always make better logits. The cut is then made anew,
+        which takes no memory as long as the re-fit is good, as it mostly is.
         """
         if relative.is_identity:
             return model, after_cut, {}
-        kl = after_cut.kl
-        former = None if kl is None else _outputs(model)
-        report = self._refit(model, plan, self.task.fitting)
+        report = self._refit(model, state.plan.then(relative), self.task.fitting)
         if not report:
             return model, after_cut, {}
         after_refit = self.yardstick.measure(model)
-        if former is not None and kl is not None and after_refit.kl is not None and after_refit.kl >= kl:
-            put_back(model, former)
-            return model, after_cut, {**report, "undone": True}
+        if after_cut.kl is not None and after_refit.kl is not None and after_refit.kl >= after_cut.kl:
+            return self._cut(state.model, relative).model, after_cut, {**report, "undone": True}
         return model, after_refit, report
 
     def _refit(self, model: nn.Module, plan: PruningPlan, batches: tuple[Batch, ...]) -> dict[str, Any]:
@@ -259,14 +261,3 @@ class Workbench:
             seed=derive(self.task.seed, self.method, name),
         )
         return recover(model, self.dense, task, settings, out)
-
-
-def _outputs(model: nn.Module) -> dict[str, Tensor]:
-    """Return copies of what a re-fit changes: the output projections of every block, by name."""
-    changed = {
-        id(parameter)
-        for layer in bind(model).layers
-        for name in OUTPUTS
-        for parameter in output_projection(layer, name).module.parameters()
-    }
-    return {name: p.detach().clone() for name, p in model.named_parameters() if id(p) in changed}

@@ -18,7 +18,7 @@ from secateur.surgery.widths import keep_widths
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def apply(model: Model, plan: PruningPlan) -> Model:
+def apply(model: Model, plan: PruningPlan, *, owns_rest: bool = True) -> Model:
     """Return a smaller copy of ``model`` that holds only the units the plan keeps.
 
     Parameters
@@ -27,6 +27,9 @@ def apply(model: Model, plan: PruningPlan) -> Model:
         A ``Diagnoser`` or a ``transformers`` model; left as it is.
     plan : PruningPlan
         Its indices count in ``model``.
+    owns_rest : bool
+        Whether what stands outside the blocks, such as embeddings, is copied too. If not, it stays in the
+        memory of ``model`` until :func:`own_what_is_shared`, and must not be changed.
 
     Returns
     -------
@@ -40,27 +43,35 @@ def apply(model: Model, plan: PruningPlan) -> Model:
         If the plan was made for a model of another family or shape.
     """
     require_fit(bind(model), plan)
-    cut = copy_for_cut(model)
+    cut = copy_for_cut(model, owns_rest=owns_rest)
     bound = bind(cut)
     keep_layers(bound, tuple(layer.index for layer in plan.layers))
     for layer, kept in zip(bound.layers, plan.layers, strict=True):
         keep_widths(layer, kept)
-    _own_what_is_shared(cut, model)
+    own_what_is_shared(cut if owns_rest else nn.ModuleList(layer.module for layer in bound.layers), model)
     keep_generation_numbers(getattr(cut, "generation_config", None), plan)
     if plan.tokens is not None:
         keep_tokens(cut, plan.tokens)
     return cut
 
 
-def copy_for_cut(model: Model) -> Model:
+def copy_for_cut(model: Model, *, owns_rest: bool = True) -> Model:
     """Return a copy whose block weights still are those of ``model``: a cut selects from them anyway."""
-    shared = {id(weight): weight for layer in bind(model).layers for weight in layer.module.parameters()}
+    blocks = (weight for layer in bind(model).layers for weight in layer.module.parameters())
+    shared = {id(weight): weight for weight in (blocks if owns_rest else model.parameters())}
     # the memo of deepcopy: what is in it is taken as copied
     return deepcopy(model, dict(shared))
 
 
-def _own_what_is_shared(cut: nn.Module, model: nn.Module) -> None:
-    """Copy the parameters that a cut left in the memory of the model it was made from; ties stay ties."""
+def own_what_is_shared(cut: nn.Module, model: nn.Module) -> None:
+    """Copy the parameters that a cut left in the memory of the model it was made from; ties stay ties.
+
+    Parameters
+    ----------
+    cut : torch.nn.Module
+        Changed in place; its values stay the same.
+    model : torch.nn.Module
+    """
     theirs = {_memory(parameter) for parameter in model.parameters()}
     owned: dict[int, nn.Parameter] = {}
     for module in cut.modules():

@@ -86,9 +86,8 @@ def digest(model: nn.Module) -> str:
     total = hashlib.sha256()
     for name, parameter in model.named_parameters():
         total.update(name.encode())
-        total.update(
-            parameter.detach().to("cpu").reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
-        )
+        values = parameter.detach().to("cpu").reshape(-1).contiguous().view(torch.uint8)
+        total.update(values.numpy().data)
     return total.hexdigest()
 
 

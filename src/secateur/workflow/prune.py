@@ -11,6 +11,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import remove_folder, require_replaceable
+from secateur.core.memory import give_back_freed_memory
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
@@ -68,17 +69,17 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     if asked.vocabulary is not None and not asked.vocabulary.is_file():
         raise DataError(f"{asked.vocabulary} is not a file; give a text file in UTF-8.")
     started = time.perf_counter()
+    give_back_freed_memory()
     console.print(f"opening {name}")
     source = open_source(name)
-    bound = bind(source.model)
-    family, dense = bound.spec.family, bound.shape
+    plan = bind(source.model).whole_plan
+    family, dense, dense_figures = plan.family, plan.shape, figures(source.model)
     trimmed = _trimmed(source, asked.vocabulary)
-    whole = bound.whole_plan
-    small, plan, record = source.model, whole, {}
+    small, record = source.model, {}
     origin, ratio, counted = origin_of(source.model), None, "parameters"
     change = None if origin is None else origin.weights
     if cut.cuts_blocks or cut.recovery is not None:
-        tokens_cut = whole.with_tokens(None if trimmed is None else trimmed.tokens)
+        tokens_cut = plan.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
         if (later := made.compression.weights) is not None:
@@ -90,13 +91,15 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
         plan, tokenizer = plan.with_tokens(trimmed.tokens), trimmed.tokenizer
     if source.former is not None:
         plan = source.former.then(plan)
+    history, folder = source.history, source.folder
+    del source  # from here on the dense model would only take memory
     console.print("saving, and reading back to compare")
     result = to_jsonable(
         {
             **facts(
                 name,
                 cut,
-                dense=figures(source.model),
+                dense=dense_figures,
                 small=small,
                 ratio=ratio or shape_parameters(family, dense) / parameters(plan),
                 counted=counted,
@@ -105,9 +108,9 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
             **record,
         }
     )
-    metadata = {**result, "former": source.history} if source.history else result
+    metadata = {**result, "former": history} if history else result
     checkpoint.save(
-        small, out, plan=plan, weights=change, metadata=metadata, tokenizer=tokenizer, source=source.folder
+        small, out, plan=plan, weights=change, metadata=metadata, tokenizer=tokenizer, source=folder
     )
     remove_folder(partial_folder(out))
     described = checkpoint_transformer.describe(out)
