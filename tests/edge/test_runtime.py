@@ -77,6 +77,25 @@ def test_burst_is_the_mean_of_its_windows(runtime, waveform):
     assert found.version == runtime.version
 
 
+def test_a_speed_is_held_against_the_lines_of_the_shaft(runtime):
+    true_hz, time_s = 29.53, np.arange(120_000) / 12_000
+    lines = sum(np.sin(2 * np.pi * multiple * true_hz * time_s) for multiple in (1, 2, 3, 5))
+    noise = np.random.default_rng(3).standard_normal(time_s.size)
+    waveform = (noise + 0.2 * lines).astype(np.float32)
+    told = {
+        rate_hz: runtime.diagnose(waveform, sampling_rate_hz=12000, shaft_rate_hz=rate_hz)
+        for rate_hz in (0.0, true_hz, 0.978 * true_hz, 0.96 * true_hz)
+    }
+    unknown, true, beside, far = told.values()
+    assert (unknown.shaft_rate_hz, true.shaft_rate_hz) == (0.0, true_hz)
+    assert beside.shaft_rate_hz == pytest.approx(true_hz, rel=1e-3)
+    assert beside.probabilities == pytest.approx(true.probabilities, abs=1e-3)
+    assert far.shaft_rate_hz == 0.96 * true_hz
+    assert any("the speed is doubtful: the lines point to" in reason for reason in far.judgement.reasons)
+    short = runtime.diagnose(waveform[:16384], sampling_rate_hz=12000, shaft_rate_hz=0.978 * true_hz)
+    assert short.shaft_rate_hz == 0.978 * true_hz
+
+
 def test_faster_recordings_are_resampled(runtime, waveform):
     fast = resample(waveform, 12_000.0, 48_000.0)
     slow = resample(fast, 48_000.0, 12_000.0)

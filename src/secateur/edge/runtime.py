@@ -18,6 +18,7 @@ from secateur.edge.inputs import real_samples, require_hop, require_running, req
 from secateur.edge.judgement import Judgement, calibrated, evidence_of, judge
 from secateur.edge.opening import checked_bundle
 from secateur.edge.own_healthy import read_own_healthy
+from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
 from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
@@ -46,6 +47,8 @@ class Diagnosis:
         First 12 digits of the SHA-256 of its manifest, which holds the hash of every other file.
     judgement : Judgement
         The class, or why none can be said, with the physical evidence.
+    shaft_rate_hz : float
+        Turns a second that the burst was diagnosed by; 0 if unknown.
     fit_for_use : bool or None
         Verdict of the run that made the model; None if it gave none.
     """
@@ -57,6 +60,7 @@ class Diagnosis:
     model: str
     version: str
     judgement: Judgement
+    shaft_rate_hz: float
     fit_for_use: bool | None = None
 
 
@@ -311,7 +315,8 @@ class Runtime:
         waveform : ndarray, shape (samples,)
             At least one window long; windows lie side by side and what remains at the end is left out.
         sampling_rate_hz, shaft_rate_hz, fault_orders
-            As for :meth:`stream`.
+            As for :meth:`stream`. A stated speed is held against the shaft's own lines: see
+            :func:`secateur.edge.speed_by_lines.speed_by_lines`.
 
         Raises
         ------
@@ -323,11 +328,17 @@ class Runtime:
             raise DataError(
                 f"a waveform of shape {np.shape(waveform)} was given; give one channel, (samples,)."
             )
+        source = ArraySource(real_samples(waveform)[None])
+        require_sampling_rate(sampling_rate_hz)
+        require_running(shaft_rate_hz, fault_orders, self.manifest.sampling_rate_hz)
+        speed = speed_by_lines(
+            source, channel=0, sampling_rate_hz=sampling_rate_hz, shaft_rate_hz=shaft_rate_hz
+        )
         parts = list(
             self.stream(
-                ArraySource(real_samples(waveform)[None]),
+                source,
                 sampling_rate_hz=sampling_rate_hz,
-                shaft_rate_hz=shaft_rate_hz,
+                shaft_rate_hz=speed.shaft_rate_hz,
                 fault_orders=fault_orders,
             )
         )
@@ -342,17 +353,19 @@ class Runtime:
         mean = np.concatenate([part.probabilities for part in parts]).mean(axis=0, dtype=np.float64)
         energy = float(np.median(np.concatenate([part.energies for part in parts])))
         judgement = self.judge(
-            ArraySource(real_samples(waveform)[None]),
+            source,
             mean,
             energy,
             sampling_rate_hz=sampling_rate_hz,
-            shaft_rate_hz=shaft_rate_hz,
+            shaft_rate_hz=speed.shaft_rate_hz,
             fault_orders=fault_orders,
+            doubts=speed.doubts,
             rms=root_mean_square(np.concatenate([part.rms for part in parts])),
         )
         verdict = self.manifest.verdict
         return Diagnosis(
             judgement=judgement,
+            shaft_rate_hz=speed.shaft_rate_hz,
             fit_for_use=None if verdict is None else verdict.fit_for_use,
             label=self.labels[int(mean.argmax())],
             probabilities=dict(zip(self.labels, mean.tolist(), strict=True)),

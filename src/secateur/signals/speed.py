@@ -17,6 +17,10 @@ from secateur.core.errors import DataError
 
 REACH = 0.03
 """Share of the nominal rate within which the true one is sought."""
+LEAST_GAP = 0.01
+"""Share by which the lines must stand beside a stated rate to contradict it."""
+LOOKED_AT_S = 30.0
+"""Seconds of a recording that a stated rate is held against."""
 WATCHED = 2.0
 """Times the reach that is searched: a best place outside the reach means that nothing is known."""
 LEAST_MARGIN = 2.5

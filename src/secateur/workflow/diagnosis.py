@@ -19,10 +19,9 @@ from secateur.core.progress import progress
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
 from secateur.edge.runtime import Runtime
+from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import root_mean_square
 from secateur.signals.checks.run import doubts
-from secateur.signals.checks.waveform import SPEED_GAP, refined_speed
-from secateur.signals.recording import Recording
 from secateur.workflow.diagnosis_overview import folder_names, write_overview
 from secateur.workflow.diagnosis_subjects import Subject
 
@@ -118,7 +117,14 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         raise DataError(f"{recording.recording_id} is empty: it holds no sample.")
     stated = replace(recording, shaft_speed_rpm=subject.shaft_speed_rpm, fault_orders=subject.fault_orders)
     doubtful = doubts(stated, subject.channel, window_s=runtime.window_s)
-    speed_rpm, unsure = _speed_by_the_lines(stated, subject.channel)
+    stated_hz = stated.shaft_rate_hz or 0.0
+    speed = speed_by_lines(
+        recording.source,
+        channel=subject.channel,
+        sampling_rate_hz=recording.sampling_rate_hz,
+        shaft_rate_hz=stated_hz,
+    )
+    as_stated = speed.shaft_rate_hz == stated_hz
     bins = _Bins(recording.duration_s, runtime.window_s, hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
@@ -132,7 +138,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
             recording.source,
             sampling_rate_hz=recording.sampling_rate_hz,
             channel=subject.channel,
-            shaft_rate_hz=(speed_rpm or 0.0) / 60.0,
+            shaft_rate_hz=speed.shaft_rate_hz,
             fault_orders=subject.fault_orders,
             hop_s=hop_s,
         )
@@ -163,9 +169,9 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         float(np.median(np.concatenate(energies))),
         sampling_rate_hz=recording.sampling_rate_hz,
         channel=subject.channel,
-        shaft_rate_hz=(speed_rpm or 0.0) / 60.0,
+        shaft_rate_hz=speed.shaft_rate_hz,
         fault_orders=subject.fault_orders,
-        doubts=unsure,
+        doubts=speed.doubts,
         rms=root_mean_square(np.concatenate(levels)),
     )
     verdict = runtime.manifest.verdict
@@ -181,7 +187,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         "windows": sum(usabilities.values()),
         "usability": dict(usabilities),
         "doubts": [finding.message for finding in doubtful],
-        "shaft_speed_used_rpm": speed_rpm,
+        "shaft_speed_used_rpm": stated.shaft_speed_rpm if as_stated else 60.0 * speed.shaft_rate_hz,
         "decisions": {label: decisions[label] for label in runtime.labels},
         "mean_probabilities": dict(zip(runtime.labels, bins.overall().tolist(), strict=True)),
         "seconds": seconds,
@@ -197,18 +203,6 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         (folder / SPECTRUM).write_text(picture, encoding="utf-8")
     write_json(folder / SUMMARY, result)
     return result
-
-
-def _speed_by_the_lines(recording: Recording, channel: int) -> tuple[float | None, tuple[str, ...]]:
-    """Return the speed to go by (of the shaft's lines where they contradict the stated one), and doubts."""
-    stated_rpm = recording.shaft_speed_rpm
-    found = refined_speed(recording, channel)
-    if found is None or stated_rpm is None:
-        return stated_rpm, ()
-    if found.points_beyond:
-        return stated_rpm, (f"the speed is doubtful: {found.doubt}",)
-    contradicted = found.gap is not None and abs(found.gap) > SPEED_GAP
-    return (found.refined_rpm if contradicted else stated_rpm), ()
 
 
 class _Bins:

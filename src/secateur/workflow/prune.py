@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import remove_folder, require_replaceable
-from secateur.core.memory import give_back_freed_memory
+from secateur.core.memory import return_freed_memory
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
@@ -69,7 +69,6 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     if asked.vocabulary is not None and not asked.vocabulary.is_file():
         raise DataError(f"{asked.vocabulary} is not a file; give a text file in UTF-8.")
     started = time.perf_counter()
-    give_back_freed_memory()
     console.print(f"opening {name}")
     source = open_source(name)
     plan = bind(source.model).whole_plan
@@ -93,6 +92,7 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
         plan = source.former.then(plan)
     history, folder = source.history, source.folder
     del source  # from here on the dense model would only take memory
+    return_freed_memory()
     console.print("saving, and reading back to compare")
     result = to_jsonable(
         {

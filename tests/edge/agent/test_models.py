@@ -181,6 +181,7 @@ def _found(
         model="m",
         version=A,
         judgement=judgement,
+        shaft_rate_hz=25.0,
     )
 
 

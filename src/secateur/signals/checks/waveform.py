@@ -12,7 +12,7 @@ from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.checks.landmarks import KnownStretches, Landmarks, Shared
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.recording import Recording
-from secateur.signals.speed import REACH, RefinedSpeed, refine_shaft_rate
+from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, REACH, refine_shaft_rate
 from secateur.signals.windows import HIGHEST_RATE_HZ, WINDOW_LENGTH
 
 DEFAULT_WINDOW_S = WINDOW_LENGTH / HIGHEST_RATE_HZ
@@ -22,8 +22,6 @@ STUCK_SHARE = 0.1
 """Share of a recording that may be stuck before it is unusable."""
 SMALLEST, LARGEST = 1e-18, 1e18
 """Values of sensors in any unit lie between."""
-SPEED_GAP = 0.01
-SPEED_LOOKED_AT_S = 30.0
 SLOW_RPM, FAST_RPM = 100.0, 30_000.0
 _BLOCK = 1 << 18
 _BEGINNING = 4096
@@ -213,23 +211,8 @@ def check_speed(recording: Recording, channel: int = 0) -> Iterator[Finding]:
         )
 
 
-def refined_speed(recording: Recording, channel: int = 0) -> RefinedSpeed | None:
-    """Refine the stated speed of a recording from its first 30 s; None if no speed is stated.
-
-    Raises
-    ------
-    DataError
-        If the waveform cannot be read.
-    """
-    if recording.shaft_rate_hz is None:
-        return None
-    return refine_shaft_rate(
-        _beginning(recording, channel), recording.sampling_rate_hz, recording.shaft_rate_hz
-    )
-
-
 def _beginning(recording: Recording, channel: int) -> np.ndarray:
-    return recording.read(0, round(SPEED_LOOKED_AT_S * recording.sampling_rate_hz))[channel]
+    return recording.read(0, round(LOOKED_AT_S * recording.sampling_rate_hz))[channel]
 
 
 def speed_against_lines(
@@ -246,7 +229,7 @@ def speed_against_lines(
     shaft_speed_rpm : float
     """
     found = refine_shaft_rate(samples, sampling_rate_hz, shaft_speed_rpm / 60.0)
-    if found.gap is not None and abs(found.gap) > SPEED_GAP:
+    if found.gap is not None and abs(found.gap) > LEAST_GAP:
         yield warning(
             "speed_contradicted",
             subject,
