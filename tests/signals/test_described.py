@@ -156,6 +156,16 @@ def test_how_numbers_are_written(folder: Path) -> None:
             "dataset: p\nsampling_rate_hz: 5\ntext: {sep: ';'}\nrecordings: [{file: a.csv, columns: [x]}]",
             "text.sep: unknown key; allowed: delimiter, decimal, skip_lines",
         ),
+        (
+            "dataset: p\nsampling_rate_hz: 5\nlabels: {yes: normal}\nrecordings: "
+            "[{file: a.csv, columns: [x], label: yes, group: 3}]",
+            "recordings.0.label: True is no text; put it in quotes.*recordings.0.group: 3 is no text.*"
+            "labels.*: True is no text",
+        ),
+        (
+            "dataset: p\nsampling_rate_hz: 5\nrecordings:\n" + "- {file: a.csv, group: 3}\n" * 9,
+            r"recordings.5.group: 3 is no text[^;]*;[^;]*; and 3 more\.$",
+        ),
         ("dataset: [", "is not YAML"),
         ("just words", "valid dictionary"),
     ],

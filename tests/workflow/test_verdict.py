@@ -63,6 +63,10 @@ def test_a_class_with_one_training_specimen_is_told_and_does_not_make_unfit():
             {"pruned__confusion": [[100, 0, 0], [98, 2, 0], [99, 0, 1]]},
             "says normal to 99.0 % of all windows",
         ),
+        (
+            {"pruned__confusion": [[99, 1, 0], [70, 20, 10], [2, 2, 96]]},
+            "less than half of the windows of inner race (20.0 %)",
+        ),
         ({"pruned__false_alarm_rate": 0.26}, "26.0 % of the healthy windows"),
         ({"validation_macro_f1": 1.0, "pruned__macro_f1": 0.5}, "validation lies far above test"),
         ({"split__groups": {"test": ["only"]}}, "one specimen only (only)"),

@@ -14,6 +14,9 @@ MOST_FALSE_ALARMS = 0.05
 NEAR_CHANCE = 0.10
 """Accuracy must lie this far above that of always saying the commonest class."""
 
+LEAST_RECALL = 0.5
+"""Of each class at least this share of the windows must be recognised."""
+
 ONE_CLASS_SHARE = 0.97
 """A model that calls this share of the windows alike always says the same."""
 
@@ -35,8 +38,7 @@ def verdict_of(result: Mapping[str, Any]) -> VerdictRecord:
     model = result["pruned"]
     reasons = [
         *_behind_a_baseline(model, result.get("baselines") or {}),
-        *_near_chance(model),
-        *_always_says_one(model),
+        *(_near_chance(model) + _always_says_one(model) or _missed_classes(model)),
         *_false_alarms(model),
         *_validation_above_test(result),
         *_specimens(result),
@@ -98,6 +100,18 @@ def _always_says_one(model: Mapping[str, Any]) -> list[str]:
         return []
     name = list(model["per_class_recall"])[called.index(max(called))].replace("_", " ")
     return [f"the model says {name} to {_percent(share)} of all windows"]
+
+
+def _missed_classes(model: Mapping[str, Any]) -> list[str]:
+    """Name the classes that the model hardly sees; the others may hide it in the accuracy."""
+    missed = [
+        f"{name.replace('_', ' ')} ({_percent(row[number] / sum(row))})"
+        for number, (name, row) in enumerate(zip(model["per_class_recall"], model["confusion"], strict=True))
+        if sum(row) and row[number] < LEAST_RECALL * sum(row)
+    ]
+    if not missed:
+        return []
+    return [f"the model recognises less than half of the windows of {', '.join(missed)}"]
 
 
 def _false_alarms(model: Mapping[str, Any]) -> list[str]:

@@ -108,16 +108,18 @@ def read_description(path: Path) -> Description:
     Raises
     ------
     DataError
-        If it is not YAML or a key is unknown, missing or of the wrong kind; the message lists every
-        fault with the allowed keys.
+        If it is not YAML or a key is unknown, missing or of the wrong kind; the message lists the first
+        faults with the allowed keys.
     """
     content = read_yaml(path)
     _require_completed(path)
     try:
         return Description.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(_in_words(fault) for fault in error.errors())
-        raise DataError(f"{path}: {faults}.") from None
+        faults = error.errors()
+        named = "; ".join(map(_in_words, faults[:MOST_NAMED]))
+        more = f"; and {len(faults) - MOST_NAMED} more" if len(faults) > MOST_NAMED else ""
+        raise DataError(f"{path}: {named}{more}.") from None
 
 
 def _require_completed(path: Path) -> None:
@@ -135,6 +137,9 @@ def _require_completed(path: Path) -> None:
 
 def _in_words(fault: ErrorDetails) -> str:
     place = ".".join(map(str, fault["loc"])) or "the description"
+    if fault["type"] == "string_type":
+        given = f"{fault['input']!r} is no text"
+        return f"{place}: {given}; put it in quotes, or YAML takes yes, no and numbers as such"
     if fault["type"] != "extra_forbidden":
         return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
     models: dict[str | int, type[BaseModel]] = {
