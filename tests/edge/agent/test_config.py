@@ -47,6 +47,12 @@ MISTAKES = [
         {"sources": [{"type": "telnet"}]},
         "sources.0.type: 'telnet' is not allowed; allowed: 'mqtt', 'folder',",
     ),
+    (
+        {"sources": [{"type": "mqtt", "topic": "{machine}/{sensor}", "host_id": "x"}]},
+        "host_id belongs to payload",
+    ),
+    ({"sinks": [{"type": "sparkplug", "group": "STATE", "node": "n"}]}, "group: STATE is no group"),
+    ({"sources": [{"type": "mqtt", "topic": "STATE", "payload": "sparkplug"}]}, "STATE is no group"),
     ({"sources": [{"topic": "x"}]}, "sources.0.type: must be given: 'mqtt',"),
     ({"sources": {"type": "mqtt"}}, "sources: a mapping is not allowed here; allowed: a list"),
     (

@@ -68,7 +68,7 @@ def test_a_person_finds_the_fault_and_acknowledges_it(
     fleet = _text(browser)
     assert fleet.index("pump") < fleet.index("fan")  # the worst first
     assert "<b>roof</b>" in fleet  # text, no markup
-    assert "1 alarm, 0 warning, 1 unknown, 0 learning, 0 normal" in fleet  # of the fan nothing is known
+    assert "2 machines: 1 alarm, 1 unknown;" in fleet  # of the fan nothing is known
     assert "sensors without usable bursts: 1 of 1" in fleet
 
     browser.open(address + SENSOR)

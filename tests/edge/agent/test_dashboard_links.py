@@ -22,7 +22,8 @@ MACHINES = ("pump", "fan", *(f"conveyor {number}" for number in range(8)))
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
     machines = [machine_settings() | {"name": name} for name in MACHINES]
-    http = {"port": 0, "requests_per_s": 1000}
+    (tmp_path / "token").write_text("secret-token")
+    http = {"port": 0, "requests_per_s": 1000, "token": {"file": "token"}}
     found = Agent(parse_config({"machines": machines, "http": http}, tmp_path / "agent.yaml"))
     found.start()
     yield found
@@ -117,3 +118,29 @@ def test_machines_are_found_by_name_and_states_are_said_in_words(
     assert {"RMS", "crest factor", "lines of the inner race (BPFI)", "band 6: 2066 to 6000 Hz"} <= set(names)
     assert "RMS in g" in browser.run("document.querySelector('main').textContent")
     assert browser.troubles == []
+
+
+def test_an_alarm_is_acknowledged_by_keyboard_alone(
+    agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
+    feed(agent, [make_burst(n, knocks=4.0 if n >= 20 else 0.0) for n in range(30)])
+    browser.open(address + "#/alarms")
+    browser.wait_for("document.querySelectorAll('.alarm').length === 1")
+    held = "document.activeElement.textContent"
+    while browser.run(held) != "Acknowledge":
+        browser.press("Tab")
+    browser.press("Enter")
+    browser.wait_for("document.activeElement.name === 'author'")
+    for number, text in enumerate(("Ada", "seen", "wrong")):
+        browser.call("Input.insertText", text=text)
+        if number < 2:
+            browser.press("Tab")
+    browser.press("Enter")
+    browser.wait_for(
+        "document.querySelector('dialog .trouble').textContent === 'That is not the token of the agent.'"
+    )
+    browser.run("document.activeElement.value = ''")
+    browser.call("Input.insertText", text="secret-token")
+    browser.press("Enter")
+    browser.wait_for("document.body.innerText.includes('seen by Ada')")
+    browser.wait_for("document.activeElement.id === 'content'")  # the button that was pressed is gone

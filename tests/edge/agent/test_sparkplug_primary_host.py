@@ -16,7 +16,7 @@ from secateur.core.errors import DataError
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.sparkplug.codec import decode
-from secateur.edge.agent.sparkplug.primary_host import PrimaryHost
+from secateur.edge.agent.sparkplug.state import PrimaryHost
 
 STATE = "spBv1.0/STATE/scada"
 
@@ -107,3 +107,31 @@ def test_what_is_no_state_message_changes_nothing(content: bytes) -> None:
     with pytest.raises(DataError, match="STATE"):
         host.take(content)
     assert host.trouble() is None
+
+
+def test_the_agent_is_a_primary_host_itself(broker: Mosquitto, tmp_path: Path) -> None:
+    """Its own sink waits for its own source, over a broken connection and to the end."""
+    node = Consumer(broker.port, "spBv1.0/#")
+    source = {"type": "mqtt", "port": broker.port, "payload": "sparkplug", "topic": "in", "host_id": "hall"}
+    sink = {"type": "sparkplug", "port": broker.port, "group": "works", "node": "n", "primary_host": "hall"}
+    agent = Agent(linked_config(tmp_path, [source], [sink]))
+    agent.start()
+    until(lambda: _kinds(node).count("NBIRTH") == 1)
+
+    def states() -> list[tuple[bool, int]]:
+        found = [json.loads(m.payload) for m in node.messages if m.topic == "spBv1.0/STATE/hall"]
+        return [(value["online"], value["timestamp"]) for value in found]
+
+    until(lambda: len(states()) == 1)
+    ((online, since_ms),) = states()
+    assert online
+    _state(node, since_ms, online=False, topic="spBv1.0/STATE/hall")  # late words of a former connection
+    until(lambda: states()[-2:] == [(False, since_ms), (True, since_ms)])
+    until(lambda: _kinds(node).count("NBIRTH") == 2)
+    agent.sources[0]._client._sock_close()  # the connection breaks: the broker speaks the will
+    until(lambda: len(states()) >= 5)
+    assert states()[3:5] == [(False, since_ms), (True, since_ms)]
+    agent.stop()
+    until(lambda: not states()[-1][0])
+    assert states()[-1][1] > since_ms
+    node.close()

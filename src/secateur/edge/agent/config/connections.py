@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from secateur.edge.agent.config.addresses import Host, HttpUrl, OpcUaUrl
 from secateur.edge.agent.config.parts import File, Folder, Name, Part, PlantName, Port, Positive
@@ -14,6 +14,12 @@ TOPIC_PATTERN = r"^[^\x00-\x1f#+$][^\x00-\x1f#+]*$"
 PREFIX_PATTERN = r"^[^\x00-\x1f#+${}/][^\x00-\x1f#+{}/]*(/[^\x00-\x1f#+{}/]+)*$"
 Topic = Annotated[str, Field(max_length=400, pattern=TOPIC_PATTERN)]
 """Without wildcards; what begins with ``$`` is the broker's own, or a shared subscription."""
+
+
+def _no_state(group: str) -> str:
+    if group == "STATE":
+        raise ValueError("STATE is no group of Sparkplug: hosts say there whether they are online")
+    return group
 
 
 class Tls(Part):
@@ -67,6 +73,9 @@ class MqttSource(Broker):
     payload : {"json", "raw", "sparkplug"}
         See docs/agent.md. With ``sparkplug`` the topic is the group, such as ``plant``; edge nodes are
         machines and devices are sensors.
+    host_id : str or None
+        With ``sparkplug``: by this name the agent says that it is online, for nodes that have it as their
+        primary host.
     incomplete_after_s : float
         A burst of several messages that is not whole after so long is dropped and counted.
     """
@@ -74,14 +83,18 @@ class MqttSource(Broker):
     type: Literal["mqtt"]
     topic: Topic
     payload: Literal["json", "raw", "sparkplug"] = "json"
+    host_id: Name | None = None
     incomplete_after_s: Positive = 10.0
 
     @model_validator(mode="after")
     def _names_in_the_topic(self) -> MqttSource:
         levels = self.topic.split("/")
+        if self.host_id is not None and self.payload != "sparkplug":
+            raise ValueError("host_id belongs to payload: sparkplug; leave it out")
         if self.payload == "sparkplug":
             if len(levels) != 1 or "{" in self.topic:
                 raise ValueError("topic is the Sparkplug group alone, such as plant")
+            _no_state(self.topic)
         elif levels.count("{machine}") != 1 or levels.count("{sensor}") != 1:
             raise ValueError("topic must hold {machine} and {sensor}, each as one whole level")
         elif any("{" in level for level in levels if level not in ("{machine}", "{sensor}")):
@@ -233,7 +246,7 @@ class SparkplugSink(Broker):
 
     type: Literal["sparkplug"]
     name: Name = "sparkplug"
-    group: Name
+    group: Annotated[Name, AfterValidator(_no_state)]
     node: Name
     primary_host: Name | None = None
     acknowledged_within_s: Positive = 10.0

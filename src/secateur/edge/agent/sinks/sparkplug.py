@@ -22,8 +22,8 @@ from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
 from secateur.edge.agent.sinks.mqtt_session import Message, MqttSession
 from secateur.edge.agent.sparkplug.codec import Metric, Payload, Value, decode, encode
 from secateur.edge.agent.sparkplug.metrics import Aliases, flattened
-from secateur.edge.agent.sparkplug.primary_host import PrimaryHost
 from secateur.edge.agent.sparkplug.schema import DataType
+from secateur.edge.agent.sparkplug.state import PrimaryHost
 
 log = logging.getLogger(__name__)
 

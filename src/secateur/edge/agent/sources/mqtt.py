@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -21,6 +22,7 @@ from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
 from secateur.edge.agent.sources.sparkplug import SparkplugFeed, burst_of, waveforms_in
 from secateur.edge.agent.sparkplug.host import Data
+from secateur.edge.agent.sparkplug.state import OwnState
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,11 @@ class MqttSource:
             session_s=SESSION_S,
             manual_ack=True,
         )
+        self._state = None if settings.host_id is None else OwnState(settings.host_id)
+        if self._state is not None:
+            self._client.will_set(self._state.topic, self._state.will, qos=1, retain=True)
         self._client.on_connect = self._on_connect
+        self._client.on_publish = self._on_publish
         self._client.on_subscribe = self._on_subscribe
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
@@ -91,6 +97,11 @@ class MqttSource:
         """Disconnect; the broker keeps the session."""
         if self._again is not None:
             self._again.cancel()
+        if self._state is not None and self._connected.is_set():
+            self._connected.clear()
+            with contextlib.suppress(ValueError, RuntimeError):
+                gone = self._client.publish(self._state.topic, self._state.offline, qos=1, retain=True)
+                gone.wait_for_publish(1.0)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -119,7 +130,8 @@ class MqttSource:
     def _subscribe(self) -> None:
         # what the broker retained was measured at a time that nobody knows: it would be shown as live
         wanted = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-        self._client.subscribe(self._settings.subscription, options=wanted)
+        topics = [self._settings.subscription] + ([] if self._state is None else [self._state.topic])
+        self._client.subscribe([(topic, wanted) for topic in topics])
 
     def _on_subscribe(self, _: paho.Client, __: Any, ___: int, reasons: Any, ____: Any) -> None:
         refused = next((reason for reason in reasons if reason.is_failure), None)
@@ -136,6 +148,15 @@ class MqttSource:
             )
         log.info("%s: connected", self.name)
         self._connected.set()
+        self._say_online()
+
+    def _say_online(self) -> None:
+        if self._state is not None:
+            self._client.publish(self._state.topic, self._state.online, qos=1, retain=True)
+
+    def _on_publish(self, _: paho.Client, __: Any, ___: int, reason: Any, ____: Any) -> None:
+        if reason.is_failure and self._state is not None:
+            self._tell(f"the broker refuses {self._state.topic}: {reason}; nodes wait for the agent in vain")
 
     def _on_disconnect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
         was_connected = self._connected.is_set()
@@ -244,6 +265,11 @@ class MqttSource:
             log.warning("%s: %s", self.name, error)
 
     def _take_sparkplug(self, topic: str, content: bytes, held: Held) -> None:
+        if self._state is not None and topic == self._state.topic:
+            if self._connected.is_set() and self._state.is_offline(content):  # late words of a former one
+                self._say_online()
+            self._acknowledge([held])
+            return
         ticket = object()
         taken = self._sparkplug.take(topic, content, ticket)
         if taken.waits:

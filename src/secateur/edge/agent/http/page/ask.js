@@ -40,9 +40,10 @@ export function ask({ title, text = "", fields = [], verb, act, withToken = !has
         answer = found;
         dialog.close();
       } catch (error) {
-        trouble.textContent = error.message;
+        const isToken = error instanceof Refusal && error.status === 401;
+        trouble.textContent = isToken ? (given === undefined ? "The agent asks for its token." : "That is not the token of the agent.") : error.message;
         trouble.hidden = false;
-        if (error instanceof Refusal && error.status === 401 && !form.elements.namedItem("token")) entries.append(fieldOf(token));
+        if (isToken && !form.elements.namedItem("token")) entries.append(fieldOf(token));
       } finally {
         go.disabled = false;
       }

@@ -30,7 +30,7 @@ export function fill(element, ...children) {
   const alike = () => [...element.querySelectorAll(held.tagName)].filter((other) => other.textContent === held.textContent);
   const place = held ? alike().indexOf(held) : -1;
   element.replaceChildren(...next.childNodes);
-  if (place >= 0) alike()[place]?.focus();
+  if (held) (alike()[place] ?? document.getElementById("content")).focus({ preventScroll: true }); // what is gone holds no focus
 }
 
 /** A table with a caption for those who do not see the page. */

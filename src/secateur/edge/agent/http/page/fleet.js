@@ -59,8 +59,8 @@ export class Fleet {
     const { machines } = this;
     const by = Object.groupBy(machines, machineLevel);
     const sensors = machines.flatMap((entry) => entry.sensors), lost = silent(sensors);
-    fill(this.counts, `${machines.length} machines: `,
-      LEVELS.map((level) => `${by[level]?.length ?? 0} ${level}`).join(", "),
+    fill(this.counts, `${machines.length} ${machines.length === 1 ? "machine" : "machines"}: `,
+      LEVELS.filter((level) => by[level]).map((level) => `${by[level].length} ${level}`).join(", "),
       lost ? `; sensors without usable bursts: ${lost} of ${sensors.length}` : "");
     const rank = (entry) => 2 * LEVELS.indexOf(machineLevel(entry)) - (silent(entry.sensors) > 0);
     this.find.hidden = machines.length < FEW;

@@ -63,7 +63,7 @@ async function refresh() {
     lastAnsweredMs = Date.now();
     tell("");
   } catch (error) {
-    tell(error instanceof Refusal ? error.message
+    tell(error instanceof Refusal ? (error.status === 401 ? "The agent shows this only with its token." : error.message)
       : `No connection to the agent for ${duration((Date.now() - lastAnsweredMs) / 1000)}; what is shown is old.`);
     if (error instanceof Refusal && error.status === 401) askForToken();
   } finally {
