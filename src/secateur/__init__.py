@@ -56,9 +56,9 @@ def load(folder: str | Path) -> nn.Module:
 
 
 def save(model: nn.Module, folder: str | Path, *, tokenizer: PreTrainedTokenizerBase | None = None) -> None:
-    """Save a model that :func:`load` returned, trained further perhaps, as a whole checkpoint again.
+    """Save what :func:`load` returned or :func:`prune` made, trained further perhaps, as a whole checkpoint.
 
-    Plan, metadata and tokenizer of the checkpoint that it was loaded from go along.
+    Its plan goes along, and metadata and tokenizer of the checkpoint that it was loaded from.
 
     Parameters
     ----------

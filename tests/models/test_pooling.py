@@ -12,7 +12,7 @@ from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.progress import quiet
 from secateur.models import checkpoint
 from secateur.models.binding import bind
-from secateur.models.pooling import FIRST, LAST, MEAN, POOLING, read_pooling
+from secateur.models.pooling import FIRST, LAST, MEAN, POOLING, SETTINGS, read_pooling
 from secateur.models.pretrained import open_pretrained
 from secateur.surgery.apply import apply
 from secateur.tasks.embedding import pooled
@@ -95,8 +95,12 @@ def test_a_cut_model_pools_as_its_dense_one_whatever_the_padding(folder, tmp_pat
 
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("mode", ["cls_token", "lasttoken", "mean_tokens"])
-def test_a_plain_cut_folder_tells_sentence_transformers(folder, tmp_path, mode, streamed):
+def test_a_plain_cut_folder_tells_sentence_transformers_what_the_dense_one_does(
+    folder, tmp_path, mode, streamed
+):
     told(folder, **{f"pooling_mode_{mode}": True})
+    (folder / SETTINGS[0]).write_text('{"max_seq_length": 24, "do_lower_case": false}')
+    (folder / SETTINGS[1]).write_text('{"prompts": {"query": "query: "}, "default_prompt_name": null}')
     cut = cut_of_model(criterion="magnitude", block_fraction=0.2, uniform=True)
     with quiet():
         if streamed:
@@ -105,7 +109,8 @@ def test_a_plain_cut_folder_tells_sentence_transformers(folder, tmp_path, mode, 
             prune_model(str(folder), cut, tmp_path / "cut")
     assert checkpoint.describe(tmp_path / "cut").form == "plain"
     assert read_pooling(tmp_path / "cut") == read_pooling(folder)
-    assert (tmp_path / "cut" / "modules.json").exists() == (mode != "mean_tokens")
+    for name in ("modules.json", *SETTINGS):
+        assert json.loads((tmp_path / "cut" / name).read_text()) == json.loads((folder / name).read_text())
     checkpoint.load(tmp_path / "cut")
 
 

@@ -12,9 +12,10 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 import secateur
 import tiny_tokenizers
-from secateur.core.errors import ConfigError, DataError, SecateurError
+from secateur.core.errors import ConfigError, DataError, SecateurError, UnsupportedArchitecture
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
+from secateur.models.checkpoint_files import read_plan
 from secateur.training.state import digest
 from token_tasks import BERT, CASES, DROPOUT_FREE
 from zoo import ZOO
@@ -51,6 +52,70 @@ def test_a_mixture_of_experts_is_cut_and_its_stock_modules_stay():
 def test_without_data_magnitude_decides():
     found = secateur.prune(CASES["bert-labels"].model(), block_fraction=0.3)
     assert found.records[0].refit == {}
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mixtral", "bert"])
+@torch.no_grad()
+def test_what_was_cut_in_memory_is_saved_and_cut_again(name, tmp_path):
+    """Plan and units count from the dense model, whichever way a cut model came into memory."""
+    specimen = next(specimen for specimen in ZOO if specimen.name == name)
+    model, batch = specimen.build(), specimen.batch()
+    once = secateur.prune(model, block_fraction=0.2).model
+    once.save_pretrained(tmp_path / "once")
+    twice = {
+        "in memory": secateur.prune(once, block_fraction=0.2).model,
+        "loaded": secateur.prune(secateur.load(tmp_path / "once"), block_fraction=0.2).model,
+    }
+    for way, cut in twice.items():
+        secateur.save(cut, tmp_path / way)
+        assert read_plan(tmp_path / way).shape == bind(model).shape
+        assert torch.equal(secateur.load(tmp_path / way)(**batch)[0], cut(**batch)[0])
+    assert read_plan(tmp_path / "in memory") == read_plan(tmp_path / "loaded")
+    assert "save_pretrained" not in vars(model)
+
+
+@torch.no_grad()
+def test_a_plain_folder_in_memory_is_a_dense_model_of_its_own(tmp_path):
+    specimen = next(specimen for specimen in ZOO if specimen.name == "llama")
+    small = secateur.prune(specimen.build(), block_fraction=0.3, uniform=True).model
+    secateur.save(small, tmp_path / "plain")
+    loaded = secateur.load(tmp_path / "plain")
+    cut = secateur.prune(loaded, block_fraction=0.2).model
+    secateur.save(cut, tmp_path / "cut")
+    assert read_plan(tmp_path / "cut").shape == bind(loaded).shape
+    batch = specimen.batch()
+    assert torch.equal(secateur.load(tmp_path / "cut")(**batch)[0], cut(**batch)[0])
+
+
+@torch.no_grad()
+def test_compact_weights_in_memory_are_saved_and_not_cut(tmp_path):
+    specimen = next(specimen for specimen in ZOO if specimen.name == "llama")
+    small = secateur.prune(specimen.build(), ratio=1.3, method="svd").model
+    secateur.save(small, tmp_path / "svd")
+    assert (tmp_path / "svd" / "change.json").is_file()
+    batch = specimen.batch()
+    assert torch.equal(secateur.load(tmp_path / "svd")(**batch)[0], small(**batch)[0])
+    with pytest.raises(ConfigError, match="the weights of this model stand in a compact form"):
+        secateur.prune(small, block_fraction=0.2)
+
+
+def test_models_without_numbers_are_refused():
+    damaged = CASES["llama-text"].model()
+    with torch.no_grad():
+        next(damaged.parameters())[0, 0] = float("nan")
+    with pytest.raises(DataError, match=r"'model.embed_tokens.weight' of the model holds numbers that are"):
+        secateur.prune(damaged, block_fraction=0.2)
+    with pytest.raises(ConfigError, match="has no values"):
+        secateur.prune(damaged.to("meta"), block_fraction=0.2)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+def test_a_model_inside_an_adapter_is_refused():
+    from peft import LoraConfig, get_peft_model
+
+    wrapped = get_peft_model(CASES["llama-text"].model(), LoraConfig(r=2, target_modules=["q_proj"]))
+    with pytest.raises(UnsupportedArchitecture, match="Merge adapters first"):
+        secateur.prune(wrapped, block_fraction=0.2)
 
 
 def test_what_needs_held_out_data_is_refused_on_batches():

@@ -151,19 +151,19 @@ def bind(model: nn.Module) -> BoundModel:
 
 
 def _check_blocks(bound: BoundModel) -> None:
-    if not bound.layers:
-        raise UnsupportedArchitecture(
-            f"this {bound.spec.family} model has no layers; nothing of it can be cut."
-        )
     try:
-        for layer in bound.layers:
+        if not (layers := bound.layers):
+            raise UnsupportedArchitecture(
+                f"this {bound.spec.family} model has no layers; nothing of it can be cut."
+            )
+        for layer in layers:
             if layer.stack.ffn.mixture is not None:
                 lay_side_by_side(layer.module, layer.stack.ffn.mixture.experts)
         shape = bound.shape
     except AttributeError as error:
         raise UnsupportedArchitecture(
             f"this model is of the family '{bound.spec.family}', but a module that the specification of that "
-            f"family names is not there ({error})."
+            f"family names is not there ({error}). Merge adapters first."
         ) from error
     for layer in bound.layers:
         unit = Unit(kind="layer", layer=layer.index)

@@ -73,7 +73,7 @@ def save(
         refused.
     plan : PruningPlan, optional
         Plan that leads from the dense model to this one. Default: that of the checkpoint which the model was
-        loaded from; without one the model is dense.
+        loaded from, or of its cut in memory; without one the model is dense.
     weights : WeightChange, optional
         Weights that are stored in a compact form. Default: those of that checkpoint, where they still are
         what the model holds.
@@ -105,7 +105,7 @@ def save(
     if plan is None and origin is not None:
         plan, metadata = origin.plan, origin.metadata if metadata is None else metadata
         weights = weights or _still_compact(model, origin)
-        if tokenizer is None and carry_tokenizer and origin.has_tokenizer:
+        if tokenizer is None and carry_tokenizer and origin.has_tokenizer and origin.folder is not None:
             tokenizer = load_tokenizer(origin.folder)
     plan = plan or PruningPlan.identity(bound.spec.family, bound.shape)
     if plan.result != bound.shape:
@@ -162,6 +162,7 @@ def load(folder: Path) -> Diagnoser | PreTrainedModel:
         weights=change,
         metadata=described.metadata,
         has_tokenizer=(folder / TOKENIZER_CONFIG).is_file(),
+        is_plain=getattr(described, "form", None) == "plain",
     )
     remember_origin(model, origin)
     return model

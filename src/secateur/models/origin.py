@@ -1,7 +1,8 @@
-"""Remember where a loaded model came from, so that what is saved after training is a whole checkpoint again.
+"""Remember what a cut model came from, so that what is saved of it is a whole checkpoint.
 
-A cut model that is trained on keeps its plan. ``save_pretrained``, which trainers call, writes what
-:func:`secateur.save` writes; adapters that are trained on the model name the folder of their base.
+A model that was loaded, or cut in memory, keeps its plan while it is trained on. ``save_pretrained``, which
+trainers call, writes what :func:`secateur.save` writes; adapters that are trained on a loaded model name the
+folder of their base.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ ATTRIBUTE = "secateur_origin"
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The checkpoint that a model was loaded from.
+    """What a model was loaded from, or cut from in memory.
 
     Attributes
     ----------
-    folder : Path
+    folder : Path or None
+        Of the checkpoint; None where there is none.
     plan : PruningPlan
         What was kept of the dense model.
     metadata : dict
@@ -39,25 +41,45 @@ class Origin:
     weights : WeightChange or None
         Its weights in a compact form.
     has_tokenizer : bool
+    is_plain : bool
+        Whether its configuration tells its widths, so that a further cut counts from them.
     """
 
-    folder: Path
+    folder: Path | None
     plan: PruningPlan
     metadata: dict[str, Any]
     weights: WeightChange | None
-    has_tokenizer: bool
+    has_tokenizer: bool = False
+    is_plain: bool = False
+
+
+def remember_cut(small: nn.Module, dense: nn.Module, plan: PruningPlan, weights: WeightChange | None) -> None:
+    """Attach to a model that was cut in memory what leads to it from its dense model."""
+    former = origin_of(dense) or Origin(folder=None, plan=plan, metadata={}, weights=None, is_plain=True)
+    change = former.weights
+    if weights is not None:
+        change = weights if change is None else change.then(weights)
+    origin = replace(
+        former,
+        plan=plan if former.is_plain else former.plan.then(plan),
+        weights=change,
+        metadata={"former": former.metadata} if former.metadata else {},
+        is_plain=False,
+    )
+    remember_origin(small, origin)
 
 
 def remember_origin(model: nn.Module, origin: Origin) -> None:
-    """Attach its origin to a model that was loaded."""
+    """Attach its origin to a model."""
     setattr(model, ATTRIBUTE, origin)
     if isinstance(model, PreTrainedModel):
-        model.config._name_or_path = model.name_or_path = str(origin.folder)
+        if origin.folder is not None:
+            model.config._name_or_path = model.name_or_path = str(origin.folder)
         model.save_pretrained = partial(save_into, model)  # type: ignore[method-assign]
 
 
 def origin_of(model: nn.Module) -> Origin | None:
-    """Return where a model was loaded from; None for one that was not loaded from a checkpoint."""
+    """Return what a model came from; None for one that was neither loaded from a checkpoint nor cut."""
     return getattr(model, ATTRIBUTE, None)
 
 
@@ -72,9 +94,9 @@ def require_whole_weights(model: nn.Module) -> None:
     origin = origin_of(model)
     if origin is not None and origin.weights is not None:
         raise ConfigError(
-            f"the weights in {origin.folder} stand in a compact form ({', '.join(origin.weights.kinds)}), "
-            "which removing units would not keep; cut the dense model first, and bring what is left into "
-            "that form."
+            f"the weights of {origin.folder or 'this model'} stand in a compact form "
+            f"({', '.join(origin.weights.kinds)}), which removing units would not keep; cut the dense model "
+            "first, and bring what is left into that form."
         )
 
 
@@ -89,8 +111,8 @@ def save_into(
 ) -> None:
     """Write a checkpoint into a folder in which a trainer keeps files of its own.
 
-    Stands for ``save_pretrained`` of a model that was loaded from a checkpoint of ours. Sizes and formats of
-    files are those of :func:`secateur.save`; a tokenizer is left to who calls.
+    Stands for ``save_pretrained`` of a model that was loaded from a checkpoint of ours, or cut in memory.
+    Sizes and formats of files are those of :func:`secateur.save`; a tokenizer is left to who calls.
 
     Raises
     ------

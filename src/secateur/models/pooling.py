@@ -1,4 +1,8 @@
-"""How a model makes one embedding of a text: told by its folder, kept in its configuration."""
+"""How a model makes one embedding of a text: told by its folder, kept in its configuration.
+
+Whether embeddings are brought to length one, the longest text and prompts are nothing that a cut changes:
+they go along, so that sentence-transformers reads the cut folder as it read the dense one.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,13 @@ from secateur.core.records import read_json, write_json
 POOLING = "sentence_pooling"
 """Name in a configuration; a model without it takes the mean over the tokens."""
 
+SENTENCES = "sentence_settings"
+"""Name in a configuration of what else the folder told sentence-transformers."""
+
 MEAN, FIRST, LAST = "mean", "first token", "last token"
 MODULES = "modules.json"
-POOLING_FOLDER = "1_Pooling"
+POOLING_FOLDER, NORMALIZE_FOLDER = "1_Pooling", "2_Normalize"
+SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
 _MODE_OF = {MEAN: "mean_tokens", FIRST: "cls_token", LAST: "lasttoken"}
 _MODES = {mode: pooling for pooling, mode in _MODE_OF.items()} | {"mean": MEAN, "cls": FIRST}
 _OTHERWISE = ("Transformer", "Pooling", "Normalize")
@@ -37,10 +45,7 @@ def read_pooling(folder: Path) -> str:
     if not (folder / MODULES).is_file():
         return MEAN
     try:
-        kinds = {
-            entry["type"].rpartition(".")[2]: Path(entry["path"]).name
-            for entry in read_json(folder / MODULES)
-        }
+        kinds = _kinds(folder)
         if others := sorted(kinds.keys() - set(_OTHERWISE)):
             return ", ".join(others)
         if "Pooling" not in kinds:
@@ -55,8 +60,29 @@ def read_pooling(folder: Path) -> str:
         ) from error
 
 
+def read_sentence_settings(folder: Path) -> dict[str, Any]:
+    """Return what else a folder tells sentence-transformers; nothing where it is not one of its folders.
+
+    Returns
+    -------
+    dict
+        ``normalize``, and ``files``: the content of :data:`SETTINGS` by name.
+    """
+    if not (folder / MODULES).is_file():
+        return {}
+    files = {name: read_json(folder / name) for name in SETTINGS if (folder / name).is_file()}
+    return {"normalize": "Normalize" in _kinds(folder), "files": files}
+
+
+def _kinds(folder: Path) -> dict[str, str]:
+    """Return the modules of a folder of sentence-transformers: kind and place."""
+    return {
+        entry["type"].rpartition(".")[2]: Path(entry["path"]).name for entry in read_json(folder / MODULES)
+    }
+
+
 def write_pooling(folder: Path, config: Any, *, hidden: int) -> None:
-    """Tell sentence-transformers how embeddings are pooled, where that is not its default, the mean.
+    """Tell sentence-transformers how embeddings are made, where that is not its default, the mean.
 
     Parameters
     ----------
@@ -67,10 +93,14 @@ def write_pooling(folder: Path, config: Any, *, hidden: int) -> None:
     hidden : int
         Width of an embedding.
     """
-    pooling = getattr(config, POOLING, MEAN)
-    if pooling == MEAN or pooling not in _MODE_OF:
+    pooling, told = getattr(config, POOLING, MEAN), getattr(config, SENTENCES, {})
+    if pooling not in _MODE_OF or (pooling == MEAN and not told):
         return
     kinds = {"Transformer": "", "Pooling": POOLING_FOLDER}
+    if told.get("normalize"):
+        kinds["Normalize"] = NORMALIZE_FOLDER
+    for name, content in told.get("files", {}).items():
+        write_json(folder / name, content)
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for number, (kind, path) in enumerate(kinds.items())

@@ -21,6 +21,8 @@ from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.models.checkpoint import save
 from secateur.models.experts import has_stock_experts
+from secateur.models.live_tensors import stored_tensors
+from secateur.models.origin import remember_cut
 from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.batches import checked_batches
@@ -54,11 +56,18 @@ def prune_live(
         require_types({"task": task}, CutOptionTypes)
         model, given = _own(model, tokenizer), _given(calibration)
         if isinstance(given, tuple):
-            return _by_batches(model, task, cut, checked_batches(model, given))
+            return _remembered(model, _by_batches(model, task, cut, checked_batches(model, given)))
         settings = cut_of_model(
             calibration=given, task=task, recovery_control=False, **_with_criterion(given, cut)
         )
-        return cut_blocks(_source(model, tokenizer), settings, bind(model).whole_plan, None).compression
+        source = _source(model, tokenizer)
+        return _remembered(model, cut_blocks(source, settings, bind(model).whole_plan, None).compression)
+
+
+def _remembered(dense: nn.Module, made: Compression) -> Compression:
+    """Let the small model know its plan, so that it can be saved."""
+    remember_cut(made.model, dense, made.plan, made.weights)
+    return made
 
 
 def save_live(model: nn.Module, folder: str | Path, *, tokenizer: Any) -> None:
@@ -69,8 +78,13 @@ def save_live(model: nn.Module, folder: str | Path, *, tokenizer: Any) -> None:
 
 
 def _own(model: nn.Module, tokenizer: Any) -> nn.Module:
-    """Check what was given; it is left as it is: experts are laid side by side in a copy."""
+    """Check what was given, and that its weights are numbers; experts are laid side by side in a copy."""
     require_objects(model, tokenizer)
+    for name, tensor in stored_tensors(model).items():
+        if tensor.is_meta:
+            raise ConfigError(f"'{name}' of the model has no values (device meta); load the model's weights.")
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise DataError(f"'{name}' of the model holds numbers that are not finite; the model is damaged.")
     return deepcopy(model) if has_stock_experts(model) else model
 
 
