@@ -348,8 +348,12 @@ def test_a_reload_reads_the_tokens_again_and_keeps_the_address(config: AgentConf
     (tmp_path / "token").write_text("")
     service._reload(agent, server, file)  # refused: nothing has changed
     assert status("another-token") == 404
+    about = f"http://127.0.0.1:{server.port}/api/status"
+    assert "holds no secret" in httpx.get(about, trust_env=False).json()["config_trouble"]
     (tmp_path / "token").write_text("third-token")
     write(8765)
+    service._reload(agent, server, file)
+    assert httpx.get(about, trust_env=False).json()["config_trouble"] == ""
     changed = service.usable_config(file, running=True)
     assert agent.reload(changed) == ["http.port"]
     agent.stop()

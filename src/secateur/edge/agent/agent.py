@@ -56,6 +56,8 @@ class Agent:
     bundles : Bundles
     storage_trouble : str
         Why nothing can be stored at present; empty while all is well.
+    config_trouble : str
+        Why the configuration file was not taken when it was read again last; empty if it was.
     """
 
     def __init__(self, config: AgentConfig) -> None:
@@ -68,7 +70,7 @@ class Agent:
         self.trends = Trends(folder / TRENDS_FILE)
         self.events = Events()
         self.intake = Intake(self.handle)
-        self.storage_trouble = ""
+        self.storage_trouble = self.config_trouble = ""
         self.latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self.twice = 0
         self._stopping = threading.Event()

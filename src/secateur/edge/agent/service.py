@@ -115,9 +115,11 @@ def _reload(agent: Agent, server: Server, config_file: Path) -> None:
         config = _usable(config_file, running=True)
         later = agent.reload(config)
         server.renew(agent.config.http)
+        agent.config_trouble = ""
         set_log_level(config.log_level)
         if later:
             log.warning("%s changed; that takes effect after a restart", " and ".join(later))
     except SecateurError as error:
         log.error("the former configuration goes on: %s", error)
+        agent.config_trouble = str(error)
     notify("READY=1")

@@ -289,6 +289,7 @@ class Status(TypedDict):
     started_unix_s: float
     running_s: float
     ready: bool
+    config_trouble: str
     memory_bytes: int | None
     peak_memory_bytes: int | None
     latency_ms: Latency

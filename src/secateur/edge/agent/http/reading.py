@@ -215,6 +215,7 @@ def status(call: Call) -> answers.Status:
         "started_unix_s": agent.started_unix_s,
         "running_s": agent.clock.now_s(),
         "ready": agent.is_ready,
+        "config_trouble": agent.config_trouble,
         "memory_bytes": resident_bytes(),
         "peak_memory_bytes": peak_resident_bytes(),
         "latency_ms": {"p50": share(50), "p90": share(90), "p99": share(99)},

@@ -40,6 +40,7 @@ export class AgentView {
       h("section", { class: "card" }, h("h2", {}, "Program"),
         facts([["name", agent.agent], ["version", agent.version], ["started", moment(agent.started_unix_s)],
           ["running in all", duration(agent.running_s)]]),
+        agent.config_trouble ? h("p", { class: "trouble" }, `The configuration was read again, and the former one goes on: ${agent.config_trouble}`) : null,
         h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))),
       h("section", { class: "card wide" }, h("h2", {}, "Sources"),
         connections("Sources", agent.sources.map((source) => [source.name, link(source.connected, source.trouble),
