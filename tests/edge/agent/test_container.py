@@ -54,6 +54,10 @@ def test_what_the_build_needs_is_copied(named: dict[str, list[str]]) -> None:
     (install,) = [line for line in named["RUN"] if "pip install" in line]
     extras = re.search(r"'\.\[([\w,]+)\]'", install)[1].split(",")
     assert set(extras) <= PROJECT["project"]["optional-dependencies"].keys()
+    example = yaml.safe_load((ROOT / "deploy" / "agent.yaml").read_text())
+    buses = {"opcua", "modbus"}  # sources that need packages of their own, which nobody adds to a container
+    assert buses <= set(extras)
+    assert "modbus" in {source["type"] for source in example["sources"]}
     assert re.search(r"-c (\S+)", install)[1] in copied
 
 
