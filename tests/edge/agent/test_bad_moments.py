@@ -25,6 +25,7 @@ from secateur.edge.agent.outbox.database import StorageError
 from secateur.edge.agent.sources.base import Inlet
 from secateur.edge.agent.sources.folder import FolderSource
 from secateur.edge.agent.state.baseline import Baseline, basis_of
+from secateur.edge.agent.state.levels import Level
 from secateur.edge.agent.state.trends import Trends
 
 PLACE = ("pump", "drive-end")
@@ -357,3 +358,29 @@ def test_a_trend_of_a_clock_that_was_ahead_does_not_stretch_the_axis(tmp_path: P
         trends.add("pump", "a", start_unix_s, 0, {"rms": 1.0})
     assert [entry["start_unix_s"] for entry in trends.read("pump", "a")] == [now_s - 60, now_s - 30]
     trends.close()
+
+
+@pytest.mark.parametrize("steady_within", [None, 0.05])
+def test_a_run_up_raises_no_alarm_where_the_speed_should_be_steady(
+    steady_within: float | None, tmp_path: Path, make_burst: Callable[..., Burst]
+) -> None:
+    speed = {} if steady_within is None else {"steady_within": steady_within}
+    agent = Agent(_config(tmp_path, machines=[machine_settings() | {"speed": speed}]))
+    agent.start()
+    feed(agent, [make_burst(number, speed_rpm=1800.0 + number) for number in range(30)])
+    path = agent.paths[PLACE]
+    assert path.baseline.is_learned("all speeds")
+    feed(agent, [make_burst(30, speed_rpm=0.0)])
+    loud = [5 * make_burst(number).samples for number in range(31, 36)]  # a resonance on the way
+    run_up = [make_burst(31 + n, samples=x, speed_rpm=300.0 * (n + 1)) for n, x in enumerate(loud)]
+    feed(agent, run_up)
+    assert path.levels.level is (Level.ALARM if steady_within is None else Level.NORMAL)
+    if steady_within is not None:
+        assert path.view.result["quality"]["flags"] == ["speed changing"]
+        assert path.view.result["sensor_state"] == "ok"
+        feed(
+            agent,
+            [make_burst(40 + n, samples=5 * make_burst(40 + n).samples, speed_rpm=1800.0) for n in range(5)],
+        )
+        assert path.levels.level is Level.ALARM  # loud at a steady speed
+    agent.stop()

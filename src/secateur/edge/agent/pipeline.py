@@ -15,7 +15,7 @@ from secateur.edge.agent.models.opinion import NORMAL, Opinion, ask
 from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.signal.averaged import AveragedEnvelope
 from secateur.edge.agent.signal.indicators import band_edges_hz, line_indicators, waveform_indicators
-from secateur.edge.agent.signal.quality import MeasuredSpeed, Quality, assess
+from secateur.edge.agent.signal.quality import STANDING_STILL, MeasuredSpeed, Quality, assess
 from secateur.edge.agent.state.baseline import Baseline, basis_of
 from secateur.edge.agent.state.levels import Judgement, Level, Levels
 from secateur.edge.agent.state.view import SensorView
@@ -84,6 +84,7 @@ class SensorPath:
         self.view = SensorView()
         self._last_number: int | None = None
         self._last_samples: np.ndarray | None = None
+        self._last_speed_rpm: float | None = None
         self.latest_speed: tuple[float, float] | None = None
         self.last_burst_running_s: float | None = None
         self.last_sign_running_s = since_running_s
@@ -175,14 +176,18 @@ class SensorPath:
         after_gap = number is not None and last is not None and number > last + 1
         self._last_number = number if number is not None else last
         before, self._last_samples = self._last_samples, burst.samples
-        return assess(
+        quality = assess(
             burst,
             self.sensor,
             self.machine.speed,
             latest_speed=latest,
             after_gap=after_gap,
             last_samples=before,
+            last_speed_rpm=self._last_speed_rpm,
         )
+        if quality.speed_rpm is not None or STANDING_STILL in quality.flags:
+            self._last_speed_rpm = quality.speed_rpm or 0.0
+        return quality
 
     def _opinion(self, samples: np.ndarray, shaft_rate_hz: float | None) -> Opinion | None:
         if self.model is None:

@@ -83,12 +83,16 @@ class Speed(Part):
         A speed that is further than this from the burst is stale and is not used.
     lowest_rpm, highest_rpm : float
         Below the lowest a machine counts as standing still; a speed above the highest is not believed.
+    steady_within : float or None
+        Share by which the speed may differ from that of the burst before; beyond, the machine runs up or
+        coasts down, and the burst is neither learned nor judged.
     """
 
     rpm: Positive | None = None
     max_age_s: Positive = 60.0
     lowest_rpm: Annotated[float, Field(ge=0)] = 0.0
     highest_rpm: Positive = 100_000.0
+    steady_within: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _believed(self) -> Speed:

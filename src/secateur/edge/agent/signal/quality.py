@@ -26,6 +26,7 @@ Flag = Literal[
     "clock ahead",
     "clock not set",
     "standing still",
+    "speed changing",
     "speed unknown",
     "speed stale",
     "speed not believed",
@@ -45,12 +46,17 @@ DEFECT_FLAGS: tuple[Flag, ...] = (
 STANDING_STILL: Flag = "standing still"
 """A bearing that does not turn shows nothing: such bursts are neither learned nor judged."""
 
-SILENCE_FLAGS: tuple[Flag, ...] = ("dead", "stuck", "repeated")
-"""A machine that stands still is as silent as a dead sensor, in steps of a coarse converter at least."""
+SPEED_CHANGING: Flag = "speed changing"
+"""A machine that runs up or coasts down is no example of anything: such bursts are left out too."""
+
+SILENCE_FLAGS: tuple[Flag, ...] = ("dead", "stuck", "repeated", "clipped")
+"""A machine that stands still is as silent as a dead sensor; a coarse converter gives a step or two of it."""
 
 RATE_TOLERANCE = 0.005
 STUCK_SHARE, STUCK_LEAST = 0.02, 64
 CLIPPED_SHARE, CLIPPED_LEAST, CLIPPED_RUN = 0.001, 6, 3
+CLIPPED_FROM = 0.999
+"""Of the full scale."""
 OFFSET_SHARE = 0.5
 CLOCK_AHEAD_S = 60.0
 """Clocks differ; a burst that began so long after it arrived tells a clock that is wrong."""
@@ -87,7 +93,8 @@ class Quality:
     @property
     def usable(self) -> bool:
         """Whether indicators and a diagnosis may be made of it."""
-        return not any(flag in (*SETUP_FLAGS, *DEFECT_FLAGS, STANDING_STILL) for flag in self.flags)
+        unfit = (*SETUP_FLAGS, *DEFECT_FLAGS, STANDING_STILL, SPEED_CHANGING)
+        return not any(flag in unfit for flag in self.flags)
 
     @property
     def sensor_state(self) -> SensorState:
@@ -113,6 +120,7 @@ def assess(
     latest_speed: MeasuredSpeed | None = None,
     after_gap: bool = False,
     last_samples: np.ndarray | None = None,
+    last_speed_rpm: float | None = None,
     arrived_unix_s: float | None = None,
 ) -> Quality:
     """Judge a burst by what its sensor is set up to send.
@@ -129,6 +137,8 @@ def assess(
         Whether the sender's count shows that bursts are missing before this one.
     last_samples : ndarray, optional
         Of the burst before: no vibration is ever the same twice, so a sender that repeats one has stopped.
+    last_speed_rpm : float, optional
+        At the burst before; 0 where the machine stood still.
     arrived_unix_s : float, optional
         On the clock of the agent; default: now.
     """
@@ -151,7 +161,9 @@ def assess(
     rpm, age_s, trouble = _speed_of(burst, speed, latest_speed)
     if trouble is not None:
         flags.append(trouble)
-    if trouble == STANDING_STILL:
+    if _is_changing(rpm, last_speed_rpm, speed.steady_within):
+        flags.append(SPEED_CHANGING)
+    if trouble == STANDING_STILL and not _reaches(burst.samples, sensor.full_scale):
         flags = [flag for flag in flags if flag not in SILENCE_FLAGS]
     return Quality(
         flags=tuple(flags),
@@ -159,6 +171,16 @@ def assess(
         speed_age_s=age_s,
         measured_unix_s=burst.measured_unix_s if clock is None else arrived_unix_s,
     )
+
+
+def _is_changing(rpm: float | None, last_rpm: float | None, steady_within: float | None) -> bool:
+    if rpm is None or last_rpm is None or steady_within is None:
+        return False
+    return abs(rpm - last_rpm) > steady_within * max(rpm, last_rpm)
+
+
+def _reaches(x: np.ndarray, full_scale: float | None) -> bool:
+    return full_scale is not None and bool(np.abs(x).max(initial=0.0) >= CLIPPED_FROM * full_scale)
 
 
 def _clock_flag(burst: Burst, arrived_unix_s: float) -> Flag | None:
@@ -187,8 +209,8 @@ def _waveform_flags(x: np.ndarray, full_scale: float | None) -> list[Flag]:
     at_limit = np.isclose(runs.value, low, atol=0) | np.isclose(runs.value, high, atol=0)
     clipped = int(runs.length[at_limit & (runs.length >= CLIPPED_RUN)].sum())
     if full_scale is not None:
-        at_limit |= np.abs(runs.value) >= 0.999 * full_scale
-        clipped = max(clipped, int(np.count_nonzero(np.abs(x) >= 0.999 * full_scale)))
+        at_limit |= np.abs(runs.value) >= CLIPPED_FROM * full_scale
+        clipped = max(clipped, int(np.count_nonzero(np.abs(x) >= CLIPPED_FROM * full_scale)))
     if clipped >= max(CLIPPED_LEAST, CLIPPED_SHARE * len(x)):
         flags.append("clipped")
     inside = runs.length[~at_limit]

@@ -69,7 +69,7 @@ const FLAGS = {
   "out of range": "holds values that no sensor gives", dead: "dead: no signal at all", stuck: "stuck: long stretches of one value",
   repeated: "the same samples as before", clipped: "clipped: beyond the range of the sensor", offset: "offset: the mean is far from zero",
   gap: "bursts before it are missing", "clock ahead": "the sender's clock is ahead", "clock not set": "the sender's clock is not set",
-  "standing still": "the machine stands still", "speed stale": "the speed is too old", "speed not believed": "a speed that is not believed",
+  "standing still": "the machine stands still", "speed changing": "the machine runs up or coasts down", "speed stale": "the speed is too old", "speed not believed": "a speed that is not believed",
 };
 
 /** What is wrong with a burst. */
