@@ -12,6 +12,7 @@ from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.evidence import gather_evidence
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource
+from secateur.signals.resample import resample
 
 ORDERS = known_bearing("6205")
 RATE_HZ, SHAFT_HZ = 12_000.0, 29.5
@@ -130,6 +131,22 @@ def test_calibration_divides_logits():
     assert energy[0] == pytest.approx(np.log(np.exp(2) + 3))
     plain, _ = calibrated(logits, None)
     assert plain[0, 0] > probabilities[0, 0]
+
+
+@pytest.mark.parametrize("times", [1, 4, 16])
+def test_a_fast_recording_shows_what_a_slow_one_does(times):
+    slow = knocking(ORDERS.bpfi, seconds=6.0, noise=0.3)
+    fast = resample(slow, RATE_HZ, times * RATE_HZ) if times > 1 else slow
+    fast = fast + 0.1 * np.random.default_rng(1).standard_normal(len(fast))
+    found, _ = evidence_of(
+        ArraySource(fast.astype(np.float32)[None]),
+        channel=0,
+        sampling_rate_hz=times * RATE_HZ,
+        shaft_rate_hz=SHAFT_HZ,
+        fault_orders=ORDERS,
+    )
+    assert found.line("bpfi").harmonics == 4
+    assert found.line("bpfi").strength_db > 15.0
 
 
 @pytest.mark.parametrize(

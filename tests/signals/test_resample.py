@@ -67,10 +67,19 @@ def test_a_piece_reads_little_more_than_itself():
     assert CountingSource.longest < 4 * 8_192 + 400
 
 
+@pytest.mark.parametrize(
+    "from_hz", [25_600.7, 12_000.37, 11_999.9, 12_001.3, 25_641.0256, 200_000.3, 12_000.0 * np.pi, 1e7 + 3]
+)
+def test_the_rate_of_a_clock_that_is_a_little_off_is_resampled(from_hz):
+    up, down = rate_ratio(from_hz, 12_000.0)
+    assert up / down * from_hz == pytest.approx(12_000.0, rel=5e-5)
+    assert max(up, down) <= 20_000
+
+
 def test_rates_without_a_whole_ratio_are_refused():
     assert rate_ratio(48_000.0, 12_000.0) == (1, 4)
     assert rate_ratio(97_656.0, 12_000.0) == (500, 4_069)
     with pytest.raises(DataError, match="whole numbers"):
-        rate_ratio(12_000.0, 12_000.0 * np.pi)
+        rate_ratio(12_000.0, 30_000.0 * 12_000.0)
     with pytest.raises(DataError, match="positive"):
         rate_ratio(0.0, 12_000.0)

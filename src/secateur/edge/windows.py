@@ -27,6 +27,9 @@ REASONS: Mapping[Usability, str] = {
 }
 """Why a window is not used, in words."""
 
+_NEARLY = 0.995
+"""Rates are stated with three digits: a recorder of 12 kHz may run at 11.99."""
+
 _FLAT = 1e-6
 """Deviation over magnitude below which a window does not move: rounding of a constant leaves about 1e-7."""
 
@@ -62,7 +65,7 @@ def source_at_model_rate(
             f"the waveform has {sampling_rate_hz:g} Hz, but this bundle takes {wanted:g} Hz and does not "
             "allow resampling; record at its rate."
         )
-    if not sampling_rate_hz >= rule.lowest_hz:
+    if not sampling_rate_hz >= _NEARLY * rule.lowest_hz:
         raise DataError(
             f"the waveform has {sampling_rate_hz:g} Hz; this bundle takes {wanted:g} Hz and resamples from "
             f"{rule.lowest_hz:g} Hz upwards only, since slower recordings lack what the model listens to."

@@ -18,26 +18,30 @@ _HALF_LENGTH = 32
 _KAISER_BETA = 7.9
 _CUTOFF = 0.92
 _LARGEST_FACTOR = 20_000
+_EXACT, _CLOCK = 1e-9, 5e-5
+"""A plain quartz keeps its rate to the second share, so a ratio that close will do where none is exact."""
 
 
 def rate_ratio(from_hz: float, to_hz: float) -> tuple[int, int]:
-    """Return the whole numbers (up, down) with ``to_hz = from_hz * up / down``.
+    """Return the whole numbers (up, down) with ``to_hz = from_hz * up / down``, exactly or to 50 ppm.
 
     Raises
     ------
     DataError
-        If the ratio is not one of whole numbers up to 20,000.
+        If there are none up to 20,000.
     """
     if not (from_hz > 0 and to_hz > 0):
         raise DataError(f"resampling from {from_hz} Hz to {to_hz} Hz; both rates must be positive.")
-    ratio = (Fraction(to_hz) / Fraction(from_hz)).limit_denominator(_LARGEST_FACTOR)
-    exact = to_hz / from_hz
-    if ratio.numerator > _LARGEST_FACTOR or abs(float(ratio) - exact) > 1e-9 * exact:
-        raise DataError(
-            f"resampling from {from_hz} Hz to {to_hz} Hz; the rates must stand in a ratio of whole numbers "
-            f"up to {_LARGEST_FACTOR}. Choose another target rate."
-        )
-    return ratio.numerator, ratio.denominator
+    wanted = Fraction(to_hz) / Fraction(from_hz)
+    few = _LARGEST_FACTOR // 10
+    for largest, error in ((_LARGEST_FACTOR, _EXACT), (few, _CLOCK), (_LARGEST_FACTOR, _CLOCK)):
+        ratio = wanted.limit_denominator(largest)
+        if ratio.numerator <= _LARGEST_FACTOR and abs(ratio - wanted) <= error * wanted:
+            return ratio.numerator, ratio.denominator
+    raise DataError(
+        f"resampling from {from_hz} Hz to {to_hz} Hz; the rates must stand in a ratio of whole numbers "
+        f"up to {_LARGEST_FACTOR}. Choose another target rate."
+    )
 
 
 @lru_cache(maxsize=32)
