@@ -226,7 +226,7 @@ class Runtime:
         series = source_at_model_rate(source, sampling_rate_hz, self.manifest)
         hop = length if hop_s is None else round(hop_s * rate)
         for starts, windows, usability in cut_windows(
-            series, length=length, hop=hop, channel=channel, batch=BATCH_WINDOWS
+            series, rate_hz=rate, length=length, hop=hop, channel=channel, batch=BATCH_WINDOWS
         ):
             rows = np.flatnonzero([entry == "usable" for entry in usability])
             logits, found = self._run(windows[rows], shaft_rate_hz, fault_orders)

@@ -74,13 +74,15 @@ def source_at_model_rate(
 
 
 def cut_windows(
-    source: WaveformSource, *, length: int, hop: int, channel: int, batch: int
+    source: WaveformSource, *, rate_hz: float, length: int, hop: int, channel: int, batch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[Usability, ...]]]:
     """Cut windows out of a waveform that is read piece by piece.
 
     Parameters
     ----------
     source : WaveformSource
+    rate_hz : float
+        Its rate, for the message.
     length, hop : int
         Samples of a window, and from one window's start to the next.
     channel : int
@@ -111,7 +113,8 @@ def cut_windows(
     count = (source.n_samples - length) // hop + 1
     if count < 1:
         raise DataError(
-            f"the waveform has {source.n_samples} samples at the model's rate; one window needs {length}."
+            f"the waveform lasts {source.n_samples / rate_hz:.3g} s, {source.n_samples} samples at the "
+            f"model's {rate_hz:g} Hz; one window needs {length} ({length / rate_hz:.3g} s)."
         )
     for first in range(0, count, batch):
         starts = hop * np.arange(first, min(first + batch, count), dtype=np.int64)
