@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from secateur.bundle.signature import read_public_key
-from secateur.core.errors import ConfigError, SecateurError
+from secateur.core.errors import CheckpointError, ConfigError, SecateurError
 from secateur.core.extras import explained
 from secateur.core.locks import LOCK_SUFFIX, sole_owner
 from secateur.edge.agent.config.connections import (
@@ -22,6 +22,7 @@ from secateur.edge.agent.config.connections import (
 )
 from secateur.edge.agent.config.consistency import contradictions, speed_feeds
 from secateur.edge.agent.config.file import read_entries, require_none
+from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.agent.config.parts import Kind, Part, kind_of
 from secateur.edge.agent.config.secret import Secret
 from secateur.edge.agent.config.settings import AgentConfig
@@ -146,9 +147,7 @@ def damaged_baselines(config: AgentConfig) -> Iterator[str]:
     """Yield the sensors that an agent would watch without their baseline, since that cannot be read."""
     for (machine, sensor), (_, settings) in config.places().items():
         file = baseline_file(config.state_folder, machine, sensor)
-        trouble = Baseline(settings.commissioning, file, basis=basis_of(settings)).trouble
-        if trouble:
-            yield f"sensor {machine}/{sensor}: {trouble.rstrip('.')}"
+        yield from _told(f"sensor {machine}/{sensor}", partial(_require_baseline, settings, file))
 
 
 def _tried(label: str, part: Part, *, leave: Collection[str] = ()) -> Iterator[str]:
@@ -185,6 +184,12 @@ def _require_certificates(tls: Tls) -> None:
     from secateur.edge.agent.mqtt import tls_context
 
     tls_context(tls)
+
+
+def _require_baseline(sensor: Sensor, file: Path) -> None:
+    found = Baseline(sensor.commissioning, file, basis=basis_of(sensor))
+    if found.trouble:
+        raise CheckpointError(found.trouble)
 
 
 def _require_file(file: Path) -> None:
