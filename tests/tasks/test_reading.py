@@ -91,6 +91,21 @@ def test_rows_of_one_text_play_one_role(bert, tmp_path):
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
 
 
+def test_sentences_that_are_fitted_to_are_not_judged(bert, tmp_path):
+    model, tokenizer = bert[0].bert, bert[1]
+    own = " ".join(f"The {word} statement is a statement." for word in ("assert", "import", "del", "return"))
+    path = tmp_path / "manual.txt"
+    path.write_text("".join(f"Number {n} is another number.\nSwitch off the machine.\n" for n in range(400)))
+    task = read_task(model, tokenizer, "embeddings", TextData(path=path, held_out=0.1, blocks=8, learns=True))
+    fitted = {tuple(row.tolist()) for row in task.train.rows}
+    for part in (task.validation, task.test):
+        assert len(part) > 10
+        assert not fitted & {tuple(row.tolist()) for row in part.rows}
+    path.write_text(f"{own}\n" * 100)
+    with pytest.raises(DataError, match=r"every sentence of .* that is held out is among those fitted to"):
+        read_task(model, tokenizer, "embeddings", TextData(path=path, held_out=0.1, blocks=8))
+
+
 def test_labelled_texts_beyond_a_block_are_cut_off_and_counted(bert, tmp_path, capsys):
     model, tokenizer = bert
     rows = [*ROWS[:6], ("assert " * 400, "inner")]

@@ -58,19 +58,19 @@ def describe(error: BaseException) -> Failure:
 
 
 def _described(error: BaseException) -> Failure:
+    if _is_disk_full(error):
+        return Failure(
+            kind="DiskFull",
+            message=f"the disk is full ({_in_one_line(error)[2:]}); free some space, then run the same "
+            "command again.",
+            exit_code=1,
+        )
     if isinstance(error, SecateurError):
         return Failure(kind=type(error).__name__, message=str(error), exit_code=error.exit_code)
     if isinstance(error, KeyboardInterrupt):
         return Failure(
             kind="Interrupted",
             message="interrupted; nothing half-written was left. Run the same command again to go on.",
-            exit_code=1,
-        )
-    if _is_disk_full(error):
-        return Failure(
-            kind="DiskFull",
-            message=f"the disk is full ({_in_one_line(error)[2:]}); free some space, then run the same "
-            "command again.",
             exit_code=1,
         )
     if isinstance(error, OSError) and error.errno == errno.EFBIG:

@@ -265,14 +265,26 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         padding = padding_token(model, tokenizer) or 0
         return TokenRows(rows=[batch["input_ids"][0] for batch in batches], padding=padding)
 
+    fitted = [rows("train", count) for count in (data.blocks, data.fitted_blocks)]
+    train = rows("train", MOST_PASSAGES // SENTENCES_A_BLOCK) if data.learns else None
+
     def held(name: str) -> TokenRows | None:
-        return rows(name, VALIDATION_BLOCKS) if data.held_out else None
+        if not data.held_out:
+            return None
+        found = rows(name, VALIDATION_BLOCKS)
+        new = found.without(*fitted, *(() if train is None else (train,)))
+        if not len(new):
+            raise DataError(
+                f"every sentence of {part(name).path} that is held out is among those fitted to; give a text "
+                "of more different sentences."
+            )
+        return new
 
     validation = held("validation")
     return TokenTask(
         name="embeddings",
         objective=OBJECTIVES["embeddings"],
-        train=rows("train", MOST_PASSAGES // SENTENCES_A_BLOCK) if data.learns else None,
+        train=train,
         validation=validation,
         test=held("test"),
         elsewhere=held("elsewhere"),

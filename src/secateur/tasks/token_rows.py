@@ -106,6 +106,11 @@ class TokenRows:
             padding=self.padding,
         )
 
+    def without(self, *others: TokenRows) -> TokenRows:
+        """Return the rows whose tokens stand in none of the others."""
+        known = {tuple(row.tolist()) for other in others for row in other.rows}
+        return self.some([place for place, row in enumerate(self.rows) if tuple(row.tolist()) not in known])
+
     def of_one_text(self) -> list[list[int]]:
         """Return the places of rows that hold the same tokens, text by text."""
         found: dict[tuple[int, ...], list[int]] = {}
