@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -64,3 +65,14 @@ def test_golden_file_that_is_no_archive_is_refused(copied):
     _replace(copied, "golden.npz", lambda path: path.write_bytes(b"PK not an archive"))
     with pytest.raises(CheckpointError, match="golden windows"):
         verify_bundle(copied)
+
+
+def test_the_folder_of_a_run_or_a_checkpoint_is_told_from_a_damaged_bundle(bundle_folder, tmp_path):
+    (tmp_path / "run").mkdir()
+    shutil.copytree(bundle_folder, tmp_path / "run/bundle")
+    with pytest.raises(CheckpointError, match=r"give the bundle of this run, .*run/bundle\."):
+        verify_bundle(tmp_path / "run")
+    (tmp_path / "pruned").mkdir()
+    (tmp_path / "pruned/config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"a checkpoint; .* secateur export .*pruned --out bundle"):
+        verify_bundle(tmp_path / "pruned")
