@@ -8,15 +8,12 @@ commission --healthy``); the other ones and all damaged recordings are judged. T
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from foundation_rigs import SUBJECTS, Subject, judged
+from study_files import options, write_results
 
 from secateur.core.errors import DataError
-from secateur.core.provenance import provenance
-from secateur.core.records import write_json
 from secateur.edge.foundation import SHIPPED
 from secateur.edge.own_healthy import NORMAL, HealthyRecording, OwnHealthy, learn_own_healthy
 from secateur.edge.runtime import Runtime
@@ -94,10 +91,7 @@ def table(rigs: dict[str, dict[str, dict[str, int]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="without ending: .json and .md are written")
-    given = parser.parse_args()
+    given = options(__doc__, works=False).parse_args()
     runtime = Runtime(SHIPPED)
     found: dict[str, dict[str, dict[str, int]]] = {}
     limits: dict[str, list[dict | None]] = {}
@@ -114,9 +108,7 @@ def main() -> None:
                 runtime.own_healthy = known
                 rows[way] += judged(runtime, iter(others))
         found[rig] = {way: figures(entries) for way, entries in rows.items()}
-    write_json(given.out.with_suffix(".json"), {"rigs": found, "limits": limits, "provenance": provenance()})
-    given.out.with_suffix(".md").write_text(table(found), encoding="utf-8")
-    print(table(found))
+    write_results(given, table(found), rigs=found, limits=limits)
 
 
 if __name__ == "__main__":
