@@ -11,10 +11,11 @@ import torch
 from torch.nn import functional
 
 from secateur.core.errors import CheckpointError, ConfigError, DataError, SecateurError
-from secateur.training.augment import Augmentation
+from secateur.training.augment import NO_AUGMENTATION, Augmentation
 from secateur.training.evaluate import predict
 from secateur.training.fit import fit
 from secateur.training.loop import is_better, learning_rate_at, make_optimizer, run_loop
+from secateur.training.processes import Processes
 from secateur.training.settings import FitSettings
 from secateur.training.window_data import WindowData
 
@@ -210,6 +211,30 @@ def test_equal_macro_f1_is_settled_by_the_loss():
     assert is_better({"macro_f1": 0.8, "loss": 0.4}, best, "macro_f1")
     assert not is_better({"macro_f1": 0.7, "loss": 0.1}, best, "macro_f1")
     assert is_better({"macro_f1": 0.7, "loss": 0.1}, best, "loss")
+
+
+def test_agreement_without_labels_is_not_bought_with_labelled_windows():
+    start = {"macro_f1": 1.0, "loss": 0.6, "labelled_loss": 0.05}
+    dearer, as_good = {"labelled_loss": 0.06}, {"labelled_loss": 0.05}
+    better = {"macro_f1": 1.0, "loss": 0.4}
+    for monitor in ("macro_f1", "loss"):
+        assert not is_better(better | dearer, start, monitor, start)
+        assert is_better(better | as_good, start, monitor, start)
+        assert is_better(better | dearer, start, monitor)
+
+
+def test_a_model_that_is_good_already_is_judged_on_clean_windows_too(spectrum_net, train, validation):
+    loud = replace(SETTINGS, augmentation=Augmentation(noise_probability=1.0, snr_db=(-30.0, -30.0)))
+    fit(spectrum_net, train, validation, replace(SETTINGS, max_steps=40))
+    processes = Processes()
+    varied, both = (
+        WindowData(train, validation, loud, clean_too=clean_too).figures(spectrum_net, processes, "fp32")
+        for clean_too in (False, True)
+    )
+    quiet = replace(SETTINGS, augmentation=NO_AUGMENTATION)
+    clean = WindowData(train, validation, quiet).figures(spectrum_net, processes, "fp32")
+    assert clean["loss"] < varied["loss"]
+    assert both["loss"] == pytest.approx((clean["loss"] + varied["loss"]) / 2)
 
 
 def test_divergence_is_said(spectrum_net, train, validation):

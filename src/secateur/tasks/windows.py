@@ -115,7 +115,7 @@ class WindowTask:
                 length=spec.length,
                 sampling_rate_hz=spec.sampling_rate_hz,
             )
-        data = WindowData(self.train, self.validation, settings, unlabelled=unlabelled)
+        data = WindowData(self.train, self.validation, settings, unlabelled=unlabelled, clean_too=True)
         return data, taught_loss(self.objective, settings, teacher)
 
     def scratch_settings(self, recovery: LoopSettings, *, extra_steps: int, seed: int) -> FitSettings:

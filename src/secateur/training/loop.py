@@ -126,10 +126,21 @@ def make_optimizer(model: nn.Module, settings: LoopSettings) -> torch.optim.Adam
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
 
 
-def is_better(figures: dict[str, float], best: dict[str, float] | None, monitor: str) -> bool:
-    """Whether new validation figures beat the best so far; at equal macro-F1 the lower loss does."""
+def is_better(
+    figures: dict[str, float],
+    best: dict[str, float] | None,
+    monitor: str,
+    start: dict[str, float] | None = None,
+) -> bool:
+    """Whether new validation figures beat the best so far; at equal macro-F1 the lower loss does.
+
+    A loss on labelled samples above that at the start, where the start counts, never does: agreement with the
+    teacher on samples without labels is no good at that price.
+    """
     if best is None:
         return True
+    if start is not None and figures.get("labelled_loss", 0.0) > start.get("labelled_loss", 0.0):
+        return False
     if monitor == "macro_f1" and figures["macro_f1"] != best["macro_f1"]:
         return figures["macro_f1"] > best["macro_f1"]
     return figures["loss"] < best["loss"]
@@ -153,6 +164,7 @@ class _Run:
             "history": [],
             "losses": [],
             "best": None,
+            "start": None,
             "best_step": 0,
             "idle": 0,
             "seconds": 0.0,
@@ -247,7 +259,7 @@ class _Run:
         )
         self.log["losses"] = []
         self.log["idle"] += 1
-        if is_better(figures, self.log["best"], self.data.monitor):
+        if is_better(figures, self.log["best"], self.data.monitor, self.log["start"]):
             self.best = trained_tensors(self.model)
             self.log.update(best=figures, best_step=self.step, idle=0)
 
@@ -338,6 +350,7 @@ def run_loop(
         bar.advance(run.step)
         if start_counts and not run.log["history"]:
             run.look()
+            run.log["start"] = run.log["best"]
         while not run.is_over and not run.log["finished"]:
             loss = run.advance(objective)
             if run.step % settings.evaluate_every == 0 or run.is_last:

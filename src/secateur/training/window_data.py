@@ -38,6 +38,9 @@ class WindowData:
         Windows without labels in the place of some labelled ones, with their teacher's answers.
     strangers : Strangers, optional
         Signals of no bearing beside the labelled windows, with the label -1.
+    clean_too : bool
+        Whether the validation windows are judged as they are, too: a model that is good already must not pay
+        for noise with them.
 
     Raises
     ------
@@ -53,9 +56,10 @@ class WindowData:
         *,
         unlabelled: Unlabelled | None = None,
         strangers: Strangers | None = None,
+        clean_too: bool = False,
     ) -> None:
         self._train, self._validation, self._settings = train, validation, settings
-        self._unlabelled, self._strangers = unlabelled, strangers
+        self._unlabelled, self._strangers, self._clean_too = unlabelled, strangers, clean_too
         self._sampler = BatchSampler(
             train.labels,
             settings.batch_size - (0 if unlabelled is None else unlabelled.a_batch),
@@ -97,21 +101,28 @@ class WindowData:
     def figures(self, model: nn.Module, processes: Processes, precision: str) -> dict[str, float]:
         """Return ``macro_f1`` and ``loss`` (mean cross-entropy) in evaluation mode.
 
-        With unlabelled windows their divergence from the teacher's answers is added to the loss. The
-        processes share the batches and all return the same.
+        With unlabelled windows their divergence from the teacher's answers is added to the loss, and
+        ``labelled_loss`` stands beside it. The processes share the batches and all return the same.
         """
         model.eval()
+        kinds = (True, False) if self._clean_too else (True,)
+        scores = np.concatenate([self._scores(model, processes, precision, varied=kind) for kind in kinds])
+        truth = np.tile(np.asarray(self._validation.labels)[self._chosen], len(kinds))
+        counts = confusion(truth, scores.argmax(axis=1), scores.shape[1])
+        loss = float(-log_softmax(scores)[np.arange(len(scores)), truth].mean())
+        if self._unlabelled is None:
+            return {"macro_f1": macro_f1(counts), "loss": loss}
+        divergence = float(self._unlabelled.divergence(model))
+        return {"macro_f1": macro_f1(counts), "loss": loss + divergence, "labelled_loss": loss}
+
+    def _scores(self, model: nn.Module, processes: Processes, precision: str, *, varied: bool) -> np.ndarray:
+        """Return the logits of the validation windows, varied by fixed draws or as they are."""
         device, starts, logits = processes.device, range(0, len(self._chosen), VALIDATION_BATCH), {}
         for start in processes.own(starts):
-            seed = derive(self._settings.seed, "validation", start)
             batch = as_tensors(self._validation.take(self._chosen[start : start + VALIDATION_BATCH]))
-            batch = augment(batch, self._settings.augmentation, seed)
+            if varied:
+                seed = derive(self._settings.seed, "validation", start)
+                batch = augment(batch, self._settings.augmentation, seed)
             with autocast(device, precision):
                 logits[start] = forward(model, to_device(batch, device))
-        scores = processes.collected(logits, n_rows=len(self._chosen)).cpu().numpy()
-        truth = np.asarray(self._validation.labels)[self._chosen]
-        counts = confusion(truth, scores.argmax(axis=1), scores.shape[1])
-        loss = -log_softmax(scores)[np.arange(len(scores)), truth].mean()
-        if self._unlabelled is not None:
-            loss += self._unlabelled.divergence(model)
-        return {"macro_f1": macro_f1(counts), "loss": float(loss)}
+        return processes.collected(logits, n_rows=len(self._chosen)).cpu().numpy()
