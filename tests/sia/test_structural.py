@@ -71,7 +71,9 @@ def _scalars(slices, sizes) -> set[tuple]:
 
 
 def _of_units(model: BoundModel, layer: int, sizes) -> set[tuple]:
-    """Every scalar of a block but those of norms over the stream or one head, and biases of outputs."""
+    """Every scalar of a block but those of norms over the stream or one head, of activations, and biases of
+    outputs.
+    """
     stack = model.spec.stacks[model.shape.stack_of(layer)]
     of_layer = {
         f"{norm.module}.{part}"
@@ -80,6 +82,7 @@ def _of_units(model: BoundModel, layer: int, sizes) -> set[tuple]:
         for part in ("weight", "bias")
     }
     of_layer |= {f"{p.module}.bias" for p in stack.projections if not p.bias_follows_units}
+    of_layer |= set(stack.ffn.activation)
     of_layer |= {f"{stack.ffn.mixture.router}.weight"} if stack.ffn.mixture else set()
     return {
         (name, *place)

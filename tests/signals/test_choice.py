@@ -186,8 +186,8 @@ def test_text_that_is_not_a_table_from_its_first_line_says_what_to_leave_out(tmp
     (tmp_path / "x.csv").write_text("# logger 7\n# room 3\ntime,acc\n" + lines_of(TIME, ACC))
     with pytest.raises(DataError, match=r"begins with 2 lines of 1 columns.*\{skip_lines: 2\}"):
         open_source(tmp_path / "x.csv")
-    (tmp_path / "x.csv").write_text("time,acc\ns,g\n" + lines_of(TIME, ACC))
-    with pytest.raises(DataError, match=r"time: text, such as 's'; acc: text, such as 'g'"):
+    (tmp_path / "x.csv").write_text("time,acc\nclock,left\n" + lines_of(TIME, ACC))
+    with pytest.raises(DataError, match=r"time: text, such as 'clock'; acc: text, such as 'left'"):
         open_source(tmp_path / "x.csv")
 
 
