@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from secateur.core.errors import ConfigError
-from secateur.training.settings import TaughtSettings, TaughtWindowSettings
+from secateur.training.settings import Monitor, TaughtSettings, TaughtWindowSettings
 
 Adapter = Literal["lora", "full"]
 
@@ -51,6 +51,7 @@ class RecoverySettings(StudentSettings, TaughtWindowSettings):
     weight_decay: float = 0.0
     evaluate_every: int = 50
     patience: int = 6
+    monitor: Monitor = "loss"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,7 +130,6 @@ class WindowTask:
             precision=recovery.precision,
             evaluate_every=min(recovery.evaluate_every, steps),
             patience=recovery.patience,
-            monitor=recovery.monitor,
             max_validation_windows=recovery.max_validation_windows,
             augmentation=recovery.augmentation,
             seed=seed,
