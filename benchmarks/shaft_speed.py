@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from study_files import origin
 
 from secateur.core.progress import track
-from secateur.core.provenance import provenance
 from secateur.signals.readers.archive import INDEX_NAME, load_archive
 from secateur.signals.recording import Recording
 from secateur.signals.speed import REACH, refine_shaft_rate
@@ -55,7 +55,9 @@ def main() -> None:
         rows += [_row(name, heard, off, None) for off in PERTURBED]
         rows.append(_row(name, heard, None, None))
         rows.append(_row(name, heard, 0.01, SHORT_S))
-    arguments.out.write_text(json.dumps({"rows": rows, "provenance": provenance()}, indent=1) + "\n")
+    arguments.out.write_text(
+        json.dumps({"rows": rows, "provenance": origin({"DIR": arguments.data})}, indent=1) + "\n"
+    )
     print("| set | length | stated speed | answered | right | wrong | made worse |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:

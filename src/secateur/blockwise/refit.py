@@ -30,7 +30,7 @@ from secateur.blockwise.least_squares import STRIPE, Affine, Size, Solution, cho
 from secateur.blockwise.samples import Samples, embed, require_enough
 from secateur.blockwise.walk import CUT, DENSE, Taught, pass_cut, pass_dense, rounding
 from secateur.core.errors import PlanError
-from secateur.core.memory import return_freed_memory
+from secateur.core.memory import trim_heap
 from secateur.core.progress import progress
 from secateur.models.binding import BoundLayer, BoundProjection, bind
 from secateur.models.calls import Batch, rows
@@ -167,7 +167,7 @@ def refit(
             held.drop(f"{DENSE}.{place}")
             held.drop(f"{CUT}.{layer.index}")
             position = place + 1
-            return_freed_memory()
+            trim_heap()
             bar.advance()
     return RefitReport.of(samples.count, fitting.records)
 

@@ -74,7 +74,7 @@ def give_back_freed_memory() -> bool:
         return False
 
 
-def return_freed_memory() -> None:
+def trim_heap() -> None:
     """Hand whole pages that are free in the heap of glibc back to the system, at little cost."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

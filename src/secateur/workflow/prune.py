@@ -11,7 +11,7 @@ from torch import nn
 
 from secateur.core.errors import ConfigError, DataError
 from secateur.core.files import remove_folder, require_replaceable
-from secateur.core.memory import return_freed_memory
+from secateur.core.memory import trim_heap
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import to_jsonable
@@ -92,7 +92,7 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
         plan = source.former.then(plan)
     history, folder = source.history, source.folder
     del source  # from here on the dense model would only take memory
-    return_freed_memory()
+    trim_heap()
     console.print("saving, and reading back to compare")
     result = to_jsonable(
         {

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agent_machines import SAMPLES, machine_settings, outer_race_knocks
+from chromium import Chromium
 from mosquitto import Mosquitto
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Machine
@@ -27,6 +28,15 @@ def _installed(package: str) -> bool:
 # a device without the extra `agent`: `make test-edge` runs there
 NEEDED = ("paho", "google.protobuf", "starlette", "uvicorn", "hypothesis")
 collect_ignore_glob = [] if all(map(_installed, NEEDED)) else ["test_*.py"]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    """A browser in a window of its own; the test is skipped where none is installed."""
+    found = Chromium(tmp_path / "profile")
+    found.resize(1280, 900)
+    yield found
+    found.close()
 
 
 @pytest.fixture

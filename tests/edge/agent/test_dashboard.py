@@ -41,14 +41,6 @@ def plant(tmp_path: Path, make_burst: Callable[..., Burst]) -> Iterator[tuple[Ag
     server.stop()
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
-    found = Chromium(tmp_path / "profile")
-    found.resize(1280, 900)
-    yield found
-    found.close()
-
-
 def _text(browser: Chromium) -> str:
     return browser.run("document.querySelector('main').innerText")
 

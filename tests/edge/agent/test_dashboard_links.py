@@ -38,14 +38,6 @@ def address(agent: Agent) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Chromium]:
-    found = Chromium(tmp_path / "profile")
-    found.resize(1280, 900)
-    yield found
-    found.close()
-
-
 HIDDEN = """Object.defineProperty(document, "hidden", { configurable: true, get: () => %s });
 document.dispatchEvent(new Event("visibilitychange"))"""
 
