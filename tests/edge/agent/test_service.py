@@ -265,7 +265,8 @@ def test_too_many_requests(config: AgentConfig, monkeypatch: pytest.MonkeyPatch)
     server = Server(agent)
     server.start()
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=GUARD_S, trust_env=False) as client:
-        codes = [client.get("/health/live").status_code for _ in range(15)]
+        made_up = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(15)]
+        codes = [client.get("/health/live", headers=headers).status_code for headers in made_up]
         now_s = 2.0
         later = [client.get("/health/live").status_code for _ in range(3)]
     assert codes == [200] * 10 + [429] * 5

@@ -36,6 +36,20 @@ Host = Annotated[str, AfterValidator(_host)]
 """Name or number of a machine in the network, without scheme and port."""
 
 
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(
+            f"'{text[:80]}' is neither an address nor a network; give numbers, such as 127.0.0.1 or 10.0.0.0/8"
+        ) from None
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+"""Number of one machine, or of all machines of a network."""
+
+
 def require_url(text: str, schemes: tuple[str, ...]) -> str:
     """Return an address that has a scheme, a host and no secret.
 

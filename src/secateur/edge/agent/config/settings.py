@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from secateur.edge.agent.config.addresses import Host
+from secateur.edge.agent.config.addresses import Host, Network
 from secateur.edge.agent.config.connections import Sink, Source
 from secateur.edge.agent.config.machines import Machine, Sensor
 from secateur.edge.agent.config.parts import Folder, Name, Part, Positive, PublicKey
@@ -55,6 +55,9 @@ class Http(Part):
     largest_upload_mib : float
     requests_per_s : float
         Of one client, on average; bursts of ten times as many are allowed.
+    trusted_proxies : tuple of str
+        Addresses and networks of proxies whose ``X-Forwarded-For`` tells who the client is; nobody else's is
+        believed.
     """
 
     host: Host = "127.0.0.1"
@@ -64,6 +67,7 @@ class Http(Part):
     largest_upload_mib: Positive = 64.0
     requests_per_s: Positive = 50.0
     request_timeout_s: Positive = 20.0
+    trusted_proxies: tuple[Network, ...] = ()
 
     @property
     def is_loopback(self) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
 from secateur.edge.agent.config.settings import Http
 from secateur.edge.agent.http.page_files import PREFIX
 
@@ -94,9 +96,16 @@ class Guard:
             for token in (settings.token, settings.read_token)
         ]
         self._settings, (self._token, self._read_token) = settings, tokens
+        self._behind_proxies = ProxyHeadersMiddleware(
+            self._guarded,  # type: ignore[arg-type]  # its own names for the types of ASGI
+            trusted_hosts=[*settings.trusted_proxies, *map(_mapped, settings.trusted_proxies)],
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request, which counts for the client that a trusted proxy names."""
+        await self._behind_proxies(scope, receive, send)  # type: ignore[arg-type]
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
@@ -203,6 +212,14 @@ class Guard:
             return message
 
         return bounded
+
+
+def _mapped(network: str) -> str:
+    """Return how an IPv6 socket sees an address or network of IPv4."""
+    found = ipaddress.ip_network(network)
+    if found.version == 6:
+        return network
+    return f"::ffff:{found.network_address}/{96 + found.prefixlen}"
 
 
 def _bearer(value: bytes) -> bytes:

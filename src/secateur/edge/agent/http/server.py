@@ -71,6 +71,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn would believe every local program; the guard knows whom to believe
             limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=int(IDLE_WITHIN_S),
             timeout_graceful_shutdown=3,
