@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent_machines import SAMPLES, feed, machine_settings, until
+from agent_machines import SAMPLES, feed, machine_settings
 from chromium import Chromium
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
@@ -42,15 +42,43 @@ HIDDEN = """Object.defineProperty(document, "hidden", { configurable: true, get:
 document.dispatchEvent(new Event("visibilitychange"))"""
 
 
-def test_a_page_that_nobody_sees_holds_no_connection(agent: Agent, address: str, browser: Chromium) -> None:
+ASKED = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/api/fleet')).length"
+
+
+def test_tabs_do_not_block_each_other(address: str, browser: Chromium) -> None:
     """A browser has six connections to one address, for all its tabs together."""
+    for _ in range(8):
+        browser.call("Target.createTarget", url=address, newWindow=True)
     browser.open(address)
-    until(lambda: len(agent.events._followers) == 1)
-    browser.run(HIDDEN % "true")
-    until(lambda: len(agent.events._followers) == 0)
-    browser.run(HIDDEN % "false")
-    until(lambda: len(agent.events._followers) == 1)
     browser.wait_for("document.getElementById('link-state').textContent === 'live'")
+    browser.wait_for(f"{ASKED} > 2")
+    assert not browser.run("document.querySelector('main').classList.contains('old')")
+
+
+def test_a_page_that_nobody_sees_asks_nothing(address: str, browser: Chromium) -> None:
+    browser.open(address)
+    browser.wait_for(f"{ASKED} > 1")
+    browser.run(HIDDEN % "true")
+    before = browser.run(f"new Promise((done) => setTimeout(() => done({ASKED}), 1000))")
+    browser.run("new Promise((done) => setTimeout(done, 4000))")
+    assert browser.run(ASKED) == before
+    browser.run(HIDDEN % "false")
+    browser.wait_for(f"{ASKED} > {before}")
+
+
+def test_a_new_alarm_is_said_aloud(
+    agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
+    said = "document.getElementById('announce').textContent"
+    feed(agent, [make_burst(n) for n in range(20)])
+    browser.open(address)
+    browser.wait_for(f"{ASKED} > 0 && document.getElementById('link-state').textContent === 'live'")
+    assert browser.run(said) == ""
+    feed(agent, [make_burst(n, knocks=4.0) for n in range(20, 30)])
+    browser.wait_for(f"{said} === 'Alarm: pump / drive-end, alarm'")
+    agent.paths["pump", "drive-end"].commission_anew()
+    feed(agent, [make_burst(30)])
+    browser.wait_for(f"{said}.startsWith('Alarm ended: pump / drive-end')")
 
 
 def test_an_agent_that_does_not_answer_is_told(address: str, browser: Chromium) -> None:
@@ -76,11 +104,10 @@ def test_a_click_is_not_lost_where_the_page_is_drawn_meanwhile(
     mouse = {"x": x, "y": y, "button": "left", "clickCount": 1}
     browser.run(f"window.pressed = {place}")
     browser.call("Input.dispatchMouseEvent", type="mousePressed", **mouse)
-    asked = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/api/fleet')).length"
-    before = browser.run(asked)
-    for number in range(1, 4):
+    before = browser.run(ASKED)
+    for number in range(1, 3):
         feed(agent, [make_burst(number)])
-        browser.wait_for(f"{asked} >= {before + number}")
+        browser.wait_for(f"{ASKED} >= {before + number}")
     browser.call("Input.dispatchMouseEvent", type="mouseReleased", **mouse)
     browser.wait_for("location.hash === '#/machine/pump'")
 

@@ -1,7 +1,6 @@
-// Requests to the agent, and the events that it sends.
+// Requests to the agent.
 
 const ANSWERED_WITHIN_MS = 15_000;
-const SILENT_AT_MOST_MS = 40_000; // the agent says every 15 s that it is still there
 
 let token = sessionStorage.getItem("token") ?? "";
 
@@ -67,58 +66,4 @@ export async function download(path, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-/** Wait until somebody sees the page. */
-const seen = () => new Promise((resolve) => {
-  const look = () => {
-    if (document.hidden) return;
-    document.removeEventListener("visibilitychange", look);
-    resolve();
-  };
-  document.addEventListener("visibilitychange", look);
-  look();
-});
-
-/**
- * Follow live events for ever; after a break they are asked for again. EventSource could send no token.
- * A page that nobody sees holds no connection: a browser has six to one address, for all its tabs.
- */
-export async function follow(onEvent, onLink) {
-  for (;;) {
-    await seen();
-    const ended = new AbortController();
-    const hide = () => document.hidden && ended.abort();
-    let silence = 0;
-    const isThere = () => {
-      clearTimeout(silence);
-      silence = setTimeout(() => ended.abort(), SILENT_AT_MOST_MS);
-    };
-    document.addEventListener("visibilitychange", hide);
-    isThere();
-    try {
-      const response = await answerOf(await fetch("/api/events", { headers: headers(), signal: ended.signal }));
-      onLink(true, "");
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let rest = "";
-      for (;;) {
-        const { done, value } = await reader.read();
-        isThere();
-        if (done) break;
-        const pieces = (rest + value).split("\n\n");
-        rest = pieces.pop();
-        for (const piece of pieces) {
-          const data = piece.split("\n").find((line) => line.startsWith("data: "));
-          if (data) onEvent(JSON.parse(data.slice(6)));
-        }
-      }
-      onLink(false, "the agent ended the connection");
-    } catch (error) {
-      onLink(false, error instanceof Refusal ? error.message : "the agent does not answer");
-    } finally {
-      clearTimeout(silence);
-      document.removeEventListener("visibilitychange", hide);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-  }
 }

@@ -2,7 +2,7 @@
 
 import { AgentView } from "./agent.js";
 import { Alarms, latestAlarms } from "./alarms.js";
-import { follow, get, Refusal } from "./api.js";
+import { get, Refusal } from "./api.js";
 import { ask } from "./ask.js";
 import { announce } from "./dom.js";
 import { Fleet, Machine } from "./fleet.js";
@@ -10,10 +10,12 @@ import { Models } from "./models.js";
 import { Sensor } from "./sensor.js";
 import { duration } from "./words.js";
 
-const AT_LEAST_MS = 1000, AT_MOST_MS = 5000;
+// Asked now and then, and not told: a browser has six connections to an address for all its tabs, and a
+// stream of events would hold one in each.
+const EVERY_MS = 3000;
 const element = (id) => document.getElementById(id);
 const OWN_SENSOR = "outbox"; // the agent's alarms about itself name it as a machine with this sensor
-let agentName = null, view = null, isBusy = false, wanted = true, lastAskedMs = 0, lastAnsweredMs = Date.now();
+let agentName = null, view = null, isBusy = false, lastAskedMs = 0, lastAnsweredMs = Date.now(), knownAlarms = null;
 
 function decoded(parts) {
   try {
@@ -51,15 +53,13 @@ function show(isFirst = false) {
 }
 
 async function refresh() {
-  if (isBusy) {
-    wanted = true;
-    return;
-  }
-  [isBusy, wanted, lastAskedMs] = [true, false, Date.now()];
+  if (isBusy) return;
+  [isBusy, lastAskedMs] = [true, Date.now()];
   const asked = view;
   try {
     const [alarms] = await Promise.all([latestAlarms({ open: true }), asked.refresh()]);
     countAlarms(alarms);
+    sayAlarms(alarms.alarms);
     lastAnsweredMs = Date.now();
     tell("");
   } catch (error) {
@@ -77,12 +77,22 @@ function tell(text) {
   if (trouble.textContent !== text) trouble.textContent = text;
   trouble.hidden = text === "";
   element("content").classList.toggle("old", text !== "");
+  element("link-state").textContent = text === "" ? "live" : "not live";
+  element("link-state").classList.toggle("lost", text !== "");
 }
 
 function countAlarms({ alarms, more }) {
   const unseen = alarms.filter((alarm) => alarm.acknowledged_unix_s === null).length;
   element("alarm-count").hidden = unseen === 0;
   element("alarm-count").textContent = more ? `${unseen}+` : unseen;
+}
+
+/** Say aloud what is new since the last look, or has another level. */
+function sayAlarms(alarms) {
+  const found = new Map(alarms.map(({ id, machine, sensor, level, open }) => [`${id} ${level} ${open}`, `${open ? "Alarm" : "Alarm ended"}: ${machine} / ${sensor}, ${level}`]));
+  const fresh = knownAlarms === null ? [] : [...found].filter(([key]) => !knownAlarms.has(key));
+  if (fresh.length) announce(fresh.map(([, words]) => words).join("; "));
+  knownAlarms = new Set(found.keys());
 }
 
 let asksForToken = false;
@@ -108,15 +118,7 @@ element("token").onclick = askForToken;
 element("skip").onclick = () => element("content").focus();
 window.addEventListener("hashchange", () => show());
 setInterval(() => {
-  const sinceMs = Date.now() - lastAskedMs;
-  if (document.visibilityState === "visible" && (sinceMs >= AT_MOST_MS || (wanted && sinceMs >= AT_LEAST_MS))) refresh();
+  if (!document.hidden && Date.now() - lastAskedMs >= EVERY_MS) refresh();
 }, 250);
 show(true);
 get("/api/status").then((found) => { agentName = element("brand").textContent = found.agent; }, () => {});
-follow((event) => {
-  wanted = true;
-  if (event.kind === "alarm") announce(`Alarm ${event.event}: ${event.alarm.machine} / ${event.alarm.sensor}, ${event.alarm.level}`);
-}, (isOpen, reason) => {
-  element("link-state").textContent = isOpen ? "live" : `not live: ${reason}`;
-  element("link-state").classList.toggle("lost", !isOpen);
-});
