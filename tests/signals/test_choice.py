@@ -225,3 +225,38 @@ def test_a_column_of_the_speed_is_a_statement(tmp_path: Path) -> None:
     opened = open_source(write(tmp_path / "x.csv", {"acc": ACC, "shaft_rpm": 1500 + OTHER}))
     assert opened.channels == ("acc",)
     assert opened.speed.value == pytest.approx(1500, abs=1)
+
+
+def test_columns_that_are_numbered_in_the_first_line_lose_no_and_gain_no_sample(tmp_path: Path) -> None:
+    for header, columns in (("0", [ACC]), (",0", [np.arange(N), ACC]), ("0,1", [TIME, ACC])):
+        rows = zip(*[column.tolist() for column in columns], strict=True)
+        text = "\n".join(",".join(map(repr, row)) for row in rows)
+        (tmp_path / "x.csv").write_text(f"{header}\n{text}\n")
+        np.testing.assert_array_equal(open_source(tmp_path / "x.csv").source.read(0, N)[0], ACC)
+    whole = np.arange(3).tolist() + np.round(100 * ACC).astype(int).tolist()
+    (tmp_path / "x.csv").write_text("\n".join(map(str, whole)))
+    assert open_source(tmp_path / "x.csv").source.n_samples == N + 3
+
+
+def test_a_field_that_goes_over_two_lines_is_refused(tmp_path: Path) -> None:
+    lines = [f"{value!r}," for value in ACC.tolist()]
+    lines[100] += '"first\nsecond"'
+    (tmp_path / "x.csv").write_text("acc,remark\n" + "\n".join(lines))
+    with pytest.raises(DataError, match="between quotes goes over several lines"):
+        open_source(tmp_path / "x.csv")
+
+
+def test_true_and_false_is_no_vibration(tmp_path: Path) -> None:
+    for name in ("x.parquet", "x.npz"):
+        path = write(tmp_path / name, {"valid": OTHER > 0, "acc": ACC})
+        assert open_source(path).channels == ("acc",)
+
+
+@pytest.mark.parametrize("suffix", ["npz", "mat"])
+def test_what_another_array_holds_is_no_matter_where_one_is_chosen(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"x.{suffix}", {"acc": ACC, "spectra": RNG.standard_normal((80, 90))})
+    with pytest.raises(DataError, match="stacked windows"):
+        open_source(path)
+    with pytest.raises(DataError, match="stacked windows"):
+        open_source(path, ("spectra",))
+    np.testing.assert_array_equal(open_source(path, ("acc",)).source.read(0, N)[0], ACC)

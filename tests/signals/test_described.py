@@ -173,3 +173,14 @@ def test_how_numbers_are_written(folder: Path) -> None:
 def test_faults_are_told_in_full(folder: Path, text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         load_recordings(describe(folder, text))
+
+
+def test_files_that_differ_in_their_ending_alone_are_two_recordings(folder: Path) -> None:
+    for name in ("s.npy", "s.wav", "2004.02.12.10.32.39", "2004.02.12.10.42.39"):
+        if name != "s.wav":
+            (folder / name).write_text("1\n2\n")
+    np.save(folder / "s.npy", np.zeros(100))
+    text = "dataset: p\nsampling_rate_hz: 8000\nrecordings: [{file: 's.*'}, {file: '2004*'}]\n"
+    assert [recording.recording_id for recording in load_recordings(describe(folder, text))] == [
+        "s.npy", "s.wav", "2004.02.12.10.32.39", "2004.02.12.10.42.39",
+    ]  # fmt: skip

@@ -21,6 +21,8 @@ from secateur.signals.sources.quantities import quantity_of, seconds_in, unit_of
         ("Temperature", "temperature", None),
         ("temp_2_bearing_module", "temperature", None),
         ("ch3 [degC]", "temperature", "degC"),
+        ("T [degC]", "temperature", "degC"),
+        ("X105_DE_time [g]", "acceleration", "g"),
         ("motorCurrent", "current", None),
         ("phase_current_1", "current", None),
         ("shaft_rpm", "shaft speed", "rpm"),

@@ -24,7 +24,6 @@ from secateur.signals.sources.open import open_source
 from secateur.signals.sources.parquet import ParquetSource
 from secateur.signals.sources.text_columns import numbers_of
 from secateur.signals.sources.text_format import TextFormat
-from secateur.signals.sources.wav import WavSource
 
 N = 10_000
 RNG = np.random.default_rng(0)
@@ -258,9 +257,35 @@ def test_files_of_other_endings_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_wav_states_its_rate(written: Path) -> None:
-    assert WavSource(written / "x.wav").sampling_rate_hz == 12_000.0
-    with pytest.raises(DataError, match="has 2 channels and 1 name was given"):
-        open_source(written / "x.wav", ("only",))
+    rate = open_source(written / "x.wav", ("0",)).rate(None, "x.wav")
+    assert rate is not None
+    assert rate.value == 12_000.0
+
+
+@pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64"])
+def test_a_sound_file_that_is_cut_short_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, TABLE[0], 12_000, format=kind, subtype="PCM_24")
+    np.testing.assert_array_equal(open_source(path).source.read(0, N)[0], TABLE[0])
+    path.write_bytes(path.read_bytes()[: 2 * N])
+    with pytest.raises(DataError, match=r"x\.wav is cut short: its header tells of"):
+        open_source(path)
+
+
+def test_a_wav_that_holds_more_than_its_header_tells_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, TABLE[0], 12_000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    for told in (0, N):  # broken off before its header was completed; a length of 33 bits
+        content[at : at + 4] = told.to_bytes(4, "little")
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"tells of {told} bytes of samples, but {2 * N} are there"):
+            open_source(path)
+    for told, behind in ((0xFFFFFFFF, b""), (2 * N, b"LIST\4\0\0\0INFO"), (2 * N, bytes(512))):
+        content[at : at + 4] = told.to_bytes(4, "little")
+        path.write_bytes(content + behind)
+        assert open_source(path).source.n_samples == N
 
 
 def test_the_store_of_pieces_stays_within_its_bound_and_forgets_the_oldest() -> None:

@@ -192,3 +192,29 @@ def test_long_time_axes_show_progress_and_are_read_to_their_end(
         times = np.where(np.arange(N) >= sample, EVEN + 1, EVEN)
         with pytest.raises(DataError, match=f"sample {sample} comes 1.0"):
             axis(times)
+
+
+def test_a_day_beside_a_time_of_day(tmp_path: Path) -> None:
+    rows = [f"2024-03-01,10:00:{time:09.6f},{x:.6g}" for time, x in zip(EVEN, ACC, strict=True)]
+    (tmp_path / "x.csv").write_text("day,clock,acc\n" + "\n".join(rows))
+    opened = open_source(tmp_path / "x.csv")
+    assert opened.channels == ("acc",)
+    assert opened.rate(None, "x").value == 12_000
+
+
+@pytest.mark.parametrize("unit", ["us", "ns"])
+def test_times_of_day_in_parquet(tmp_path: Path, unit: str) -> None:
+    times = (np.arange(N) * (100 if unit == "us" else 100_000)).astype(np.int64)
+    table = pyarrow.table({"t": pyarrow.array(times).cast(pyarrow.time64(unit)), "acc": ACC})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    assert open_source(tmp_path / "x.parquet").rate(None, "x").value == 10_000
+
+
+def test_dates_with_a_zone_and_words_behind_the_last_time(tmp_path: Path) -> None:
+    times = np.datetime64("2024-03-01T12:00:00", "us") + (np.arange(N) * 100).astype("timedelta64[us]")
+    path = write_csv(tmp_path / "x.csv", np.char.add(times.astype(str), "+01:00"))
+    assert open_source(path).rate(None, "x").value == 10_000
+    with path.open("a") as stream:
+        stream.write("\nend,\n")
+    with pytest.raises(DataError, match=r"column 'time': among the samples .* words"):
+        open_source(path)

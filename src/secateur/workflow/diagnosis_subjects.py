@@ -13,6 +13,7 @@ from secateur.core.errors import ConfigError, DataError
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.readers.archive import archived
 from secateur.signals.readers.described import load_described
+from secateur.signals.readers.files import recording_names
 from secateur.signals.readers.open import known_layout, load_recordings
 from secateur.signals.recording import Recording
 from secateur.signals.series import channel_number
@@ -128,11 +129,12 @@ def _of_path(path: Path, given: Given) -> list[Subject]:
     if (indexed := archived(path)) is not None:
         return [_subject(indexed, given)]
     if not path.is_dir():
-        return [_of_file(path, given, path.stem)]
+        return [_of_file(path, given, *recording_names([Path(path.name)]))]
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         raise DataError(f"{path} holds no waveform file; formats that are read: {', '.join(SUFFIXES)}.")
-    return [_of_file(file, given, file.relative_to(path).with_suffix("").as_posix()) for file in files]
+    names = recording_names([file.relative_to(path) for file in files])
+    return [_of_file(file, given, name) for file, name in zip(files, names, strict=True)]
 
 
 def _of_file(path: Path, given: Given, name: str) -> Subject:

@@ -174,7 +174,10 @@ TWICE = [{"type": "mqtt", "topic": "{machine}/{sensor}", "client_id": "x"}]
         ({"sinks": [{"type": "mqtt", "host": ""}]}, "'' is no host"),
         ({"sinks": [{"type": "mqtt", "host": "192.168.1.300"}]}, "'192.168.1.300' is no host"),
         ({"http": {"host": "hall 3"}}, "http.host: 'hall 3' is no host"),
-        ({"http": {"trusted_proxies": ["*"]}}, "trusted_proxies.0: '\\*' is neither an address nor a network"),
+        (
+            {"http": {"trusted_proxies": ["*"]}},
+            "trusted_proxies.0: '\\*' is neither an address nor a network",
+        ),
         ({"http": {"trusted_proxies": ["10.0.0.7/8"]}}, "neither an address nor a network; give numbers"),
         ({"sinks": [{"type": "mqtt", "password": {"env": "A"}}]}, "password belongs to a username"),
         ({"sinks": [{"type": "mqtt", "tls": {"key_file": "a"}}]}, "key_file belongs to a certificate_file"),

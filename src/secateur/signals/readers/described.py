@@ -14,7 +14,7 @@ from secateur.signals.readers.description import (
     orders_of,
     read_description,
 )
-from secateur.signals.readers.files import require_inside
+from secateur.signals.readers.files import recording_names, require_inside
 from secateur.signals.recording import FAULT_LOCATIONS, FaultLocation, Recording
 from secateur.signals.sources.open import OpenedFile, open_source
 from secateur.signals.sources.quantities import UNITS, VIBRATION
@@ -39,18 +39,22 @@ def load_described(description_path: Path) -> list[Recording]:
         If the description has a fault, a file is missing, or a sampling rate is nowhere given.
     """
     description = read_description(description_path)
-    recordings: dict[str, Recording] = {}
+    folder = description_path.parent
+    described: dict[Path, tuple[RecordingEntry, str]] = {}
     for number, entry in enumerate(description.recordings, start=1):
         where = f"{description_path}, recording {number} ('{entry.file}')"
-        for path in _files(description_path.parent, entry, where):
-            try:
-                recording = _recording(description_path.parent, description, entry, path, where)
-            except ConfigError as error:
-                raise DataError(f"{where}: {error}") from None
-            if recording.recording_id in recordings:
+        for path in _files(folder, entry, where):
+            if path in described:
                 raise DataError(f"{where}: {path} is described twice; name each file once.")
-            recordings[recording.recording_id] = recording
-    return list(recordings.values())
+            described[path] = (entry, where)
+    names = recording_names([path.relative_to(folder) for path in described])
+    recordings = []
+    for name, (path, (entry, where)) in zip(names, described.items(), strict=True):
+        try:
+            recordings.append(_recording(name, description, entry, path, where))
+        except ConfigError as error:
+            raise DataError(f"{where}: {error}") from None
+    return recordings
 
 
 def _files(folder: Path, entry: RecordingEntry, where: str) -> list[Path]:
@@ -67,7 +71,7 @@ def _files(folder: Path, entry: RecordingEntry, where: str) -> list[Path]:
 
 
 def _recording(
-    folder: Path, description: Description, entry: RecordingEntry, path: Path, where: str
+    recording_id: str, description: Description, entry: RecordingEntry, path: Path, where: str
 ) -> Recording:
     columns = tuple(entry.columns if entry.columns is not None else description.columns)
     try:
@@ -79,7 +83,6 @@ def _recording(
         )
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
-    recording_id = path.relative_to(folder).with_suffix("").as_posix()
     speed_rpm = _speed_rpm(description, entry, opened, where)
     bearing = entry.bearing if entry.bearing is not None else description.bearing
     position, findings = clock_position(recording_id, entry.position)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from secateur.core.errors import DataError
+from secateur.signals.sources.open import SUFFIXES
 
 
 def files_below(path: Path, ending: str) -> list[Path]:
@@ -12,6 +15,13 @@ def files_below(path: Path, ending: str) -> list[Path]:
     if not path.is_dir():
         return [path] if path.suffix.lower() == ending else []
     return sorted(file for file in path.rglob("*") if file.suffix.lower() == ending and file.is_file())
+
+
+def recording_names(files: Sequence[PurePath]) -> list[str]:
+    """Return a name for each file: its own without the ending, or with it where two would be called alike."""
+    short = [(f.with_suffix("") if f.suffix.lower() in SUFFIXES else f).as_posix() for f in files]
+    often = Counter(short)
+    return [name if often[name] == 1 else f.as_posix() for name, f in zip(short, files, strict=True)]
 
 
 def require_inside(name: str, where: str) -> None:

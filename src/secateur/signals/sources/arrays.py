@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,14 +17,15 @@ _ROW = re.compile(r"^(.*)\[(\d+)\]$", re.DOTALL)
 def array_columns(shapes: Mapping[str, tuple[int, ...]], path: Path) -> tuple[Column, ...]:
     """Return the columns of some arrays: ``x`` for one channel, ``x[0]``, ``x[1]``, ... for several.
 
-    Raises
-    ------
-    DataError
-        If an array can be no recording: stacked windows, for instance.
+    An array that can be no recording, stacked windows for instance, is one column with a fault.
     """
     columns: list[Column] = []
     for name, shape in shapes.items():
-        rows, samples, _ = channel_shape(shape, f"{path} [{name}]")
+        try:
+            rows, samples, _ = channel_shape(shape, f"{path} [{name}]")
+        except DataError as error:
+            columns.append(Column(name=name, n_samples=math.prod(shape), fault=str(error)))
+            continue
         names = [name] if rows == 1 else [f"{name}[{row}]" for row in range(rows)]
         columns += [Column(name=each, n_samples=samples) for each in names]
     return tuple(columns)

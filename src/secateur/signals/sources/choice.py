@@ -34,10 +34,24 @@ class Column:
     name : str
         As the file has it; its number where it has none.
     n_samples : int
+    sampling_rate_hz : float or None
+        As the file's header states it for this column.
+    unit : str or None
+        Likewise.
+    fault : str
+        Why it can be no recording, such as stacked windows; empty if it can.
     """
 
     name: str
     n_samples: int
+    sampling_rate_hz: float | None = None
+    unit: str | None = None
+    fault: str = ""
+
+    @property
+    def described(self) -> str:
+        """Name and unit, as a header would have them."""
+        return self.name if self.unit is None else f"{self.name} [{self.unit}]"
 
 
 class StoredColumns(Protocol):
@@ -102,6 +116,7 @@ def choose(stored: StoredColumns, wanted: Sequence[str], *, how: str, preferred:
             "moment: turn the table round if its rows are channels, or cut stacked windows apart."
         )
     numbers = tuple(number_of(name, columns, stored.path) for name in wanted)
+    _require_samples(stored, numbers)
     lengths = {columns[number].n_samples for number in numbers}
     if len(lengths) > 1:
         raise DataError(
@@ -167,15 +182,31 @@ def _meanings(stored: StoredColumns) -> list[Meaning]:
     """Judge every column by its first values and by some from the middle."""
     found = []
     for number, column in enumerate(stored.present):
+        if column.fault:
+            found.append(Meaning(kind="text", in_words="no recording"))
+            continue
         stop = min(PROBE, column.n_samples)
-        meaning = meaning_of(column.name, stored.raw(number, 0, stop))
+        meaning = meaning_of(column.described, stored.raw(number, 0, stop))
         if meaning.kind in ("constant", "held") and column.n_samples > 2 * PROBE:
             # a signal that begins late is one; what never changes must not do so in both places
             middle = column.n_samples // 2
             both = np.concatenate([stored.raw(number, 0, stop), stored.raw(number, middle, middle + PROBE)])
-            meaning = meaning_of(column.name, both)
+            meaning = meaning_of(column.described, both)
         found.append(meaning)
     return found
+
+
+def _require_samples(stored: StoredColumns, chosen: Sequence[int]) -> None:
+    """Check that the chosen columns hold samples of one recording; all must, where none is chosen."""
+    for number in chosen or range(len(stored.present)):
+        column = stored.present[number]
+        if column.fault:
+            raise DataError(column.fault)
+        if column.n_samples == 0:
+            raise DataError(
+                f"{stored.path} is empty: column {number} ('{column.name}') holds no sample. If another "
+                "column is the recording, choose it."
+            )
 
 
 def _require_waveforms(stored: StoredColumns, meanings: Sequence[Meaning]) -> None:
@@ -196,6 +227,7 @@ def _require_signal(stored: StoredColumns, column: Column, meaning: Meaning) -> 
 
 def possible_columns(stored: StoredColumns) -> list[int]:
     """Return the numbers of the columns that may be vibration."""
+    _require_samples(stored, ())
     meanings = _meanings(stored)
     return [n for n in _possible(meanings) if meanings[n].kind in ("signal", "constant")]
 

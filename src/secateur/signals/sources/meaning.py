@@ -46,8 +46,12 @@ def meaning_of(name: str, values: np.ndarray) -> Meaning:
         Consecutive values; eight or more, or the name alone decides.
     """
     quantity = quantity_of(name)
+    if values.dtype.kind == "M" and (values == values.astype("datetime64[D]")).all():
+        return Meaning(kind="text", in_words="dates without a time of day")
     if values.dtype.kind in "Mm":
         return Meaning(kind="time axis", in_words="dates")
+    if values.dtype.kind == "b":
+        return Meaning(kind="other quantity", in_words="true or false")
     if values.dtype.kind == "c":
         return Meaning(kind="complex", in_words="complex numbers, of which a part would be lost")
     if values.dtype.kind not in "biuf":

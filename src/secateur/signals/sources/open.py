@@ -12,7 +12,7 @@ import numpy as np
 from secateur.core.documents import require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.recording import WaveformSource
-from secateur.signals.sources.choice import Choice, choose
+from secateur.signals.sources.choice import Choice, Column, choose
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.orientation import require_real
 from secateur.signals.sources.quantities import UNITS, VIBRATION, quantity_of, unit_of
@@ -176,22 +176,20 @@ def open_source(
             )
         names, columns = columns, tuple(map(str, range(stored.n_channels)))
     columns = _whole_arrays(columns, stored)
-    for number, column in enumerate(stored.present):
-        if column.n_samples == 0:
-            raise DataError(f"{path} is empty: column {number} ('{column.name}') holds no sample.")
     choice = choose(stored, columns, how=how, preferred=preferred)
     for number in choice.numbers:
         require_real(stored.raw(number, 0, 1).dtype, f"{path} [{stored.present[number].name}]")
+    chosen = [stored.present[number] for number in choice.numbers]
     return OpenedFile(
         path=path,
         source=_chosen(stored, choice),
         channels=names or choice.names,
         time_axis=choice.time_axis,
         statements=tuple(
-            s for s in (_rate(stored), rate_among(scalars, str(path)), rate_in_name(path)) if s is not None
+            s for s in (_rate(chosen, path), rate_among(scalars, str(path)), rate_in_name(path)) if s
         ),
         speed=speed_among(scalars) or _speed_column(stored),
-        unit=_unit(stored, choice),
+        unit=_unit(chosen[0]),
         is_preferred=choice.is_preferred,
     )
 
@@ -227,9 +225,9 @@ def _stored(path: Path, text: TextFormat) -> tuple[Any, dict[str, float]]:
 
         return MatSource(path), mat_scalars(path)
     if suffix == ".tdms":
-        from secateur.signals.sources.tdms import TdmsSource
+        from secateur.signals.sources.tdms import TdmsSource, tdms_scalars
 
-        return TdmsSource(path), {}
+        return TdmsSource(path), tdms_scalars(path)
     if suffix in (".uff", ".unv"):
         from secateur.signals.sources.uff import UffSource
 
@@ -272,9 +270,9 @@ def _chosen(stored: Any, choice: Choice) -> WaveformSource:
     return _Picked(stored, choice.numbers)
 
 
-def _rate(stored: Any) -> Statement | None:
-    rate = getattr(stored, "sampling_rate_hz", None)
-    return None if rate is None else Statement(value=float(rate), said_by="the file's header")
+def _rate(chosen: Sequence[Column], path: Path) -> Statement | None:
+    rates = [each.sampling_rate_hz for each in chosen if each.sampling_rate_hz is not None]
+    return agreed([Statement(value=rate, said_by="the file's header") for rate in rates], "Hz", str(path))
 
 
 def _speed_column(stored: Any) -> Statement | None:
@@ -289,7 +287,6 @@ def _speed_column(stored: Any) -> Statement | None:
     return None
 
 
-def _unit(stored: Any, choice: Choice) -> str | None:
-    units = [unit_of(name) for name in choice.names]
-    told = units[0] or getattr(stored, "unit", None)
+def _unit(column: Column) -> str | None:
+    told = unit_of(column.described)
     return told if told is not None and UNITS.get(told.lower()) in (*VIBRATION, "voltage") else None

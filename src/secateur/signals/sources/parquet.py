@@ -122,6 +122,10 @@ class ParquetSource:
         values = rows.column(fields.names[:number].count(name)).combine_chunks()
         if pyarrow.types.is_timestamp(values.type):
             values = values.cast(pyarrow.timestamp("ns"), safe=False)
+        elif pyarrow.types.is_time(values.type):
+            # a time of day; arrow turns it to a duration by way of whole numbers alone
+            whole = pyarrow.int32() if values.type.bit_width == 32 else pyarrow.int64()
+            values = values.cast(whole).cast(pyarrow.int64()).cast(pyarrow.duration(values.type.unit))
         elif pyarrow.types.is_decimal(values.type):
             values = values.cast(pyarrow.float64())
         return np.asarray(values.to_numpy(zero_copy_only=False))

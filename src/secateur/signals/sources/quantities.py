@@ -92,6 +92,8 @@ def quantity_of(name: str) -> Quantity | None:
     by_unit = UNITS[unit.lower()] if unit else None
     if by_unit in VIBRATION and named in (None, *VIBRATION):
         return by_unit
+    if named == "time" and by_unit is not None:
+        return by_unit  # T [degC] is no time
     return named or by_unit
 
 

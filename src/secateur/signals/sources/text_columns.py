@@ -16,6 +16,9 @@ _CLOCK = re.compile(
 )
 """A time of day, perhaps after a date that does not begin with the year."""
 
+_ZONE = re.compile(r"(?<=\d)(?:Z|[+-]\d\d:?\d\d)$")
+"""A time zone behind an ISO date; one recording has one."""
+
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a", "#na"})
 """What is read as NaN, in any case."""
 
@@ -97,6 +100,8 @@ def _fields(block: bytes, columns: Sequence[int], dialect: Dialect) -> list[list
         rows = [line.split() for line in lines]
     else:
         rows = list(csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=True))
+    if len(rows) != len(lines):
+        raise ValueError("a field between quotes goes over several lines")
     for row in rows:
         if len(row) != dialect.n_columns:
             raise ValueError(f"a row has {len(row)} fields, not {dialect.n_columns}: {' '.join(row)[:80]!r}")
@@ -119,7 +124,7 @@ def _as_dates(fields: list[str], _dialect: Dialect) -> np.ndarray:
 def _in_iso(field: str) -> str:
     found = _CLOCK.match(field)
     if found is None:
-        return field.removesuffix("Z")
+        return _ZONE.sub("", field)
     first, sign, second, year, hour, minute, seconds = found.groups()
     day, month = (first, second) if sign != "/" or int(first or 0) > 12 else (second, first)
     date = "1970-01-01" if year is None else f"{year}-{int(month):02d}-{int(day):02d}"

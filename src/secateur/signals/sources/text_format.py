@@ -71,13 +71,14 @@ def find_dialect(lines: Sequence[str], text: TextFormat) -> Dialect:
     decimal = text.decimal or _decimal(body, delimiter)
     fields = split_fields(lines[0], delimiter)
     has_header = not all(_is_value(field, decimal) for field in fields)
+    is_numbered = not has_header and _is_numbered(fields, lines[1:], delimiter)
     units = _units(lines, delimiter, decimal) if has_header else None
     return Dialect(
         delimiter=delimiter,
         decimal=decimal,
         header=tuple(map(_with_unit, fields, units or [""] * len(fields))) if has_header else (),
         n_columns=len(fields),
-        header_lines=has_header + (units is not None),
+        header_lines=has_header + is_numbered + (units is not None),
     )
 
 
@@ -94,6 +95,14 @@ def _units(lines: Sequence[str], delimiter: str, decimal: str) -> list[str] | No
         and all(_is_value(field, decimal) for field in third)
     )
     return units if gives_units else None
+
+
+def _is_numbered(first: list[str], lines: Sequence[str], delimiter: str) -> bool:
+    """Say whether the first line numbers the columns, ``0,1,2`` as pandas writes, above rows that do not."""
+    numbers = first if first[0] else first[1:]
+    if not numbers or numbers != [str(number) for number in range(len(numbers))]:
+        return False
+    return bool(lines) and not any(split_fields(line, delimiter)[-1].isdigit() for line in lines)
 
 
 def _with_unit(name: str, unit: str) -> str:

@@ -134,11 +134,12 @@ def read_time_axis(name: str, read: Reader, n_samples: int, where: str) -> TimeA
     DataError
         If times are missing, go back, repeat or leave a gap: what follows was not recorded evenly.
     """
+    read = _times_only(read, where)
     first, last = read(0, 1), read(n_samples - 1, n_samples)
     ends, unit_s = in_numbers(np.concatenate([first, last]))
     if unit_s is None:
         unit_s = seconds_in(unit_of(name)) or _epoch_unit_s(float(ends[0]))
-    step = (ends[1] - ends[0]) / max(n_samples - 1, 1)
+    step = float(ends[1] - ends[0]) / max(n_samples - 1, 1)
     if not (np.isfinite(ends).all() and step > 0):
         raise DataError(
             f"{where} is a time axis from {first[0]} to {last[0]}; times must rise and be finite."
@@ -161,6 +162,22 @@ def read_time_axis(name: str, read: Reader, n_samples: int, where: str) -> TimeA
     return TimeAxis(
         name=name, step=step, uncertainty=2.0 * rounding / span if not exact else 1e-6, unit_s=unit_s
     )
+
+
+def _times_only(read: Reader, where: str) -> Reader:
+    """Return a reader that refuses words: a column may begin with times and end with a remark."""
+    kinds = "Mm" if read(0, 1).dtype.kind in "Mm" else "iuf"
+
+    def checked(start: int, stop: int) -> np.ndarray:
+        values = read(start, stop)
+        if values.dtype.kind not in kinds:
+            raise DataError(
+                f"{where}: among the samples {start} to {stop - 1} are words or other values that are no "
+                "times; cut the file there, or repair the times."
+            )
+        return values
+
+    return checked
 
 
 def _relative(values: np.ndarray, first: np.ndarray) -> np.ndarray:

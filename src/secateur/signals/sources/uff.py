@@ -14,9 +14,17 @@ from secateur.core.errors import DataError
 from secateur.signals.sources.channelwise import ChannelwiseSource
 from secateur.signals.sources.choice import Column
 from secateur.signals.sources.extras import required
+from secateur.signals.sources.quantities import UNITS, seconds_in
+from secateur.signals.sources.time_axis import TimeAxis, read_time_axis
 
 LARGEST_BYTES = 1 << 30
 _TIME_RESPONSE = 1
+_MARK = b"-1"
+_SPACING_DIGITS = 1e-5
+"""The spacing of the abscissa is written with six digits."""
+
+_UNITS_OF_TYPES = {5: "degC", 8: "mm", 9: "N", 11: "m/s", 12: "m/s^2", 13: "N", 15: "Pa", 19: "rpm"}
+"""One unit of each quantity that a data set may hold, where it does not label the unit."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class UffSource(ChannelwiseSource):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # on sets of other kinds, which are passed over
+                if self.path.read_bytes().split()[-1:] != [_MARK]:
+                    raise ValueError("its last data set has no end")
                 file = uff.UFF(str(self.path))
                 numbers = [n for n, kind in enumerate(file.get_set_types()) if int(kind) == 58]
                 sets = [file.read_sets(n) for n in numbers]
@@ -47,25 +57,45 @@ class UffSource(ChannelwiseSource):
     @cached_property
     def present(self) -> tuple[Column, ...]:
         """Every time response of the file."""
-        return tuple(
-            Column(name=_name(entry, number), n_samples=len(entry["data"]))
-            for number, entry in enumerate(self._responses)
+        return tuple(self._column(entry, number) for number, entry in enumerate(self._responses))
+
+    def _column(self, entry: dict[str, Any], number: int) -> Column:
+        name, n_samples = _name(entry, number), len(entry["data"])
+        where, fault = f"{self.path}, response '{name}'", ""
+        if n_samples != entry["num_pts"]:
+            fault = f"{where}: its header tells of {entry['num_pts']} samples, {n_samples} are there."
+        return Column(
+            name=name,
+            n_samples=n_samples,
+            sampling_rate_hz=None if fault or not n_samples else _rate(entry, where),
+            unit=_unit(entry),
+            fault=fault,
         )
-
-    @cached_property
-    def sampling_rate_hz(self) -> float | None:
-        """The rate that the spacing of the abscissa states, if all responses state the same."""
-        steps = {float(entry.get("abscissa_inc") or 0.0) for entry in self._responses}
-        step = steps.pop() if len(steps) == 1 else 0.0
-        return 1.0 / step if step > 0 else None
-
-    @property
-    def unit(self) -> str | None:
-        """Unit of the first response, as the file labels it."""
-        return str(self._responses[0].get("ordinate_axis_units_lab", "")).strip() or None
 
     def _values(self, number: int, start: int, stop: int) -> np.ndarray:
         return np.asarray(self._responses[number]["data"][start:stop])
+
+
+def _rate(entry: dict[str, Any], where: str) -> float | None:
+    """Return the rate by the spacing of the abscissa, or by its values where they stand one by one."""
+    unit = _labelled(entry, "abscissa")
+    unit_s = seconds_in(unit) or 1.0
+    step = float(entry.get("abscissa_inc") or 0.0)
+    if step > 0:
+        return TimeAxis(name="", step=step, uncertainty=_SPACING_DIGITS, unit_s=unit_s).sampling_rate_hz
+    times = np.asarray(entry["x"], np.float64) * unit_s
+    if len(times) < 2:
+        return None
+    return read_time_axis("[s]", lambda start, stop: times[start:stop], len(times), where).sampling_rate_hz
+
+
+def _unit(entry: dict[str, Any]) -> str | None:
+    label = _labelled(entry, "ordinate")
+    return label if label.lower() in UNITS else _UNITS_OF_TYPES.get(entry.get("ordinate_spec_data_type", 0))
+
+
+def _labelled(entry: dict[str, Any], axis: str) -> str:
+    return str(entry.get(f"{axis}_axis_units_lab") or "").strip()
 
 
 def _name(entry: dict[str, Any], number: int) -> str:

@@ -15,8 +15,10 @@ from secateur.core.errors import DataError
 from secateur.signals.sources.choice import Column
 from secateur.signals.sources.orientation import checked_range
 
-_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""What recorders write that do not know yet how long the recording will be."""
+_STREAMED = 0xFFFFFFFF
+"""What is written for a length that is not known yet; the samples then go to the end of the file."""
+
+_LOOKED_AT = 4096
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class WavSource:
             raise DataError(
                 f"{self.path} is not a sound file that can be read ({one_line(error)})."
             ) from None
-        _require_whole(self.path)
+        _require_whole(self.path, info.extra_info)
         if info.frames > 0 and len(self._frames(info.frames - 1, 1)) != 1:
             raise DataError(
                 f"{self.path} is cut short: its header tells of {info.frames} samples. Copy it again."
@@ -60,7 +62,11 @@ class WavSource:
     @property
     def present(self) -> tuple[Column, ...]:
         """Every channel, named by its number."""
-        return tuple(Column(name=str(number), n_samples=self.n_samples) for number in range(self.n_channels))
+        n_channels, n_samples, rate = self._info
+        return tuple(
+            Column(name=str(number), n_samples=n_samples, sampling_rate_hz=float(rate))
+            for number in range(n_channels)
+        )
 
     @property
     def n_channels(self) -> int:
@@ -71,11 +77,6 @@ class WavSource:
     def n_samples(self) -> int:
         """Samples per channel."""
         return self._info[1]
-
-    @property
-    def sampling_rate_hz(self) -> float:
-        """The rate that the file's header states."""
-        return float(self._info[2])
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return samples ``start`` to ``stop`` as float32 of shape (channels, stop - start)."""
@@ -92,21 +93,44 @@ class WavSource:
         return self.read(start, stop)[number]
 
 
-def _require_whole(path: Path) -> None:
-    """Check that a RIFF file holds as many bytes of samples as its header says."""
+def _require_whole(path: Path, found: str) -> None:
+    """Check that a file holds as many bytes of samples as its header says.
+
+    ``found`` is what the library tells of the header; of a RIFF file it does not tell which part is short.
+    """
     size = path.stat().st_size
     with path.open("rb") as stream:
         if stream.read(4) != b"RIFF":
+            if "(should be" in found:
+                raise DataError(f"{path} is cut short: its header tells of a longer file. Copy it again.")
             return
         position = 12
         while position + 8 <= size:
             stream.seek(position)
             name, length = struct.unpack("<4sI", stream.read(8))
+            position += 8
             if name == b"data":
-                if length not in _UNKNOWN_LENGTHS and position + 8 + length > size:
-                    raise DataError(
-                        f"{path} is cut short: its header tells of {length} bytes of samples, "
-                        f"{size - position - 8} are there. Copy it again."
-                    )
-                return
-            position += 8 + length + length % 2
+                break
+            position += length + length % 2
+        else:
+            return
+        if length == _STREAMED:
+            return
+        if position + length > size:
+            raise DataError(
+                f"{path} is cut short: its header tells of {length} bytes of samples, {size - position} are "
+                "there. Copy it again."
+            )
+        stream.seek(position + length)
+        behind = stream.read(_LOOKED_AT)
+        if len(behind) > 8 and any(behind) and not any(_is_name(behind[at : at + 4]) for at in (0, 1)):
+            raise DataError(
+                f"{path}: its header tells of {length} bytes of samples, but {size - position} are there, as "
+                "after a recording that was broken off or is larger than 4 GiB. Save it anew from its "
+                "recorder, or as RF64, FLAC or NPY."
+            )
+
+
+def _is_name(sign: bytes) -> bool:
+    """Say whether four bytes can be the name of a part of a RIFF file."""
+    return all(0x20 <= byte < 0x7F for byte in sign)
