@@ -41,7 +41,8 @@ def _network(text: str) -> str:
         ipaddress.ip_network(text)
     except ValueError:
         raise ValueError(
-            f"'{text[:80]}' is neither an address nor a network; give numbers, such as 127.0.0.1 or 10.0.0.0/8"
+            f"'{text[:80]}' is neither an address nor a network; give numbers, such as 127.0.0.1 or "
+            "10.0.0.0/8"
         ) from None
     return text
 
