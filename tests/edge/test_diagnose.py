@@ -11,8 +11,10 @@ import pytest
 import soundfile
 
 from secateur.cli.app import run
-from secateur.edge import Runtime
+from secateur.edge import Runtime, speed_by_lines
 from secateur.signals.bearings.catalogue import known_bearing
+from secateur.signals.checks import waveform
+from secateur.signals.speed import refine_shaft_rate
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +167,17 @@ def test_a_speed_that_the_lines_contradict_is_replaced_and_told(bundle_folder, t
     assert any(
         "the speed is doubtful: the lines point to" in why for why in told[1700]["judgement"]["reasons"]
     )
+
+
+def test_the_speed_is_sought_in_the_lines_once(recording, bundle_folder, tmp_path, capsys, monkeypatch):
+    sought = []
+
+    def counted(samples, sampling_rate_hz, nominal_hz):
+        sought.append(nominal_hz)
+        return refine_shaft_rate(samples, sampling_rate_hz, nominal_hz)
+
+    for module in (speed_by_lines, waveform):
+        monkeypatch.setattr(module, "refine_shaft_rate", counted)
+    options = ("--bundle", bundle_folder, "--sampling-rate", 12000, "--bearing", "6205")
+    diagnosed(capsys, recording, *options, "--shaft-rpm", 1797, "--out", tmp_path / "out")
+    assert sought == [1797 / 60]

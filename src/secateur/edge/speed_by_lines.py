@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from secateur.signals.recording import WaveformSource
-from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, refine_shaft_rate
+from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, RefinedSpeed, refine_shaft_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +18,13 @@ class SpeedByLines:
         Turns a second; 0 if unknown.
     doubts : tuple of str
         Why nothing can be said at this speed; empty if it can.
+    found : RefinedSpeed or None
+        What the lines say; None where no speed was stated.
     """
 
     shaft_rate_hz: float
     doubts: tuple[str, ...] = ()
+    found: RefinedSpeed | None = None
 
 
 def speed_by_lines(
@@ -41,14 +44,13 @@ def speed_by_lines(
     shaft_rate_hz : float
         As stated; 0 if unknown.
     """
-    stated = SpeedByLines(shaft_rate_hz=shaft_rate_hz)
     if not shaft_rate_hz > 0:
-        return stated
+        return SpeedByLines(shaft_rate_hz=shaft_rate_hz)
     looked_at = min(source.n_samples, round(LOOKED_AT_S * sampling_rate_hz))
     found = refine_shaft_rate(source.read(0, looked_at)[channel], sampling_rate_hz, shaft_rate_hz)
     if found.points_beyond:
         doubt = f"the speed is doubtful: {found.doubt}"
-        return SpeedByLines(shaft_rate_hz=shaft_rate_hz, doubts=(doubt,))
+        return SpeedByLines(shaft_rate_hz=shaft_rate_hz, doubts=(doubt,), found=found)
     if found.refined_hz is None or found.gap is None or abs(found.gap) <= LEAST_GAP:
-        return stated
-    return SpeedByLines(shaft_rate_hz=found.refined_hz)
+        return SpeedByLines(shaft_rate_hz=shaft_rate_hz, found=found)
+    return SpeedByLines(shaft_rate_hz=found.refined_hz, found=found)

@@ -116,7 +116,6 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     if recording.n_samples == 0:
         raise DataError(f"{recording.recording_id} is empty: it holds no sample.")
     stated = replace(recording, shaft_speed_rpm=subject.shaft_speed_rpm, fault_orders=subject.fault_orders)
-    doubtful = doubts(stated, subject.channel, window_s=runtime.window_s)
     stated_hz = stated.shaft_rate_hz or 0.0
     speed = speed_by_lines(
         recording.source,
@@ -124,6 +123,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         sampling_rate_hz=recording.sampling_rate_hz,
         shaft_rate_hz=stated_hz,
     )
+    doubtful = doubts(stated, subject.channel, window_s=runtime.window_s, found=speed.found)
     as_stated = speed.shaft_rate_hz == stated_hz
     bins = _Bins(recording.duration_s, runtime.window_s, hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()

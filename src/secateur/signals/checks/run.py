@@ -17,6 +17,7 @@ from secateur.signals.findings import Finding, error, gravest_first, refuse
 from secateur.signals.plausibility import bearing_findings, rate_findings, speed_findings
 from secateur.signals.readers.open import indexed_recordings
 from secateur.signals.recording import Recording
+from secateur.signals.speed import RefinedSpeed
 from secateur.signals.windows import WINDOW_LENGTH, common_rate_hz
 
 _SHOWN = 3
@@ -132,7 +133,9 @@ def require_sound(
     return gravest_first(refuse(findings))
 
 
-def doubts(recording: Recording, channel: int, *, window_s: float) -> list[Finding]:
+def doubts(
+    recording: Recording, channel: int, *, window_s: float, found: RefinedSpeed | None = None
+) -> list[Finding]:
     """Refuse to diagnose a recording of which something impossible is said; return what is doubtful.
 
     Parameters
@@ -143,13 +146,15 @@ def doubts(recording: Recording, channel: int, *, window_s: float) -> list[Findi
         The one that is diagnosed.
     window_s : float
         Length of the model's windows.
+    found : RefinedSpeed, optional
+        What the shaft's lines say of the stated speed, where that was sought before.
 
     Raises
     ------
     DataError
         If a statement contradicts physics or the shaft's lines, so that the diagnosis would be wrong.
     """
-    said = refuse([*statement_findings(recording), *check_speed(recording, channel)])
+    said = refuse([*statement_findings(recording), *check_speed(recording, channel, found=found)])
     heard = check_waveform(recording, Seen(), window_s=window_s, channel=channel)
     return [finding for finding in (*said, *heard) if finding.severity != "note"]
 

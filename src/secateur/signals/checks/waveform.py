@@ -12,7 +12,7 @@ from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.checks.landmarks import KnownStretches, Landmarks, Shared
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.recording import Recording
-from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, REACH, refine_shaft_rate
+from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, REACH, RefinedSpeed, refine_shaft_rate
 from secateur.signals.windows import HIGHEST_RATE_HZ, WINDOW_LENGTH
 
 DEFAULT_WINDOW_S = WINDOW_LENGTH / HIGHEST_RATE_HZ
@@ -194,46 +194,37 @@ def _copy_findings(
         )
 
 
-def check_speed(recording: Recording, channel: int = 0) -> Iterator[Finding]:
-    """Compare the stated shaft speed with the lines of the recording.
+def check_speed(
+    recording: Recording, channel: int = 0, *, found: RefinedSpeed | None = None
+) -> Iterator[Finding]:
+    """Compare the stated shaft speed with the lines of the recording, for mistaken units too.
+
+    Parameters
+    ----------
+    recording : Recording
+    channel : int
+    found : RefinedSpeed, optional
+        What the lines say of the stated speed, where that was sought before.
 
     Raises
     ------
     DataError
         If the waveform cannot be read.
     """
-    if recording.shaft_speed_rpm is not None:
-        yield from speed_against_lines(
-            recording.recording_id,
-            _beginning(recording, channel),
-            recording.sampling_rate_hz,
-            recording.shaft_speed_rpm,
-        )
+    stated_rpm, subject = recording.shaft_speed_rpm, recording.recording_id
+    if stated_rpm is None:
+        return
 
+    def sought(rpm: float) -> RefinedSpeed:
+        samples = recording.read(0, round(LOOKED_AT_S * recording.sampling_rate_hz))[channel]
+        return refine_shaft_rate(samples, recording.sampling_rate_hz, rpm / 60.0)
 
-def _beginning(recording: Recording, channel: int) -> np.ndarray:
-    return recording.read(0, round(LOOKED_AT_S * recording.sampling_rate_hz))[channel]
-
-
-def speed_against_lines(
-    subject: str, samples: np.ndarray, sampling_rate_hz: float, shaft_speed_rpm: float
-) -> Iterator[Finding]:
-    """Compare a stated shaft speed with the lines of the vibration, for mistaken units too.
-
-    Parameters
-    ----------
-    subject : str
-        What the findings are about.
-    samples : ndarray, shape (samples,)
-    sampling_rate_hz : float
-    shaft_speed_rpm : float
-    """
-    found = refine_shaft_rate(samples, sampling_rate_hz, shaft_speed_rpm / 60.0)
+    found = found or sought(stated_rpm)
     if found.gap is not None and abs(found.gap) > LEAST_GAP:
         yield warning(
             "speed_contradicted",
             subject,
-            f"{shaft_speed_rpm:g} rpm is stated, but the shaft's lines stand at {found.refined_rpm:.0f} rpm "
+            f"{stated_rpm:g} rpm is stated, but the shaft's lines stand at {found.refined_rpm:.0f} rpm "
             f"({100 * found.gap:+.1f} %, confidence {found.confidence:.2f}); fault lines are missed by that "
             f"much. Check the tachometer (looked for within {100 * REACH:g} %).",
         )
@@ -241,14 +232,14 @@ def speed_against_lines(
         yield warning(
             "speed_contradicted",
             subject,
-            f"{shaft_speed_rpm:g} rpm is stated, but {found.doubt}. Check the tachometer.",
+            f"{stated_rpm:g} rpm is stated, but {found.doubt}. Check the tachometer.",
         )
-    for factor, meant in ((60.0, shaft_speed_rpm < SLOW_RPM), (1.0 / 60.0, shaft_speed_rpm > FAST_RPM)):
-        other_rpm = factor * shaft_speed_rpm
-        if meant and refine_shaft_rate(samples, sampling_rate_hz, other_rpm / 60.0).refined_hz is not None:
+    for factor, meant in ((60.0, stated_rpm < SLOW_RPM), (1.0 / 60.0, stated_rpm > FAST_RPM)):
+        other_rpm = factor * stated_rpm
+        if meant and sought(other_rpm).refined_hz is not None:
             yield error(
                 "speed_unit",
                 subject,
-                f"shaft speed {shaft_speed_rpm:g} rpm, but the shaft's lines stand at {other_rpm:g} rpm: Hz "
+                f"shaft speed {stated_rpm:g} rpm, but the shaft's lines stand at {other_rpm:g} rpm: Hz "
                 f"and rpm were confused. Write {other_rpm:g} rpm.",
             )
