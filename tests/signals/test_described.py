@@ -108,7 +108,7 @@ def test_how_numbers_are_written(folder: Path) -> None:
         ),
         (
             "dataset: p\nsampling_rate_hz: 5\nrecordings: [{file: a.csv, lable: x}]",
-            r"recordings.0.lable: unknown key; allowed: file, label",
+            r"recording 1, lable: unknown key; allowed: file, label",
         ),
         (
             "dataset: p\nsampling_rate_hz: -5\nrecordings: [{file: a.csv, columns: [x]}]",
@@ -159,15 +159,29 @@ def test_how_numbers_are_written(folder: Path) -> None:
         (
             "dataset: p\nsampling_rate_hz: 5\nlabels: {yes: normal}\nrecordings: "
             "[{file: a.csv, columns: [x], label: yes, group: 3}]",
-            "recordings.0.label: True is no text; put it in quotes.*recordings.0.group: 3 is no text.*"
+            "recording 1, label: True is no text; put it in quotes.*recording 1, group: 3 is no text.*"
             "labels.*: True is no text",
         ),
         (
             "dataset: p\nsampling_rate_hz: 5\nrecordings:\n" + "- {file: a.csv, group: 3}\n" * 9,
-            r"recordings.5.group: 3 is no text[^;]*;[^;]*; and 3 more\.$",
+            r"recording 6, group: 3 is no text[^;]*;[^;]*; and 3 more\.$",
         ),
         ("dataset: [", "is not YAML"),
-        ("just words", "valid dictionary"),
+        ("just words", "holds no keys with values; a description begins with 'dataset: NAME'"),
+        ("", "holds no keys with values"),
+        (
+            "dataset: p\nrecordings: [{file: s.wav, speed_rpm: yes}]",
+            "1, speed_rpm: yes is no number",
+        ),
+        ("dataset: p\nrecordings: [{file: s.wav, speed_rpm: 25:00}]", "speed_rpm: .* a valid number"),
+        (
+            "dataset: p\nrecordings: [{file: s.wav, group: ' '}]",
+            "1, group: .* at least 1 character",
+        ),
+        (
+            "dataset: p\nrecordings: [{file: s.wav, bearing: {bpfo: 5.4, bpfi: 3.6}}]",
+            r"recording 1 \('s.wav'\): multipliers bpfo=5.4",
+        ),
     ],
 )
 def test_faults_are_told_in_full(folder: Path, text: str, said: str) -> None:
@@ -184,3 +198,10 @@ def test_files_that_differ_in_their_ending_alone_are_two_recordings(folder: Path
     assert [recording.recording_id for recording in load_recordings(describe(folder, text))] == [
         "s.npy", "s.wav", "2004.02.12.10.32.39", "2004.02.12.10.42.39",
     ]  # fmt: skip
+
+
+def test_numbers_and_names_are_taken_as_they_are_written(folder: Path) -> None:
+    entry = "{file: s.wav, speed_rpm: 01500, group: 007, label: ' normal', notes: 2024-03-01, position: 6:00}"
+    (recording,) = load_recordings(describe(folder, f"dataset: p\nrecordings: [{entry}]\n"))
+    assert (recording.shaft_speed_rpm, recording.group_id) == (1500.0, "007")
+    assert (recording.fault_location, recording.notes, recording.position) == ("normal", "2024-03-01", "6:00")

@@ -7,6 +7,7 @@ counted before the value is built.
 from __future__ import annotations
 
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,21 @@ LARGEST_BYTES = 16 << 20
 MOST_VALUES = 2_000_000
 DEEPEST = 64
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any = type("_Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
+"""Numbers as YAML 1.2 has them, dates as text: ``01500`` is no octal number and ``6:00`` no 360 seconds."""
+
+_TAG = "tag:yaml.org,2002:"
+_WHOLE = r"(?:0|[1-9][0-9]*)"
+_NUMBERS = {
+    "int": rf"[-+]?{_WHOLE}",
+    "float": rf"[-+]?(?:\.[0-9]+|{_WHOLE}\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN)",
+}
+_Loader.yaml_implicit_resolvers = {
+    sign: [(tag, form) for tag, form in forms if tag.removeprefix(_TAG) not in ("timestamp", *_NUMBERS)]
+    for sign, forms in _Loader.yaml_implicit_resolvers.items()
+}
+for _kind, _form in _NUMBERS.items():
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_form})$"), list("-+.0123456789"))
 
 
 def require_regular_file(path: Path) -> None:

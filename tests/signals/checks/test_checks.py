@@ -150,6 +150,16 @@ def test_lone_specimens_and_gaps() -> None:
     ]  # fmt: skip
 
 
+def test_groups_that_differ_in_their_writing_alone() -> None:
+    def of(*groups: str) -> list[Finding]:
+        members = [recording(f"n{n}", group_id=group) for n, group in enumerate(groups)]
+        return [found for found in check_set(members) if found.code == "group_spelling"]
+
+    (found,) = of("pump 1", "Pump_1", "pump 2")
+    assert "the groups 'Pump_1', 'pump 1' differ in their writing alone" in found.message
+    assert of("pump 1", "pump 11", "pump1", "1-1", "11") == []
+
+
 def stuck_findings(samples: np.ndarray) -> list[Finding]:
     return [finding for finding in waveform_findings(samples) if finding.code == "stuck"]
 

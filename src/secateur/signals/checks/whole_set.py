@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -77,6 +78,7 @@ def _group_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]
                 f"the group holds the labels {', '.join(sorted(map(str, found)))}; one specimen has one "
                 "condition. Give each its own group.",
             )
+    yield from _spelling_findings(dataset, labels)
     undocumented = [r for r in members if r.fault_location is not None and not r.specimens_documented]
     if undocumented:
         yield warning(
@@ -94,6 +96,21 @@ def _group_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]
                 f"all recordings of class {label} in {dataset} are of one specimen "
                 f"({next(iter(found_specimens))}); no split can test this class on a specimen it was not "
                 "trained on.",
+            )
+
+
+def _spelling_findings(dataset: str, groups: Iterable[str]) -> Iterator[Finding]:
+    """Tell groups that may be one, written in two ways: a split would put it on both sides."""
+    written: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        written[re.sub(r"[\s_-]+", " ", group).casefold()].append(group)
+    for alike in written.values():
+        if len(alike) > 1:
+            yield warning(
+                "group_spelling",
+                dataset,
+                f"the groups {', '.join(map(repr, sorted(alike)))} differ in their writing alone and count "
+                f"as {len(alike)} specimens; write them alike if they are one.",
             )
 
 

@@ -52,8 +52,8 @@ def load_described(description_path: Path) -> list[Recording]:
     for name, (path, (entry, where)) in zip(names, described.items(), strict=True):
         try:
             recordings.append(_recording(name, description, entry, path, where))
-        except ConfigError as error:
-            raise DataError(f"{where}: {error}") from None
+        except (ConfigError, DataError) as error:
+            raise DataError(str(error) if where in str(error) else f"{where}: {error}") from None
     return recordings
 
 
@@ -74,15 +74,12 @@ def _recording(
     recording_id: str, description: Description, entry: RecordingEntry, path: Path, where: str
 ) -> Recording:
     columns = tuple(entry.columns if entry.columns is not None else description.columns)
-    try:
-        opened = open_source(
-            path,
-            columns,
-            TextFormat(**description.text.model_dump()),
-            how="'columns: [name]' in the description",
-        )
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from None
+    opened = open_source(
+        path,
+        columns,
+        TextFormat(**description.text.model_dump()),
+        how="'columns: [name]' in the description",
+    )
     speed_rpm = _speed_rpm(description, entry, opened, where)
     bearing = entry.bearing if entry.bearing is not None else description.bearing
     position, findings = clock_position(recording_id, entry.position)

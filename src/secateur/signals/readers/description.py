@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -15,8 +15,17 @@ from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.kinematics import BearingGeometry, FaultOrders
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+def _no_truth(value: object) -> object:
+    """Refuse yes and no, which would pass for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"{'yes' if value else 'no'} is no number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 TO_FILL_IN = "FILL_IN"
 """What ``secateur init`` writes where a person must say something."""
@@ -34,7 +43,7 @@ class GeometryEntry(_Strict):
     n_balls: int
     ball_diameter_mm: Positive
     pitch_diameter_mm: Positive
-    contact_angle_deg: float = 0.0
+    contact_angle_deg: Number = 0.0
 
 
 class MultipliersEntry(_Strict):
@@ -69,13 +78,13 @@ class RecordingEntry(_Strict):
     """
 
     file: str
-    label: str | None = None
-    group: str | None = None
+    label: Name | None = None
+    group: Name | None = None
     columns: list[str] | None = None
     sampling_rate_hz: Positive | None = None
     speed_rpm: Positive | None = None
     nominal_speed_rpm: Positive | None = None
-    load: float | None = None
+    load: Number | None = None
     fault_size_mil: Positive | None = None
     severity: str | None = None
     position: str | None = None
@@ -91,7 +100,7 @@ class Description(_Strict):
     ``labels`` translates one's own words ("healthy") into fault locations ("normal").
     """
 
-    dataset: str
+    dataset: Name
     recordings: list[RecordingEntry] = Field(min_length=1)
     sampling_rate_hz: Positive | None = None
     columns: list[str] = []
@@ -99,7 +108,7 @@ class Description(_Strict):
     speed_rpm: Positive | None = None
     bearing: BearingEntry | None = None
     unit: str | None = None
-    labels: dict[str, str] = {}
+    labels: dict[Name, Name] = {}
 
 
 def read_description(path: Path) -> Description:
@@ -112,6 +121,11 @@ def read_description(path: Path) -> Description:
         faults with the allowed keys.
     """
     content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{path} holds no keys with values; a description begins with 'dataset: NAME' and 'recordings:' "
+            "(see docs/data.md, or let 'secateur init' write it)."
+        )
     _require_completed(path)
     try:
         return Description.model_validate(content)
@@ -136,12 +150,13 @@ def _require_completed(path: Path) -> None:
 
 
 def _in_words(fault: ErrorDetails) -> str:
-    place = ".".join(map(str, fault["loc"])) or "the description"
+    place = _place(fault["loc"])
     if fault["type"] == "string_type":
         given = f"{fault['input']!r} is no text"
         return f"{place}: {given}; put it in quotes, or YAML takes yes, no and numbers as such"
     if fault["type"] != "extra_forbidden":
-        return f"{place}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+        said = fault["msg"].removeprefix("Value error, ")
+        return f"{place}: {said[0].lower()}{said[1:]}"
     models: dict[str | int, type[BaseModel]] = {
         "GeometryEntry": GeometryEntry,
         "MultipliersEntry": MultipliersEntry,
@@ -151,6 +166,13 @@ def _in_words(fault: ErrorDetails) -> str:
     is_top = len(fault["loc"]) == 1
     model = named[0] if named else Description if is_top else tops.get(fault["loc"][0], Description)
     return f"{place}: unknown key; allowed: {', '.join(model.model_fields)}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """Return where a fault is, recordings counted from 1 as in all other messages."""
+    if len(loc) > 1 and loc[0] == "recordings" and isinstance(loc[1], int):
+        return ", ".join([f"recording {loc[1] + 1}", ".".join(map(str, loc[2:]))]).removesuffix(", ")
+    return ".".join(map(str, loc)) or "the description"
 
 
 def orders_of(bearing: str | GeometryEntry | MultipliersEntry | None) -> FaultOrders | None:
