@@ -18,18 +18,20 @@ ORDERS = known_bearing("6205")
 RATE_HZ, SHAFT_HZ = 12_000.0, 29.5
 
 
-def knocking(order, seconds=4.0, noise=0.05):
+def knocking(order, seconds=4.0, noise=0.05, slip=0.0):
     rng = np.random.default_rng(0)
     waveform = np.zeros(round(seconds * RATE_HZ))
-    waveform[(np.arange(0.0, seconds, 1.0 / (order * SHAFT_HZ)) * RATE_HZ).astype(int)] = 1.0
+    times_s = np.arange(0.0, seconds, 1.0 / (order * SHAFT_HZ))
+    times_s += np.cumsum(slip / (order * SHAFT_HZ) * rng.standard_normal(len(times_s))) if slip else 0.0
+    waveform[(times_s[times_s < seconds] * RATE_HZ).astype(int)] = 1.0
     ring_s = np.arange(240) / RATE_HZ
     ring = np.exp(-600.0 * ring_s) * np.sin(2 * np.pi * 3_000.0 * ring_s)
     return np.convolve(waveform, ring)[: len(waveform)] + noise * rng.standard_normal(len(waveform))
 
 
-def evidence(order):
+def evidence(order, slip=0.0):
     return gather_evidence(
-        knocking(order), sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS
+        knocking(order, slip=slip), sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS
     )
 
 
@@ -89,6 +91,15 @@ def test_the_blades_of_a_pump_beside_a_line_of_the_bearing_bear_out_no_fault(bla
     assert judgement.answer is None
     assert "its lines do not stand out" in judgement.reasons[0]
     assert "1 of 4 harmonics" in judgement.reasons[0]
+
+
+def test_a_cage_that_strikes_is_no_ball():
+    found = evidence(ORDERS.ftf, slip=0.02)
+    for probabilities in ([0.02, 0.02, 0.02, 0.94], SURE["normal"]):
+        judgement = answered(probabilities, found=found)
+        assert judgement.answer is None
+        assert "strikes once in a turn of the cage" in judgement.reasons[0]
+    assert answered([0.02, 0.02, 0.02, 0.94], found=evidence(ORDERS.bsf2)).answer == "ball"
 
 
 def fast():

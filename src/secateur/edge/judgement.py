@@ -10,7 +10,7 @@ import numpy as np
 from secateur.bundle.manifest import AbstentionRecord, Manifest
 from secateur.core.errors import DataError
 from secateur.edge.own_healthy import NORMAL, OwnHealthy
-from secateur.signals.envelope_rule import FAMILY_OF, SILENT_DB, RuleCall, envelope_rule
+from secateur.signals.envelope_rule import FAMILY_OF, FAULT_DB, SILENT_DB, RuleCall, envelope_rule
 from secateur.signals.evidence import Evidence, gather_evidence
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import WaveformSource
@@ -21,6 +21,9 @@ SLOWER_HZ = 20_000.0
 LEAST_HARMONICS, LEAST_SIDEBANDS = 2, 4
 """With fewer of the four lines, and of the eight sidebands, a fault of a race is not believed: the blades of
 a pump raise one line beside BPFO or BPFI."""
+
+CAGE_HARMONICS = 3
+"""A damaged ball passes the load zone with the cage too, and raises one or two of its lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +154,16 @@ def judge(
 
 
 def _unexplained(label: str, evidence: Evidence) -> list[str]:
-    """Say what strikes at an even rate that nothing stated explains, unless lines bear the answer out."""
-    stray = evidence.stray
-    if stray is None or _borne_out(label, evidence):
+    """Say what strikes at an even rate that no class explains, unless lines bear the answer out."""
+    if _borne_out(label, evidence):
+        return []
+    cage = evidence.line("ftf")
+    if cage.strength_db >= FAULT_DB and cage.harmonics >= CAGE_HARMONICS:
+        return [
+            f"something strikes once in a turn of the cage ({cage.strength_db:.0f} dB, {cage.harmonics} of 4 "
+            "harmonics): a damaged cage, of which the model knows nothing, or a ball"
+        ]
+    if (stray := evidence.stray) is None:
         return []
     return [
         f"something strikes {stray.rate_hz:.1f} times a second, {stray.order:.2f} times a turn "
