@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -41,3 +42,14 @@ def test_a_folder_has_one_owner(tmp_path: Path) -> None:
     os.close(other)
     with sole_owner(folder):
         pass
+
+
+def test_a_full_disk_takes_the_words_of_a_lock_and_not_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with sole_owner(tmp_path), pytest.raises(BlockingIOError):
+        acquire(tmp_path / LOCK_SUFFIX)

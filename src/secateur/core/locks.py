@@ -119,7 +119,8 @@ def _locked(path: Path, held: Path, refusal: str) -> Iterator[None]:
         return
     _held.add(held)
     try:
-        _tell(descriptor)
+        with suppress(OSError):  # a full disk: the lock holds without the words
+            _tell(descriptor)
         yield
     finally:
         _held.discard(held)

@@ -164,7 +164,7 @@ def test_trends_that_cannot_be_opened_are_left_alone(tmp_path: Path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", full)
-        with pytest.raises(StorageError, match="Is the disk full"):
+        with pytest.raises(StorageError, match="could not be opened: database or disk is full"):
             Trends(tmp_path / "t.sqlite")
     again = Trends(tmp_path / "t.sqlite")
     assert len(again.read(*PLACE)) == 1

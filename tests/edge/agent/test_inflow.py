@@ -9,9 +9,9 @@ import pytest
 
 from agent_machines import FakeClock
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
-from secateur.edge.agent.outbox.database import Database, StorageError
+from secateur.edge.agent.outbox.database import KEPT_FREE_BYTES, Database, StorageError
 from secateur.edge.agent.outbox.inflow import Inflow
-from secateur.edge.agent.outbox.store import ROW_BYTES, Entry, Outbox
+from secateur.edge.agent.outbox.store import LEAST_BYTES, ROW_BYTES, Entry, Outbox
 
 
 def _entry(number: int, *, size: int) -> Entry:
@@ -64,10 +64,8 @@ def test_hours_left_end_where_results_grow_too_old(database: Database) -> None:
     assert outbox.status().hours_left == pytest.approx(1.5)
 
 
-def test_a_disk_that_is_nearly_full_bounds_the_outbox(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, free = FakeClock(), [1_000_000]
+def test_a_disk_with_less_room_bounds_the_outbox(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, free = FakeClock(), [KEPT_FREE_BYTES + 2_000_000]
     outbox = Outbox(database, OutboxSettings(), ("s",), clock=clock)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
     clock.at_s = 10.0
@@ -75,15 +73,34 @@ def test_a_disk_that_is_nearly_full_bounds_the_outbox(
     status = outbox.status()
     reused = database.room_bytes() - free[0]
     assert 0 <= reused < 100_000
-    assert (status.bytes, status.most_bytes) == (100_000, 1_100_000 + reused)
-    assert status.hours_left == pytest.approx((1_000_000 + reused) / 10_000 / 3600)
+    assert (status.bytes, status.most_bytes) == (100_000, 2_100_000 + reused)
+    assert status.hours_left == pytest.approx((2_000_000 + reused) / 10_000 / 3600)
     assert not status.filling
     free[0] = 0
-    assert outbox.status().share > 0.8
-    assert outbox.status().filling
+    assert outbox.status().filling  # the disk is, whatever waits
+    free[0] = KEPT_FREE_BYTES
     outbox.acknowledge("s", outbox.next("s")[-1].seq)
-    assert outbox.status().share == 0.0  # the pages of what was sent are free again
-    assert database.room_bytes() >= 90_000
+    assert (outbox.status().share, outbox.status().filling) == (0.0, False)
+    assert database.room_bytes() >= free[0] + 90_000  # the pages of what was sent are free again
+
+
+def test_a_backlog_leaves_room_to_send_it(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fills its own disk can neither note what was sent nor start again."""
+    outbox = Outbox(database, OutboxSettings(), ("s",))
+    disk = KEPT_FREE_BYTES + 3_000_000
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda _: SimpleNamespace(free=disk - database.path.stat().st_size)
+    )
+    for number in range(60):
+        outbox.append([_entry(number, size=100_000)])
+        database.checkpoint()
+    assert database.path.stat().st_size < 3_200_000
+    status = outbox.status()
+    assert 20 <= status.rows < 32
+    assert status.dropped == {"outbox full, oldest": 60 - status.rows}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))  # others fill it, too
+    outbox.append([_entry(60, size=100_000)])
+    assert LEAST_BYTES - 100_000 - ROW_BYTES < outbox.status().bytes <= LEAST_BYTES
 
 
 def test_what_was_not_stored_is_no_inflow(database: Database) -> None:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -354,6 +355,30 @@ def test_a_full_disk_stores_nothing_and_says_so(database: Database) -> None:
     database._connection.execute("PRAGMA max_page_count = 1000000")
     outbox.append([_entry(n, size=100_000) for n in range(2, 5)])
     assert len(outbox.next("s")) == 4
+
+
+def test_a_full_disk_has_the_room_of_the_log_left(database: Database) -> None:
+    """Else what waits could be sent, and the note that it was could not be stored."""
+    log = database.path.with_name(f"{database.path.name}-wal")
+    outbox = _outbox(database)
+    outbox.append([_entry(n, size=100_000) for n in range(5)])
+    size = log.stat().st_size
+    with pytest.raises(StorageError, match="Is the disk full"), database.transaction():
+        raise sqlite3.OperationalError("database or disk is full")
+    outbox.acknowledge("s", outbox.next("s")[-1].seq)
+    assert log.stat().st_size == size
+
+
+def test_a_start_on_a_full_disk_tells_how_much_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite3, "connect", full)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    with pytest.raises(StorageError, match=r"Its disk has 9 KiB left; a start needs 1024. Free some"):
+        Database(tmp_path / "a.sqlite")
 
 
 def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:

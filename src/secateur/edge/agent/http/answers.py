@@ -262,6 +262,7 @@ class Outbox(TypedDict):
     rows: int
     bytes: int
     most_bytes: int
+    room_bytes: int
     share: float
     filling: bool
     bytes_per_s: float

@@ -180,6 +180,7 @@ def outbox(call: Call) -> answers.Outbox:
         "rows": status.rows,
         "bytes": status.bytes,
         "most_bytes": status.most_bytes,
+        "room_bytes": status.room_bytes,
         "share": status.share,
         "filling": status.filling,
         "bytes_per_s": status.bytes_per_s,

@@ -42,8 +42,27 @@ _CHECKPOINT_PAGES = 1000
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+KEPT_FREE_BYTES = 8 << 20
+"""So much of the disk a backlog leaves: to send and remove what waits takes room too, the log of SQLite above
+all, and so does a start."""
+
+NEEDED_TO_START_BYTES = 1 << 20
+
+
 class StorageError(SecateurError):
     """The disk is full, or does not answer; nothing was stored."""
+
+
+def not_opened(path: Path, error: Exception) -> StorageError:
+    """Return what to tell of a database that a start cannot open."""
+    told = f"{path} could not be opened: {error}."
+    free = shutil.disk_usage(path.parent).free
+    if free < NEEDED_TO_START_BYTES:
+        told += (
+            f" Its disk has {free >> 10} KiB left; a start needs {NEEDED_TO_START_BYTES >> 10}. Free some: "
+            "nothing that was taken is lost."
+        )
+    return StorageError(told)
 
 
 class Database:
@@ -78,7 +97,7 @@ class Database:
             self._connection = connect(self.path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
-                raise StorageError(f"{self.path} could not be opened: {error}.") from None
+                raise not_opened(self.path, error) from None
             self._repair()
 
     @contextmanager
@@ -128,6 +147,7 @@ class Database:
             if is_damage(error):
                 self._repair()
                 raise StorageError(f"{self.path} was damaged and has been put together again.") from None
+            self._begin_log_anew()
             raise StorageError(
                 f"nothing could be stored in {self.path}: {error}. Is the disk full?"
             ) from None
@@ -168,9 +188,16 @@ class Database:
             return f"{int(counter(connection, 'identity')):08x}"
 
     def checkpoint(self) -> None:
-        """Bring what is in the log into the main file."""
+        """Bring what is in the log into the main file, and empty it."""
+        self._checkpoint("TRUNCATE")
+
+    def _begin_log_anew(self) -> None:
+        """Make the room of the log usable again where the disk gives no more."""
+        self._checkpoint("RESTART")
+
+    def _checkpoint(self, way: str) -> None:
         with self._lock, contextlib.suppress(sqlite3.OperationalError):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._connection.execute(f"PRAGMA wal_checkpoint({way})").fetchall()
 
     def close(self) -> None:
         """Close the file; what was committed is there."""
@@ -238,6 +265,22 @@ def counter(connection: sqlite3.Connection, name: str) -> float:
         "SELECT COALESCE(CAST(value AS REAL), 0.0) FROM counters WHERE name = ?", (name,)
     ).fetchone()
     return float(row[0]) if row else 0.0
+
+
+def add_to_counter(connection: sqlite3.Connection, name: str, by: float) -> None:
+    """Raise a count by its name."""
+    connection.execute(
+        "INSERT INTO counters VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
+        (name, by),
+    )
+
+
+def set_counter(connection: sqlite3.Connection, name: str, value: float) -> None:
+    """Set a count by its name."""
+    connection.execute(
+        "INSERT INTO counters VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )
 
 
 def is_damage(error: sqlite3.Error) -> bool:

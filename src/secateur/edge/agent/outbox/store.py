@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
-from secateur.edge.agent.outbox.database import Database, RunningClock, counter
+from secateur.edge.agent.outbox.database import (
+    KEPT_FREE_BYTES,
+    Database,
+    RunningClock,
+    add_to_counter,
+    counter,
+    set_counter,
+)
 from secateur.edge.agent.outbox.inflow import Inflow
 
 Kind = Literal["result", "alarm"]
 
 ROW_BYTES = 256
 """What a row takes beside its payload: names, key, indexes."""
+
+LEAST_BYTES = 1 << 20
+"""So much may wait however little room the disk has; what that cannot take is not acknowledged."""
 
 KEYS_REMEMBERED = 10_000
 FILLING_SHARE, EMPTIED_SHARE = 0.8, 0.7
@@ -76,10 +86,12 @@ class OutboxStatus:
     ----------
     rows, bytes, most_bytes : int
         What waits, and how much may: as it is set, or what the disk has room for where that is less.
+    room_bytes : int
+        What the database can still take: free pages of it, and what is left of the disk.
     share : float
         ``bytes`` over ``most_bytes``.
     filling : bool
-        Whether it has passed 80 %, and not fallen below 70 % since.
+        Whether it has passed 80 %, and not fallen below 70 % since, or the disk is nearly full.
     bytes_per_s : float
         At which new results come that a sink wants: the mean of ``rate_over_s``.
     rate_over_s : float
@@ -96,6 +108,7 @@ class OutboxStatus:
     rows: int
     bytes: int
     most_bytes: int
+    room_bytes: int
     share: float
     filling: bool
     bytes_per_s: float
@@ -165,7 +178,7 @@ class Outbox:
             for entry in entries:
                 added.append(self._append_one(connection, entry))
             self._drop_aged(connection)
-            _set_counter(connection, "running_s", self._clock.now_s())
+            set_counter(connection, "running_s", self._clock.now_s())
         with self.changed:
             self.changed.notify_all()
         return added
@@ -196,8 +209,8 @@ class Outbox:
                     zlib.crc32(entry.payload),
                 ),
             )
-            _add_to_counter(connection, "rows", 1)
-            _add_to_counter(connection, "bytes", size)
+            add_to_counter(connection, "rows", 1)
+            add_to_counter(connection, "bytes", size)
             assert row.lastrowid is not None
         number = connection.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM seen").fetchone()[0]
         connection.execute("INSERT INTO seen VALUES (?, ?)", (number, entry.key))
@@ -208,18 +221,23 @@ class Outbox:
 
     def _make_room(self, connection: sqlite3.Connection, size: int, kind: Kind) -> bool:
         if size > self._most_bytes:
-            _add_to_counter(connection, "dropped: larger than the outbox", 1)
+            add_to_counter(connection, "dropped: larger than the outbox", 1)
             return False
-        while counter(connection, "bytes") + size > self._most_bytes:
+        while (waiting := int(counter(connection, "bytes"))) + size > self._bound(waiting):
             if kind == "result" and self._settings.drop == "newest":
-                _add_to_counter(connection, "dropped: outbox full, newest", 1)
+                add_to_counter(connection, "dropped: outbox full, newest", 1)
                 return False
             if not self._drop_oldest(connection, "result") and (
                 kind == "result" or not self._drop_oldest(connection, "alarm")
             ):
-                _add_to_counter(connection, "dropped: outbox full of alarms", 1)
+                add_to_counter(connection, "dropped: outbox full of alarms", 1)
                 return False
         return True
+
+    def _bound(self, waiting: int) -> int:
+        """Return how many bytes may wait: as many as are set, or as the disk has room for."""
+        left = waiting + self._database.room_bytes() - KEPT_FREE_BYTES
+        return min(self._most_bytes, max(LEAST_BYTES, left))
 
     def _drop_oldest(self, connection: sqlite3.Connection, kind: Kind) -> int:
         return self._delete(
@@ -245,10 +263,10 @@ class Outbox:
         sizes = connection.execute(f"DELETE FROM results WHERE {where} RETURNING length(payload)", values)
         gone = [size for (size,) in sizes.fetchall()]
         if gone:
-            _add_to_counter(connection, "rows", -len(gone))
-            _add_to_counter(connection, "bytes", -sum(gone) - ROW_BYTES * len(gone))
+            add_to_counter(connection, "rows", -len(gone))
+            add_to_counter(connection, "bytes", -sum(gone) - ROW_BYTES * len(gone))
             if reason is not None:
-                _add_to_counter(connection, reason, len(gone))
+                add_to_counter(connection, reason, len(gone))
         return len(gone)
 
     def next(self, sink: str, *, most: int = 64) -> list[Record]:
@@ -313,7 +331,7 @@ class Outbox:
     def give_up(self, sink: str, seq: int) -> None:
         """Pass over an entry that a sink refuses for good, and count it."""
         with self._database.transaction() as connection:
-            _add_to_counter(connection, f"dropped: refused by {sink}", 1)
+            add_to_counter(connection, f"dropped: refused by {sink}", 1)
             self.acknowledge(sink, seq)
 
     def _remove_acknowledged(self, connection: sqlite3.Connection) -> None:
@@ -355,9 +373,10 @@ class Outbox:
                 connection.execute("SELECT name, value FROM counters WHERE name LIKE 'dropped: %'").fetchall()
             )
             waiting = {name: self._waiting(connection, name, int(rows)) for name in self._sinks}
-        most_bytes = min(self._most_bytes, int(size) + self._database.room_bytes())
-        share = size / most_bytes if most_bytes else 1.0
-        self._filling = share >= (EMPTIED_SHARE if self._filling else FILLING_SHARE)
+        most_bytes, room_bytes = self._bound(int(size)), self._database.room_bytes()
+        share = size / most_bytes
+        is_full = share >= (EMPTIED_SHARE if self._filling else FILLING_SHARE)
+        self._filling = is_full or room_bytes < KEPT_FREE_BYTES
         now_s = self._clock.now_s()
         rate, span_s = self._inflow.rate(now_s)
         aged_h = max(0.0, self._settings.max_age_h - (now_s - oldest[0] if oldest else 0.0) / 3600.0)
@@ -365,25 +384,12 @@ class Outbox:
             rows=int(rows),
             bytes=int(size),
             most_bytes=most_bytes,
+            room_bytes=room_bytes,
             share=share,
             filling=self._filling,
             bytes_per_s=rate,
             rate_over_s=span_s,
-            hours_left=min((most_bytes - size) / rate / 3600.0, aged_h) if rate > 0 else None,
+            hours_left=min(max(0.0, most_bytes - size) / rate / 3600.0, aged_h) if rate > 0 else None,
             waiting=waiting,
             dropped={name.removeprefix("dropped: "): int(value) for name, value in dropped.items()},
         )
-
-
-def _add_to_counter(connection: sqlite3.Connection, name: str, by: float) -> None:
-    connection.execute(
-        "INSERT INTO counters VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
-        (name, by),
-    )
-
-
-def _set_counter(connection: sqlite3.Connection, name: str, value: float) -> None:
-    connection.execute(
-        "INSERT INTO counters VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = excluded.value",
-        (name, value),
-    )

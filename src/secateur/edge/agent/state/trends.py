@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from secateur.edge.agent.outbox.database import StorageError, is_damage
+from secateur.edge.agent.outbox.database import is_damage, not_opened
 from secateur.edge.agent.signal.quality import CLOCK_AHEAD_S
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Trends:
             self._connection = _connect(path)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
-                raise StorageError(f"{path} could not be opened: {error}. Is the disk full?") from None
+                raise not_opened(path, error) from None
             self._replace()
 
     def _replace(self) -> None:

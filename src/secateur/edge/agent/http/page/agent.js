@@ -29,7 +29,7 @@ export class AgentView {
         h("p", {}, h("strong", {}, outbox.hours_left === null ? `nothing to send in the last ${duration(outbox.rate_over_s)}`
           : `${duration(3600 * outbox.hours_left)} still fit at the rate of the last ${duration(outbox.rate_over_s)}`)),
         h("meter", { min: 0, max: 1, high: 0.8, value: outbox.share, "aria-label": `outbox ${percent(outbox.share)} full` }),
-        facts([["full", percent(outbox.share)], ["waiting", `${outbox.rows} results, ${mebibytes(outbox.bytes)} of ${mebibytes(outbox.most_bytes)}`],
+        facts([["full", percent(outbox.share)], ["waiting", `${outbox.rows} results, ${mebibytes(outbox.bytes)} of ${mebibytes(outbox.most_bytes)}`], ["room on the disk", mebibytes(outbox.room_bytes)],
           ["when full", `drops the ${outbox.drop_policy}`], ["dropped", counts(outbox.dropped)]]),
         connections("Sinks", outbox.sinks.map((sink) => [sink.name, link(sink.available, sink.trouble),
           `sent ${sink.sent}, waiting ${sink.waiting}`]))),
