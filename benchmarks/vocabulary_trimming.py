@@ -25,10 +25,10 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from secateur.core.progress import track
 from secateur.models.binding import bind
 from secateur.models.tokenizer_trim import trim_vocabulary
+from secateur.models.vocabulary import keep_vocabulary
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
-from secateur.surgery.vocabulary import keep_tokens
 
 TEXT = "".join(pydoc_data.topics.topics.values())
 CALIBRATION, EVALUATION = TEXT[: int(0.6 * len(TEXT))], TEXT[int(0.75 * len(TEXT)) :]
@@ -113,7 +113,7 @@ def encoder(folder: Path) -> None:
     expected = model(**tokenizer(lines, padding=True, return_tensors="pt")).last_hidden_state
     before = sum(parameter.numel() for parameter in model.parameters())
     size = model.config.vocab_size
-    keep_tokens(model, trimmed.tokens)
+    keep_vocabulary(model, trimmed.tokens)
     found = model(**trimmed.tokenizer(lines, padding=True, return_tensors="pt")).last_hidden_state
     after = sum(parameter.numel() for parameter in model.parameters())
     print("\n| MiniLM-L6 | tokens | parameters | largest difference of a hidden state |")

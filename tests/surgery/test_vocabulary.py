@@ -13,10 +13,10 @@ from secateur.core.errors import PlanError
 from secateur.models.binding import bind
 from secateur.models.skeleton import skeleton
 from secateur.models.token_ids import required_tokens
+from secateur.models.vocabulary import keep_vocabulary
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.apply import apply
-from secateur.surgery.vocabulary import keep_tokens
 from tiny_language_models import BUILDERS, CAUSAL, SIZE, tiny_language_model, tokens_with
 
 SPECIFIED = ("gpt2", "llama", "llama-tied")
@@ -27,7 +27,7 @@ def trimmed(name: str) -> tuple[Any, Any, tuple[int, ...]]:
     """Dense model, cut model, kept tokens."""
     dense, cut = tiny_language_model(name).double(), tiny_language_model(name).double()
     kept = tokens_with(required_tokens(dense))
-    keep_tokens(cut, kept)
+    keep_vocabulary(cut, kept)
     return dense, cut, kept
 
 

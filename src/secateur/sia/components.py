@@ -66,7 +66,7 @@ class Part:
     role: Role | None = None
 
 
-def present(spec: ArchitectureSpec, shape: ModelShape) -> tuple[Component, ...]:
+def present(shape: ModelShape) -> tuple[Component, ...]:
     """Return the definitions that make a difference in a model.
 
     ``head`` is left out where no key or value is shared: there it is the group.

@@ -188,7 +188,7 @@ def check_structure(spec: ArchitectureSpec, shape: ModelShape) -> Structure:
         family=spec.family,
         gated=spec.is_gated,
         heads_per_group=max(shape.heads_per_group(layer) for layer in range(shape.n_layers)),
-        definitions=tuple(_definition(entry, spec, shape, graphs) for entry in present(spec, shape)),
+        definitions=tuple(_definition(entry, spec, shape, graphs) for entry in present(shape)),
         graphs=tuple(_summary(layers, graph) for layers, graph in graphs.items()),
     )
 

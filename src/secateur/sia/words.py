@@ -6,7 +6,7 @@ from secateur.sia.components import CLOSED_FORM, Component, ffn_roles
 from secateur.structure.closure import LayerWidths, present_norms
 from secateur.structure.couplings import Coupling, couplings
 from secateur.structure.shape import ModelShape
-from secateur.structure.spec import ArchitectureSpec, NormSpec, StackSpec
+from secateur.structure.spec import ArchitectureSpec, NormSpec
 
 PLURAL: dict[Component, str] = {
     "layer": "layers",
@@ -83,7 +83,7 @@ def residue(component: Component, spec: ArchitectureSpec, shape: ModelShape, lay
     if closed == "group":
         told += [_over_heads(norm) for norm in norms if _takes_several(norm, widths)]
     if stack.residual == "post":
-        told.append(_of_stream(stack, closed))
+        told.append(_of_stream(closed))
     return tuple(told)
 
 
@@ -115,7 +115,7 @@ def _over_heads(norm: NormSpec) -> str:
     )
 
 
-def _of_stream(stack: StackSpec, closed: Component) -> str:
+def _of_stream(closed: Component) -> str:
     if closed == "layer":
         return (
             "the block normalises the residual stream itself (post-norm): skipping it takes that norm away "

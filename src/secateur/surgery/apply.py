@@ -10,9 +10,9 @@ from torch import nn
 from secateur.core.errors import PlanError
 from secateur.models.binding import BoundModel, bind
 from secateur.models.unit_numbers import keep_generation_numbers
+from secateur.models.vocabulary import keep_vocabulary
 from secateur.structure.plan import PruningPlan
 from secateur.surgery.layers import keep_layers
-from secateur.surgery.vocabulary import keep_tokens
 from secateur.surgery.widths import keep_widths
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -51,7 +51,7 @@ def apply(model: Model, plan: PruningPlan, *, owns_rest: bool = True) -> Model:
     own_what_is_shared(cut if owns_rest else nn.ModuleList(layer.module for layer in bound.layers), model)
     keep_generation_numbers(getattr(cut, "generation_config", None), plan)
     if plan.tokens is not None:
-        keep_tokens(cut, plan.tokens)
+        keep_vocabulary(cut, plan.tokens)
     return cut
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -224,18 +223,3 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
         "recovery_steps": record["recovery_steps"],
         "kl": after["kl"],
     }
-
-
-def mean_staleness(rows: list[dict[str, Any]], how: How) -> dict[str, dict[str, float | None]]:
-    """Return the mean over seeds as ``[stage][of]``; None where no seed has a value."""
-    table: dict[str, dict[str, float | None]] = {}
-    for stage in STAGE_NAMES:
-        for granularity in GRANULARITIES:
-            values = [
-                row["value"]
-                for row in rows
-                if (row["how"], row["stage"], row["of"]) == (how, stage, granularity)
-                and row["value"] is not None
-            ]
-            table.setdefault(stage, {})[granularity] = float(np.mean(values)) if values else None
-    return table

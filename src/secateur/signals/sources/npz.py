@@ -56,16 +56,6 @@ def opened_npz(path: Path) -> Iterator[zipfile.ZipFile]:
         ) from None
 
 
-def npz_members(path: Path) -> tuple[str, ...]:
-    """Names of the arrays in an NPZ file."""
-    return tuple(_layout_of(path))
-
-
-def npz_scalar(path: Path, name: str) -> float | None:
-    """Return a scalar member, or None if there is no number of that name."""
-    return npz_scalars(path).get(name)
-
-
 def npz_scalars(path: Path) -> dict[str, float]:
     """Return every single number of an NPZ file by its name, such as ``sampling_rate_hz``."""
     single = {

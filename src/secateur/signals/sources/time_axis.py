@@ -154,7 +154,7 @@ def read_time_axis(name: str, read: Reader, n_samples: int, where: str) -> TimeA
     for start in track(blocks, f"reading the times of {where}") if len(blocks) > FEW_BLOCKS else blocks:
         times = _relative(read(start, min(start + BLOCK, n_samples)), first)
         steps = np.diff(times, prepend=before)
-        _require_even(times, steps, start, where=where, step=usual, allowed=allowed, unit_s=unit_s)
+        _require_even(steps, start, where=where, step=usual, allowed=allowed, unit_s=unit_s)
         if not exact:
             _require_straight(times, start, where=where, step=step, rounding=rounding, unit_s=unit_s)
         before = times[-1]
@@ -198,7 +198,7 @@ def _first_steps(read: Reader, n_samples: int) -> np.ndarray:
 
 
 def _require_even(
-    times: np.ndarray, steps: np.ndarray, start: int, *, where: str, step: float, allowed: float,
+    steps: np.ndarray, start: int, *, where: str, step: float, allowed: float,
     unit_s: float | None,
 ) -> None:  # fmt: skip
     wrong = ~(steps <= allowed) | (steps < 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -135,11 +134,6 @@ def choose_layout(work: Work, max_memory_bytes: int) -> Layout:
         f"{_rounded_up(phases[phase])}"
         + (", or less or shorter text." if work.samples and "block" in phase else ".")
     )
-
-
-def layout_from(value: dict[str, Any]) -> Layout:
-    """Read a layout back from its fields."""
-    return Layout(**value)
 
 
 def _bytes_as(shape: tuple[int, ...], dtype: torch.dtype) -> int:

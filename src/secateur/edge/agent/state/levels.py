@@ -120,7 +120,7 @@ class Levels:
                 continue  # nothing that this burst could be judged by: a level that is raised stays
             asked, calm = self._asked(name, values.get(name), scores.get(name), entry, medians, measured_s)
             entry.votes.append(asked)
-            self._settle(entry, asked, calm)
+            self._settle(entry, calm)
         self.causes = {name: entry.level for name, entry in self._watched.items() if entry.level}
         return Judgement(
             level=self.level,
@@ -160,7 +160,7 @@ class Levels:
                 asked, calm = max(asked, Level.WARNING), False
         return asked, calm
 
-    def _settle(self, entry: _Watched, asked: Level, calm: bool) -> None:
+    def _settle(self, entry: _Watched, calm: bool) -> None:
         for level in (Level.ALARM, Level.WARNING):
             if entry.level < level and sum(vote >= level for vote in entry.votes) >= self._limits.raise_after:
                 entry.level, entry.quiet = level, 0
