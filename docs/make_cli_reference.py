@@ -59,11 +59,15 @@ def _section(path: tuple[str, ...], command: Any) -> str:
     kinds = get_type_hints(command.callback)
     arguments = [entry for entry in command.params if entry.param_type_name == "argument"]
     options = [entry for entry in command.params if entry.param_type_name == "option"]
-    usage = " ".join([*path, *(entry.name.upper() for entry in arguments), "[OPTIONS]"])
-    rows = [f"| `{entry.name.upper()}` | required | {_plain(entry.help)} |" for entry in arguments]
+    usage = " ".join([*path, *map(_place, arguments), "[OPTIONS]"])
+    rows = [f"| `{entry.name.upper()}` | {_default(entry)} | {_plain(entry.help)} |" for entry in arguments]
     rows += [f"| {_spelling(entry, kinds)} | {_default(entry)} | {_plain(entry.help)} |" for entry in options]
     table = "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
     return f"## {' '.join(path)}\n\n{_prose(command.help)}\n\n```\n{usage}\n```\n\n{table}\n"
+
+
+def _place(argument: Any) -> str:
+    return argument.name.upper() if argument.required else f"[{argument.name.upper()}]"
 
 
 def _spelling(option: Any, kinds: dict[str, Any]) -> str:
@@ -82,7 +86,7 @@ def _placeholder(kind: Any) -> str:
 def _default(option: Any) -> str:
     if option.required:
         return "required"
-    if option.is_flag and option.default is not None:
+    if getattr(option, "is_flag", False) and option.default is not None:
         return f"`{option.opts[0]}`" if option.default else "off"
     if option.default is None:
         return "none"

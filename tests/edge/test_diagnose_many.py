@@ -182,7 +182,7 @@ def test_several_files_folders_and_a_description(bundle_folder, tmp_path, capsys
         ((plant / "dead.npz", "--description", plant / "recordings.yaml"), "is not among the 2 files"),
         ((plant / "a.npz", plant / "a.npz"), "was given twice"),
         ((), "no recording was given"),
-        ((tmp_path / "none",), "is missing"),
+        ((tmp_path / "none",), "does not exist; give a recording"),
     ):
         code, told = diagnosed(capsys, *arguments, *options, "--out", tmp_path / "no")
         assert code == 2

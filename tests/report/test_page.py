@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from secateur.core.errors import CheckpointError
+from secateur.core.errors import CheckpointError, DataError
 from secateur.report.page import render, write_report
 
 VOID = {"meta", "link", "br", "col", "img", "hr"}
@@ -128,7 +128,7 @@ def test_missing_and_damaged_files_are_named(run_folder):
     (run_folder / "records.jsonl").unlink()
     assert write_report(run_folder) == run_folder / "report.html"
     (run_folder / "result.json").unlink()
-    with pytest.raises(CheckpointError, match=r"result\.json is missing"):
+    with pytest.raises(DataError, match=r"holds no result\.json, so it is no finished run"):
         write_report(run_folder)
 
 

@@ -84,7 +84,12 @@ def root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Cut a transformer that diagnoses bearing faults down to a small, verified model."""
+    """Cut a transformer that diagnoses bearing faults down to a small, verified model.
+
+    To begin: 'diagnose FILE --bearing 6205 --shaft-rpm 1797 --out DIR' needs no model of your own;
+    'compress --data simulated --backbone nano-mha --ratio 2 --out DIR' shows a whole run. Language
+    models and encoders are cut by 'prune' and 'compress'.
+    """
 
 
 def run(arguments: Sequence[str], app: typer.Typer | None = None) -> int:
@@ -131,7 +136,7 @@ def _wrong_usage(error: BaseException) -> Failure | None:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "secateur"
     message = error.format_message().rstrip() or "no command was given"
-    if not message.endswith((".", ")", "?")):
+    if not message.endswith((".", "?")):
         message += "."
     return Failure(
         kind="UsageError",

@@ -9,41 +9,31 @@ import typer
 if TYPE_CHECKING:
     from secateur.signals.bearings.bearing import Bearing
 
-PANEL = "Bearing"
-
 Name = Annotated[
     str | None,
     typer.Option(
         "--bearing",
         help="Designation, such as 6205 or 'SKF 6205-2RS'; gives the fault lines.",
-        rich_help_panel=PANEL,
     ),
 ]
 Balls = Annotated[
     int | None,
-    typer.Option(
-        "--balls", help="Number of rolling elements, for a bearing of no catalogue.", rich_help_panel=PANEL
-    ),
+    typer.Option("--balls", help="Number of rolling elements, for a bearing of no catalogue."),
 ]
 BallMm = Annotated[
     float | None,
-    typer.Option("--ball-mm", help="Diameter of a rolling element in mm.", rich_help_panel=PANEL),
+    typer.Option("--ball-mm", help="Diameter of a rolling element in mm."),
 ]
 PitchMm = Annotated[
     float | None,
-    typer.Option(
-        "--pitch-mm", help="Diameter of the circle through their centres in mm.", rich_help_panel=PANEL
-    ),
+    typer.Option("--pitch-mm", help="Diameter of the circle through their centres in mm."),
 ]
-Angle = Annotated[
-    float | None, typer.Option("--angle", help="Contact angle in degrees; default 0.", rich_help_panel=PANEL)
-]
+Angle = Annotated[float | None, typer.Option("--angle", help="Contact angle in degrees; default 0.")]
 Orders = Annotated[
     str | None,
     typer.Option(
         "--orders",
         help="Multiples of the shaft rate instead: BPFO,BPFI or bpfo=3.585,bpfi=5.415,bsf2=4.714,ftf=0.398.",
-        rich_help_panel=PANEL,
     ),
 ]
 

@@ -30,7 +30,7 @@ def bench(
         str,
         typer.Option(help="Tokens for backbones alone, such as 16,64; for graphs and checkpoints."),
     ] = "",
-    seconds: Annotated[float, typer.Option(help="Of inferences, shared by all models.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of inferences, shared by all models.")] = 60.0,
     starts: Annotated[int, typer.Option(min=1, help="Fresh processes for each model.")] = 3,
     seed: options.Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for bench.json and figures.")] = None,

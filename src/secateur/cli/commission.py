@@ -54,7 +54,9 @@ def commission(
     channel: Annotated[
         str | None, typer.Option(help="Channel: its number for an agent, name or number for a bundle.")
     ] = None,
-    shaft_rpm: Annotated[float | None, typer.Option(help="Speed during the recording.", min=0.1)] = None,
+    shaft_rpm: Annotated[
+        float | None, typer.Option(help="Shaft speed in rpm during the recording.", min=0.1)
+    ] = None,
     bearing: bearing_options.Name = None,
     balls: bearing_options.Balls = None,
     ball_mm: bearing_options.BallMm = None,

@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "rivals": True,
     "seed": 0,
 }
-"""Of recordings."""
+"""Where recordings are given."""
 
 
 @with_cut_options
@@ -32,7 +32,7 @@ def compress(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A trained model: transformers folder, GGUF file or hub name; none for recordings.",
+            help="A trained model: transformers folder, GGUF file or hub name. Leave it out with --data.",
             show_default=False,
         ),
     ] = None,
@@ -43,13 +43,13 @@ def compress(
         ),
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="File of the task, with MODEL: text, or a table.", show_default=False)
+        Path | None, typer.Option(help="With MODEL: the text, or the table of its task.", show_default=False)
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             help="Split protocol: load, load@-6, fault_size:14, fault_size:all, speed, specimen, ...; "
-            "default fault_size; recordings."
+            "default fault_size (recordings only)."
         ),
     ] = None,
     channel: options.Channel = None,
@@ -58,15 +58,16 @@ def compress(
         str | None,
         typer.Option(
             help="Signal-to-noise ratios of the curve in dB, separated by commas, '' for none; default "
-            "-10,-6,-2,2,6,10; recordings."
+            "-10,-6,-2,2,6,10 (recordings only)."
         ),
     ] = None,
     method: Annotated[str, typer.Option(help=f"{METHODS}.")] = "cascade",
     criterion: Annotated[
         str | None,
         typer.Option(
-            help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random; default: "
-            "of recordings what the check of the dense model recommends, else taylor; of text surgeon."
+            help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random. "
+            "Default for recordings: what the check of the dense model recommends, else taylor; for text "
+            "surgeon."
         ),
     ] = None,
     measure_sia: Annotated[
@@ -80,19 +81,21 @@ def compress(
         str | None,
         typer.Option(
             help="nano|micro|mini|small|base with -mha or -gqa; foundation-micro or a Diagnoser's "
-            "checkpoint, to go on from; or a local GPT-2 or Llama folder; default small-mha; recordings."
+            "checkpoint, to go on from; or a local GPT-2 or Llama folder; default small-mha (recordings "
+            "only)."
         ),
     ] = None,
     train_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Optimiser steps of the dense model, at most; default 600; recordings."),
+        typer.Option(min=1, help="Most optimiser steps of the dense model; default 600 (recordings only)."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random; default 0.")] = None,
     rivals: Annotated[
         bool | None,
         typer.Option(
             "--rivals/--no-rivals",
-            help="Also fit the baselines: forest, fault lines, the shape from scratch (default); recordings.",
+            help="Also fit the baselines: forest, fault lines, the shape from scratch. Default (recordings "
+            "only).",
         ),
     ] = None,
     cut: dict[str, Any],
@@ -102,10 +105,10 @@ def compress(
     settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Cut a model, prove it, export it and report: one trained here on recordings, or one that is given.
+    """The whole run: train a diagnoser on recordings, or take a given model; cut, verify, export, report.
 
-    How small: a ratio, a latency, a memory, or several of them, all of which then hold. The same command
-    goes on where a stopped one ended.
+    Give --data with recordings, or MODEL with --calibration. How small: a ratio, a latency, a memory, or
+    several of them, all of which then hold. The same command goes on where a stopped one ended.
     """
     from secateur.core.errors import ConfigError
     from secateur.core.locks import sole_writer

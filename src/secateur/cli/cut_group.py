@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-METHODS = "cascade, one_shot, rounds or scratch; without removing units magnitude, int4 or svd"
+METHODS = "cascade, one_shot, rounds or scratch; or, removing no unit, magnitude, int4 or svd"
 """Registered methods in words; their table is not imported for a help page."""
 
 
@@ -27,18 +27,21 @@ class CutOptions:
     ratio: Annotated[
         float | None,
         typer.Option(
-            help="Dense over remaining parameters of the whole model; of Diagnosers 13.8 where no other "
-            "target is given."
+            help="Dense over remaining parameters of the whole model; default for Diagnosers, where no "
+            "other target is given, 13.8."
         ),
     ]
     block_fraction: Annotated[
         float | None,
-        typer.Option(help="Share of the blocks' parameters to remove, in place of a ratio; transformers."),
+        typer.Option(
+            help="Share of the blocks' parameters to remove, instead of a ratio (transformers only)."
+        ),
     ]
     latency_ms: Annotated[
         float | None,
         typer.Option(
-            help="Milliseconds from a raw window to probabilities, at most; with --latency-table; Diagnosers."
+            help="Most milliseconds from a raw window to probabilities; with --latency-table (Diagnosers "
+            "only)."
         ),
     ]
     latency_table: Annotated[
@@ -48,8 +51,8 @@ class CutOptions:
     memory_mib: Annotated[
         float | None,
         typer.Option(
-            help="MiB on the device at most: of the process that runs the exported Diagnoser at its peak; "
-            "for a transformers model of its weights."
+            help="Most MiB on the device: the peak of the process that runs the exported Diagnoser; for a "
+            "transformers model its weights."
         ),
     ]
     precision: Annotated[
@@ -63,23 +66,23 @@ class CutOptions:
         float | None,
         typer.Option(
             help="MiB that the device's process holds without the model, with --memory-mib; default: see "
-            "docs/device.md; Diagnosers."
+            "docs/device.md (Diagnosers only)."
         ),
     ]
     vocabulary: Annotated[
-        Path | None, typer.Option(help="Keep the tokens that this text uses; transformers.")
+        Path | None, typer.Option(help="Keep only the tokens that this text uses (transformers only).")
     ]
     units: Annotated[
         str | None,
         typer.Option(
             help="What to cut of each block: some of group, head, channel; a head is a query head inside its "
             "KV group. Default of rounds: group,channel by surgeon where heads share keys; else channel, and "
-            "group where too few channels would stay. Default of cascade: group,channel; transformers."
+            "group where too few channels would stay. Default of cascade: group,channel (transformers only)."
         ),
     ]
     uniform: Annotated[
         bool | None,
-        typer.Option("--uniform", help="Equal widths in all layers, for a plain folder; transformers."),
+        typer.Option("--uniform", help="Equal widths in all layers, for a plain folder (transformers only)."),
     ]
     layers: Annotated[int | None, typer.Option(help="Layers to keep, by hand; with --heads and --channels.")]
     heads: Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]
@@ -101,41 +104,46 @@ class CutOptions:
     max_perplexity_ratio: Annotated[
         float | None,
         typer.Option(
-            help="Validation perplexity over the dense model's above which a stage is undone; language "
-            "models."
+            help="Validation perplexity over the dense model's above which a stage is undone (language "
+            "models only)."
         ),
     ]
     calibration_blocks: Annotated[
         int | None,
-        typer.Option(min=1, help="Blocks of 256 tokens of the text, default 32; transformers."),
+        typer.Option(
+            min=1, help="Blocks of 256 tokens of the text to score on; default 32 (transformers only)."
+        ),
     ]
     general_share: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=0.95,
-            help="Share of a general text, whose blocks come beside these, so that a cut on one text costs "
-            "others less; default 0.5: as many again; language models.",
+            help="Share of a general text, whose blocks come beside those of the calibration text, so that "
+            "a cut costs other texts less; default 0.5: as many again (language models only).",
         ),
     ]
     general_text: Annotated[
         Path | None,
-        typer.Option(help="General text in place of the one that comes along; language models."),
+        typer.Option(
+            help="General text in place of the one that comes with secateur (language models only)."
+        ),
     ]
     recovery_steps: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Recovery steps over all stages, at most; default for Diagnosers 300, else none."
+            min=0, help="Most recovery steps, over all stages; default for Diagnosers 300, else none."
         ),
     ]
     recovery_minutes: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Time for recovery on the calibration text; language models."),
+        typer.Option(min=0.01, help="Time for recovery on the calibration text (language models only)."),
     ]
     recovery_adapter: Annotated[
         str | None,
         typer.Option(
-            help="What recovery trains: full (all weights, default) or lora (less memory); language models."
+            help="What recovery trains: full (all weights, default) or lora, with less memory (language "
+            "models only)."
         ),
     ]
     unlabelled_share: Annotated[
@@ -144,18 +152,20 @@ class CutOptions:
             min=0.0,
             max=0.9,
             help="Share of recovery's windows that are simulated machines without labels, on which the cut "
-            "model learns the dense one's answers alone; default 0.25; Diagnosers.",
+            "model learns the dense one's answers alone; default 0.25 (Diagnosers only).",
         ),
     ]
     recovery_control: Annotated[
         bool | None,
         typer.Option(
             "--recovery-control/--no-recovery-control",
-            help="Train the dense model alike, to tell mending from adaptation to the text (default); "
-            "language models.",
+            help="Train the dense model for as many steps too, to tell what recovery repairs from what is "
+            "adaptation to the text. Default (language models only).",
         ),
     ]
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Windows a step; default 32; Diagnosers.")]
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows in a training step; default 32 (Diagnosers only).")
+    ]
 
 
 def with_cut_options(command: Callable[..., None]) -> Callable[..., None]:

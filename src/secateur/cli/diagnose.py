@@ -38,7 +38,7 @@ def diagnose(
     ] = None,
     shaft_rpm: Annotated[
         float | None,
-        typer.Option(help="Turns a minute; without it the model goes by the spectrum alone.", min=1.0),
+        typer.Option(help="Shaft speed in rpm; without it the model goes by the spectrum alone.", min=1.0),
     ] = None,
     bearing: bearing_options.Name = None,
     balls: bearing_options.Balls = None,
@@ -53,7 +53,8 @@ def diagnose(
     own_healthy: Annotated[
         Path | None,
         typer.Option(
-            help="What 'secateur commission --healthy' learned of this machine; it decides what is normal.",
+            help="File that 'secateur commission --healthy' wrote for this machine; it decides what is "
+            "normal.",
             show_default=False,
         ),
     ] = None,

@@ -65,7 +65,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of the weights: fp32, bf16, int8 or int4; as GGUF fp32, fp16, int8 (Q8_0) or int4 (Q4_0)."
+            help="Precision of the weights: fp32, bf16, int8 or int4; as GGUF fp32, fp16, int8 (Q8_0) or "
+            "int4 (Q4_0)."
         ),
     ] = "fp32",
     quantise: Annotated[

@@ -13,7 +13,10 @@ from secateur.cli import options
 
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder that holds the recordings.", show_default=False)],
-    overwrite: options.Overwrite = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Write a new draft in place of a recordings.yaml that is there."),
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a recordings.yaml to complete: what the files say is filled in, the rest is marked."""

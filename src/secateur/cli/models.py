@@ -29,8 +29,10 @@ Where = Annotated[
         show_default=False,
     ),
 ]
-Name = Annotated[str, typer.Argument(help="By which sensors name the bundle.", show_default=False)]
-Version = Annotated[str, typer.Argument(help="Twelve digits, as list shows them.", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Name by which sensors call the bundle.", show_default=False)]
+Version = Annotated[
+    str, typer.Argument(help="Version: twelve digits, as 'models list' shows them.", show_default=False)
+]
 TokenFile = Annotated[
     Path | None,
     typer.Option(help=f"File that holds the agent's token; default: the variable {TOKEN_VARIABLE}."),
@@ -72,9 +74,9 @@ def show(where: Where, token_file: TokenFile = None, as_json: options.AsJson = F
 @app.command()
 def install(
     where: Where,
-    bundle: Annotated[Path, typer.Argument(help="Folder or .sct archive.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder or .sct archive.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(help="By which sensors name it; default: the name in its manifest.")
+        str | None, typer.Option(help="Name by which sensors call it; default: the name in its manifest.")
     ] = None,
     token_file: TokenFile = None,
     as_json: options.AsJson = False,
@@ -107,7 +109,8 @@ def shadow(
     where: Where,
     name: Name,
     version: Annotated[
-        str | None, typer.Argument(help="Twelve digits; none ends the trial.", show_default=False)
+        str | None,
+        typer.Argument(help="Version: twelve digits; leave it out to end the trial.", show_default=False),
     ] = None,
     token_file: TokenFile = None,
     as_json: options.AsJson = False,
@@ -129,7 +132,8 @@ def self_test(
     where: Where,
     name: Name,
     version: Annotated[
-        str | None, typer.Argument(help="Twelve digits; default: all that are installed.", show_default=False)
+        str | None,
+        typer.Argument(help="Version: twelve digits; default: all that are installed.", show_default=False),
     ] = None,
     token_file: TokenFile = None,
     as_json: options.AsJson = False,

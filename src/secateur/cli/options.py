@@ -41,9 +41,9 @@ Backbone = Annotated[
         "to go on from; or a local GPT-2 or Llama folder."
     ),
 ]
-TrainSteps = Annotated[int, typer.Option(min=1, help="Optimiser steps of the dense model, at most.")]
-RecoverySteps = Annotated[int, typer.Option(min=1, help="Recovery steps over all stages, at most.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Windows a step.")]
+TrainSteps = Annotated[int, typer.Option(min=1, help="Most optimiser steps of the dense model.")]
+RecoverySteps = Annotated[int, typer.Option(min=1, help="Most recovery steps, over all stages.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Windows in a training step.")]
 Criterion = Annotated[
     str,
     typer.Option(help="Importance of heads and channels: taylor, surgeon, magnitude, activation, random."),
@@ -82,8 +82,8 @@ Track = Annotated[
     typer.Option(
         callback=_track,
         expose_value=False,
-        help="Show the curves of training in tensorboard (folder runs), mlflow or wandb; several are "
-        "separated by commas.",
+        help="Show the curves of training in tensorboard (folder runs), mlflow or wandb; separate several by "
+        "commas.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Folder to write.", show_default=False)]
@@ -95,7 +95,9 @@ Description = Annotated[
     Path | None,
     typer.Option(help="YAML that describes the recordings: rate, channels, speed, bearing of each."),
 ]
-SamplingRate = Annotated[float | None, typer.Option(help="Hz, where a recording does not state it.", min=1.0)]
+SamplingRate = Annotated[
+    float | None, typer.Option(help="Sampling rate in Hz, where a recording does not state it.", min=1.0)
+]
 PublicKey = Annotated[
     list[Path] | None,
     typer.Option(help="PEM file of a key that must have signed the bundle. Repeatable."),

@@ -20,7 +20,7 @@ def order(
         float, typer.Option(help="Dense over remaining parameters of the whole model.", min=1.0)
     ] = 13.8,
     seeds: Annotated[
-        int, typer.Option(help="Seeds in a row, from --seed on. More may be added later.", min=1)
+        int, typer.Option(help="Number of seeds, counted from --seed on. More may be added later.", min=1)
     ] = 5,
     seed: options.Seed = 0,
     snr: options.Snr = "-10,-6,-2,2,6,10",
@@ -28,11 +28,13 @@ def order(
     train_steps: options.TrainSteps = 600,
     recovery_steps: options.RecoverySteps = 300,
     shares: Annotated[
-        str, typer.Option(help="Share of the recovery of the first, second and third stage.")
+        str, typer.Option(help="Shares of the recovery steps that the first, second and third stage get.")
     ] = "0,0,1",
-    max_depths: Annotated[int, typer.Option(help="Candidate depths probed, for every order.", min=1)] = 4,
+    max_depths: Annotated[
+        int, typer.Option(help="Most candidate depths that are probed, for every order.", min=1)
+    ] = 4,
     probe_steps: Annotated[
-        int, typer.Option(help="Recovery steps of every candidate depth, beside the total.", min=0)
+        int, typer.Option(help="Recovery steps of every candidate depth, on top of --recovery-steps.", min=0)
     ] = 20,
     batch_size: options.BatchSize = 32,
     channel: options.Channel = None,

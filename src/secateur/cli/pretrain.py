@@ -15,8 +15,8 @@ def pretrain(
     out: options.Out,
     backbone: options.Backbone = "micro-mha",
     seed: options.Seed = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps at most.")] = 2500,
-    batch_size: Annotated[int, typer.Option(min=1, help="Machines a step.")] = 64,
+    steps: Annotated[int, typer.Option(min=1, help="Most optimiser steps.")] = 2500,
+    batch_size: Annotated[int, typer.Option(min=1, help="Machines in a training step.")] = 64,
     machines: Annotated[
         int, typer.Option(min=64, help="Random machines to train on, each of another kind.")
     ] = 12_288,

@@ -26,9 +26,10 @@ def profile(
     out: Annotated[Path, typer.Option(help="JSON file to write.")] = Path("latency.json"),
     threads: Annotated[int, typer.Option(min=1, help="Threads of one operator.")] = 1,
     tokens: Annotated[
-        str, typer.Option(help="Numbers of tokens beside the front end's own, such as 16,64.")
+        str,
+        typer.Option(help="Further numbers of tokens to measure, such as 16,64, beside the front end's own."),
     ] = "",
-    seconds: Annotated[float, typer.Option(help="Of inferences; exports come on top.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of inferences; exports come on top.")] = 60.0,
     overwrite: options.Overwrite = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -32,7 +32,7 @@ def prune(
     ] = None,
     split: options.OtherSplit = None,
     method: Annotated[
-        str | None, typer.Option(help=f"{METHODS}; default for Diagnosers cascade, else rounds.")
+        str | None, typer.Option(help=f"{METHODS}. Default: cascade for Diagnosers, else rounds.")
     ] = None,
     criterion: Annotated[
         str | None,
@@ -44,12 +44,12 @@ def prune(
     max_memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory of the whole process, such as 4GiB: layers are cut one at a time; transformers "
-            "folders, criterion activation or magnitude."
+            help="Most memory of the whole process, such as 4GiB: layers are cut one at a time, from disk "
+            "(transformers folders only; criterion activation, magnitude or random)."
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of calibration and random scores, default 0; transformers.")
+        int | None, typer.Option(help="Seed of calibration and random scores; default 0 (transformers only).")
     ] = None,
     cut: dict[str, Any],
     overwrite: options.Overwrite = False,
@@ -58,7 +58,7 @@ def prune(
     settings_file: Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Cut a model and save it so that it can be reloaded.
+    """Cut a trained model and save it so that it can be loaded again.
 
     A Diagnoser is cut on the recordings of its task, with recovery. Any transformers model of a known family
     is cut on a text, or by the magnitude of its weights without any data.

@@ -16,34 +16,42 @@ if TYPE_CHECKING:
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="NPY, NPZ or WAV.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="Recording: NPY, NPZ or WAV.", show_default=False)],
     topic: Annotated[
         str, typer.Option(help="Topic of one sensor, such as plant/pump/drive-end/burst.", show_default=False)
     ],
-    host: Annotated[str, typer.Option(help="Broker.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Of the broker.", min=1, max=65535)] = 1883,
-    username: Annotated[str | None, typer.Option(help="Of the broker.", show_default=False)] = None,
+    host: Annotated[str, typer.Option(help="Address of the broker.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the broker.", min=1, max=65535)] = 1883,
+    username: Annotated[str | None, typer.Option(help="User name at the broker.", show_default=False)] = None,
     password_file: Annotated[
         Path | None, typer.Option(help="File that holds the password of that user.", show_default=False)
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="TLS, by the certificates of the system.")] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Encrypt with TLS, by the certificates of the system.")
+    ] = False,
     ca_file: Annotated[
-        Path | None, typer.Option(help="TLS, by these certificates.", show_default=False)
+        Path | None,
+        typer.Option(help="Encrypt with TLS, by the certificates in this file.", show_default=False),
     ] = None,
     sampling_rate: Annotated[
-        float | None, typer.Option(help="Hz, where the file does not state it.", min=1.0)
+        float | None, typer.Option(help="Sampling rate in Hz, where the file does not state it.", min=1.0)
     ] = None,
     burst_samples: Annotated[
-        int | None, typer.Option(help="Default: the bursts of the file, or one second.", min=64)
+        int | None,
+        typer.Option(help="Samples in a burst; default: the bursts of the file, or one second.", min=64),
     ] = None,
     channel: Annotated[int, typer.Option(help="Number of the channel.", min=0)] = 0,
     speed_factor: Annotated[
-        float, typer.Option(help="1: real time; 0: as fast as the broker acknowledges.", min=0.0)
+        float, typer.Option(help="Times real time; 0: as fast as the broker acknowledges.", min=0.0)
     ] = 1.0,
-    shaft_rpm: Annotated[float | None, typer.Option(help="Sent with each burst.", min=0.1)] = None,
-    unit: Annotated[str | None, typer.Option(help="Sent with each burst, such as g.")] = None,
-    payload: Annotated[str, typer.Option(help="raw or json.")] = "raw",
-    parts: Annotated[int, typer.Option(help="Messages a burst.", min=1, max=4096)] = 1,
+    shaft_rpm: Annotated[
+        float | None, typer.Option(help="Shaft speed in rpm, sent with each burst.", min=0.1)
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the samples, such as g; sent with each burst.")
+    ] = None,
+    payload: Annotated[str, typer.Option(help="Form of the messages: raw or json.")] = "raw",
+    parts: Annotated[int, typer.Option(help="Messages that a burst is split into.", min=1, max=4096)] = 1,
     as_json: options.AsJson = False,
 ) -> None:
     """Publish a recording to an MQTT broker burst by burst, for trials and tests."""

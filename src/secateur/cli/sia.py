@@ -33,9 +33,9 @@ def sia(
         float | None,
         typer.Option(min=1.0, help="Predict the cost at this ratio of dense over remaining parameters."),
     ] = 4.0,
-    budget: Annotated[float, typer.Option(min=0.1, help="Seconds of measuring, at most.")] = 60.0,
+    budget: Annotated[float, typer.Option(min=0.1, help="Most seconds of measuring.")] = 60.0,
     width: Annotated[
-        float, typer.Option(min=0.001, help="Measuring ends when every interval is this narrow.")
+        float, typer.Option(min=0.001, help="Stop measuring once every interval is this narrow.")
     ] = 0.1,
     samples: Annotated[
         int | None,

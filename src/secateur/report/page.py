@@ -29,7 +29,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 
 from secateur.core.arrays import DAMAGE
-from secateur.core.errors import CheckpointError
+from secateur.core.errors import CheckpointError, DataError
 from secateur.core.files import write_aside
 from secateur.core.records import JsonLines, read_json
 from secateur.report import numbers, tables
@@ -43,6 +43,7 @@ from secateur.report.figures.snr import snr_curve
 from secateur.report.sia import sia_section
 from secateur.report.stage_figure import stage_figure
 
+RESULT = "result.json"
 MOST_EXAMPLES = 12
 SIDES = ("dense", "pruned")
 REQUIRED_EXAMPLE_KEYS = ("waveform", "sampling_rate_hz", "shaft_rate_hz", "fault_orders", "label", "classes")
@@ -140,13 +141,20 @@ def write_report(folder: Path) -> Path:
 
     Raises
     ------
+    DataError
+        If there is no finished run.
     CheckpointError
-        If ``result.json`` is missing, or a file is damaged.
+        If a file is damaged.
     """
     folder = Path(folder)
+    if not (folder / RESULT).is_file():
+        raise DataError(
+            f"{folder} holds no {RESULT}, so it is no finished run; give the --out of a 'secateur compress' "
+            "that has ended."
+        )
     plan = folder / "pruned" / "plan.json"
     page = render(
-        read_json(folder / "result.json", ("dense", "pruned")),
+        read_json(folder / RESULT, ("dense", "pruned")),
         JsonLines(folder / "records.jsonl").read(),
         _read_examples(folder / "examples.npz"),
         read_json(plan) if plan.exists() else None,

@@ -123,7 +123,7 @@ def _described(description: Path, paths: Sequence[Path]) -> list[Recording]:
 
 def _of_path(path: Path, given: Given) -> list[Subject]:
     if not path.exists():
-        raise DataError(f"{path} is missing.")
+        raise DataError(f"{path} does not exist; give a recording, or a folder of recordings.")
     if known_layout(path) is not None:
         return [_subject(recording, given) for recording in load_recordings(path)]
     if (indexed := archived(path)) is not None:
