@@ -53,20 +53,34 @@ class Origin:
     is_plain: bool = False
 
 
-def remember_cut(small: nn.Module, dense: nn.Module, plan: PruningPlan, weights: WeightChange | None) -> None:
-    """Attach to a model that was cut in memory what leads to it from its dense model."""
+def origin_after(dense: nn.Module, plan: PruningPlan, weights: WeightChange | None) -> Origin:
+    """Return the origin of what a cut leaves, chained with that of the model which was cut.
+
+    Parameters
+    ----------
+    dense : nn.Module
+        The model that was cut; itself perhaps the outcome of a cut.
+    plan : PruningPlan
+        What was kept of it.
+    weights : WeightChange or None
+        Its weights that were brought into a compact form.
+    """
     former = origin_of(dense) or Origin(folder=None, plan=plan, metadata={}, weights=None, is_plain=True)
     change = former.weights
     if weights is not None:
         change = weights if change is None else change.then(weights)
-    origin = replace(
+    return replace(
         former,
         plan=plan if former.is_plain else former.plan.then(plan),
         weights=change,
         metadata={"former": former.metadata} if former.metadata else {},
         is_plain=False,
     )
-    remember_origin(small, origin)
+
+
+def remember_cut(small: nn.Module, dense: nn.Module, plan: PruningPlan, weights: WeightChange | None) -> None:
+    """Attach to a model that was cut in memory what leads to it from its dense model."""
+    remember_origin(small, origin_after(dense, plan, weights))
 
 
 def remember_origin(model: nn.Module, origin: Origin) -> None:

@@ -112,7 +112,6 @@ def _source(model: nn.Module, tokenizer: Any) -> Source:
         name=type(model).__name__,
         model=model,
         tokenizer=tokenizer,
-        history={},
         where_tokenizer="give it as tokenizer=",
     )
 

@@ -20,7 +20,7 @@ from secateur.models.binding import bind
 from secateur.models.checkpoint_card import weight_files
 from secateur.models.checkpoint_files import read_checksums
 from secateur.models.live_tensors import stored_tensors
-from secateur.models.origin import origin_of
+from secateur.models.origin import origin_after
 from secateur.models.tokenizer_trim import TrimmedVocabulary, trim_vocabulary
 from secateur.structure.counting import block_parameters, flops_per_token, parameters, shape_parameters
 from secateur.surgery.apply import apply
@@ -75,22 +75,18 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     family, dense, dense_figures = plan.family, plan.shape, figures(source.model)
     trimmed = _trimmed(source, asked.vocabulary)
     small, record = source.model, {}
-    origin, ratio, counted = origin_of(source.model), None, "parameters"
-    change = None if origin is None else origin.weights
+    change, ratio, counted = None, None, "parameters"
     if cut.cuts_blocks or cut.recovery is not None:
         tokens_cut = plan.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
-        if (later := made.compression.weights) is not None:
-            change = later if change is None else change.then(later)
+        if (change := made.compression.weights) is not None:
             ratio, counted = made.compression.cost.ratio, made.compression.cost.unit
     tokenizer = source.tokenizer
     if trimmed is not None:
         small = apply(small, bind(small).whole_plan.with_tokens(trimmed.tokens))
         plan, tokenizer = plan.with_tokens(trimmed.tokens), trimmed.tokenizer
-    if source.former is not None:
-        plan = source.former.then(plan)
-    history, folder = source.history, source.folder
+    origin, folder = origin_after(source.model, plan, change), source.folder
     del source  # from here on the dense model would only take memory
     trim_heap()
     console.print("saving, and reading back to compare")
@@ -101,16 +97,21 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
                 cut,
                 dense=dense_figures,
                 small=small,
-                ratio=ratio or shape_parameters(family, dense) / parameters(plan),
+                ratio=ratio or shape_parameters(family, dense) / parameters(origin.plan),
                 counted=counted,
                 seconds=time.perf_counter() - started,
             ),
             **record,
         }
     )
-    metadata = {**result, "former": history} if history else result
     checkpoint.save(
-        small, out, plan=plan, weights=change, metadata=metadata, tokenizer=tokenizer, source=folder
+        small,
+        out,
+        plan=origin.plan,
+        weights=origin.weights,
+        metadata={**result, **origin.metadata},
+        tokenizer=tokenizer,
+        source=folder,
     )
     remove_folder(partial_folder(out))
     described = checkpoint_transformer.describe(out)

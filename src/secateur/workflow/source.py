@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from secateur.models import checkpoint, checkpoint_transformer
+from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.loading_bars import no_bars
 from secateur.models.pretrained import folder_of, open_pretrained
-from secateur.structure.plan import PruningPlan
 from secateur.workflow.outline import model_on_meta
 
 
@@ -26,10 +24,6 @@ class Source:
         As it was given.
     model : transformers.PreTrainedModel
     tokenizer : PreTrainedTokenizerBase or None
-    former : PruningPlan or None
-        What an earlier cut kept, where the configuration of the model still is that of its dense one.
-    history : dict
-        Metadata of the checkpoint that it is; empty for other models.
     folder : Path or None
         Where its files lie; None for a model in memory.
     where_tokenizer : str
@@ -39,8 +33,6 @@ class Source:
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase | None
-    former: PruningPlan | None = None
-    history: dict[str, Any]
     folder: Path | None = None
     where_tokenizer: str = "put the tokenizer's files into its folder"
 
@@ -55,18 +47,14 @@ def open_source(name: str) -> Source:
     """
     folder = Path(name)
     if checkpoint.kind_of(folder) == "transformer":
-        described = checkpoint_transformer.describe(folder)
         return Source(
             name=name,
             model=checkpoint.load(folder),
             tokenizer=checkpoint.load_tokenizer(folder),
-            # a plain folder is a dense model of its own: its configuration tells the widths that it has
-            former=described.plan if described.form == "own" else None,
-            history=described.metadata,
             folder=folder,
         )
     # what cannot be cut is refused before weights are fetched or read
     bind(model_on_meta(folder_of(name, weights=False)))
     with no_bars():
         opened = open_pretrained(name)
-    return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, history={}, folder=opened.folder)
+    return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, folder=opened.folder)

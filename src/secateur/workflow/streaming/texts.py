@@ -40,7 +40,6 @@ def texts(
         name=str(model.folder),
         model=model.model,
         tokenizer=model.tokenizer,
-        history=model.history,
         folder=model.folder,
     )
     console.print("reading and embedding the text")
