@@ -12,10 +12,10 @@ from sia_validation_models import SEED, Subject
 
 from secateur.core.seeds import derive
 from secateur.models.binding import BoundModel, bind
-from secateur.scoring.allocation import WidthKind, rank_cut
+from secateur.scoring.allocation import rank_cut
 from secateur.scoring.matrices import MatrixCriterion, matrix_scores
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
-from secateur.scoring.scores import Scores
+from secateur.scoring.scores import ScoredKind, Scores
 from secateur.sia.measured.evaluation import Evaluator
 from secateur.sia.prediction import Prediction
 from secateur.sia.structural import check_structure
@@ -29,7 +29,7 @@ from secateur.surgery.masks import mask
 from secateur.workflow.sia import Effort, check_model
 
 CHECKED_SHARE = 0.2
-KINDS: dict[str, WidthKind] = {"heads": "group", "channels": "channel"}
+KINDS: dict[str, ScoredKind] = {"heads": "group", "channels": "channel"}
 Line = dict[str, Any]
 
 
@@ -190,7 +190,7 @@ def granularity_line(subject: Subject, bound: BoundModel, verdict: GranularityVe
     }
 
 
-def _loss_of(subject: Subject, bound: BoundModel, scores: Scores, kind: WidthKind) -> float:
+def _loss_of(subject: Subject, bound: BoundModel, scores: Scores, kind: ScoredKind) -> float:
     """Held-out loss without the checked share of all units of one kind."""
     family, shape = bound.spec.family, bound.shape
     counts = shape.channels_per_layer if kind == "channel" else shape.kv_groups_per_layer

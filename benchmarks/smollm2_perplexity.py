@@ -34,7 +34,7 @@ from secateur.methods.rounds import Rounds
 from secateur.methods.settings import RoundsSettings, SearchSettings
 from secateur.models.binding import bind
 from secateur.models.pretrained import Pretrained, open_pretrained
-from secateur.scoring.allocation import WidthKind
+from secateur.scoring.scores import ScoredKind
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, shape_parameters
 from secateur.tasks.perplexity import perplexity
@@ -54,7 +54,7 @@ class Ours:
     rounds: int = 1
     scoring_blocks: int = SCORING_BLOCKS
     refit_blocks: int = 0
-    kinds: tuple[WidthKind, ...] = ("channel",)
+    kinds: tuple[ScoredKind, ...] = ("channel",)
 
     def cut(self, model: nn.Module, text: Text, share: float) -> Compression:
         """Return the small model, with its plan."""

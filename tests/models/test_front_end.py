@@ -12,8 +12,9 @@ from secateur.core.errors import ConfigError
 from secateur.models.front_end.filters import analytic_filters, filtered_power
 from secateur.models.front_end.frames import SpectrogramFrames
 from secateur.models.front_end.lines import BandEnvelopes, LineLevels, impulsiveness
-from secateur.models.front_end.settings import FAMILIES, FrontEndSettings, front_end_for
+from secateur.models.front_end.settings import FrontEndSettings, front_end_for
 from secateur.models.front_end.tokens import FrontEnd, token_count, unit_rms
+from secateur.signals.lines import FAMILIES
 
 RATE_HZ = 12000.0
 SHAFT_HZ = 30.0

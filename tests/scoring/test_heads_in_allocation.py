@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from even_shapes import even_shape
-from secateur.scoring.allocation import ALL_KINDS, rank_cut
+from secateur.scoring.allocation import rank_cut
 from secateur.scoring.remaining import Remaining
-from secateur.scoring.scores import Scores
+from secateur.scoring.scores import SCORED_KINDS, Scores
 from secateur.structure.counting import head_parameters, parameters
 from secateur.structure.plan import PruningPlan
 
@@ -51,7 +51,9 @@ def scores(shape, seed, *, comparable=True):
 @pytest.mark.parametrize(("family", "shape"), CASES)
 @given(
     seed=st.integers(0, 1000),
-    steps=st.lists(st.tuples(st.sampled_from(ALL_KINDS), st.integers(0, 3), st.integers(0, 39)), max_size=60),
+    steps=st.lists(
+        st.tuples(st.sampled_from(SCORED_KINDS), st.integers(0, 3), st.integers(0, 39)), max_size=60
+    ),
 )
 def test_the_running_count_is_exact(family, shape, seed, steps):
     remaining = Remaining(PruningPlan.identity(family, shape), scores(shape, seed))
@@ -75,9 +77,11 @@ def test_the_running_count_is_exact(family, shape, seed, steps):
 def test_the_target_is_met_with_every_kind(family, shape, seed, share, comparable):
     start = PruningPlan.identity(family, shape)
     target = int(share * parameters(start))
-    plan = rank_cut(scores(shape, seed, comparable=comparable), start, target, kinds=ALL_KINDS)
+    plan = rank_cut(scores(shape, seed, comparable=comparable), start, target, kinds=SCORED_KINDS)
     assert parameters(plan) <= target
-    tighter = rank_cut(scores(shape, seed, comparable=comparable), start, int(0.9 * target), kinds=ALL_KINDS)
+    tighter = rank_cut(
+        scores(shape, seed, comparable=comparable), start, int(0.9 * target), kinds=SCORED_KINDS
+    )
     for own, less in zip(plan.layers, tighter.layers, strict=True):
         assert set(less.groups) <= set(own.groups)
         assert set(less.channels) <= set(own.channels)

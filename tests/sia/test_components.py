@@ -29,7 +29,6 @@ def slices(family: str, model_shape: ModelShape, part: Part) -> set[tuple]:
 
 
 def test_a_single_query_head_is_a_definition_only_where_keys_are_shared():
-    llama = load_spec("llama")
     assert present(shape(groups=4)) == ("layer", "group", "channel", "matrix")
     assert present(shape(groups=2)) == ("layer", "group", "head", "channel", "matrix")
 

@@ -14,7 +14,8 @@ from secateur.signals.envelope_rule import (
     fault_log_odds,
     knows,
 )
-from secateur.signals.evidence import FAMILIES, gather_evidence, line_strengths
+from secateur.signals.evidence import gather_evidence, line_strengths
+from secateur.signals.lines import FAMILIES
 
 RATE_HZ = 12_000.0
 SHAFT_HZ = 29.5

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from secateur.core.errors import PlanError
 from secateur.methods.largest import largest_plan
 from secateur.methods.settings import STAGE_OF, HandAllocation, StageName
-from secateur.scoring.allocation import WidthKind, allocate
-from secateur.scoring.scores import Scores
+from secateur.scoring.allocation import allocate
+from secateur.scoring.scores import ScoredKind, Scores
 from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.structure.target import Target
 
-KIND_OF: dict[str, WidthKind] = {stage: kind for kind, stage in STAGE_OF.items()}
+KIND_OF: dict[str, ScoredKind] = {stage: kind for kind, stage in STAGE_OF.items()}
 
 
 def width_cut(
@@ -20,8 +20,8 @@ def width_cut(
     identity: PruningPlan,
     target: Target,
     *,
-    kind: WidthKind,
-    kinds: Sequence[WidthKind],
+    kind: ScoredKind,
+    kinds: Sequence[ScoredKind],
     multiple: int | None,
 ) -> PruningPlan:
     """Allocate the full target over all kinds still to be cut, and carry out the part of one kind.
@@ -56,8 +56,8 @@ def equal_share_cut(
     target_parameters: int,
     *,
     depth: int,
-    kind: WidthKind,
-    kinds: Sequence[WidthKind],
+    kind: ScoredKind,
+    kinds: Sequence[ScoredKind],
     multiple: int | None,
 ) -> PruningPlan:
     """Cut every layer to the same share of the target, and carry out the part of one kind.
@@ -100,7 +100,7 @@ def equal_share_cut(
     return plan
 
 
-def _part(plan: PruningPlan, full: PruningPlan, kind: WidthKind) -> PruningPlan:
+def _part(plan: PruningPlan, full: PruningPlan, kind: ScoredKind) -> PruningPlan:
     """Return ``plan`` with the units of one kind that ``full`` keeps in its layers."""
     for layer in full.layers:
         if kind == "group":

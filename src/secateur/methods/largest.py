@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from secateur.core.errors import PlanError
-from secateur.scoring.allocation import WIDTH_KINDS, WidthKind
+from secateur.scoring.allocation import CUT_BY_DEFAULT
+from secateur.scoring.scores import ScoredKind
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import Target
@@ -19,7 +20,7 @@ def largest_plan(
     start: PruningPlan,
     target: Target,
     *,
-    kinds: Sequence[WidthKind] = WIDTH_KINDS,
+    kinds: Sequence[ScoredKind] = CUT_BY_DEFAULT,
 ) -> PruningPlan:
     """Return the plan of most parameters that meets a target.
 
@@ -65,7 +66,7 @@ def largest_plan(
     return found
 
 
-def narrowest(plan: PruningPlan, kinds: Sequence[WidthKind] = WIDTH_KINDS) -> PruningPlan:
+def narrowest(plan: PruningPlan, kinds: Sequence[ScoredKind] = CUT_BY_DEFAULT) -> PruningPlan:
     """Return the plan that keeps one unit of each of these kinds in each of its layers."""
     for layer in plan.layers:
         groups = layer.groups[:1] if "group" in kinds else layer.groups

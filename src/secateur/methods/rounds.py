@@ -14,8 +14,9 @@ from secateur.methods.stage import State, Workbench
 from secateur.methods.stage_store import StageStore
 from secateur.methods.staged import Stage, Staged
 from secateur.models.binding import bind
-from secateur.scoring.allocation import WidthKind, allocate, keep_best
+from secateur.scoring.allocation import allocate, keep_best
 from secateur.scoring.equal_widths import FEWEST_CHANNELS, equal_widths
+from secateur.scoring.scores import ScoredKind
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import Target
@@ -92,7 +93,7 @@ class _Planner:
         return plan, {"kinds": self.kinds}
 
 
-def kinds_to_cut(criterion: str, identity: PruningPlan, target_parameters: int) -> tuple[WidthKind, ...]:
+def kinds_to_cut(criterion: str, identity: PruningPlan, target_parameters: int) -> tuple[ScoredKind, ...]:
     """Return channels, and groups where they should go too.
 
     The surgeon weighs both alike, and where query heads share keys a ranking of both leaves a better model.

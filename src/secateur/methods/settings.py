@@ -10,8 +10,8 @@ from secateur.blockwise.refit import Target as RefitTarget
 from secateur.core.errors import ConfigError
 from secateur.core.typed import typed
 from secateur.methods.floor import NO_FLOORS, Floors
-from secateur.scoring.allocation import ALL_KINDS, WidthKind
 from secateur.scoring.registered import CRITERIA, DEFAULT_CRITERION
+from secateur.scoring.scores import SCORED_KINDS, ScoredKind
 
 StageName = Literal["layers", "groups", "heads", "channels"]
 ALL_STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -170,7 +170,7 @@ class RoundsSettings:
 
     search: SearchSettings = SearchSettings()
     rounds: int = 1
-    kinds: tuple[WidthKind, ...] | None = None
+    kinds: tuple[ScoredKind, ...] | None = None
     uniform: bool = False
     floors: Floors = NO_FLOORS
 
@@ -179,7 +179,7 @@ class RoundsSettings:
             raise ConfigError(f"rounds is {self.rounds}; it must be at least 1.")
         if self.kinds == ():
             raise ConfigError(
-                f"no units are to be cut; give some of {', '.join(ALL_KINDS)}, or leave them out."
+                f"no units are to be cut; give some of {', '.join(SCORED_KINDS)}, or leave them out."
             )
         if self.uniform and self.kinds is not None:
             raise ConfigError("--uniform chooses the units itself; leave --units out.")

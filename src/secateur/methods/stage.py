@@ -23,11 +23,10 @@ from secateur.models.calls import Batch, rows
 from secateur.models.origin import require_whole_weights
 from secateur.recovery.recover import recover
 from secateur.recovery.settings import StudentSettings
-from secateur.scoring.allocation import WidthKind
 from secateur.scoring.layers import LayerRanking, rank_layers
 from secateur.scoring.objective import references_of, sample_losses
 from secateur.scoring.registered import criterion_for
-from secateur.scoring.scores import Scores
+from secateur.scoring.scores import ScoredKind, Scores
 from secateur.structure.budget import Budget
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import Limit, Target
@@ -146,7 +145,7 @@ class Workbench:
             )
         )
 
-    def score(self, model: nn.Module, kinds: tuple[WidthKind, ...] = ("group", "channel")) -> Scores:
+    def score(self, model: nn.Module, kinds: tuple[ScoredKind, ...] = ("group", "channel")) -> Scores:
         """Score the units of a model by the chosen criterion."""
         criterion = criterion_for(self.search.criterion, self.task.objective, kinds)
         return agreed(criterion.score(model, bind(model), self.task.calibration, seed=self.task.seed))

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from secateur.core.errors import PlanError
 from secateur.scoring.remaining import Remaining
 from secateur.scoring.rounding import round_channels
-from secateur.scoring.scores import Scores
+from secateur.scoring.scores import ScoredKind, Scores
 from secateur.structure.counting import head_parameters, parameters, unit_parameters
 from secateur.structure.plan import LayerPlan, PruningPlan
 
-WidthKind = Literal["group", "head", "cross_group", "channel"]
-WIDTH_KINDS: tuple[WidthKind, ...] = ("group", "channel")
-ALL_KINDS: tuple[WidthKind, ...] = ("group", "head", "cross_group", "channel")
+CUT_BY_DEFAULT: tuple[ScoredKind, ...] = ("group", "channel")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
     density: float
-    kind: WidthKind
+    kind: ScoredKind
     layer: int
     index: int
 
@@ -34,7 +31,7 @@ def allocate(
     target_parameters: int,
     *,
     multiple: int | None = None,
-    kinds: Sequence[WidthKind] = WIDTH_KINDS,
+    kinds: Sequence[ScoredKind] = CUT_BY_DEFAULT,
 ) -> PruningPlan:
     """Remove the units that matter least for what they cost until the budget is met.
 
@@ -78,7 +75,7 @@ def rank_cut(
     start: PruningPlan,
     target_parameters: int,
     *,
-    kinds: Sequence[WidthKind] = WIDTH_KINDS,
+    kinds: Sequence[ScoredKind] = CUT_BY_DEFAULT,
 ) -> PruningPlan:
     """Remove units in the order of score per parameter until the target is met.
 
@@ -91,7 +88,7 @@ def rank_cut(
 
 
 def _rank_cut(
-    scores: Scores, start: PruningPlan, target_parameters: int, kinds: Sequence[WidthKind]
+    scores: Scores, start: PruningPlan, target_parameters: int, kinds: Sequence[ScoredKind]
 ) -> PruningPlan:
     remaining = Remaining(start, scores)
     for candidate in _ranking(scores, start, kinds):
@@ -142,7 +139,7 @@ def keep_best(
     return _with_kept(start, kept_groups, kept_channels)
 
 
-def _ranking(scores: Scores, start: PruningPlan, kinds: Sequence[WidthKind]) -> list[_Candidate]:
+def _ranking(scores: Scores, start: PruningPlan, kinds: Sequence[ScoredKind]) -> list[_Candidate]:
     candidates = []
     for kind in kinds:
         entries = [
@@ -163,7 +160,7 @@ def _ranking(scores: Scores, start: PruningPlan, kinds: Sequence[WidthKind]) -> 
 
 
 def _entries(
-    scores: Scores, start: PruningPlan, layer: LayerPlan, kind: WidthKind
+    scores: Scores, start: PruningPlan, layer: LayerPlan, kind: ScoredKind
 ) -> list[tuple[int, float, int]]:
     """Return index, score and cost in parameters of everything of one kind that a layer can lose."""
     if kind == "head":
@@ -187,7 +184,7 @@ def _head_entries(scores: Scores, start: PruningPlan, layer: LayerPlan) -> list[
     return [(order, float(worst_first[:, order].sum()), cost) for order in range(worst_first.shape[1] - 1)]
 
 
-def _members(layer: LayerPlan, kind: WidthKind) -> tuple[int, ...]:
+def _members(layer: LayerPlan, kind: ScoredKind) -> tuple[int, ...]:
     return {
         "group": layer.groups,
         "cross_group": layer.cross_groups,
@@ -195,7 +192,7 @@ def _members(layer: LayerPlan, kind: WidthKind) -> tuple[int, ...]:
     }[kind]
 
 
-def _best(scores: Scores, layer: LayerPlan, kind: WidthKind, count: int | None) -> set[int]:
+def _best(scores: Scores, layer: LayerPlan, kind: ScoredKind, count: int | None) -> set[int]:
     members = _members(layer, kind)
     if count is None:
         return set(members)

@@ -25,6 +25,7 @@ import numpy as np
 from secateur.sia.components import Component
 from secateur.sia.figures import JUDGED_IN, figures_of, sets_of, subset_point
 from secateur.sia.measured.measurement import Estimate, Measured, Treatment
+from secateur.sia.measured.stability import EXACT
 from secateur.sia.prediction import Prediction, Trial, curve_of, predict, removed_share, together
 from secateur.sia.structural import Structure
 from secateur.sia.thresholds import Figure, Limit, Thresholds, thresholds
@@ -42,9 +43,6 @@ LAST_WORD: Figure = "cost_over_lot"
 
 SUMS: tuple[Figure, ...] = ("additivity_gap", "interaction")
 """Figures that tell whether the cost of a cut is the sum of the costs of its parts."""
-
-EXACT = "removal"
-"""The exact loss of single removal, by which layers are chosen: there are few of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,6 +268,7 @@ def _granularity(
     checks: tuple[Check, ...] = ()
     criterion = predicted = apart = None
     if measured is not None:
+        # layers are few, so their exact loss chooses
         criterion = (
             EXACT
             if units == "layer"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from secateur.signals.evidence import FAMILIES, Evidence, line_strengths
+from secateur.signals.evidence import Evidence, line_strengths
+from secateur.signals.lines import FAMILIES
 
 FAMILY_OF = {"outer_race": "bpfo", "inner_race": "bpfi", "ball": "bsf2"}
 """Family of lines that speaks for each fault."""

@@ -14,11 +14,17 @@ import numpy as np
 from secateur.core.errors import DataError
 from secateur.signals.envelope import prewhiten, spectrum_of_envelope, squared_envelope
 from secateur.signals.kinematics import FaultOrders
-from secateur.signals.lines import HARMONICS, MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db, taken
+from secateur.signals.lines import (
+    FAMILIES,
+    HARMONICS,
+    MAIN_LOBE,
+    STANDS_OUT_DB,
+    peaks,
+    reach,
+    reach_of_noise_db,
+    taken,
+)
 from secateur.signals.stray_lines import StrayLines, stray_lines
-
-FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
-"""Families of lines: outer race, inner race, ball (twice its spin), cage, shaft."""
 
 BANDS = ((0.042, 0.12), (0.12, 0.22), (0.22, 0.32), (0.32, 0.41), (0.042, 0.45))
 """Edges of the demodulation bands over the sampling rate; one more band is the last one, whitened."""

@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
+"""Families of lines: those of outer race, inner race, ball (twice its spin) and cage; and the shaft's own."""
+
 HARMONICS = 4
 """Lines of a family that are looked at: the first and its multiples."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from secateur.signals.lines import HARMONICS, MAIN_LOBE, STANDS_OUT_DB, peaks, reach, reach_of_noise_db
+from secateur.signals.speed import MAINS_HZ
 
 MULTIPLES = np.arange(1, HARMONICS + 1)
 LEAST_HARMONICS = 3
@@ -36,7 +37,6 @@ MAINS_TOLERANCE = 0.006
 SHAFT_PARTS = np.array([1, 2, 3])
 """Multiples of the shaft rate, of its half and of its third are the shaft's."""
 BEARING_MULTIPLES = np.array([0.5, 1.0, 2.0, 3.0])
-MAINS_HZ = np.array([50.0, 60.0])
 
 LEAST_ORDER = 1.2
 """Slower strikes are those of the shaft, of the cage or of a belt."""
@@ -137,7 +137,8 @@ def _explained(rate_hz: float, step_hz: float, shaft_rate_hz: float, fault_order
     order = rate_hz / shaft_rate_hz
     width = step_hz / shaft_rate_hz / 2 + SHAFT_TOLERANCE * order
     parts = np.rint(order * SHAFT_PARTS) / SHAFT_PARTS
-    mains = np.maximum(np.rint(rate_hz / MAINS_HZ), 1.0) * MAINS_HZ
+    mains_hz = np.array(MAINS_HZ)
+    mains = np.maximum(np.rint(rate_hz / mains_hz), 1.0) * mains_hz
     bearing = np.outer(BEARING_MULTIPLES, fault_orders)
     return bool(
         (np.abs(order - parts) < width).any()

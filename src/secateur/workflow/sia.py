@@ -190,9 +190,7 @@ def measurable(bound: BoundModel) -> tuple[Component, ...]:
     Single query heads under a norm over all heads cannot: without one, the others' statistics change.
     """
     over_heads = any(has_norm_over_heads(layer) for layer in bound.layers)
-    return tuple(
-        component for component in present(bound.spec, bound.shape) if component != "head" or not over_heads
-    )
+    return tuple(component for component in present(bound.shape) if component != "head" or not over_heads)
 
 
 def check_structurally(bound: BoundModel, ratio: float | None) -> Check:

@@ -12,16 +12,13 @@ from torch import nn
 from secateur.core.progress import console
 from secateur.core.records import read_json, write_json
 from secateur.models.binding import bind
-from secateur.sia.components import Component
+from secateur.sia.components import CLOSED_COMPONENTS
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.settings import RunSettings
 from secateur.workflow.sia import Effort, check_model, check_structurally, record_of
 
 if TYPE_CHECKING:
     from secateur.workflow.run import Stations
-
-COMPONENTS: tuple[Component, ...] = ("layer", "group", "channel")
-"""What a run cuts: closed units."""
 
 
 def checked(stations: Stations, dense: nn.Module, path: Path, *, seed: int) -> dict[str, Any]:
@@ -43,7 +40,9 @@ def checked(stations: Stations, dense: nn.Module, path: Path, *, seed: int) -> d
             effort = Effort(budget_s=math.inf, samples=sia.samples, max_evaluations=sia.evaluations)
             batches, told = stations.samples()
             ratio = stations.ratio(dense)
-            check = check_model(dense, batches, ratio=ratio, effort=effort, seed=seed, components=COMPONENTS)
+            check = check_model(
+                dense, batches, ratio=ratio, effort=effort, seed=seed, components=CLOSED_COMPONENTS
+            )
         else:
             check = check_structurally(bind(dense), stations.ratio(dense))
         shape = bind(dense).shape

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from secateur.bundle.manifest import VerdictRecord
+from secateur.report.tables import MOST_FALSE_ALARMS
 
 LARGEST_GAP = 0.10
 """Validation accuracy may lie this far above that of the test."""
 
-MOST_FALSE_ALARMS = 0.05
 NEAR_CHANCE = 0.10
 """Accuracy must lie this far above that of always saying the commonest class."""
 

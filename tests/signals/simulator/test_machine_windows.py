@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from secateur.signals.evidence import FAMILIES, line_strengths
+from secateur.signals.evidence import line_strengths
 from secateur.signals.kinematics import BearingGeometry
+from secateur.signals.lines import FAMILIES
 from secateur.signals.simulator.machine_noises import knock_train, placed
 from secateur.signals.simulator.machine_windows import BLOCK, UNKNOWN, machine_windows
 from secateur.signals.simulator.machines import LABELS, draw_machines, kinematic_orders

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from secateur.core.errors import ConfigError
 from secateur.core.typed import typed
+from secateur.signals.lines import FAMILIES
 from secateur.signals.windows import WINDOW_LENGTH
-
-FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
-"""Families of spectral lines; the first four follow the bearing, the last one the shaft itself."""
 
 CONTEXT_FAMILIES = (
     "bpfo_side",

@@ -12,15 +12,13 @@ from secateur.sia.measured.estimators import spearman
 from secateur.sia.measured.measurement import Estimate, Fidelity, Objective
 from secateur.sia.measured.pool import UnitPool
 from secateur.sia.measured.quantities import Calibration
+from secateur.sia.measured.stability import FEWEST
 
 AT_ONCE = 8
 """Units removed in one step."""
 
 ENOUGH = 16
 """Units below which an interval does not count, unless there are no more."""
-
-FEWEST = 3
-"""Units that a rank correlation needs."""
 
 
 class SingleRemoval:

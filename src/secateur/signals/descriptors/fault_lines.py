@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from secateur.signals.envelope import fault_line_levels, prewhiten, spectrum_of_envelope, squared_envelope
+from secateur.signals.lines import FAMILIES
 
 # Edges of the demodulation bands over the sampling rate; 500 to 1440, ... 3840 to 4920 Hz at 12 kHz.
 BANDS = ((0.042, 0.12), (0.12, 0.22), (0.22, 0.32), (0.32, 0.41))
 WHITENED_BAND = (0.042, 0.41)
-FAMILIES = ("bpfo", "bpfi", "bsf2", "ftf", "shaft")
 HARMONICS = 3
 SIDEBANDS = ("bpfi_side", "bsf2_side")
 COMPACT_FAULT_LINE_NAMES = (
