@@ -51,6 +51,13 @@ def test_path_marks_cut_below_recovery_and_runs_to_the_right(records):
     assert size_path([]) is None
 
 
+def test_a_path_on_which_nothing_is_lost_lies_in_the_upper_part(records):
+    point = {"parameters": 100_000, "accuracy": 1.0, "macro_f1": 1.0}
+    names = ("before", "after_cut", "after_recovery")
+    svg = size_path([{**record, **{name: {**record[name], **point} for name in names}} for record in records])
+    assert {dot[2] < 90 for dot in _circles(svg)} == {True}
+
+
 def test_snr_curve_sorts_levels_and_draws_what_is_there():
     svg = snr_curve(
         {"dense": [{"snr_db": 6, "accuracy": 0.9}, {"snr_db": -6, "accuracy": 0.5}], "pruned": []}

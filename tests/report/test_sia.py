@@ -68,6 +68,14 @@ def test_curves_stand_where_the_figures_say(figures, check):
     assert set(limit.get_ydata()) == {0.5}
 
 
+def test_the_axis_of_rank_correlations_ends_at_one(figures):
+    axes = figures["stability"].axes[0]
+    low, high = axes.get_xlim()
+    assert low <= 0.9
+    assert high - 1.0 == pytest.approx(0.05 * (1.0 - low))
+    assert max(axes.get_xticks()) <= 1.0 + 1e-9
+
+
 def test_pictures_in_the_page_hold_their_own_data_and_follow_light_and_dark(figures):
     image = str(inline(figures["stability"], "a <title>"))
     assert 'alt="a &lt;title&gt;"' in image

@@ -47,6 +47,13 @@ def test_a_class_with_one_training_specimen_is_told_and_does_not_make_unfit():
     assert "one training specimen only of inner race" in verdict.cautions[0]
 
 
+def test_a_class_with_one_test_specimen_is_told_unless_the_test_proves_nothing_anyway():
+    (caution,) = verdict_of(changed(split__lone_test_classes=["inner_race", "ball"])).cautions
+    assert "one test specimen only of inner race, ball" in caution
+    leaking = changed(split__lone_test_classes=["ball"], split__leaks=True)
+    assert verdict_of(leaking).cautions == ()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -80,6 +80,12 @@ class Split:
             sides["unlabelled"] = self.unlabelled
         return {side: sorted(_groups(segments)) for side, segments in sides.items()}
 
+    @property
+    def lone_test_classes(self) -> tuple[str, ...]:
+        """Classes of which one specimen alone is tested."""
+        tested = [_groups(s for s in self.test if s.label == label) for label in range(len(self.classes))]
+        return tuple(name for name, groups in zip(self.classes, tested, strict=True) if len(groups) == 1)
+
 
 def make_splits(
     recordings: Iterable[Recording],

@@ -244,6 +244,7 @@ def split_record(split: Split) -> dict[str, Any]:
         "caveat": split.caveat,
         "groups": split.groups(),
         "lone_classes": list(split.lone_classes),
+        "lone_test_classes": list(split.lone_test_classes),
         "last_fit": split.last_fit,
     }
 

@@ -47,14 +47,24 @@ def verdict_of(result: Mapping[str, Any]) -> VerdictRecord:
 
 
 def _cautions(result: Mapping[str, Any]) -> list[str]:
-    """Name the classes that were learnt from one specimen, the only one there was to choose by too."""
-    lone = [name.replace("_", " ") for name in (result.get("split") or {}).get("lone_classes") or ()]
-    if not lone:
-        return []
-    return [
-        f"one training specimen only of {', '.join(lone)}: when to stop and how deep to cut was chosen on "
-        "recordings of that same specimen; record another one"
-    ]
+    """Name the classes that were learnt from one specimen, or are tested on one."""
+    split = result.get("split") or {}
+    learnt, tested = (
+        ", ".join(name.replace("_", " ") for name in split.get(key) or ())
+        for key in ("lone_classes", "lone_test_classes")
+    )
+    cautions = []
+    if learnt:
+        cautions.append(
+            f"one training specimen only of {learnt}: when to stop and how deep to cut was chosen on "
+            "recordings of that same specimen; record another one"
+        )
+    if tested and not split.get("leaks"):
+        cautions.append(
+            f"one test specimen only of {tested}: another one may be recognised better or worse, which no "
+            "interval shows; record more"
+        )
+    return cautions
 
 
 def _percent(share: float) -> str:

@@ -34,11 +34,13 @@ def size_path(records: Sequence[dict[str, Any]]) -> Markup | None:
     points = [record[name] for record in records for name in ("before", "after_cut", "after_recovery")]
     sizes = [point["parameters"] for point in points]
     values = [point[figure.key] for point in points]
-    margin = max(0.02, 0.1 * (max(values) - min(values)))
+    # figures that hardly change are not blown up, nor pressed to the floor by the names above them
+    span = max(max(values) - min(values), 0.1 * max(values))
+    margin = 0.1 * span
     top = min(1.0, max(values)) if figure.is_share else max(values)
     axes = Axes(
         x_limits=(1.25 * max(sizes), 0.8 * min(sizes)),
-        y_limits=(max(0.0, min(values) - margin), top + 2 * margin),
+        y_limits=(max(0.0, max(values) - span - margin), top + 2 * margin),
         title=f"Validation {figure.words} against parameters through the stages",
         log_x=True,
     )

@@ -229,7 +229,9 @@ def _stability(measured: Mapping[str, Any]) -> Figure | None:
     names = [f"{_name(entry['component'])}, {entry['criterion']}" for entry in entries]
     axes.set_yticks(range(len(entries)), names)
     axes.invert_yaxis()
-    axes.set_xlim(right=1.03)
+    left = min(axes.get_xlim()[0], 0.9)
+    axes.set_xlim(left=left, right=1.0 + 0.05 * (1.0 - left))
+    axes.set_xticks([tick for tick in axes.get_xticks() if left <= tick <= 1.0 + 1e-9])
     gone = entries[0]["removed_fraction"]
     figure.supxlabel(
         f"rank correlation of scores before and after {100 * gone:.0f} % of the others go,\n"
