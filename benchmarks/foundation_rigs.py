@@ -104,7 +104,7 @@ def judged(runtime: Runtime, subjects: Iterator[Subject]) -> list[dict]:
             {
                 "recording": recording.recording_id,
                 "truth": recording.fault_location,
-                "label": diagnosis.label,
+                "label": judgement.label,
                 "confidence": judgement.confidence,
                 "answer": judgement.answer,
                 "unlike_healthy": judgement.unlike_healthy,

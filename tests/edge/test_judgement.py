@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from abstaining import THRESHOLDS, manifest
+from abstaining import LABELS, THRESHOLDS, manifest
 from secateur.edge.judgement import calibrated, evidence_of, judge
 from secateur.edge.own_healthy import OwnHealthy
 from secateur.signals.bearings.catalogue import known_bearing
@@ -15,6 +17,7 @@ from secateur.signals.recording import ArraySource
 from secateur.signals.resample import resample
 
 ORDERS = known_bearing("6205")
+SIMULATED = THRESHOLDS.model_copy(update={"set_on": "held-out machines"})
 RATE_HZ, SHAFT_HZ = 12_000.0, 29.5
 
 
@@ -38,6 +41,16 @@ def evidence(order, slip=0.0):
 @pytest.fixture(scope="module")
 def inner():
     return evidence(ORDERS.bpfi)
+
+
+def noise():
+    waveform = np.random.default_rng(1).standard_normal(48_000)
+    return gather_evidence(waveform, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS)
+
+
+@pytest.fixture(scope="module")
+def silent():
+    return noise()
 
 
 def answered(probabilities, *, energy=3.0, found=None, record=THRESHOLDS, doubts=()):
@@ -65,6 +78,23 @@ def test_it_says_why_it_cannot_say(probabilities, options, reason):
     assert reason in judgement.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("label", "heard", "confidence"),
+    [
+        ("normal", lambda: noise(), 0.97),
+        ("normal", lambda: replace(noise(), kurtosis=3.6), 0.9),
+        ("normal", lambda: None, 0.9),
+        ("ball", lambda: noise(), 0.9),
+        ("ball", lambda: evidence(ORDERS.bsf2), 0.97),
+    ],
+)
+def test_only_what_the_waveform_confirms_is_sure(label, heard, confidence):
+    probabilities = [0.97 if name == label else 0.01 for name in LABELS]
+    judgement = answered(probabilities, found=heard())
+    assert judgement.answer == judgement.label == label
+    assert judgement.confidence == pytest.approx(confidence)
+
+
 def test_clear_lines_of_another_fault_stop_an_answer(inner):
     for sure in ([0.95, 0.0, 0.05, 0.0], [0.0, 0.0, 1.0, 0.0]):
         judgement = answered(sure, found=inner)
@@ -72,9 +102,7 @@ def test_clear_lines_of_another_fault_stop_an_answer(inner):
         assert any("the fault lines say inner race" in reason for reason in judgement.reasons)
 
 
-def test_a_race_fault_without_any_line_is_not_believed():
-    noise = np.random.default_rng(1).standard_normal(48_000)
-    silent = gather_evidence(noise, sampling_rate_hz=RATE_HZ, shaft_rate_hz=SHAFT_HZ, fault_orders=ORDERS)
+def test_a_race_fault_without_any_line_is_not_believed(silent):
     assert answered([0.0, 0.0, 1.0, 0.0], found=silent).answer is None
     assert answered([1.0, 0.0, 0.0, 0.0], found=silent).answer == "normal"
 
@@ -102,6 +130,21 @@ def test_a_cage_that_strikes_is_no_ball():
     assert answered([0.02, 0.02, 0.02, 0.94], found=evidence(ORDERS.bsf2)).answer == "ball"
 
 
+def test_a_ball_needs_no_lines_but_a_race_does(silent, inner):
+    torn = [0.05, 0.5, 0.05, 0.4]
+    judgement = answered(torn, found=silent, record=SIMULATED)
+    assert judgement.answer == judgement.label == "ball"
+    assert judgement.confidence == pytest.approx(0.4 / 0.45)
+    assert answered(torn, found=silent).answer is None, "a model that met recordings may know other signs"
+    assert answered(torn, found=inner, record=SIMULATED).answer is None, "the race shows its lines"
+    assert answered(torn, record=SIMULATED).answer is None, "without evidence nothing is out of the question"
+
+
+@pytest.mark.parametrize("probabilities", [[0.05, 0.6, 0.1, 0.25], [0.2, 0.4, 0.05, 0.35]])
+def test_a_ball_no_likelier_than_a_guess_or_than_a_healthy_bearing_stays_open(probabilities, silent):
+    assert answered(probabilities, found=silent, record=SIMULATED).answer is None
+
+
 def fast():
     """Noise of a spindle at 9,000 rpm, whose damaged races would be struck 900 and 1,350 times a second."""
     noise = np.random.default_rng(0).standard_normal(48_000)
@@ -110,15 +153,14 @@ def fast():
 
 
 def test_a_model_of_simulated_machines_says_nothing_of_shafts_that_it_cannot_follow():
-    simulated = THRESHOLDS.model_copy(update={"set_on": "held-out machines"})
     evidence = fast()
-    for record, answer in ((simulated, None), (THRESHOLDS, "normal"), (None, "normal")):
+    for record, answer in ((SIMULATED, None), (THRESHOLDS, "normal"), (None, "normal")):
         described = manifest(record, hears_up_to_hz=750.0)
         judgement = judge(np.array(SURE["normal"]), 3.0, described, evidence=evidence)
         assert judgement.answer == answer
-    slower = manifest(simulated, hears_up_to_hz=1500.0)
+    slower = manifest(SIMULATED, hears_up_to_hz=1500.0)
     assert judge(np.array(SURE["inner_race"]), 3.0, slower, evidence=evidence).answer is None
-    described = manifest(simulated, hears_up_to_hz=750.0)
+    described = manifest(SIMULATED, hears_up_to_hz=750.0)
     judgement = judge(np.array(SURE["normal"]), 3.0, described, evidence=evidence)
     assert "struck 1350 times a second, and the model follows 750 at most" in judgement.reasons[0]
 
@@ -221,9 +263,9 @@ def test_knocks_beside_the_lines_of_the_answer_do_not_stop_it(inner):
 
 
 def test_a_machine_that_strikes_when_healthy_may_strike():
-    """Its own healthy recordings have shown what is usual."""
+    """Its own healthy recordings have shown what is usual, and confirm it."""
     found = evidence(4.4)
-    for own, answer in ((None, None), (OWN, "normal")):
+    for own, answer, confidence in ((None, None, 0.9), (OWN, "normal", 0.97)):
         said = judge(
             np.array(SURE["normal"]),
             3.0,
@@ -233,7 +275,7 @@ def test_a_machine_that_strikes_when_healthy_may_strike():
             rms=1.0,
             shaft_rate_hz=SHAFT_HZ,
         )
-        assert said.answer == answer
+        assert (said.answer, said.confidence) == (answer, pytest.approx(confidence))
 
 
 def test_unexplained_knocks_are_told_beside_other_reasons():

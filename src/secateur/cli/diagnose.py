@@ -145,7 +145,7 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
 
     judgement, verdict = result["judgement"], result["verdict"]
     sentences = [f"cannot say: {reason}" for reason in judgement["reasons"]]
-    if result["label"] != NORMAL:
+    if judgement["label"] != NORMAL:
         sentences += [
             f"unlike the machine's own healthy recordings: {difference}"
             for difference in judgement["unlike_healthy"] or ()
@@ -161,6 +161,12 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
         sentences.append(f"lines over noise: {', '.join(lines)}")
         sentences.append(f"the envelope rule: {_in_words(judgement['rule']['label'])}")
         if judgement["answer"] == "ball" != judgement["rule"]["label"]:
+            likeliest = max(result["mean_probabilities"], key=result["mean_probabilities"].__getitem__)
+            if likeliest != "ball":
+                sentences.append(
+                    f"a damaged {_in_words(likeliest)} would show its lines, and hardly one is there; of "
+                    f"what is left a ball has {100 * judgement['confidence']:.0f} %"
+                )
             sentences.append(
                 "a damaged ball seldom raises lines, so none bears this out; cavitation, rubbing and loose "
                 "parts knock like one"
@@ -170,14 +176,10 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _likeliest(entry: dict[str, Any]) -> str:
-    """Mean probability of the answer, or of the likeliest class, which is then named."""
-    label = entry["judgement"]["answer"]
-    named = ""
-    if label is None:
-        label = max(entry["mean_probabilities"], key=entry["mean_probabilities"].__getitem__)
-        named = f"{_in_words(label)} "
-    return f"{named}{100 * entry['mean_probabilities'][label]:.1f} %"
+def _confidence(judgement: dict[str, Any]) -> str:
+    """Confidence in the answer, or in the likeliest class, which is then named."""
+    named = f"{_in_words(judgement['label'])} " * (judgement["answer"] is None)
+    return f"{named}{100 * judgement['confidence']:.1f} %"
 
 
 def _show_all(result: dict[str, Any], out: Path) -> None:
@@ -187,8 +189,9 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
 
     console = Console()
     table = Table(title=f"{len(result['recordings'])} recordings")
-    for heading in ("recording", "channel", "class", "windows", "mean probability"):
-        table.add_column(heading, overflow="fold", justify="right" if heading[0] in "wm" else "left")
+    for heading in ("recording", "channel", "class", "windows", "confidence"):
+        number = heading in ("windows", "confidence")
+        table.add_column(heading, overflow="fold", justify="right" if number else "left")
     for entry in result["recordings"]:
         if entry["label"] is None:
             table.add_row(entry["recording"], entry["channel"], entry["error"], "", "")
@@ -198,7 +201,7 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
             entry["channel"],
             _answer(entry["judgement"]) + " (doubtful)" * bool(entry["doubts"]),
             str(entry["windows"]),
-            _likeliest(entry),
+            _confidence(entry["judgement"]),
         )
     console.print(table)
     console.print(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,8 +27,6 @@ from secateur.edge.judgement import Judgement
 from secateur.edge.runtime import Diagnosis
 from secateur.edge.windows import REASONS
 from secateur.signals.envelope_rule import RuleCall
-from secateur.signals.evidence import Evidence, gather_evidence
-from secateur.signals.kinematics import FaultOrders
 
 
 def _opinion(label: str) -> Opinion:
@@ -155,23 +152,14 @@ def test_a_candidate_that_disagrees_or_fails_stays_in_the_shadow() -> None:
     assert store.chosen.active == B
 
 
-def _evidence(kurtosis: float) -> Evidence:
-    samples = np.random.default_rng(0).standard_normal(16_384)
-    orders = FaultOrders(bpfo=3.585, bpfi=5.415, bsf2=4.714, ftf=0.398)
-    found = gather_evidence(samples, sampling_rate_hz=12_000.0, shaft_rate_hz=30.0, fault_orders=orders)
-    return replace(found, kurtosis=kurtosis)
-
-
-def _found(
-    rule: str | None = None, reasons: tuple[str, ...] = (), kurtosis: float = 3.0, **probabilities: float
-) -> Diagnosis:
+def _found(rule: str | None = None, reasons: tuple[str, ...] = (), **probabilities: float) -> Diagnosis:
     label = max(probabilities, key=probabilities.get)
     judgement = Judgement(
+        label=label,
         answer=None if reasons else label,
         reasons=reasons,
         confidence=probabilities[label],
         rule=RuleCall(label=rule, reason="lines"),
-        evidence=_evidence(kurtosis),
     )
     return Diagnosis(
         label=label,
@@ -200,31 +188,6 @@ def test_low_confidence_disagreement_and_doubts_abstain() -> None:
     assert "fault lines say outer_race" in torn.reason
     unlike = weigh(_found(reasons=("unlike any",), normal=0.99, ball=0.01), SETTINGS)
     assert (unlike.label, unlike.reason) == (None, "unlike any")
-
-
-@pytest.mark.parametrize(
-    ("rule", "kurtosis", "said", "most"),
-    [
-        ("ball", 9.0, "ball", 0.97),
-        (None, 9.0, "ball", 0.9),
-        ("normal", 3.1, "normal", 0.97),
-        ("normal", 3.6, "normal", 0.9),
-        (None, 3.1, "normal", 0.9),
-    ],
-)
-def test_only_what_the_waveform_confirms_is_sure(
-    rule: str | None, kurtosis: float, said: str, most: float
-) -> None:
-    other = "ball" if said == "normal" else "normal"
-    opinion = weigh(_found(rule=rule, kurtosis=kurtosis, **{said: 0.97, other: 0.03}), SETTINGS)
-    assert (opinion.label, opinion.confidence) == (said, pytest.approx(most))
-
-
-def test_without_evidence_nothing_is_sure() -> None:
-    found = _found(normal=0.99, ball=0.01)
-    bare = replace(found.judgement, rule=None, evidence=None, no_evidence="the bearing is not known")
-    opinion = weigh(replace(found, judgement=bare), SETTINGS)
-    assert (opinion.label, opinion.confidence) == ("normal", pytest.approx(0.9))
 
 
 class _Broken:

@@ -11,7 +11,7 @@ import numpy as np
 
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.machines import Machine, Sensor
-from secateur.edge.agent.models.opinion import NORMAL, Opinion, ask
+from secateur.edge.agent.models.opinion import Opinion, ask
 from secateur.edge.agent.models.slot import ModelSlot
 from secateur.edge.agent.signal.averaged import AveragedEnvelope
 from secateur.edge.agent.signal.indicators import band_edges_hz, line_indicators, waveform_indicators
@@ -19,6 +19,7 @@ from secateur.edge.agent.signal.quality import STANDING_STILL, MeasuredSpeed, Qu
 from secateur.edge.agent.state.baseline import Baseline, basis_of
 from secateur.edge.agent.state.levels import Judgement, Level, Levels
 from secateur.edge.agent.state.view import SensorView
+from secateur.edge.own_healthy import NORMAL
 
 RESULT_SCHEMA = "secateur.result/1"
 DIAGNOSIS = "diagnosis"

@@ -9,17 +9,9 @@ import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.config.machines import Diagnosis as DiagnosisSettings
-from secateur.edge.own_healthy import NORMAL
 from secateur.edge.runtime import Diagnosis, Runtime
 from secateur.edge.windows import REASONS
 from secateur.signals.kinematics import FaultOrders
-
-MOST_UNCONFIRMED = 0.9
-"""Confidence in an answer that the waveform does not confirm is no more than this."""
-
-MOST_KURTOSIS_OF_NORMAL = 3.5
-"""Above it a waveform has impacts, which a sound bearing has not; noise has 3. Chosen on simulated machines:
-of the windows called normal with p > 0.9, 2 % were faulty below it and 11 % above."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +25,7 @@ class Opinion:
     reason : str
         Why it cannot say; empty if it can.
     confidence : float
-        Probability of the most likely class; lowered where the fault lines say something else, and at most
-        0.9 where the waveform does not confirm it.
+        That of the judgement; lowered where the fault lines say something else.
     probabilities : dict of str to float
         Of every class, as the model gives them; empty if it was not asked.
     agrees : bool or None
@@ -122,19 +113,17 @@ def weigh(found: Diagnosis, settings: DiagnosisSettings) -> Opinion:
     """Turn a diagnosis into an opinion; it abstains where the bundle's judgement or the settings doubt."""
     judgement = found.judgement
     lines_say = None if judgement.rule is None else judgement.rule.label
-    agrees = None if lines_say is None else lines_say == found.label
+    agrees = None if lines_say is None else lines_say == judgement.label
     confidence = judgement.confidence * (settings.disagreement if agrees is False else 1.0)
-    if not _confirmed(found):
-        confidence = min(confidence, MOST_UNCONFIRMED)
     reasons = list(judgement.reasons)
     if not reasons and confidence < settings.least_confidence:
         reasons.append(f"confidence {confidence:.2f} is below {settings.least_confidence:g}")
         if agrees is False:
-            reasons.append(f"the model says {found.label}, the fault lines say {lines_say}")
+            reasons.append(f"the model says {judgement.label}, the fault lines say {lines_say}")
     record = judgement.to_record()
     evidence = record["evidence"] or {"reason": record["no_evidence"]}
     return Opinion(
-        label=None if reasons else found.label,
+        label=None if reasons else judgement.label,
         reason="; ".join(reasons),
         confidence=confidence,
         probabilities=found.probabilities,
@@ -145,14 +134,6 @@ def weigh(found: Diagnosis, settings: DiagnosisSettings) -> Opinion:
         evidence=evidence | {"rule": record["rule"]},
         fit_for_use=found.fit_for_use,
     )
-
-
-def _confirmed(found: Diagnosis) -> bool:
-    """Whether the waveform shows what the model says: lines of that fault, or neither lines nor impacts."""
-    rule, evidence = found.judgement.rule, found.judgement.evidence
-    if rule is None or rule.label != found.label:
-        return False
-    return found.label != NORMAL or (evidence is not None and evidence.kurtosis <= MOST_KURTOSIS_OF_NORMAL)
 
 
 def _silent(runtime: Runtime, reason: str) -> Opinion:
