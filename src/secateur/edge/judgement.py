@@ -30,8 +30,8 @@ LEAST_HARMONICS, LEAST_SIDEBANDS = 2, 4
 """With fewer of the four lines, and of the eight sidebands, a fault of a race is not believed: the blades of
 a pump raise one line beside BPFO or BPFI."""
 
-CAGE_HARMONICS = 3
-"""A damaged ball passes the load zone with the cage too, and raises one or two of its lines."""
+CAGE_HARMONICS = 4
+"""A damaged ball passes the load zone with the cage too, and raises up to three of its lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
