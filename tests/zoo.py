@@ -2,130 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-import transformers
-
-VOCABULARY = 61
-SPECIAL = {"bos_token_id": 1, "eos_token_id": None, "pad_token_id": 0}
-LLAMA_LIKE = {
-    "hidden_size": 32,
-    "intermediate_size": 12,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 64,
-    "vocab_size": VOCABULARY,
-    **SPECIAL,
-}
-ENCODER = {
-    "hidden_size": 32,
-    "intermediate_size": 12,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Specimen:
-    """One tiny model.
-
-    Parameters
-    ----------
-    name : str
-        For test names.
-    family : str
-        Specification that describes it.
-    model : str
-        Class name in transformers.
-    config : str
-        Configuration class name.
-    settings : dict
-        Its arguments.
-    inputs : str
-        What the model takes: "tokens", "pixels", "sound", or "pairs" of tokens for encoder and decoder.
-    """
-
-    name: str
-    family: str
-    model: str
-    config: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    inputs: str = "tokens"
-
-    def build(self, **changes: Any) -> Any:
-        """Return the model in evaluation mode, every parameter random and none at a special value.
-
-        Tables that are not trained (sinusoids) stay as they are computed.
-        """
-        config = getattr(transformers, self.config)(**{**self.settings, **changes})
-        model = getattr(transformers, self.model)(config)
-        draw = torch.Generator().manual_seed(7)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if not parameter.requires_grad:
-                    continue
-                noise = torch.randn(parameter.shape, generator=draw)
-                of_norm = parameter.ndim == 1 and name.endswith("weight")
-                scale, centre = (0.3, 1.0) if of_norm else (0.15, 0.0)
-                parameter.copy_(centre + scale * noise)
-        if getattr(model, "generation_config", None) is not None:
-            model.generation_config.eos_token_id = None
-        return model.eval()
-
-    def batch(self, length: int = 9) -> dict[str, torch.Tensor]:
-        """Return two samples of input."""
-        return INPUTS[self.inputs](length)
-
-    @property
-    def generates(self) -> bool:
-        """Whether it generates tokens."""
-        return self.model.endswith(("ForCausalLM", "LMHeadModel", "MTModel", "ForConditionalGeneration"))
-
-
-def _tokens(length: int) -> dict[str, torch.Tensor]:
-    draw = torch.Generator().manual_seed(3)
-    return {"input_ids": torch.randint(4, VOCABULARY, (2, length), generator=draw)}
-
-
-def _pixels(_length: int) -> dict[str, torch.Tensor]:
-    return {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(3))}
-
-
-def _sound(length: int) -> dict[str, torch.Tensor]:
-    draw = torch.Generator().manual_seed(3)
-    return {
-        "input_features": torch.randn(2, 8, 20, generator=draw),
-        "decoder_input_ids": torch.randint(4, VOCABULARY, (2, length), generator=draw),
-    }
-
-
-def _pairs(length: int) -> dict[str, torch.Tensor]:
-    tokens = _tokens(length)["input_ids"]
-    return {"input_ids": tokens, "decoder_input_ids": tokens.flip(1)}
-
-
-INPUTS: dict[str, Callable[[int], dict[str, torch.Tensor]]] = {
-    "tokens": _tokens,
-    "pixels": _pixels,
-    "sound": _sound,
-    "pairs": _pairs,
-}
-
-
-def _llama_like(family: str, stem: str, name: str | None = None, **settings: Any) -> Specimen:
-    return Specimen(
-        name=name or family,
-        family=family,
-        model=f"{stem}ForCausalLM",
-        config=f"{stem}Config",
-        settings={**LLAMA_LIKE, **settings},
-    )
-
+from zoo_specimen import ENCODER, LLAMA_LIKE, SPECIAL, VOCABULARY, Specimen, llama_like
 
 SLIDING = {"sliding_window": 4}
 MINISTRAL3_POSITIONS = {
@@ -425,29 +302,29 @@ ZOO: tuple[Specimen, ...] = (
             ("m2m_100", "mbart", "M2M100ForConditionalGeneration", "M2M100"),
         )
     ),
-    _llama_like("llama", "Llama"),
-    _llama_like(
+    llama_like("llama", "Llama"),
+    llama_like(
         "llama", "Llama", "llama_biased", attention_bias=True, mlp_bias=True, tie_word_embeddings=True
     ),
-    _llama_like("mistral", "Mistral", **SLIDING),
-    _llama_like(
+    llama_like("mistral", "Mistral", **SLIDING),
+    llama_like(
         "ministral", "Ministral", layer_types=["full_attention", "sliding_attention", "full_attention"],
         **SLIDING,
     ),
-    _llama_like("ministral", "Ministral3", "ministral3", rope_parameters=MINISTRAL3_POSITIONS),
-    _llama_like(
+    llama_like("ministral", "Ministral3", "ministral3", rope_parameters=MINISTRAL3_POSITIONS),
+    llama_like(
         "ministral", "Cwm", "cwm", layer_types=["full_attention", "sliding_attention", "full_attention"],
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **SLIDING,
     ),
-    _llama_like("helium", "Helium"),
-    _llama_like("jais2", "Jais2"),
-    _llama_like("apertus", "Apertus", rope_parameters={"rope_type": "default", "rope_theta": 10000.0}),
-    _llama_like(
+    llama_like("helium", "Helium"),
+    llama_like("jais2", "Jais2"),
+    llama_like("apertus", "Apertus", rope_parameters={"rope_type": "default", "rope_theta": 10000.0}),
+    llama_like(
         "qwen2", "Qwen2", use_sliding_window=True, max_window_layers=1, **SLIDING
     ),
-    _llama_like("qwen3", "Qwen3", head_dim=12),
-    _llama_like("gemma", "Gemma", num_key_value_heads=1, head_dim=16),
-    _llama_like("gemma2", "Gemma2", query_pre_attn_scalar=8, **SLIDING),
+    llama_like("qwen3", "Qwen3", head_dim=12),
+    llama_like("gemma", "Gemma", num_key_value_heads=1, head_dim=16),
+    llama_like("gemma2", "Gemma2", query_pre_attn_scalar=8, **SLIDING),
     Specimen(
         name="gemma3",
         family="gemma3",
@@ -455,11 +332,11 @@ ZOO: tuple[Specimen, ...] = (
         config="Gemma3TextConfig",
         settings={**LLAMA_LIKE, "query_pre_attn_scalar": 8, "sliding_window_pattern": 2, **SLIDING},
     ),
-    _llama_like("seed_oss", "SeedOss", attention_bias=True),
-    _llama_like("ernie4_5", "Ernie4_5", use_bias=True),
-    _llama_like("phi3", "Phi3"),
-    _llama_like("glm", "Glm", attention_bias=True),
-    _llama_like("glm4", "Glm4", attention_bias=True),
+    llama_like("seed_oss", "SeedOss", attention_bias=True),
+    llama_like("ernie4_5", "Ernie4_5", use_bias=True),
+    llama_like("phi3", "Phi3"),
+    llama_like("glm", "Glm", attention_bias=True),
+    llama_like("glm4", "Glm4", attention_bias=True),
     Specimen(
         name="starcoder2",
         family="starcoder2",
@@ -482,26 +359,26 @@ ZOO: tuple[Specimen, ...] = (
             ("stablelm_parallel", {"use_parallel_residual": True}),
         )
     ),
-    _llama_like("granite", "Granite", residual_multiplier=0.5, attention_multiplier=0.4),
-    _llama_like("olmo", "Olmo"),
-    _llama_like("olmo2", "Olmo2"),
-    _llama_like(
+    llama_like("granite", "Granite", residual_multiplier=0.5, attention_multiplier=0.4),
+    llama_like("olmo", "Olmo"),
+    llama_like("olmo2", "Olmo2"),
+    llama_like(
         "olmo3", "Olmo3", layer_types=["full_attention", "sliding_attention", "full_attention"], **SLIDING
     ),
-    _llama_like(
+    llama_like(
         "exaone4", "Exaone4", layer_types=["full_attention", "sliding_attention", "full_attention"], **SLIDING
     ),
-    _llama_like("hunyuan_v1_dense", "HunYuanDenseV1", attention_bias=True),
-    _llama_like("arcee", "Arcee", mlp_bias=True),
-    _llama_like("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1]),
-    _llama_like("cohere", "Cohere"),
-    _llama_like("cohere", "Cohere", "cohere_biased", attention_bias=True, logit_scale=0.5),
-    _llama_like("cohere2", "Cohere2", layer_types=["sliding_attention"] * 2 + ["full_attention"], **SLIDING),
-    _llama_like("nemotron", "Nemotron", head_dim=12),
-    _llama_like("nemotron", "Nemotron", "nemotron_biased", attention_bias=True, mlp_bias=True),
-    _llama_like("mixtral", "Mixtral", num_local_experts=4, intermediate_size=16, **SLIDING),
-    _llama_like("olmoe", "Olmoe", num_experts=4, num_experts_per_tok=2),
-    _llama_like(
+    llama_like("hunyuan_v1_dense", "HunYuanDenseV1", attention_bias=True),
+    llama_like("arcee", "Arcee", mlp_bias=True),
+    llama_like("smollm3", "SmolLM3", no_rope_layers=[1, 0, 1]),
+    llama_like("cohere", "Cohere"),
+    llama_like("cohere", "Cohere", "cohere_biased", attention_bias=True, logit_scale=0.5),
+    llama_like("cohere2", "Cohere2", layer_types=["sliding_attention"] * 2 + ["full_attention"], **SLIDING),
+    llama_like("nemotron", "Nemotron", head_dim=12),
+    llama_like("nemotron", "Nemotron", "nemotron_biased", attention_bias=True, mlp_bias=True),
+    llama_like("mixtral", "Mixtral", num_local_experts=4, intermediate_size=16, **SLIDING),
+    llama_like("olmoe", "Olmoe", num_experts=4, num_experts_per_tok=2),
+    llama_like(
         "qwen3_moe", "Qwen3Moe", moe_intermediate_size=12, num_experts=4, num_experts_per_tok=2,
         norm_topk_prob=True,
     ),

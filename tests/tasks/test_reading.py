@@ -21,7 +21,8 @@ from transformers import (
 import tiny_tokenizers
 from secateur.core.errors import ConfigError, DataError
 from secateur.models.tables import read_rows
-from secateur.tasks.reading import TextData, read_task, task_of_model
+from secateur.tasks.reading import read_task, task_of_model
+from secateur.tasks.text_data import TextData
 from tiny_tokenizers import TEXT
 from token_tasks import BERT, CASES, DROPOUT_FREE, LLAMA
 

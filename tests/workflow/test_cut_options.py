@@ -10,7 +10,7 @@ import pytest
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
 from secateur.methods.registered import METHODS, changes_weights
-from secateur.tasks.reading import TEXT_TASKS
+from secateur.tasks.text_data import TEXT_TASKS
 from secateur.workflow.cut_options import OF_UNITS, ONLY_BY, ONLY_FOR, cut_of_diagnoser, cut_of_model
 from secateur.workflow.option_types import CutOptionTypes, LiveOptionTypes
 from secateur.workflow.target import budget_of

@@ -19,7 +19,8 @@ from secateur.structure.plan import PruningPlan
 from secateur.tasks.comparison import Comparison, Standing
 from secateur.tasks.heads import require_text_model
 from secateur.tasks.kinds import objective_of
-from secateur.tasks.reading import TextTaskName, read_task, task_of_model
+from secateur.tasks.reading import read_task, task_of_model
+from secateur.tasks.text_data import TextTaskName
 from secateur.tasks.token_task import JUDGED_AT_ONCE, TokenTask
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.source import Source
@@ -54,7 +55,7 @@ def task_of(source: Source, cut: CutSettings, **other: Any) -> TokenTask:
         Its model may be on the meta device.
     cut : CutSettings
     **other
-        Numbers of :class:`secateur.tasks.reading.TextData` in place of those of the cut.
+        Numbers of :class:`secateur.tasks.text_data.TextData` in place of those of the cut.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from secateur.recovery.settings import Adapter, RecoverySettings, TextRecoverySe
 from secateur.scoring.registered import DEFAULT_CRITERION, TEXT_CRITERION
 from secateur.structure.latency import read_latency_table
 from secateur.structure.memory import RUNTIME_MIB, parameters_within
-from secateur.tasks.reading import CALIBRATION_BLOCKS, RANKING_SAMPLES, TextData
+from secateur.tasks.text_data import CALIBRATION_BLOCKS, RANKING_SAMPLES, TextData
 from secateur.training.settings import UNLABELLED_SHARE
 from secateur.workflow.cut_settings import LEARNING_RATES, CutSettings, DeviceLimits, TextPart
 from secateur.workflow.option_types import CutOptionTypes, require_options

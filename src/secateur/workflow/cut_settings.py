@@ -27,7 +27,7 @@ from secateur.structure.budget import Budget
 from secateur.structure.latency import LatencyLimit, LatencyTable
 from secateur.structure.memory import RUNTIME_MIB, MemoryLimit, Precision
 from secateur.structure.target import Limit
-from secateur.tasks.reading import RANKING_SAMPLES, TEXT_TASKS, TextData, TextTaskName
+from secateur.tasks.text_data import RANKING_SAMPLES, TEXT_TASKS, TextData, TextTaskName
 
 WITHOUT_DATA = ("nothing", "weights")
 """What criteria need that take no samples."""

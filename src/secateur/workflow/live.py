@@ -27,7 +27,8 @@ from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.batches import checked_batches
 from secateur.tasks.kinds import objective_of, require_fit
-from secateur.tasks.reading import OBJECTIVES, TextTaskName, task_of_model
+from secateur.tasks.reading import OBJECTIVES, task_of_model
+from secateur.tasks.text_data import TextTaskName
 from secateur.tasks.token_task import TokenTask
 from secateur.workflow.cut_model import cut_blocks
 from secateur.workflow.cut_options import cut_of_model

@@ -14,7 +14,7 @@ from secateur.methods.floor import Floors
 from secateur.methods.settings import CutUnit, HandAllocation, StageName
 from secateur.models.tables import Table
 from secateur.recovery.settings import Adapter
-from secateur.tasks.reading import TextTaskName
+from secateur.tasks.text_data import TextTaskName
 
 
 class LiveOptionTypes(TypedDict, total=False):
