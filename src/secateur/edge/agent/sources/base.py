@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -77,3 +78,33 @@ class RunningSource(Protocol):
 
     def status(self) -> SourceStatus:
         """Return its state, for people."""
+
+
+class ThreadedSource:
+    """A source that works in a thread of its own until it is told to stop.
+
+    Parameters
+    ----------
+    name : str
+    thread : str
+        Name of the thread.
+    """
+
+    def __init__(self, name: str, *, thread: str) -> None:
+        self.name = name
+        self.counts: Counter[str] = Counter()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
+
+    def start(self) -> None:
+        """Start to work."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after what is at hand."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def _run(self) -> None:
+        raise NotImplementedError

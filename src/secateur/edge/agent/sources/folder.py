@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from secateur.edge.agent.config.connections import FolderSource as FolderSetting
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.settled_files import SettledFiles, put_away
 from secateur.edge.agent.sources.assembly import burst_of
-from secateur.edge.agent.sources.base import Inlet, SourceStatus
+from secateur.edge.agent.sources.base import Inlet, SourceStatus, ThreadedSource
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw, require_few
 from secateur.edge.agent.sources.recording import DAMAGED
 from secateur.edge.agent.sources.wav import read_wav
@@ -33,7 +32,7 @@ MOST_STRANGE = 100
 """Folders of no sensor that are told of."""
 
 
-class FolderSource:
+class FolderSource(ThreadedSource):
     """Looks into the folder now and then, and takes whole files in the order of their names.
 
     Parameters
@@ -43,26 +42,17 @@ class FolderSource:
     """
 
     def __init__(self, settings: FolderSettings, inlet: Inlet) -> None:
-        self.name = f"folder {settings.folder}"
-        self.counts: Counter[str] = Counter()
+        super().__init__(f"folder {settings.folder}", thread="source-folder")
         self.last_refusal = ""
         self._settings, self._inlet = settings, inlet
         self._files, self._others = SettledFiles(), SettledFiles()
         self._strange: set[Path] = set()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="source-folder", daemon=True)
 
     def start(self) -> None:
         """Start to look; a folder that cannot be made may be made by others."""
         with contextlib.suppress(OSError):
             self._settings.folder.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the file at hand."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(10.0)
+        super().start()
 
     def status(self) -> SourceStatus:
         """Return its state, for people."""

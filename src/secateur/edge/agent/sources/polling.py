@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
 
-from secateur.edge.agent.sources.base import SourceStatus
+from secateur.edge.agent.sources.base import SourceStatus, ThreadedSource
 
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 60.0
 
 
-class PollingSource:
+class PollingSource(ThreadedSource):
     """Asks, waits, asks again; after failures it waits longer each time.
 
     Parameters
@@ -23,12 +21,9 @@ class PollingSource:
     """
 
     def __init__(self, name: str, *, every_s: float) -> None:
-        self.name = name
-        self.counts: Counter[str] = Counter()
+        super().__init__(name, thread=f"source-{name}")
         self.trouble = ""
         self._every_s = every_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"source-{name}", daemon=True)
 
     def ask(self) -> None:
         """Ask once; raise any error if that fails."""
@@ -37,16 +32,6 @@ class PollingSource:
     def close(self) -> None:
         """Give up the connection."""
         raise NotImplementedError
-
-    def start(self) -> None:
-        """Start to ask."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(10.0)
 
     def status(self) -> SourceStatus:
         """Return its state, for people."""

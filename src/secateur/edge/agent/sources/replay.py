@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import Counter
 
 from secateur.core.errors import DataError
 from secateur.edge.agent.burst import Burst
@@ -13,13 +11,13 @@ from secateur.edge.agent.config.connections import ReplaySource as ReplaySetting
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.agent.intake import IntakeFull, Submission
 from secateur.edge.agent.signal.quality import is_rate_of
-from secateur.edge.agent.sources.base import Inlet, SourceStatus
+from secateur.edge.agent.sources.base import Inlet, SourceStatus, ThreadedSource
 from secateur.edge.agent.sources.recording import open_recording
 
 log = logging.getLogger(__name__)
 
 
-class ReplaySource:
+class ReplaySource(ThreadedSource):
     """Submits the bursts of a recording one after the other.
 
     Parameters
@@ -36,8 +34,7 @@ class ReplaySource:
     """
 
     def __init__(self, settings: ReplaySettings, inlet: Inlet, sensor: Sensor) -> None:
-        self.name = f"replay {settings.file.name}"
-        self.counts: Counter[str] = Counter()
+        super().__init__(f"replay {settings.file.name}", thread="source-replay")
         self._settings, self._inlet, self._sensor = settings, inlet, sensor
         self._recording = open_recording(settings.file, settings.channel)
         rate_hz = self._recording.sampling_rate_hz
@@ -52,18 +49,6 @@ class ReplaySource:
                 f"{settings.file} holds {longest} samples in a row; a burst of sensor {sensor.name} has "
                 f"{sensor.burst_samples}."
             )
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="source-replay", daemon=True)
-
-    def start(self) -> None:
-        """Start to submit."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the burst at hand."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(10.0)
 
     def status(self) -> SourceStatus:
         """Return its state, for people."""
