@@ -110,6 +110,22 @@ def test_a_damaged_baseline_ends_neither_the_watch_nor_an_alarm(state: Path, mak
     agent.stop()
 
 
+def test_a_baseline_at_the_place_of_an_earlier_version_is_told(state: Path, make_burst: Make) -> None:
+    """Else the fault of an open alarm would be learned as the healthy machine."""
+    file = state / "baselines" / "pump" / "drive-end.json"
+    former = file.rename(state / "baselines" / "pump.drive-end.json")
+    agent = _agent(state.parent)
+    path = agent.paths["pump", "drive-end"]
+    feed(agent, [make_burst(number) for number in range(30, 60)])
+    assert path.levels.level is Level.ALARM
+    assert f"move it to {file}" in brief(agent, path)["baseline_trouble"]
+    agent.stop()
+    former.rename(file)
+    agent = _agent(state.parent)
+    assert agent.paths["pump", "drive-end"].baseline.is_learned("all speeds")
+    agent.stop()
+
+
 def test_a_database_of_another_version_is_told_and_left_alone(state: Path) -> None:
     file = state / "agent.sqlite"
     _change(file, "ALTER TABLE results RENAME COLUMN crc TO checksum")

@@ -79,11 +79,13 @@ class Baseline:
         self._is_saved = True
         self._learned = self._empty()
         self.trouble = ""
-        if path is not None and path.exists():
+        if path is not None:
             try:
                 found = _read(path)
             except CheckpointError as error:
                 self.trouble = str(error)
+                return
+            if found is None:
                 return
             if found.speed_bands_rpm == settings.speed_bands_rpm and found.basis in (None, basis):
                 self._learned = found.model_copy(update={"basis": basis})
@@ -257,7 +259,15 @@ def _centre(name: str, values: list[float]) -> Centre:
     return Centre(median=median, spread=spread)
 
 
-def _read(path: Path) -> _Learned:
+def _read(path: Path) -> _Learned | None:
+    former = path.parent.with_name(f"{path.parent.name}.{path.name}")
+    if not path.exists() and former.exists():  # "a.b/c" and "a/b.c" had shared a file
+        raise CheckpointError(
+            f"{former} was written by an earlier version of secateur; move it to {path}, or learn the machine "
+            "anew."
+        )
+    if not path.exists():
+        return None
     try:
         return _Learned.model_validate(read_json(path))
     except (ValidationError, CheckpointError) as error:
