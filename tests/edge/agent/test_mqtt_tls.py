@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
-from agent_machines import record
+from agent_machines import record, until
 from mosquitto import Mosquitto
 from mqtt_consumer import Consumer
 from secateur.edge.agent.config.connections import MqttSink as MqttSinkSettings
+from secateur.edge.agent.config.settings import Outbox as OutboxSettings
+from secateur.edge.agent.outbox.database import Database
+from secateur.edge.agent.outbox.delivery import Delivery
+from secateur.edge.agent.outbox.store import Outbox
 from secateur.edge.agent.sinks.base import SinkUnavailable
 from secateur.edge.agent.sinks.mqtt import MqttSink
 
@@ -90,3 +94,18 @@ def test_a_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="certificate"):
         MqttSink(settings, client_id="x").publish([record(1)])
+
+
+def test_a_certificate_that_is_being_replaced_ends_no_delivery(
+    tmp_path: Path, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = tmp_path / "ca.pem"
+    settings = MqttSinkSettings.model_validate({"type": "mqtt", "tls": {"ca_file": str(authority)}})
+    outbox = Outbox(database, OutboxSettings(), ["mqtt"])
+    delivery = Delivery(outbox, MqttSink(settings, client_id="x"), replay_per_s=1)
+    authority.write_text("half of a certif")
+    delivery.start()
+    until(lambda: not delivery.available)
+    delivery.stop()
+    assert "a certificate or key of tls cannot be used" in delivery.trouble
+    assert all(entry.exc_info is None for entry in caplog.records)

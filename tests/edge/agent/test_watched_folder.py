@@ -135,3 +135,30 @@ def test_a_link_out_of_the_folder_is_not_followed(linked: str, tmp_path: Path) -
     source = FolderSource(settings, inlet)
     assert [source.look() for _ in range(3)] == [0, 0, 0]
     assert (place / "1.npy").exists()
+
+
+def test_a_share_that_goes_and_comes_back_or_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taking, share = _Taking(), tmp_path / "share"
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s"): 4096})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(share)}), inlet)
+
+    def burst(number: int) -> None:
+        (share / "m" / "s").mkdir(parents=True, exist_ok=True)
+        (share / "m" / "s" / f"{number}.json").write_text(f'{{"samples": [1], "number": {number}}}')
+
+    burst(1)
+    assert [source.look(), source.look()] == [0, 1]
+    assert source.status()["connected"]
+    share.rename(tmp_path / "away")
+    assert source.look() == 0
+    assert "is not there" in source.status()["trouble"]
+    (tmp_path / "away").rename(share)
+    burst(2)
+    assert [source.look(), source.look()] == [0, 1]
+    assert source.status()["connected"]
+    assert [found.number for found in taking.bursts] == [1, 2]
+    with monkeypatch.context() as patch:  # a share that hangs must not hang those who ask for the state
+        patch.setattr(Path, "is_dir", lambda _: pytest.fail("the folder was asked"))
+        source._alive_s -= 100
+        assert "has not answered for" in source.status()["trouble"]
+        assert not source.status()["connected"]

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 
-from secateur.edge.agent.outbox.database import StorageError
+from secateur.core.errors import SecateurError
 from secateur.edge.agent.outbox.store import Outbox, Record
 from secateur.edge.agent.sinks.base import RecordRefused, Sink, SinkUnavailable
 
@@ -60,7 +60,7 @@ class Delivery(threading.Thread):
             try:
                 if not self.step():
                     self._wait_for_more()
-            except StorageError as error:
+            except SecateurError as error:  # a full disk, a certificate that is being replaced
                 self._trouble(str(error))
             except Exception as error:  # a thread that ends silently would hold everything back
                 log.exception("delivery to %s failed", self.sink.name)

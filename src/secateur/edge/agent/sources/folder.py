@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -28,6 +29,9 @@ DONE, REFUSED = "done", "refused"
 _BYTES_OF_A_SAMPLE, _BYTES_BESIDE = 64, 1 << 20
 """A file of numbers takes less, in digits too."""
 
+LATE_S = 30.0
+"""A look that takes longer than this beyond its turn waits for a network share that does not answer."""
+
 MOST_STRANGE = 100
 """Folders of no sensor that are told of."""
 
@@ -43,7 +47,8 @@ class FolderSource(ThreadedSource):
 
     def __init__(self, settings: FolderSettings, inlet: Inlet) -> None:
         super().__init__(f"folder {settings.folder}", thread="source-folder")
-        self.last_refusal = ""
+        self.trouble = self.last_refusal = ""
+        self._alive_s = time.monotonic()
         self._settings, self._inlet = settings, inlet
         self._files, self._others = SettledFiles(), SettledFiles()
         self._strange: set[Path] = set()
@@ -55,10 +60,14 @@ class FolderSource(ThreadedSource):
         super().start()
 
     def status(self) -> SourceStatus:
-        """Return its state, for people."""
+        """Return its state, for people; the folder is not asked, which may be a share that hangs."""
+        late_s = time.monotonic() - self._alive_s
+        is_late = late_s > self._settings.every_s + LATE_S
+        trouble = f"the folder has not answered for {late_s:.0f} s" if is_late else self.trouble
         return {
             "name": self.name,
-            "connected": self._settings.folder.is_dir(),
+            "connected": not trouble,
+            "trouble": trouble,
             "last_refusal": self.last_refusal,
             "counts": dict(self.counts),
         }
@@ -73,6 +82,7 @@ class FolderSource(ThreadedSource):
 
     def look(self) -> int:
         """Take all files that have not changed since the last look, in order; return how many."""
+        self._require_folder()
         folders = {
             self._settings.folder / machine / sensor: (machine, sensor)
             for machine, sensor in self._inlet.places
@@ -92,6 +102,13 @@ class FolderSource(ThreadedSource):
             if self._stopping.is_set():
                 break
         return taken
+
+    def _require_folder(self) -> None:
+        is_there = self._settings.folder.is_dir()
+        trouble = "" if is_there else "the folder is not there; it is looked for again and again"
+        if trouble != self.trouble:
+            log.warning("%s: %s", self.name, trouble or "the folder is back")
+        self.trouble, self._alive_s = trouble, time.monotonic()
 
     def _entries(self, folder: Path) -> list[Path]:
         """Return what lies in a folder; one that may not be looked at ends no watch over the others.
@@ -141,11 +158,13 @@ class FolderSource(ThreadedSource):
             self._refuse(path, "it could not be read; see the log of the agent.")
             return False
         while not stored.wait(0.5):
+            self._alive_s = time.monotonic()
             if self._stopping.is_set() and not stored.wait(10.0):
                 return False  # the file stays, and is taken again at the next start
         if reasons[0] is not None:
             self._refuse(path, reasons[0])
             return False
+        self._alive_s = time.monotonic()
         self.counts["bursts"] += 1
         if self._settings.done == "delete":
             path.unlink(missing_ok=True)

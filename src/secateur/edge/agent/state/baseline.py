@@ -263,8 +263,8 @@ def _read(path: Path) -> _Learned | None:
     former = path.parent.with_name(f"{path.parent.name}.{path.name}")
     if not path.exists() and former.exists():  # "a.b/c" and "a/b.c" had shared a file
         raise CheckpointError(
-            f"{former} was written by an earlier version of secateur; move it to {path}, or learn the machine "
-            "anew."
+            f"{former} was written by an earlier version of secateur; move it to {path}, or learn the "
+            "machine anew."
         )
     if not path.exists():
         return None
