@@ -113,13 +113,14 @@ def publish(
     session = MqttSession(
         broker, client_id=client_id or f"secateur-replay-{secrets.token_hex(6)}", acknowledged_within_s=10.0
     )
-    started_s, started_unix_s, count = time.monotonic(), time.time(), 0
+    started_s, count = time.monotonic(), 0
     try:
         for end_s, piece in bursts:
             if replay.speed_factor > 0:
                 time.sleep(max(0.0, started_s + end_s / replay.speed_factor - time.monotonic()))
             length_s = len(piece.samples) / (piece.sampling_rate_hz or 1.0)
-            at = replace(piece, measured_unix_s=started_unix_s + end_s - length_s)
+            # as if it ended now: by the recording's own clock a fast replay would run ahead of the receiver's
+            at = replace(piece, measured_unix_s=time.time() - length_s)
             session.publish(
                 [
                     Message(topic=replay.topic, content=write(part), properties={})

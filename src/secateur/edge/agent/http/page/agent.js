@@ -43,6 +43,7 @@ export class AgentView {
         agent.config_trouble ? h("p", { class: "trouble" }, `The configuration was read again, and the former one goes on: ${agent.config_trouble}`) : null,
         h("p", {}, h("a", { href: "/openapi.json" }, "Description of the interface"), " · ", h("a", { href: "/metrics" }, "Metrics for Prometheus"))),
       h("section", { class: "card wide" }, h("h2", {}, "Sources"),
+        agent.sources.length ? null : h("p", {}, "No source is configured; bursts come over HTTP alone."),
         connections("Sources", agent.sources.map((source) => [source.name, link(source.connected, source.trouble),
           `${counts(source.counts)}${source.last_refusal ? `; last refused: ${source.last_refusal}` : ""}`]))));
   }

@@ -13,7 +13,8 @@ function machineLevel(entry) {
   return ["alarm", "warning", "normal", "learning", "unknown"].find((level) => found.has(level));
 }
 
-const silent = (sensors) => sensors.filter((entry) => entry.sensor_state !== "ok").length;
+/** How many sensors give nothing that can be used; one that is waited for since the start a moment ago is no fault. */
+const silent = (sensors) => sensors.filter((entry) => !["ok", "waiting"].includes(entry.sensor_state)).length;
 
 /** Address of a sensor's view. */
 export const sensorAddress = (machine, sensor) => `#/machine/${encodeURIComponent(machine)}/${encodeURIComponent(sensor)}`;

@@ -22,7 +22,8 @@ export function percent(share) {
   const parts = share < 1 ? Math.min(100 * share, 99.9) : 100 * share;
   return `${parts.toFixed(share < 0.1 || (parts >= 99 && share < 1) ? 1 : 0)} %`;
 }
-export const mebibytes = (bytes) => `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
+const upTo10 = (value) => value.toFixed(value < 10 ? 1 : 0);
+export const mebibytes = (bytes) => (bytes < 2 ** 33 ? `${upTo10(bytes / 2 ** 20)} MiB` : `${upTo10(bytes / 2 ** 30)} GiB`);
 export const plain = (text) => String(text).replaceAll("_", " ");
 
 /** A length of time. */
