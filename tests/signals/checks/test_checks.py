@@ -160,6 +160,16 @@ def test_groups_that_differ_in_their_writing_alone() -> None:
     assert of("pump 1", "pump 11", "pump1", "1-1", "11") == []
 
 
+def test_velocities_among_accelerations() -> None:
+    def found(*units: str | None) -> list[str]:
+        members = [recording(f"n{n}", unit=unit) for n, unit in enumerate(units)]
+        return [each.message for each in check_set(members) if each.code == "mixed_quantities"]
+
+    (message,) = found("g", "mm/s", "m/s^2", None)
+    assert "acceleration: 2, first n0; velocity: 1, first n1" in message
+    assert found("g", "m/s^2", "V", None) == []
+
+
 def stuck_findings(samples: np.ndarray) -> list[Finding]:
     return [finding for finding in waveform_findings(samples) if finding.code == "stuck"]
 

@@ -6,11 +6,13 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from secateur.core.errors import DataError
 from secateur.signals.findings import Finding, error, note, warning
 from secateur.signals.recording import Recording
 from secateur.signals.selection import specimen_of
+from secateur.signals.sources.quantities import UNITS, VIBRATION
 
 LEVEL_RATIO = 5.0
 OTHER_UNIT_RATIO = 50.0
@@ -22,6 +24,7 @@ def check_set(recordings: Iterable[Recording]) -> Iterator[Finding]:
     by_data_set: dict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         by_data_set[recording.dataset].append(recording)
+    yield from _quantity_findings(by_data_set)
     for dataset, members in by_data_set.items():
         yield from _group_findings(dataset, members)
         yield from _class_findings(dataset, members)
@@ -136,6 +139,23 @@ def _class_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]
         )
     if seconds and "normal" not in seconds:
         yield warning("no_normal", dataset, "there is no normal recording; false alarms cannot be measured.")
+
+
+def _quantity_findings(by_data_set: Mapping[str, list[Recording]]) -> Iterator[Finding]:
+    """Refuse velocities among accelerations: their spectra fall in other ways, whatever the bearing does."""
+    held: dict[str, list[Recording]] = defaultdict(list)
+    for recording in chain.from_iterable(by_data_set.values()):
+        quantity = UNITS.get((recording.unit or "").lower())
+        if recording.fault_location is not None and quantity in VIBRATION:
+            held[quantity].append(recording)
+    if len(held) > 1:
+        told = "; ".join(f"{name}: {len(of)}, first {of[0].recording_id}" for name, of in held.items())
+        yield error(
+            "mixed_quantities",
+            ", ".join(by_data_set),
+            f"the recordings hold unlike quantities by their units ({told}), which alone may tell them "
+            "apart; keep those of one.",
+        )
 
 
 def _rate_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]:
