@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_a_half_open_connection_is_given_up(broker: Mosquitto) -> None:
         sink.publish([record(2)])
     broker.signal(signal.SIGCONT)
     sink.publish([record(2)])
+    sink.close()
+
+
+def test_a_lost_connection_does_not_come_back_and_fight_the_next(broker: Mosquitto, tmp_path: Path) -> None:
+    """A client that connected again took the name of the new session from it, which did the same."""
+    sink = MqttSink(MqttSinkSettings.model_validate({"type": "mqtt", "port": broker.port}), client_id="one")
+    sink.publish([record(1)])
+    sink._session._client.socket().shutdown(socket.SHUT_RDWR)
+    until(lambda: not sink._session.is_open)
+    sink.publish([record(2)])
+    session = sink._session
+    time.sleep(2.5)  # paho waits a second, and then two
+    sink.publish([record(3)])
+    assert sink._session is session
+    assert (tmp_path / "broker" / "log").read_text().count("as one ") == 2
     sink.close()
 
 

@@ -14,7 +14,13 @@ LARGEST_PACKET = 64 << 20
 
 
 def new_client(
-    broker: Broker, *, client_id: str, clean_start: bool, session_s: int, manual_ack: bool = False
+    broker: Broker,
+    *,
+    client_id: str,
+    clean_start: bool,
+    session_s: int,
+    manual_ack: bool = False,
+    connects_again: bool = True,
 ) -> tuple[paho.Client, dict[str, object]]:
     """Return a client that is not connected yet, and the arguments of its ``connect``.
 
@@ -28,6 +34,8 @@ def new_client(
         For how long it keeps the session of a client that is gone.
     manual_ack : bool
         Whether the receiver acknowledges messages itself.
+    connects_again : bool
+        Whether it connects anew by itself when a connection is lost.
 
     Raises
     ------
@@ -35,7 +43,11 @@ def new_client(
         If a secret or a certificate cannot be read.
     """
     client = paho.Client(
-        paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=manual_ack
+        paho.CallbackAPIVersion.VERSION2,
+        client_id=client_id,
+        protocol=paho.MQTTv5,
+        manual_ack=manual_ack,
+        reconnect_on_failure=connects_again,
     )
     client.connect_timeout = 5.0
     if broker.username is not None:

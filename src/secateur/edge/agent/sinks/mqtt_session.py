@@ -79,7 +79,9 @@ class MqttSession:
         self._answers: dict[int, Any] = {}
         self._subscribed: dict[int, Any] = {}
         self._on_message = on_message
-        client, arguments = new_client(broker, client_id=client_id, clean_start=True, session_s=0)
+        client, arguments = new_client(
+            broker, client_id=client_id, clean_start=True, session_s=0, connects_again=False
+        )
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._published
@@ -197,7 +199,7 @@ class MqttSession:
             self._reason = reason
             self._state.notify_all()
 
-    def _disconnected(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+    def _disconnected(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         with self._state:
             told = str(reason)
             if reason.is_failure:
@@ -205,7 +207,6 @@ class MqttSession:
                 told += f"; if it happens again, another client may use client_id '{self._client_id}'"
             self._closed = self._closed or f"disconnected ({told})"
             self._state.notify_all()
-        client.disconnect()  # else paho would connect again by itself
 
     def _published(self, _: Any, __: Any, number: int, reason: Any, ___: Any) -> None:
         with self._state:
