@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from secateur.core.errors import DataError
+from secateur.signals.sources import tdms as tdms_files
 from secateur.signals.sources.open import open_source
 
 nptdms = pytest.importorskip("nptdms")
@@ -116,3 +118,23 @@ def test_the_abscissa_of_a_universal_file(tmp_path: Path) -> None:
     times[2000:] += 0.25
     with pytest.raises(DataError, match="steps instead of 1"):
         open_source(uff(tmp_path / "x.uff", (ACC, RATE), steps=times))
+
+
+def test_pieces_join_and_nothing_is_held_beside_the_bounded_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tdms_files, "PIECE", 1000)
+    for path, (first, _) in two_of_each(tmp_path):
+        source = open_source(path, (first,)).source
+        for start, stop in ((0, 1), (999, 1001), (1000, 2000), (100, 3999), (4000, 4000)):
+            np.testing.assert_array_equal(source.read(start, stop)[0], ACC[start:stop].astype(np.float32))
+        assert len(pickle.dumps(source)) < 1000
+
+
+def test_a_tdms_file_is_not_opened_anew_for_every_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(tdms(tmp_path / "x.tdms", ("a", ACC, {}))).source
+    source.read(0, 1)
+    monkeypatch.setattr(tdms_files, "_opened", None)
+    np.testing.assert_array_equal(source.read(1000, 2000)[0], ACC[1000:2000].astype(np.float32))

@@ -17,11 +17,14 @@ from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.channelwise import ChannelwiseSource
 from secateur.signals.sources.choice import Column
+from secateur.signals.sources.decoded import PIECES
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.quantities import seconds_in
 from secateur.signals.sources.time_axis import TimeAxis
 
 _SPACING_DIGITS = 1e-9
+PIECE = 1 << 20
+"""Samples of a channel that are read at once."""
 
 
 @contextmanager
@@ -76,8 +79,20 @@ class TdmsSource(ChannelwiseSource):
             )
 
     def _values(self, number: int, start: int, stop: int) -> np.ndarray:
-        with _opened(self.path) as file:
-            return np.asarray(_channels(file)[number].read_data(start, stop - start))
+        # a file of many segments takes long to open, so that more is read at once than a window
+        pieces = [
+            self._piece(number, at)[max(start - at, 0) : stop - at]
+            for at in range(start - start % PIECE, max(stop, start + 1), PIECE)
+        ]
+        return np.concatenate(pieces)
+
+    def _piece(self, number: int, start: int) -> np.ndarray:
+        def decode() -> np.ndarray:
+            count = min(PIECE, self.present[number].n_samples - start)
+            with _opened(self.path) as file:
+                return np.asarray(_channels(file)[number].read_data(start, count))
+
+        return PIECES.get((self.path, self.path.stat().st_mtime_ns, number, start), decode)
 
 
 def _rate(properties: dict[str, Any]) -> float | None:

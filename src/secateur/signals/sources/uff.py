@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from secateur.core.documents import one_line, require_regular_file
 from secateur.core.errors import DataError
 from secateur.signals.sources.channelwise import ChannelwiseSource
 from secateur.signals.sources.choice import Column
+from secateur.signals.sources.decoded import PIECES
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.quantities import UNITS, seconds_in
 from secateur.signals.sources.time_axis import TimeAxis, read_time_axis
@@ -32,48 +34,52 @@ class UffSource(ChannelwiseSource):
     """Time responses of a universal file, named by node and direction (``1 x+``); spectra are passed over."""
 
     @cached_property
-    def _responses(self) -> tuple[dict[str, Any], ...]:
-        uff = required("pyuff", f"{self.path} is a universal file (UFF)")
-        require_regular_file(self.path)
-        if self.path.stat().st_size > LARGEST_BYTES:
-            raise DataError(f"{self.path} is larger than 1 GiB; store it as WAV, NPY or Parquet.")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # on sets of other kinds, which are passed over
-                if self.path.read_bytes().split()[-1:] != [_MARK]:
-                    raise ValueError("its last data set has no end")
-                file = uff.UFF(str(self.path))
-                numbers = [n for n, kind in enumerate(file.get_set_types()) if int(kind) == 58]
-                sets = [file.read_sets(n) for n in numbers]
-        except Exception as error:  # the package answers damaged files with many kinds of error
-            raise DataError(
-                f"{self.path} is not a whole universal file ({one_line(error)}); copy it again."
-            ) from None
-        responses = tuple(entry for entry in sets if entry.get("func_type") == _TIME_RESPONSE)
-        if not responses:
-            raise DataError(f"{self.path} holds no time response (data set 58, function type 1).")
-        return responses
-
-    @cached_property
     def present(self) -> tuple[Column, ...]:
         """Every time response of the file."""
-        return tuple(self._column(entry, number) for number, entry in enumerate(self._responses))
-
-    def _column(self, entry: dict[str, Any], number: int) -> Column:
-        name, n_samples = _name(entry, number), len(entry["data"])
-        where, fault = f"{self.path}, response '{name}'", ""
-        if n_samples != entry["num_pts"]:
-            fault = f"{where}: its header tells of {entry['num_pts']} samples, {n_samples} are there."
-        return Column(
-            name=name,
-            n_samples=n_samples,
-            sampling_rate_hz=None if fault or not n_samples else _rate(entry, where),
-            unit=_unit(entry),
-            fault=fault,
-        )
+        require_regular_file(self.path)
+        return _columns(self.path, self.path.stat().st_mtime_ns)
 
     def _values(self, number: int, start: int, stop: int) -> np.ndarray:
-        return np.asarray(self._responses[number]["data"][start:stop])
+        key = (self.path, self.path.stat().st_mtime_ns, number)
+        values = PIECES.get(key, lambda: np.asarray(_responses(self.path)[number]["data"]))
+        return np.array(values[start:stop])
+
+
+@lru_cache(maxsize=64)
+def _columns(path: Path, mtime_ns: int) -> tuple[Column, ...]:
+    columns = []
+    for number, entry in enumerate(_responses(path)):
+        name, values = _name(entry, number), np.asarray(entry["data"])
+        where, fault = f"{path}, response '{name}'", ""
+        if len(values) != entry["num_pts"]:
+            fault = f"{where}: its header tells of {entry['num_pts']} samples, {len(values)} are there."
+        rate = None if fault or not len(values) else _rate(entry, where)
+        columns.append(
+            Column(name=name, n_samples=len(values), sampling_rate_hz=rate, unit=_unit(entry), fault=fault)
+        )
+        PIECES.get((path, mtime_ns, number), partial(np.array, values))
+    return tuple(columns)
+
+
+def _responses(path: Path) -> list[dict[str, Any]]:
+    """Read the whole file."""
+    uff = required("pyuff", f"{path} is a universal file (UFF)")
+    if path.stat().st_size > LARGEST_BYTES:
+        raise DataError(f"{path} is larger than 1 GiB; store it as WAV, NPY or Parquet.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on sets of other kinds, which are passed over
+            if path.read_bytes().split()[-1:] != [_MARK]:
+                raise ValueError("its last data set has no end")
+            file = uff.UFF(str(path))
+            numbers = [n for n, kind in enumerate(file.get_set_types()) if int(kind) == 58]
+            sets = [file.read_sets(n) for n in numbers]
+    except Exception as error:  # the package answers damaged files with many kinds of error
+        raise DataError(f"{path} is not a whole universal file ({one_line(error)}); copy it again.") from None
+    responses = [entry for entry in sets if entry.get("func_type") == _TIME_RESPONSE]
+    if not responses:
+        raise DataError(f"{path} holds no time response (data set 58, function type 1).")
+    return responses
 
 
 def _rate(entry: dict[str, Any], where: str) -> float | None:
