@@ -260,3 +260,33 @@ def test_what_another_array_holds_is_no_matter_where_one_is_chosen(tmp_path: Pat
     with pytest.raises(DataError, match="stacked windows"):
         open_source(path, ("spectra",))
     np.testing.assert_array_equal(open_source(path, ("acc",)).source.read(0, N)[0], ACC)
+
+
+def test_a_vector_beside_cells_that_hold_the_recordings_is_not_taken_for_them(tmp_path: Path) -> None:
+    cells = np.empty((1, 2), object)
+    cells[0, 0], cells[0, 1] = ACC, OTHER
+    rows = np.zeros((1, 2), [("acc", object)])
+    rows["acc"][0, 0], rows["acc"][0, 1] = ACC, OTHER
+    notes = np.empty((1, 2), object)
+    notes[0, 0], notes[0, 1] = "pump", np.arange(3.0)
+    for hidden in ({"data": cells}, {"data": rows}, {"run": {"data": cells}}):
+        savemat(tmp_path / "x.mat", {**hidden, "trigger": OTHER, "notes": notes})
+        with pytest.raises(
+            DataError, match=r"data\] is a cell array or a row of structures and holds arrays"
+        ):
+            open_source(tmp_path / "x.mat")
+        assert open_source(tmp_path / "x.mat", ("trigger",)).source.n_samples == N
+    savemat(tmp_path / "x.mat", {"acc": ACC, "notes": notes})
+    assert open_source(tmp_path / "x.mat").channels == ("acc",)
+
+
+def test_cells_of_version_7_3_are_not_passed_over_either(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.mat", "w") as file:
+        file["trigger"] = OTHER[None]
+        held = file.create_group("#refs#").create_dataset("a", data=ACC[None])
+        cells = file.create_dataset("data", (1, 2), dtype=h5py.ref_dtype)
+        cells[0, 0], cells[0, 1] = cells.ref, held.ref  # a cell that holds itself has an end too
+    with pytest.raises(DataError, match=r"\[data\] is a cell array"):
+        open_source(tmp_path / "x.mat")
+    assert open_source(tmp_path / "x.mat", ("trigger",)).source.n_samples == N

@@ -59,8 +59,7 @@ def hdf5_variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     with _opened(path) as file:
         variables = {}
         for name, node in _datasets(file, path).items():
-            kind = node.attrs.get("MATLAB_class", b"")
-            kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+            kind = _class_of(node)
             if not kind and node.dtype.kind in "iuf":
                 kind = "double"
             if "MATLAB_sparse" in node.parent.attrs:
@@ -73,6 +72,35 @@ def hdf5_variables(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
             # MATLAB counts axes the other way round
             variables[name] = (tuple(reversed(node.shape)), kind)
         return variables
+
+
+def _class_of(node: Any) -> str:
+    """Return the MATLAB class of a data set; empty where another program wrote it."""
+    kind = node.attrs.get("MATLAB_class", b"")
+    return kind.decode() if isinstance(kind, bytes) else str(kind)
+
+
+def hdf5_containers(path: Path, least: int) -> list[str]:
+    """Return the names of cells and rows of structures in which arrays of ``least`` numbers or more lie."""
+    h5py = required("h5py", str(path))
+
+    def is_container(node: Any) -> bool:
+        return h5py.check_ref_dtype(node.dtype) is not None
+
+    def is_long(node: Any, seen: set[str]) -> bool:
+        if node.name in seen:
+            return False
+        seen.add(node.name)
+        if not isinstance(node, h5py.Dataset):
+            return any(is_long(each, seen) for each in node.values())
+        if is_container(node):
+            cells = np.ravel(node[()])
+            return any(is_long(node.file[reference], seen) for reference in cells if reference)
+        return bool(node.dtype.kind in "iuf" and node.size >= least and _class_of(node) != "char")
+
+    with _opened(path) as file:
+        found = _datasets(file, path).items()
+        return [name for name, node in found if is_container(node) and is_long(node, set())]
 
 
 def hdf5_value(path: Path, name: str) -> np.ndarray:

@@ -23,7 +23,7 @@ from secateur.signals.sources.arrays import (
 from secateur.signals.sources.choice import Column
 from secateur.signals.sources.decoded import PIECES
 from secateur.signals.sources.extras import required
-from secateur.signals.sources.hdf5 import hdf5_value, hdf5_variables, is_hdf5
+from secateur.signals.sources.hdf5 import hdf5_containers, hdf5_value, hdf5_variables, is_hdf5
 from secateur.signals.sources.orientation import channels_first, checked_range, require_real
 from secateur.signals.sources.unpacking import require_plausible_size
 
@@ -32,6 +32,8 @@ _NUMBERS = {
     "uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8,
 }  # fmt: skip
 _HEADER_BYTES = 128
+LEAST_SAMPLES = 256
+"""Shorter arrays in cells and rows of structures are settings."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,36 @@ def _numeric_shapes(path: Path, _mtime_ns: int) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+@lru_cache(maxsize=64)
+def _containers(path: Path, _mtime_ns: int) -> tuple[str, ...]:
+    """Return the names of cells and rows of structures in which long arrays of numbers lie."""
+    if is_hdf5(path):
+        return tuple(hdf5_containers(path, LEAST_SAMPLES))
+    kinds = {name: variable.kind for name, variable in _variables(path).items()}
+    opened = [name for name, kind in kinds.items() if kind in ("cell", "struct")]
+    return tuple(found for name in opened for found in _walk_containers(name, _loaded(path, name)))
+
+
+def _walk_containers(name: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, np.ndarray):
+        return
+    if value.dtype.names is not None and (value.size == 1 or _by_name(value)):
+        for field in value.dtype.names:
+            yield from _walk_containers(f"{name}.{field}", value[field].reshape(-1)[0])
+    elif value.dtype.hasobject and _holds_long(value):
+        yield name
+
+
+def _holds_long(value: Any) -> bool:
+    if not isinstance(value, np.ndarray):
+        return False
+    if value.dtype.names is not None:
+        return any(_holds_long(value[field]) for field in value.dtype.names)
+    if value.dtype.kind == "O":
+        return any(map(_holds_long, value.reshape(-1)))
+    return value.dtype.kind in "iuf" and value.size >= LEAST_SAMPLES
+
+
 def _by_name(value: Any) -> dict[str, Any]:
     """Return the data of a row of structures that have a name and data each, as Paderborn's channels have."""
     if (
@@ -213,9 +245,18 @@ class MatSource:
 
     @cached_property
     def present(self) -> tuple[Column, ...]:
-        """Every array of more than one number."""
+        """Every array of more than one number; cells and rows of structures that hold any have a fault."""
         shapes = {name: shape for name, shape in self._shapes.items() if np.prod(shape, dtype=float) > 1}
-        return array_columns(shapes, self.path)
+        closed = [
+            Column(
+                name=name,
+                n_samples=0,
+                fault=f"{self.path} [{name}] is a cell array or a row of structures and holds arrays of "
+                "numbers; store each recording as a variable of its own.",
+            )
+            for name in _containers(self.path, self.path.stat().st_mtime_ns)
+        ]
+        return (*array_columns(shapes, self.path), *closed)
 
     @cached_property
     def _shape(self) -> tuple[int, int]:
