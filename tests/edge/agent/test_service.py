@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +22,10 @@ from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import parse_config
 from secateur.edge.agent.config.settings import AgentConfig
-from secateur.edge.agent.http import limits
+from secateur.edge.agent.http import changing, limits
 from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.intake import Submission
+from secateur.edge.agent.outbox.database import StorageError
 from secateur.edge.agent.outbox.store import Record
 from secateur.edge.agent.sources.payloads import Piece, to_raw
 
@@ -273,6 +275,23 @@ def test_too_many_requests(config: AgentConfig, monkeypatch: pytest.MonkeyPatch)
     assert later == [200, 200, 429]
     agent.stop()
     server.stop()
+
+
+def test_an_upload_that_waits_for_the_disk_is_answered_when_the_agent_stops(
+    client: httpx.Client, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("full")
+
+    monkeypatch.setattr(agent.outbox, "append", full)
+    monkeypatch.setattr(changing, "STORED_WITHIN_S", 10 * GUARD_S)
+    path, content = "/api/machines/pump/sensors/drive-end/bursts", {"samples": [0.0] * 4096, "number": 1}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.post, path, json=content, headers=TOKEN)
+        until(lambda: agent.storage_trouble == "full")
+        agent._stopping.set()
+        assert answer.result().status_code == 503
+    assert "send the burst again later" in answer.result().json()["error"]
 
 
 def test_every_endpoint_is_described(client: httpx.Client) -> None:

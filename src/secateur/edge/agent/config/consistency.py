@@ -63,7 +63,7 @@ def _names(config: AgentConfig) -> Iterator[str]:
     for one, other in _repeated(_labelled("machines", (machine.name for machine in config.machines))):
         yield f"{one} and {other}: two machines have one name; give each its own"
     for one, other in _repeated(_labelled("sinks", (sink.name for sink in config.sinks))):
-        yield f"{one} and {other}: two sinks have one name; give each its own"
+        yield f"{one} and {other}: two sinks have one name; give one of them another 'name'"
     if (config.name, OWN_SENSOR) in config.places():
         yield (
             f"name: the agent reports on itself as {config.name}/{OWN_SENSOR}, which is a sensor here; "

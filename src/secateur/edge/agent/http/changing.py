@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,7 +89,10 @@ def upload(call: Call) -> Any:
         stored.set()
 
     call.agent.intake.submit(Submission(burst=burst, done=done), timeout_s=1.0)
-    if not stored.wait(STORED_WITHIN_S):
+    last_s = time.monotonic() + STORED_WITHIN_S
+    while not stored.wait(0.25):
+        if call.agent.is_serving and time.monotonic() < last_s:
+            continue
         raise IntakeFull("the result is not stored yet; send the burst again later, with the same key.")
     if reasons[0] is not None:
         raise DataError(reasons[0])
