@@ -290,3 +290,27 @@ def test_cells_of_version_7_3_are_not_passed_over_either(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"\[data\] is a cell array"):
         open_source(tmp_path / "x.mat")
     assert open_source(tmp_path / "x.mat", ("trigger",)).source.n_samples == N
+
+
+def test_a_figure_beside_recordings_in_cells_is_not_taken_for_one(tmp_path: Path) -> None:
+    rows = [ACC[at : at + 6] for at in range(0, 6000, 6)]
+    level = np.abs(ACC[:1000])
+    table = pyarrow.table({"signal": pyarrow.array([row.tolist() for row in rows]), "rms": level})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    lines = [f'"{row.tolist()}",{value!r}' for row, value in zip(rows, level.tolist(), strict=True)]
+    (tmp_path / "x.csv").write_text("signal,rms\n" + "\n".join(lines))
+    ragged = np.array([*rows, ACC[:3]], object)[:1000]
+    np.savez(tmp_path / "x.npz", signal=ragged, rms=level)
+    for name in ("x.parquet", "x.csv", "x.npz"):
+        with pytest.raises(DataError, match=r"'signal' holds several values in one, such as .*choose it"):
+            open_source(tmp_path / name)
+        assert open_source(tmp_path / name, ("rms",)).source.n_samples == 1000
+        with pytest.raises(DataError, match="'signal' was chosen as channel, but it is several values"):
+            open_source(tmp_path / name, ("signal",))
+
+
+def test_words_in_brackets_are_no_lists(tmp_path: Path) -> None:
+    stamps = [f"[2024-03-01 10:00:{n // 200:02d}]" for n in range(N)]
+    rows = "\n".join(f"{stamp},{x!r},(3) ok" for stamp, x in zip(stamps, ACC.tolist(), strict=True))
+    (tmp_path / "x.csv").write_text("when,acc,state\n" + rows)
+    assert open_source(tmp_path / "x.csv").channels == ("acc",)

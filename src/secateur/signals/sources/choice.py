@@ -132,6 +132,7 @@ def choose(stored: StoredColumns, wanted: Sequence[str], *, how: str, preferred:
         for number in numbers:
             _require_signal(stored, columns[number], meanings[number])
     else:
+        _require_no_lists(stored, meanings)
         possible = _possible(meanings)
         named = [n for n in possible if columns[n].name == preferred and not columns[n].name.isdecimal()]
         is_preferred = len(possible) > 1 and len(named) == 1
@@ -217,6 +218,17 @@ def _require_waveforms(stored: StoredColumns, meanings: Sequence[Meaning]) -> No
             )
 
 
+def _require_no_lists(stored: StoredColumns, meanings: Sequence[Meaning]) -> None:
+    """Refuse to choose where recordings may lie in cells: what stands beside them is a figure of each."""
+    for column, meaning in zip(stored.present, meanings, strict=True):
+        if meaning.kind == "lists":
+            raise DataError(
+                f"{stored.path}: '{column.name}' holds {meaning.in_words}: a recording in each row, perhaps. "
+                "Store each recording as a file of its own, one row a moment; if another column is the "
+                "recording, choose it."
+            )
+
+
 def _require_signal(stored: StoredColumns, column: Column, meaning: Meaning) -> None:
     if meaning.kind in NEVER_VIBRATION:
         raise DataError(
@@ -229,6 +241,7 @@ def possible_columns(stored: StoredColumns) -> list[int]:
     """Return the numbers of the columns that may be vibration."""
     _require_samples(stored, ())
     meanings = _meanings(stored)
+    _require_no_lists(stored, meanings)
     return [n for n in _possible(meanings) if meanings[n].kind in ("signal", "constant")]
 
 

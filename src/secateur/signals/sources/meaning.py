@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,13 +12,20 @@ from secateur.signals.sources.quantities import VIBRATION, Quantity, quantity_of
 from secateur.signals.sources.time_axis import LEAST_SAMPLES, SINCE_1970, is_count, is_ramp
 
 Kind = Literal[
-    "signal", "time axis", "counter", "text", "complex", "spectrum axis", "held", "constant", "other quantity"
-]
+    "signal", "time axis", "counter", "text", "lists", "complex", "spectrum axis", "held", "constant",
+    "other quantity",
+]  # fmt: skip
 
-NEVER_VIBRATION: tuple[Kind, ...] = ("time axis", "counter", "text", "complex", "spectrum axis")
+NEVER_VIBRATION: tuple[Kind, ...] = ("time axis", "counter", "text", "lists", "complex", "spectrum axis")
 """Refused even when chosen by name: no sensor gives these."""
 
 _HELD_SHARE = 0.95
+
+_LISTS = re.compile(
+    r"^(?:<object>|<.*(?:double|float|int|decimal)"
+    r"|[\[(][-+.\deE]+\s*[,;\s][-+.\deE,;\s]*[\])]?$)"
+)
+"""A cell that holds objects, nested numbers of Parquet, or ``[0.1, 0.2, ...``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +63,10 @@ def meaning_of(name: str, values: np.ndarray) -> Meaning:
     if values.dtype.kind == "c":
         return Meaning(kind="complex", in_words="complex numbers, of which a part would be lost")
     if values.dtype.kind not in "biuf":
-        return Meaning(kind="text", in_words=f"text, such as {_first_word(values)!r}")
+        word = _first_word(values)
+        if values.dtype.names or _LISTS.match(word):
+            return Meaning(kind="lists", in_words=f"several values in one, such as {word!r}")
+        return Meaning(kind="text", in_words=f"text, such as {word!r}")
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
     if len(finite) == 0:
