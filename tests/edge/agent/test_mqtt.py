@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import socket
@@ -125,6 +126,22 @@ def test_a_lost_connection_does_not_come_back_and_fight_the_next(broker: Mosquit
     assert sink._session is session
     assert (tmp_path / "broker" / "log").read_text().count("as one ") == 2
     sink.close()
+
+
+def test_a_session_leaves_no_sockets_to_the_garbage_collector(broker: Mosquitto) -> None:
+    """A broker that never acknowledges is tried for weeks."""
+    sink = MqttSink(MqttSinkSettings.model_validate({"type": "mqtt", "port": broker.port}), client_id="one")
+    gc.collect()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    gc.disable()
+    try:
+        for number in range(5):
+            sink.publish([record(number)])
+            sink.close()
+        sink._session = None
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    finally:
+        gc.enable()
 
 
 def test_another_client_of_the_same_name_is_told(broker: Mosquitto) -> None:

@@ -178,8 +178,12 @@ class MqttSession:
             with contextlib.suppress(SinkUnavailable, RecordRefused):
                 self.publish([last_words])
         self._closed = self._closed or "closed"
-        self._client.disconnect()
-        self._client.loop_stop()
+        client = self._client
+        client.disconnect()
+        client.loop_stop()
+        # no circle is left, so that its sockets go with it, and not when garbage is collected next
+        client.on_connect = client.on_disconnect = client.on_publish = None
+        client.on_subscribe = client.on_message = None
 
     def _wait(self, holds: Callable[[], bool]) -> bool:
         with self._state:
