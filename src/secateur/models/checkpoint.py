@@ -28,6 +28,7 @@ from secateur.models.compact.change import WeightChange
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.model_card import write_model_card
 from secateur.models.origin import Origin, origin_of, remember_origin
+from secateur.models.pooling import read_modules, remember_modules
 from secateur.structure.plan import PruningPlan
 
 __all__ = [
@@ -165,6 +166,7 @@ def load(folder: Path) -> Diagnoser | PreTrainedModel:
         is_plain=getattr(described, "form", None) == "plain",
     )
     remember_origin(model, origin)
+    remember_modules(model, read_modules(folder))
     return model
 
 

@@ -171,5 +171,5 @@ def describe(folder: Path, *, weights: bool = True) -> TransformerDescription:
 
 
 def weight_files(names: dict[str, str]) -> list[str]:
-    """Return the files among sealed ones that hold tensors."""
-    return sorted(name for name in names if name.endswith(".safetensors"))
+    """Return the files among sealed ones that hold tensors of the model; those in folders are of others."""
+    return sorted(name for name in names if name.endswith(".safetensors") and "/" not in name)

@@ -49,7 +49,7 @@ from secateur.models.compact.change import WeightChange, read_change
 from secateur.models.live_tensors import computed_buffers, put_tensors, require_values, stored_tensors
 from secateur.models.loading_bars import no_bars
 from secateur.models.older_readers import CODE, loading_call, write_for_older_readers, write_older_tokenizer
-from secateur.models.pooling import write_pooling
+from secateur.models.pooling import modules_of
 from secateur.models.round_trip import require_generates, require_same
 from secateur.models.skeleton import skeleton
 from secateur.models.stock import REFUSALS, auto_class, stock_twin
@@ -179,7 +179,6 @@ def _write_plain(
             twin.save_pretrained(folder, max_shard_size=SHARD_SIZE)
         _write_tokenizer(folder, tokenizer)
         older = write_for_older_readers(folder)
-        write_pooling(folder, model.config, hidden=plan.result.hidden)
         loads_with = (loading_call(auto_class(model), older=older), "secateur.load(folder)")
         write_card(folder, model_class=type(model), form="plain", loads_with=loads_with, metadata=metadata)
         _finish(model, folder, plan, tokenizer, final)
@@ -232,6 +231,7 @@ def _finish(
 ) -> None:
     """Write what both forms have, then read everything back and compare."""
     write_plan(folder, plan)
+    modules_of(model).write(folder)
     seal_folder(folder)
     fresh, _ = load(folder)
     fresh.set_attn_implementation(model.config._attn_implementation)

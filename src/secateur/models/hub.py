@@ -11,7 +11,8 @@ from secateur.models.empty_model import described
 
 DESCRIPTION = ("config.json", "generation_config.json", "README.md", "LICENSE*")
 WHOLE = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "README.md", "LICENSE*", "NOTICE*")
-NOT_READ = ("*/*", "consolidated*")
+NOT_READ = ("[!0-9]*/*", "consolidated*")
+"""Other folders than those of modules of sentence-transformers, such as ``1_Pooling``."""
 
 
 def fetch(name: str, *, weights: bool) -> Path:

@@ -148,12 +148,13 @@ def save_into(
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving.") as aside:
         made = Path(aside) / "model"
         checkpoint.save(model, made, carry_tokenizer=False)
-        written = {path.name for path in made.iterdir()}
+        written = {path.relative_to(made) for path in made.rglob("*") if path.is_file()}
         for stale in folder.glob("*.safetensors"):
-            if stale.name not in written:
+            if stale.relative_to(folder) not in written:
                 stale.unlink()
-        for name in sorted(written, key=lambda name: name == checkpoint.CHECKSUMS):
-            (made / name).replace(folder / name)
+        for place in sorted(written, key=lambda place: place.name == checkpoint.CHECKSUMS):
+            (folder / place).parent.mkdir(exist_ok=True)
+            (made / place).replace(folder / place)
 
 
 def _require_own_values(model: PreTrainedModel, state: Mapping[str, torch.Tensor] | None) -> None:

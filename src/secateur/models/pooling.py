@@ -1,31 +1,70 @@
 """How a model makes one embedding of a text: told by its folder, kept in its configuration.
 
-Whether embeddings are brought to length one, the longest text and prompts are nothing that a cut changes:
-they go along, so that sentence-transformers reads the cut folder as it read the dense one.
+A folder of sentence-transformers lists modules: the transformer, its pooling, and what follows, such as a
+dense layer or the step to length one. They work on states whose width no cut changes. So their files go along
+as they are, and sentence-transformers reads the cut folder as it read the dense one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from secateur.core.errors import CheckpointError
-from secateur.core.records import read_json, write_json
+from torch import nn
+
+from secateur.core.errors import CheckpointError, UnsupportedArchitecture
+from secateur.core.records import read_json
 
 POOLING = "sentence_pooling"
 """Name in a configuration; a model without it takes the mean over the tokens."""
 
-SENTENCES = "sentence_settings"
-"""Name in a configuration of what else the folder told sentence-transformers."""
-
 MEAN, FIRST, LAST = "mean", "first token", "last token"
 MODULES = "modules.json"
-POOLING_FOLDER, NORMALIZE_FOLDER = "1_Pooling", "2_Normalize"
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
 _MODE_OF = {MEAN: "mean_tokens", FIRST: "cls_token", LAST: "lasttoken"}
 _MODES = {mode: pooling for pooling, mode in _MODE_OF.items()} | {"mean": MEAN, "cls": FIRST}
-_OTHERWISE = ("Transformer", "Pooling", "Normalize")
+_SAME_DIRECTION = ("Transformer", "Pooling", "Normalize", "Dropout")
 """Modules of sentence-transformers that keep the direction of a pooled embedding."""
+
+_STAY = (*_SAME_DIRECTION, "Dense", "LayerNorm", "CNN", "LSTM")
+"""Modules that go along with a cut: they know nothing of layers, heads, channels and tokens."""
+
+_ATTRIBUTE = "secateur_sentence_modules"
+_CARRIED, _PICKLED = (".json", ".safetensors", ".txt"), (".bin", ".pt", ".pth", ".pkl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceModules:
+    """What a folder tells sentence-transformers beside the transformer.
+
+    Attributes
+    ----------
+    files : dict of bytes
+        By place in the folder; none where it is no folder of sentence-transformers.
+    lost : str or None
+        What would not go along with a cut, why, and what to do.
+    """
+
+    files: dict[str, bytes]
+    lost: str | None = None
+
+    def require_whole(self, folder: Path) -> None:
+        """Check that everything goes along.
+
+        Raises
+        ------
+        UnsupportedArchitecture
+            Naming the module that does not.
+        """
+        if self.lost is not None:
+            raise UnsupportedArchitecture(f"{folder}: {self.lost}")
+
+    def write(self, folder: Path) -> None:
+        """Write the files into the folder of a checkpoint."""
+        for place, content in self.files.items():
+            (folder / place).parent.mkdir(exist_ok=True)
+            (folder / place).write_bytes(content)
 
 
 def read_pooling(folder: Path) -> str:
@@ -44,68 +83,68 @@ def read_pooling(folder: Path) -> str:
     """
     if not (folder / MODULES).is_file():
         return MEAN
+    modules = list(_modules(folder))
+    if others := sorted({kind for kind, _ in modules} - set(_SAME_DIRECTION)):
+        return ", ".join(others)
+    places = [place for kind, place in modules if kind == "Pooling"]
     try:
-        kinds = _kinds(folder)
-        if others := sorted(kinds.keys() - set(_OTHERWISE)):
-            return ", ".join(others)
-        if "Pooling" not in kinds:
-            return MEAN
-        told = read_json(folder / kinds["Pooling"] / "config.json")
+        told = read_json(folder / places[0] / "config.json") if places else {}
         modes = [name.removeprefix("pooling_mode_") for name, value in told.items() if value is True]
         modes += [told["pooling_mode"]] if "pooling_mode" in told else []
         return ", ".join(_MODES.get(mode, mode) for mode in modes if mode != "include_prompt") or MEAN
     except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{folder / MODULES} does not say how embeddings are pooled: {error!r}."
-        ) from error
+        raise _unclear(folder, error) from error
 
 
-def read_sentence_settings(folder: Path) -> dict[str, Any]:
-    """Return what else a folder tells sentence-transformers; nothing where it is not one of its folders.
+def read_modules(folder: Path) -> SentenceModules:
+    """Read what a folder tells sentence-transformers.
 
-    Returns
-    -------
-    dict
-        ``normalize``, and ``files``: the content of :data:`SETTINGS` by name.
+    Raises
+    ------
+    CheckpointError
+        If it cannot be understood.
     """
     if not (folder / MODULES).is_file():
-        return {}
-    files = {name: read_json(folder / name) for name in SETTINGS if (folder / name).is_file()}
-    return {"normalize": "Normalize" in _kinds(folder), "files": files}
+        return SentenceModules(files={})
+    files = [folder / name for name in (MODULES, *SETTINGS) if (folder / name).is_file()]
+    for kind, place in _modules(folder):
+        if kind not in _STAY:
+            lost = (
+                f"its module '{kind}' of sentence-transformers does not go along with a cut (those that do: "
+                f"{', '.join(_STAY)}). Cut the transformer alone: copy the folder without {MODULES}."
+            )
+            return SentenceModules(files={}, lost=lost)
+        own = sorted((folder / place).iterdir()) if place and (folder / place).is_dir() else []
+        carried = [path for path in own if path.suffix in _CARRIED]
+        pickled = [path for path in own if path.suffix in _PICKLED]
+        if pickled and not any(path.suffix == ".safetensors" for path in carried):
+            lost = (
+                f"{place}/{pickled[0].name} is a pickle, which can run code and is not passed on; where you "
+                "trust it, write safetensors by SentenceTransformer(FOLDER).save(NEW)."
+            )
+            return SentenceModules(files={}, lost=lost)
+        files += carried
+    return SentenceModules(files={path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
 
 
-def _kinds(folder: Path) -> dict[str, str]:
-    """Return the modules of a folder of sentence-transformers: kind and place."""
-    return {
-        entry["type"].rpartition(".")[2]: Path(entry["path"]).name for entry in read_json(folder / MODULES)
-    }
+def remember_modules(model: nn.Module, modules: SentenceModules) -> None:
+    """Attach to a model what its folder told; copies and cuts of it keep that."""
+    setattr(model, _ATTRIBUTE, modules)
 
 
-def write_pooling(folder: Path, config: Any, *, hidden: int) -> None:
-    """Tell sentence-transformers how embeddings are made, where that is not its default, the mean.
+def modules_of(model: nn.Module) -> SentenceModules:
+    """Return what :func:`remember_modules` attached to a model or to the one it was cut from."""
+    return getattr(model, _ATTRIBUTE, SentenceModules(files={}))
 
-    Parameters
-    ----------
-    folder : Path
-        A plain folder.
-    config : object
-        Of the model in it.
-    hidden : int
-        Width of an embedding.
-    """
-    pooling, told = getattr(config, POOLING, MEAN), getattr(config, SENTENCES, {})
-    if pooling not in _MODE_OF or (pooling == MEAN and not told):
-        return
-    kinds = {"Transformer": "", "Pooling": POOLING_FOLDER}
-    if told.get("normalize"):
-        kinds["Normalize"] = NORMALIZE_FOLDER
-    for name, content in told.get("files", {}).items():
-        write_json(folder / name, content)
-    modules = [
-        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for number, (kind, path) in enumerate(kinds.items())
-    ]
-    write_json(folder / MODULES, modules)
-    modes = {f"pooling_mode_{mode}": pooling == name for name, mode in _MODE_OF.items()}
-    (folder / POOLING_FOLDER).mkdir(exist_ok=True)
-    write_json(folder / POOLING_FOLDER / "config.json", {"word_embedding_dimension": hidden, **modes})
+
+def _modules(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the modules of a folder of sentence-transformers: kind and place."""
+    try:
+        for entry in read_json(folder / MODULES):
+            yield entry["type"].rpartition(".")[2], Path(entry["path"]).name
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _unclear(folder, error) from error
+
+
+def _unclear(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{folder / MODULES} does not say how embeddings are pooled: {error!r}.")

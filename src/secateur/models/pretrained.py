@@ -21,7 +21,7 @@ from secateur.models.hub import fetch
 from secateur.models.inventory import Inventory, require_unquantised, take_inventory
 from secateur.models.loading_bars import no_warnings
 from secateur.models.older_readers import CODE
-from secateur.models.pooling import MEAN, POOLING, SENTENCES, read_pooling, read_sentence_settings
+from secateur.models.pooling import MEAN, POOLING, read_modules, read_pooling, remember_modules
 from secateur.models.shards import open_shards
 from secateur.models.token_ids import require_fitting_tokenizer
 
@@ -89,6 +89,7 @@ def open_pretrained(source: str | Path, *, dtype: torch.dtype | None = None) -> 
         inventory = inventory_of(folder, config)
         model = _load(folder, config, inventory, dtype)
     require_fitting_tokenizer(tokenizer, model, folder)
+    remember_modules(model, read_modules(folder))
     return Pretrained(model=model, tokenizer=tokenizer, source=str(source), folder=folder)
 
 
@@ -175,8 +176,6 @@ def read_config(folder: Path) -> Any:
         ) from error
     if (pooling := read_pooling(folder)) != MEAN:
         setattr(config, POOLING, pooling)
-    if settings := read_sentence_settings(folder):
-        setattr(config, SENTENCES, settings)
     return config
 
 

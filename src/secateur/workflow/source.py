@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from secateur.models import checkpoint
 from secateur.models.binding import bind
 from secateur.models.loading_bars import no_bars
+from secateur.models.pooling import modules_of
 from secateur.models.pretrained import folder_of, open_pretrained
 from secateur.workflow.outline import model_on_meta
 
@@ -43,7 +44,8 @@ def open_source(name: str) -> Source:
     Raises
     ------
     SecateurError
-        See :func:`secateur.models.pretrained.open_pretrained` and :func:`secateur.models.checkpoint.load`.
+        See :func:`secateur.models.pretrained.open_pretrained` and :func:`secateur.models.checkpoint.load`;
+        or if a module beside the transformer would be lost.
     """
     folder = Path(name)
     if checkpoint.kind_of(folder) == "transformer":
@@ -57,4 +59,5 @@ def open_source(name: str) -> Source:
     bind(model_on_meta(folder_of(name, weights=False)))
     with no_bars():
         opened = open_pretrained(name)
+    modules_of(opened.model).require_whole(opened.folder)
     return Source(name=name, model=opened.model, tokenizer=opened.tokenizer, folder=opened.folder)

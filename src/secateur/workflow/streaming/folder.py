@@ -15,7 +15,7 @@ from secateur.models.checkpoint_files import write_plan
 from secateur.models.checkpoint_transformer import config_values
 from secateur.models.model_card import write_model_card
 from secateur.models.older_readers import loading_call, write_for_older_readers, write_older_tokenizer
-from secateur.models.pooling import write_pooling
+from secateur.models.pooling import modules_of
 from secateur.models.shard_writing import TensorBytes, Writable, write_shard
 from secateur.models.shards import INDEX, read_header
 from secateur.models.stock import auto_class, stock_twin
@@ -82,7 +82,6 @@ def finish(
         if generation is not None and cut.can_generate():
             generation.save_pretrained(folder)
         older = write_for_older_readers(folder)
-        write_pooling(folder, cut.config, hidden=plan.result.hidden)
         ways = (loading_call(auto_class(cut), older=older), "secateur.load(folder)")
         write_card(folder, form="plain", loads_with=ways, **given)
         _write_index(model, folder, digests)
@@ -99,6 +98,7 @@ def finish(
             **given,
         )
     write_plan(folder, plan)
+    modules_of(cut).write(folder)
     if model.tokenizer is not None:
         model.tokenizer.save_pretrained(folder)
         write_older_tokenizer(folder)

@@ -16,6 +16,7 @@ from secateur.core.errors import ConfigError
 from secateur.models import checkpoint, checkpoint_transformer
 from secateur.models.binding import BoundModel, bind
 from secateur.models.empty_model import empty_model
+from secateur.models.pooling import read_modules, remember_modules
 from secateur.models.pretrained import inventory_of, open_tokenizer, read_config
 from secateur.models.shards import StoredTensor
 from secateur.models.token_ids import require_fitting_tokenizer
@@ -134,11 +135,13 @@ def open_streamed(folder: Path) -> StreamedModel:
                 "model that it was made from, or leave --max-memory out."
             )
         history = described.metadata
-    config = read_config(folder)
+    config, modules = read_config(folder), read_modules(folder)
+    modules.require_whole(folder)
     tokenizer = open_tokenizer(folder)
     inventory = inventory_of(folder, config)
     model = empty_model(config, folder, real_buffers=True)
     require_fitting_tokenizer(tokenizer, model, folder)
+    remember_modules(model, modules)
     bound = bind(model)
     if bound.shape.has_experts:
         raise ConfigError(
