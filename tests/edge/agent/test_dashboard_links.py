@@ -91,6 +91,28 @@ def test_an_agent_that_does_not_answer_is_told(address: str, browser: Chromium) 
     assert browser.run("document.querySelector('main').classList.contains('old')")
 
 
+def test_a_sensor_forgets_a_lost_connection_when_it_is_back(
+    agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
+    feed(agent, [make_burst(n) for n in range(3)])
+    browser.open(address + "#/machine/pump/drive-end")
+    drawn = "document.getElementById('link-state').textContent === 'live'"
+    browser.wait_for(drawn)
+    browser.run(
+        "window.kept = window.fetch; window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))"
+    )
+    browser.wait_for("document.getElementById('trouble').innerText.includes('what is shown is old')")
+    assert "Failed to fetch" not in browser.run("document.body.innerText")  # of which no plant knows
+    browser.run("window.fetch = window.kept")
+    browser.wait_for(drawn)
+    refused = "[...document.querySelectorAll('form [role=alert]')].map((found) => found.hidden)"
+    browser.run("document.querySelector('form input').value = '99999'")
+    browser.run("document.querySelector('form').requestSubmit()")
+    browser.wait_for(f"{refused}.join() === 'false'")  # a band that is none is told beside it
+    browser.run("document.querySelectorAll('form button')[1].click()")
+    browser.wait_for(f"{refused}.join() === 'true'")
+
+
 def test_a_click_is_not_lost_where_the_page_is_drawn_meanwhile(
     agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
 ) -> None:

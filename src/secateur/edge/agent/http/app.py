@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -26,6 +27,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 
 
+@cache
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI page of all endpoints."""
     answers, shared = TypeAdapter.json_schemas(

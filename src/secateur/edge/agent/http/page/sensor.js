@@ -1,6 +1,6 @@
 // One sensor: its state in words, and everything that can be drawn of it.
 
-import { get, post, sensorPath } from "./api.js";
+import { get, post, Refusal, sensorPath } from "./api.js";
 import { ask } from "./ask.js";
 import { announce, fill, h } from "./dom.js";
 import { latest } from "./evidence.js";
@@ -107,13 +107,14 @@ export class Sensor {
   }
 
   refuseBand(error) {
+    if (this.band === null || !(error instanceof Refusal) || error.status !== 400) throw error;
     this.refused.textContent = error.message;
     this.refused.hidden = false;
     return null;
   }
 
   drawEnvelope(found, orders) {
-    if (this.band !== null) this.refused.hidden = true;
+    this.refused.hidden = true;
     const highest = orders === null ? undefined : (HARMONICS + 0.6) * Math.max(orders.bpfi, orders.bpfo) * (found.in_orders ? 1 : (found.speed_rpm ?? NaN) / 60);
     this.envelope.draw({
       xs: scaled(found.step, found.amplitude.length).slice(1), ys: found.amplitude.slice(1), marks: this.marks(found.lines),
