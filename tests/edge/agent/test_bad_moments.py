@@ -156,7 +156,7 @@ def test_trends_that_are_damaged_while_the_agent_runs_start_anew(
 
 def test_trends_that_cannot_be_opened_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trends = Trends(tmp_path / "t.sqlite")
-    trends.add(*PLACE, 1.0, 0, {"rms": 1.0})
+    trends.add(*PLACE, 1.7e9, 0, {"rms": 1.0})
     trends.close()
 
     def full(*_: object, **__: object) -> None:
@@ -194,9 +194,10 @@ def test_trends_keep_the_latest_of_each_sensor(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("secateur.edge.agent.state.trends._TIDY_EVERY", 8)
     trends = Trends(tmp_path / "t.sqlite")
     for number in range(40):
-        trends.add("pump", "a", float(number), 0, {"rms": 1.0})
-    trends.add("pump", "b", 0.0, 0, {"rms": 1.0})
-    assert [entry["start_unix_s"] for entry in trends.read("pump", "a")] == list(range(30, 40))
+        trends.add("pump", "a", 1.7e9 + number, 0, {"rms": 1.0})
+    trends.add("pump", "b", 1.7e9, 0, {"rms": 1.0})
+    latest = [entry["start_unix_s"] for entry in trends.read("pump", "a")]
+    assert latest == [1.7e9 + number for number in range(30, 40)]
     assert len(trends.read("pump", "b")) == 1
     trends.close()
 
@@ -352,9 +353,9 @@ def test_a_watched_folder_that_cannot_be_made_ends_no_start(tmp_path: Path) -> N
     source.stop()
 
 
-def test_a_trend_of_a_clock_that_was_ahead_does_not_stretch_the_axis(tmp_path: Path) -> None:
+def test_a_trend_of_a_clock_that_was_wrong_does_not_stretch_the_axis(tmp_path: Path) -> None:
     trends, now_s = Trends(tmp_path / "t.sqlite"), time.time()
-    for start_unix_s in (now_s - 60, now_s + 20 * 365 * 86400, now_s - 30):
+    for start_unix_s in (86_400.0, now_s - 60, now_s + 20 * 365 * 86400, now_s - 30):
         trends.add("pump", "a", start_unix_s, 0, {"rms": 1.0})
     assert [entry["start_unix_s"] for entry in trends.read("pump", "a")] == [now_s - 60, now_s - 30]
     trends.close()

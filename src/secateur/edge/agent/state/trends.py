@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.edge.agent.outbox.database import is_damage, not_opened
-from secateur.edge.agent.signal.quality import CLOCK_AHEAD_S
+from secateur.edge.agent.signal.quality import CLOCK_AHEAD_S, EARLIEST_UNIX_S
 
 log = logging.getLogger(__name__)
 
@@ -128,15 +128,16 @@ class Trends:
     ) -> list[dict[str, Any]]:
         """Return the latest entries of a tier, oldest first, with the means of all indicators or of one.
 
-        Those of a time when the clock was ahead are left out until that time has come.
+        Those of a time when the clock was not set are left out, and those of one when it was ahead until that
+        time has come.
         """
         number = [name for name, _, _ in TIERS].index(tier)
         rows: list[tuple[Any, ...]] = []
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT start_unix_s, count, worst, sums FROM trend WHERE tier = ? AND place = ? "
-                "AND start_unix_s <= ? ORDER BY start_unix_s DESC LIMIT ?",
-                (number, f"{machine}/{sensor}", time.time() + CLOCK_AHEAD_S, most),
+                "AND start_unix_s BETWEEN ? AND ? ORDER BY start_unix_s DESC LIMIT ?",
+                (number, f"{machine}/{sensor}", EARLIEST_UNIX_S, time.time() + CLOCK_AHEAD_S, most),
             ).fetchall()
         return [
             {
