@@ -12,6 +12,7 @@ import soundfile
 from scipy.io import savemat
 
 from secateur.core.errors import DataError
+from secateur.signals.sources.candidates import look_at
 from secateur.signals.sources.open import open_source
 
 N = 9000
@@ -314,3 +315,13 @@ def test_words_in_brackets_are_no_lists(tmp_path: Path) -> None:
     rows = "\n".join(f"{stamp},{x!r},(3) ok" for stamp, x in zip(stamps, ACC.tolist(), strict=True))
     (tmp_path / "x.csv").write_text("when,acc,state\n" + rows)
     assert open_source(tmp_path / "x.csv").channels == ("acc",)
+
+
+def test_a_table_of_too_many_columns_is_not_read_column_by_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pyarrow.table({f"c{number}": [0.5] for number in range(1100)})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    monkeypatch.setattr("secateur.signals.sources.parquet.ParquetSource.raw", None)
+    with pytest.raises(DataError, match="has 1100 columns; at most 1024"):
+        look_at(tmp_path / "x.parquet")

@@ -122,7 +122,15 @@ def test_dates_in_text_and_parquet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["01.03.2024 12:00:{:09.6f}", "3/1/2024 12:00:{:09.6f}", "12:00:{:09.6f}"]
+    "pattern",
+    [
+        "01.03.2024 12:00:{:09.6f}",
+        "3/1/2024 12:00:{:09.6f}",
+        "12:00:{:09.6f}",
+        "3/1/2024 12:00:{:09.6f} PM",
+        "11:59:{:09.6f}am",
+        "2024-03-01T12:00:{:09.6f}",
+    ],
 )
 def test_dates_as_loggers_write_them(tmp_path: Path, pattern: str) -> None:
     times = [pattern.format(time) for time in EVEN]
@@ -218,3 +226,9 @@ def test_dates_with_a_zone_and_words_behind_the_last_time(tmp_path: Path) -> Non
         stream.write("\nend,\n")
     with pytest.raises(DataError, match=r"column 'time': among the samples .* words"):
         open_source(path)
+
+
+def test_iso_times_with_decimal_commas(tmp_path: Path) -> None:
+    rows = [f"2024-03-01T12:00:{t:09.6f};{x:.6g}".replace(".", ",") for t, x in zip(EVEN, ACC, strict=True)]
+    (tmp_path / "x.csv").write_text("when;acc\n" + "\n".join(rows))
+    assert open_source(tmp_path / "x.csv").rate(None, "x").value == 12_000

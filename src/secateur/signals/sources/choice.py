@@ -110,11 +110,7 @@ def choose(stored: StoredColumns, wanted: Sequence[str], *, how: str, preferred:
         are uneven.
     """
     columns = stored.present
-    if len(columns) > MOST_COLUMNS:
-        raise DataError(
-            f"{stored.path} has {len(columns)} columns; at most {MOST_COLUMNS} are read. One row is one "
-            "moment: turn the table round if its rows are channels, or cut stacked windows apart."
-        )
+    _require_few(stored)
     numbers = tuple(number_of(name, columns, stored.path) for name in wanted)
     _require_samples(stored, numbers)
     lengths = {columns[number].n_samples for number in numbers}
@@ -197,6 +193,15 @@ def _meanings(stored: StoredColumns) -> list[Meaning]:
     return found
 
 
+def _require_few(stored: StoredColumns) -> None:
+    found = len(stored.present)
+    if found > MOST_COLUMNS:
+        raise DataError(
+            f"{stored.path} has {found} columns; at most {MOST_COLUMNS} are read. One row is one moment: "
+            "turn the table round if its rows are channels, or cut stacked windows apart."
+        )
+
+
 def _require_samples(stored: StoredColumns, chosen: Sequence[int]) -> None:
     """Check that the chosen columns hold samples of one recording; all must, where none is chosen."""
     for number in chosen or range(len(stored.present)):
@@ -239,6 +244,7 @@ def _require_signal(stored: StoredColumns, column: Column, meaning: Meaning) -> 
 
 def possible_columns(stored: StoredColumns) -> list[int]:
     """Return the numbers of the columns that may be vibration."""
+    _require_few(stored)
     _require_samples(stored, ())
     meanings = _meanings(stored)
     _require_no_lists(stored, meanings)

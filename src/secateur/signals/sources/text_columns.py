@@ -12,9 +12,10 @@ import numpy as np
 from secateur.signals.sources.text_format import Dialect
 
 _CLOCK = re.compile(
-    r"^(?:(\d{1,2})([./-])(\d{1,2})[./-](\d{4})[ T])?(\d{1,2}):(\d\d):(\d\d(?:[.,]\d{1,9})?)Z?$"
+    r"^(?:(\d{1,2})([./-])(\d{1,2})[./-](\d{4})[ T])?(\d{1,2}):(\d\d):(\d\d(?:[.,]\d{1,9})?)"
+    r"(?:Z| ?([AaPp])[Mm])?$"
 )
-"""A time of day, perhaps after a date that does not begin with the year."""
+"""A time of day, of 24 or twice 12 hours, perhaps after a date that does not begin with the year."""
 
 _ZONE = re.compile(r"(?<=\d)(?:Z|[+-]\d\d:?\d\d)$")
 """A time zone behind an ISO date; one recording has one."""
@@ -124,8 +125,10 @@ def _as_dates(fields: list[str], _dialect: Dialect) -> np.ndarray:
 def _in_iso(field: str) -> str:
     found = _CLOCK.match(field)
     if found is None:
-        return _ZONE.sub("", field)
-    first, sign, second, year, hour, minute, seconds = found.groups()
+        return _ZONE.sub("", field).replace(",", ".")
+    first, sign, second, year, hour, minute, seconds, half = found.groups()
+    if half:
+        hour = int(hour) % 12 + (12 if half in "Pp" else 0)
     day, month = (first, second) if sign != "/" or int(first or 0) > 12 else (second, first)
     date = "1970-01-01" if year is None else f"{year}-{int(month):02d}-{int(day):02d}"
     return f"{date}T{int(hour):02d}:{minute}:{seconds.replace(',', '.')}"
