@@ -143,6 +143,8 @@ def test_channels_by_name_and_number():
     assert Windows([Segment.whole(r, 0) for r in (pair, other)], SPEC, hop=1024).channel_name == "c0"
     assert Windows([Segment.whole(other, 0)], SPEC, hop=1024).unit == "g"
     assert Windows([Segment.whole(r, 0) for r in (pair, other)], SPEC, hop=1024).unit is None
+    in_metres = recording(noise(3_000), name="in metres", unit="m/s2")
+    assert Windows([Segment.whole(r, 0) for r in (other, in_metres)], SPEC, hop=1024).unit == "g"
     with pytest.raises(DataError, match="c0, c1"):
         _ = Windows([Segment.whole(pair, 0)], SPEC, hop=1024, channel="DE")[0]
 

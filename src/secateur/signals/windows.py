@@ -15,6 +15,7 @@ from secateur.signals.recording import Recording
 from secateur.signals.resample import rate_ratio
 from secateur.signals.segment import Segment
 from secateur.signals.series import SeriesCache, channel_number
+from secateur.signals.sources.quantities import UNITS
 
 
 def normalise(x: np.ndarray) -> np.ndarray:
@@ -221,9 +222,10 @@ class Windows:
 
     @property
     def unit(self) -> str | None:
-        """Unit of the samples as recorded, where all recordings state the same."""
-        units = {segment.recording.unit for segment in self.segments}
-        return units.pop() if len(units) == 1 else None
+        """Unit of the samples where all recordings state one quantity: of g and m/s2 the first."""
+        units = [segment.recording.unit for segment in self.segments]
+        quantities = {UNITS.get(unit.lower()) if unit else None for unit in units}
+        return units[0] if len(quantities) == 1 else None
 
     @property
     def labels(self) -> np.ndarray:
