@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_machines import record, until
+from agent_machines import linked_config, record, until
 from mosquitto import Mosquitto
 from mqtt_consumer import Consumer
+from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.config.connections import MqttSink as MqttSinkSettings
 from secateur.edge.agent.config.settings import Outbox as OutboxSettings
 from secateur.edge.agent.outbox.database import Database
@@ -18,6 +20,7 @@ from secateur.edge.agent.outbox.delivery import Delivery
 from secateur.edge.agent.outbox.store import Outbox
 from secateur.edge.agent.sinks.base import SinkUnavailable
 from secateur.edge.agent.sinks.mqtt import MqttSink
+from secateur.edge.agent.trial import idle
 
 
 # paho leaves the socket of a failed handshake to the garbage collector
@@ -44,8 +47,43 @@ def test_tls(tmp_path: Path) -> None:
     broker.kill()
 
 
-def _write_certificates(folder: Path) -> None:
-    """Write an authority and a certificate of localhost that it signed."""
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_certificate_of_our_own_that_has_ended_is_told_and_its_successor_taken(tmp_path: Path) -> None:
+    """The broker hangs up on it without a word."""
+    folder = tmp_path / "certificates"
+    _write_certificates(folder, client_days=-0.5)
+    broker = Mosquitto(
+        tmp_path / "broker",
+        [
+            *(f"cafile {folder}/ca.pem", f"certfile {folder}/server.pem", f"keyfile {folder}/server.key"),
+            "require_certificate true",
+        ],
+    )
+    tls = {
+        "ca_file": str(folder / "ca.pem"),
+        "certificate_file": str(folder / "client.pem"),
+        "key_file": str(folder / "client.key"),
+    }
+    link = {"type": "mqtt", "host": "localhost", "port": broker.port, "tls": tls}
+    config = linked_config(tmp_path, [link | {"topic": "p/{machine}/{sensor}"}], [link | {"topic": "out"}])
+    told = f"the certificate {folder}/client.pem ended on "
+    assert [f"sources.0.tls: {told}", f"sinks.0.tls: {told}"] == [
+        line[: line.index(told) + len(told)] for line in idle(config) if told in line
+    ]
+    agent = Agent(config)
+    agent.start()
+    until(lambda: told in agent.sources[0].status()["trouble"])
+    until(lambda: told in agent.deliveries[0].trouble)
+    shutil.copy(folder / "server.pem", folder / "client.pem")
+    shutil.copy(folder / "server.key", folder / "client.key")
+    until(lambda: agent.sources[0].status()["connected"] and agent.deliveries[0].available)
+    agent.stop()
+    gc.collect()
+    broker.kill()
+
+
+def _write_certificates(folder: Path, client_days: float = 2.0) -> None:
+    """Write an authority, and certificates of localhost and of a client that it signed."""
     import datetime
 
     from cryptography import x509
@@ -55,7 +93,9 @@ def _write_certificates(folder: Path) -> None:
     folder.mkdir()
     now = datetime.datetime.now(datetime.UTC)
 
-    def certificate(name: str, key: Any, issuer: str, issuer_key: Any, ca: bool) -> x509.Certificate:
+    def certificate(
+        name: str, key: Any, issuer: str, issuer_key: Any, ca: bool, days: float = 2.0
+    ) -> x509.Certificate:
         built = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
@@ -63,7 +103,7 @@ def _write_certificates(folder: Path) -> None:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=2))
+            .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(
@@ -78,12 +118,11 @@ def _write_certificates(folder: Path) -> None:
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     pem = serialization.Encoding.PEM
     (folder / "ca.pem").write_bytes(certificate("test ca", ca_key, "test ca", ca_key, True).public_bytes(pem))
-    (folder / "server.pem").write_bytes(
-        certificate("localhost", key, "test ca", ca_key, False).public_bytes(pem)
-    )
-    (folder / "server.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    for name, days in (("server", 2.0), ("client", client_days)):
+        signed = certificate("localhost", key, "test ca", ca_key, False, days)
+        (folder / f"{name}.pem").write_bytes(signed.public_bytes(pem))
+        secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        (folder / f"{name}.key").write_bytes(secret)
 
 
 def test_a_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+from datetime import UTC, datetime
 
 import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
@@ -52,8 +54,11 @@ def new_client(
     client.connect_timeout = 5.0
     if broker.username is not None:
         client.username_pw_set(broker.username, None if broker.password is None else broker.password.read())
-    if broker.tls is not None:
-        client.tls_set_context(tls_context(broker.tls))
+    tls = broker.tls
+    if tls is not None:
+        context = tls_context(tls)
+        client.tls_set_context(context)
+        client.on_pre_connect = lambda *_: _read_again(context, tls)
     properties = Properties(paho.PacketTypes.CONNECT)  # type: ignore[attr-defined]
     properties.SessionExpiryInterval = session_s
     properties.MaximumPacketSize = LARGEST_PACKET
@@ -77,9 +82,36 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     """
     try:
         context = ssl.create_default_context(cafile=None if tls.ca_file is None else str(tls.ca_file))
-        if tls.certificate_file is not None:
-            context.load_cert_chain(tls.certificate_file, tls.key_file)
+        _read(context, tls)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"a certificate or key of tls cannot be used ({error}).") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def _read(context: ssl.SSLContext, tls: Tls) -> None:
+    if tls.ca_file is not None:
+        context.load_verify_locations(str(tls.ca_file))
+    if tls.certificate_file is not None:
+        context.load_cert_chain(tls.certificate_file, tls.key_file)
+
+
+def _read_again(context: ssl.SSLContext, tls: Tls) -> None:
+    """Take certificates that were renewed; while they are being written the former ones hold on."""
+    with contextlib.suppress(OSError, ssl.SSLError):
+        _read(context, tls)
+
+
+def ended_certificate(tls: Tls | None) -> str | None:
+    """Tell a certificate of our own that has ended; brokers hang up on it without a word."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    if tls is None or tls.certificate_file is None:
+        return None
+    try:
+        until = load_pem_x509_certificate(tls.certificate_file.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return None
+    if until > datetime.now(UTC):
+        return None
+    return f"the certificate {tls.certificate_file} ended on {until:%Y-%m-%d at %H:%M} UTC; renew it"

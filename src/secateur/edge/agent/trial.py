@@ -13,11 +13,13 @@ from secateur.core.errors import CheckpointError, ConfigError, SecateurError
 from secateur.core.extras import explained
 from secateur.core.locks import LOCK_SUFFIX, sole_owner
 from secateur.edge.agent.config.connections import (
+    Broker,
     FolderSource,
     ModbusSpeed,
     MqttSource,
     ReplaySource,
     Sink,
+    Source,
     Tls,
 )
 from secateur.edge.agent.config.consistency import contradictions, speed_feeds
@@ -120,7 +122,12 @@ def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
 
 
 def idle(config: AgentConfig) -> Iterator[str]:
-    """Yield what would be there in vain: sensors without bursts, bearings without a speed."""
+    """Yield what would be there in vain: no bursts, no speed for a bearing, a certificate that has ended."""
+    for kind, links in (("sources", config.sources), ("sinks", config.sinks)):
+        for number, link in enumerate(links):
+            ended = _ended(link)
+            if ended is not None:
+                yield f"{kind}.{number}.tls: {ended}"
     anywhere = config.http.token is not None or any(
         isinstance(source, MqttSource | FolderSource) for source in config.sources
     )
@@ -141,6 +148,14 @@ def idle(config: AgentConfig) -> Iterator[str]:
             f"{label}: it has a bearing, but nobody gives the speed of {machine.name}; give speed.rpm or a "
             "feed, or leave bearing out"
         )
+
+
+def _ended(link: Source | Sink) -> str | None:
+    if not isinstance(link, Broker) or link.tls is None:
+        return None
+    from secateur.edge.agent.mqtt import ended_certificate
+
+    return ended_certificate(link.tls)
 
 
 def damaged_baselines(config: AgentConfig) -> Iterator[str]:

@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 
 from secateur.edge.agent.config.connections import Broker
-from secateur.edge.agent.mqtt import new_client
+from secateur.edge.agent.mqtt import ended_certificate, new_client
 from secateur.edge.agent.sinks.base import RecordRefused, SinkUnavailable
 
 
@@ -71,7 +71,7 @@ class MqttSession:
         on_message: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._within_s = acknowledged_within_s
-        self._client_id = client_id
+        self._client_id, self._tls = client_id, broker.tls
         self._where = f"{broker.host}:{broker.port}"
         self._state = threading.Condition()
         self._reason: Any = None
@@ -208,7 +208,8 @@ class MqttSession:
             told = str(reason)
             if reason.is_failure:
                 # many brokers close the older connection without a word, in place of reason 142
-                told += f"; if it happens again, another client may use client_id '{self._client_id}'"
+                twin = f"if it happens again, another client may use client_id '{self._client_id}'"
+                told += f"; {ended_certificate(self._tls) or twin}"
             self._closed = self._closed or f"disconnected ({told})"
             self._state.notify_all()
 

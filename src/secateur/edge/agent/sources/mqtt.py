@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.config.connections import MqttSource as MqttSourceSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
-from secateur.edge.agent.mqtt import new_client
+from secateur.edge.agent.mqtt import ended_certificate, new_client
 from secateur.edge.agent.sources.assembly import Assembler, Place, place_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
@@ -164,7 +164,8 @@ class MqttSource:
         if reason.is_failure:
             self.counts["disconnections"] += 1
             if was_connected or not self.trouble:  # else the broker has said why
-                self._tell(f"disconnected: {reason}")
+                ended = ended_certificate(self._settings.tls)
+                self._tell(f"disconnected: {reason}" + (f"; {ended}" if ended else ""))
 
     def _on_connect_fail(self, _: paho.Client, __: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it has caught it
