@@ -231,3 +231,30 @@ def test_geometry_on_the_command_line(bundle_folder, tmp_path, capsys):
     }
     assert told["named"] != told["none"]
     assert list(told["orders"].values()) == pytest.approx(list(told["named"].values()), abs=1e-3)
+
+
+def test_a_file_of_a_folder_that_cannot_be_read_is_named_and_the_others_are_diagnosed(
+    bundle_folder, tmp_path, capsys
+):
+    (tmp_path / "night").mkdir()
+    write_csv(tmp_path / "night" / "pump.csv", time=np.arange(N) / RATE)
+    (tmp_path / "night" / "broken.wav").write_bytes(b"RIFF")
+    (tmp_path / "night" / "readme.txt").write_text("hello\nall\n")
+    asked = (tmp_path / "night", "--bundle", bundle_folder, "--out", tmp_path / "out")
+    code, told = diagnosed(capsys, *asked)
+    assert code == 1
+    assert [(each["recording"], each["label"] is None) for each in told["recordings"]] == [
+        ("pump", False), ("broken", True), ("readme", True),
+    ]  # fmt: skip
+    assert "broken.wav is not a sound file" in told["recordings"][1]["error"]
+    assert told["without_diagnosis"] == 2
+    with (tmp_path / "out" / "recordings.csv").open(newline="") as stream:
+        assert [row["recording"] for row in csv.DictReader(stream)] == ["pump", "broken", "readme"]
+    assert run(["diagnose", *map(str, asked), "--overwrite"]) == 1
+    assert "readme.txt" in "".join(capsys.readouterr().out.split())
+    with pytest.raises(DataError, match=r"broken\.wav is not a sound file"):
+        find_subjects([tmp_path / "night"], Given())
+    (tmp_path / "night" / "pump.csv").unlink()
+    code, told = diagnosed(capsys, *asked, "--overwrite")
+    assert code == 2
+    assert "broken.wav" in told["error"]

@@ -68,7 +68,7 @@ def diagnose(
     from secateur.edge.runtime import Runtime
     from secateur.workflow.diagnosis import SUMMARY
     from secateur.workflow.diagnosis import diagnose as diagnose_all
-    from secateur.workflow.diagnosis_subjects import UNKNOWN, Given, find_subjects
+    from secateur.workflow.diagnosis_subjects import UNKNOWN, Given, Unreadable, find_subjects
 
     known = bearing_options.bearing_from(bearing, balls, ball_mm, pitch_mm, angle, orders)
     with quiet() if as_json else nullcontext(), result_at(out, marker=SUMMARY, overwrite=overwrite):
@@ -80,8 +80,9 @@ def diagnose(
             fault_orders=None if known is None else known.orders,
             trained_on=runtime.manifest.channel or UNKNOWN,
         )
-        subjects = find_subjects(files or [], given, description=description)
-        result = diagnose_all(subjects, runtime, out, hop_s=hop_s)
+        unreadable: list[Unreadable] = []
+        subjects = find_subjects(files or [], given, description=description, passed_over=unreadable)
+        result = diagnose_all(subjects, runtime, out, hop_s=hop_s, unreadable=unreadable)
     if as_json:
         typer.echo(json.dumps(result))
     elif "recordings" in result:

@@ -23,7 +23,7 @@ from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import root_mean_square
 from secateur.signals.checks.run import doubts
 from secateur.workflow.diagnosis_overview import folder_names, write_overview
-from secateur.workflow.diagnosis_subjects import Subject
+from secateur.workflow.diagnosis_subjects import Subject, Unreadable
 
 SUMMARY, WINDOWS = "diagnosis.json", "windows.csv"
 TIMELINE, SPECTRUM = "timeline.svg", "envelope_spectrum.svg"
@@ -31,7 +31,12 @@ MOST_BINS = 450
 
 
 def diagnose(
-    subjects: Sequence[Subject], runtime: Runtime, out: Path, *, hop_s: float | None = None
+    subjects: Sequence[Subject],
+    runtime: Runtime,
+    out: Path,
+    *,
+    hop_s: float | None = None,
+    unreadable: Sequence[Unreadable] = (),
 ) -> dict[str, Any]:
     """Diagnose recordings window by window, in memory that does not grow with their length.
 
@@ -48,6 +53,8 @@ def diagnose(
         Folder; a former diagnosis there is replaced, anything else is refused.
     hop_s : float, optional
         See :meth:`Runtime.stream`.
+    unreadable : sequence of Unreadable
+        Files that were passed over; they are named in the result of the others.
 
     Returns
     -------
@@ -63,7 +70,7 @@ def diagnose(
     """
     require_replaceable(out, SUMMARY)
     with folder_aside(out) as aside:
-        if len(subjects) == 1:
+        if len(subjects) == 1 and not unreadable:
             return _diagnose_one(subjects[0], runtime, aside, hop_s)
         results = []
         for subject, name in zip(subjects, folder_names(subjects), strict=True):
@@ -74,6 +81,11 @@ def diagnose(
             except DataError as error:
                 shutil.rmtree(folder)
                 results.append({"folder": None, **_identity(subject), "label": None, "error": str(error)})
+        results += [
+            {"folder": None, "file": each.path.name, "recording": each.name, "channel": "", "label": None,
+             "error": each.reason}
+            for each in unreadable
+        ]  # fmt: skip
         if all(result["label"] is None for result in results):
             raise DataError(f"no recording has a usable window; the first: {results[0]['error']}")
         summary = {

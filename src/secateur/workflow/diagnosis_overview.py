@@ -63,7 +63,7 @@ def write_overview(folder: Path, results: Sequence[Mapping[str, Any]], labels: S
             table.writerow([*("" if told.get(c) is None else told[c] for c in _COLUMNS), *probabilities])
     rows = [
         (
-            f"{result['recording']}, {result['channel']}{_open(result)}",
+            ", ".join(filter(None, (result["recording"], result["channel"]))) + _open(result),
             None if result["label"] is None else [result["mean_probabilities"][label] for label in labels],
         )
         for result in results

@@ -75,7 +75,30 @@ class Subject:
         return self.recording.channels[self.channel]
 
 
-def find_subjects(paths: Sequence[Path], given: Given, *, description: Path | None = None) -> list[Subject]:
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A file of a folder that cannot be diagnosed, and why.
+
+    Attributes
+    ----------
+    name : str
+        As its recording would be called.
+    path : Path
+    reason : str
+    """
+
+    name: str
+    path: Path
+    reason: str
+
+
+def find_subjects(
+    paths: Sequence[Path],
+    given: Given,
+    *,
+    description: Path | None = None,
+    passed_over: list[Unreadable] | None = None,
+) -> list[Subject]:
     """Open everything that is to be diagnosed; waveforms stay on disk.
 
     Parameters
@@ -85,6 +108,9 @@ def find_subjects(paths: Sequence[Path], given: Given, *, description: Path | No
     given : Given
     description : Path, optional
         Describes the files, or, where no path is given, says which there are.
+    passed_over : list of Unreadable, optional
+        Receives the files of folders that cannot be read; without it the first of them is refused. Where none
+        can be read it is refused too.
 
     Raises
     ------
@@ -98,7 +124,12 @@ def find_subjects(paths: Sequence[Path], given: Given, *, description: Path | No
     if description is not None:
         recordings = _described(description, paths)
         return [_subject(recording, given) for recording in recordings]
-    subjects = [subject for path in paths for subject in _of_path(Path(path), given)]
+    unreadable: list[Unreadable] = []
+    subjects = [subject for path in paths for subject in _of_path(Path(path), given, unreadable)]
+    if unreadable and (passed_over is None or not subjects):
+        raise DataError(unreadable[0].reason)
+    if passed_over is not None:
+        passed_over += unreadable
     seen: set[Path] = set()
     for subject in subjects:
         path = (subject.recording.path or Path(subject.recording.recording_id)).resolve()
@@ -121,7 +152,7 @@ def _described(description: Path, paths: Sequence[Path]) -> list[Recording]:
     return [by_path[Path(path).resolve()] for path in paths]
 
 
-def _of_path(path: Path, given: Given) -> list[Subject]:
+def _of_path(path: Path, given: Given, unreadable: list[Unreadable]) -> list[Subject]:
     if not path.exists():
         raise DataError(f"{path} does not exist; give a recording, or a folder of recordings.")
     if known_layout(path) is not None:
@@ -134,7 +165,13 @@ def _of_path(path: Path, given: Given) -> list[Subject]:
     if not files:
         raise DataError(f"{path} holds no waveform file; formats that are read: {', '.join(SUFFIXES)}.")
     names = recording_names([file.relative_to(path) for file in files])
-    return [_of_file(file, given, name) for file, name in zip(files, names, strict=True)]
+    subjects = []
+    for file, name in zip(files, names, strict=True):
+        try:
+            subjects.append(_of_file(file, given, name))
+        except DataError as error:
+            unreadable.append(Unreadable(name=name, path=file, reason=str(error)))
+    return subjects
 
 
 def _of_file(path: Path, given: Given, name: str) -> Subject:
