@@ -18,7 +18,12 @@ def test_a_ball_that_no_line_bears_out_is_told_with_what_knocks_like_one(place, 
     silent = gather_evidence(
         noise, sampling_rate_hz=12_000.0, shaft_rate_hz=29.5, fault_orders=known_bearing("6205")
     )
-    judgement = judge(np.eye(4)[place], 3.0, manifest(THRESHOLDS), evidence=silent)
+    bundle, probabilities = manifest(THRESHOLDS), np.eye(4)[place]
+    judgement = judge(probabilities, 3.0, bundle, evidence=silent)
     assert judgement.answer is not None
-    result = {"judgement": judgement.to_record(), "verdict": None, "label": judgement.answer}
+    result = {
+        "judgement": judgement.to_record(),
+        "verdict": None,
+        "mean_probabilities": dict(zip(bundle.labels, probabilities.tolist(), strict=True)),
+    }
     assert any("cavitation" in sentence for sentence in _judgement_sentences(result)) == told
