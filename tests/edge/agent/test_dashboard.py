@@ -103,6 +103,14 @@ def test_a_person_finds_the_fault_and_acknowledges_it(
     assert (alarm.acknowledged_by, alarm.comment) == ("Ada", "bearing ordered <i>")
     _click(browser, "Events")
     browser.wait_for("document.querySelectorAll('.thread li').length >= 2")
+    browser.run("""URL.createObjectURL = (blob) => { window.saved = blob; return "#"; };
+        HTMLAnchorElement.prototype.click = () => {}""")  # and nothing is saved on this machine
+    _click(browser, "Export as CSV")
+    browser.wait_for("window.saved !== undefined")
+    saved = "window.saved.arrayBuffer().then((content) => [...new Uint8Array(content)])"
+    table = bytes(browser.run(saved)).decode()
+    assert table.startswith('\ufeff"id",')  # else Excel spoils every umlaut
+    assert "bearing ordered <i>" in table
 
     for number in range(400):  # a sensor with a loose contact, over years
         level = Level.ALARM if number % 2 == 0 else Level.NORMAL

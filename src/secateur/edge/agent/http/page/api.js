@@ -58,9 +58,10 @@ export async function post(path, body = {}) {
   return (await within(path, sent, isFile ? null : ANSWERED_WITHIN_MS)).json();
 }
 
-/** Save what an address gives as a file; the token goes with it. */
+/** Save a table that an address gives as a file; the token goes with it. */
 export async function download(path, name) {
-  const content = await (await answerOf(await fetch(path, { headers: headers() }))).blob();
+  const table = await (await answerOf(await fetch(path, { headers: headers() }))).blob();
+  const content = new Blob(["\ufeff", table], { type: "text/csv" }); // the mark by which Excel knows UTF-8
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);
   link.download = name;
