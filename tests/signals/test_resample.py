@@ -26,6 +26,13 @@ def test_tones_and_offset_are_kept(from_hz, to_hz):
     assert np.abs(found - expected)[100:-100].max() < 1e-3
 
 
+@pytest.mark.parametrize(("from_hz", "to_hz"), [*RATES, (12_800.0, 12_000.0), (25_600.0, 12_000.0)])
+def test_the_bias_of_a_sensor_leaves_no_tone(from_hz, to_hz):
+    series = np.random.default_rng(0).standard_normal(20_000)
+    found = resample(series + 10_000.0, from_hz, to_hz) - 10_000.0
+    assert np.abs(found - resample(series, from_hz, to_hz)).max() < 0.02
+
+
 def test_what_lies_beyond_the_new_nyquist_rate_is_removed():
     time_s = np.arange(48_000) / 48_000.0
     for tone_hz in (6_050.0, 9_000.0, 20_000.0):

@@ -51,7 +51,10 @@ def _low_pass(up: int, down: int) -> tuple[np.ndarray, int]:
     taps = up * kaiser_low_pass(2 * _HALF_LENGTH * widest + 1, _CUTOFF / widest, _KAISER_BETA)
     delay = -(-_HALF_LENGTH * widest // down)
     lead = delay * down - _HALF_LENGTH * widest
-    return np.concatenate([np.zeros(lead), taps]).astype(np.float32), delay
+    taps = np.concatenate([np.zeros(lead), taps])
+    # each phase passes a constant as it is: a sensor's bias would leave a tone of its small differences
+    gains = np.array([taps[phase::up].sum() for phase in range(up)])
+    return (taps / gains[np.arange(len(taps)) % up]).astype(np.float32), delay
 
 
 @dataclass(frozen=True)
