@@ -183,7 +183,7 @@ def test_the_clock_ends_a_run_with_its_rate_led_to_zero(cut, monkeypatch):
 
 def test_steps_that_only_harm_leave_the_model_as_it_was(dense, cut):
     before = {name: value.clone() for name, value in cut.state_dict().items()}
-    settings = replace(SETTINGS, max_steps=6, evaluate_every=2, learning_rate=1.0, adapter="full")
+    settings = replace(SETTINGS, max_steps=6, evaluate_every=2, learning_rate=1e3, adapter="full")
     result = recover_text(cut, dense, TRAIN, VALIDATION, settings)
     assert (result.best_step, result.steps) == (0, 6)
     assert same(cut.state_dict(), before)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -235,6 +236,41 @@ def test_a_model_that_is_good_already_is_judged_on_clean_windows_too(spectrum_ne
     clean = WindowData(train, validation, quiet).figures(spectrum_net, processes, "fp32")
     assert clean["loss"] < varied["loss"]
     assert both["loss"] == pytest.approx((clean["loss"] + varied["loss"]) / 2)
+
+
+def too_fast(train, validation):
+    """Settings under which a model that is good already gets worse at first."""
+    return replace(SETTINGS, max_steps=40, learning_rate=3.0, warmup_steps=0, monitor="loss"), {
+        "data": WindowData(train, validation, SETTINGS, clean_too=True),
+        "start_counts": True,
+    }
+
+
+def test_steps_that_harm_a_good_model_are_taken_back_and_made_smaller(spectrum_net, train, validation):
+    fit(spectrum_net, train, validation, replace(SETTINGS, max_steps=20))
+    settings, options = too_fast(train, validation)
+    result = run_loop(spectrum_net, cross_entropy, settings=settings, **options)
+    start, *later = result.history
+    worse = [row["validation_loss"] > start["validation_loss"] for row in later]
+    assert worse[0], "three a step is too fast"
+    assert result.best_step > 0
+    asked = [learning_rate_at(row["step"] - 1, settings) for row in later]
+    thirds = [round(math.log(rate / row["learning_rate"], 3)) for rate, row in zip(asked, later, strict=True)]
+    assert thirds[:2] == [0, 1]
+    assert all(after - before in (0, 1) for before, after in pairwise(thirds))
+    assert thirds[-1] == thirds[-2], "what helps is gone on with"
+
+
+def test_a_run_that_began_again_goes_on_as_if_it_had_not_stopped(spectrum_net, train, validation, tmp_path):
+    fit(spectrum_net, train, validation, replace(SETTINGS, max_steps=20))
+    settings, options = too_fast(train, validation)
+    whole, resumed = copy.deepcopy(spectrum_net), copy.deepcopy(spectrum_net)
+    run_loop(whole, cross_entropy, settings=settings, **options)
+    with pytest.raises(KeyboardInterrupt):
+        broken = interrupted(cross_entropy, 16)
+        run_loop(spectrum_net, broken, settings=settings, out=tmp_path / "state", **options)
+    run_loop(resumed, cross_entropy, settings=settings, out=tmp_path / "state", **options)
+    assert_same_weights(whole, resumed)
 
 
 def test_divergence_is_said(spectrum_net, train, validation):

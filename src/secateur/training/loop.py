@@ -39,6 +39,12 @@ from secateur.training.state import (
 )
 from secateur.training.tracking import curves
 
+LOOKS = 3
+"""Looks at the validation samples that a model which is good already gets at least."""
+
+LESS = 1 / 3
+"""The learning rate becomes this share of itself where all steps so far have harmed such a model."""
+
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Mean loss of the samples of a batch, a scalar tensor, given the model in training mode."""
 
@@ -161,6 +167,7 @@ class _Run:
         self.step, self.learning_rate, self.time_used = 0, 0.0, 0.0
         self.best: dict[str, Tensor] = {}
         self.log: dict[str, Any] = {
+            "rate": 1.0,
             "history": [],
             "losses": [],
             "best": None,
@@ -187,7 +194,7 @@ class _Run:
         self.processes.wait()
         state = read_state(self.out, self.fingerprint) if self.out is not None else None
         if state is not None:
-            self.step, self.best, self.log = state.step, state.best, state.progress
+            self.step, self.best, self.log = state.step, state.best, self.log | state.progress
             put_back(self.model, state.weights)
             restore_moments(self.optimizer, self.names, state.moments)
         first = agreed(self.step)
@@ -211,7 +218,7 @@ class _Run:
         """Take one step; return its loss."""
         seed, settings = self.settings.seed, self.settings
         self.model.train()
-        self.learning_rate = learning_rate_at(self.step, settings, self.time_used)
+        self.learning_rate = self.log["rate"] * learning_rate_at(self.step, settings, self.time_used)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         torch.manual_seed(derive(seed, "dropout", self.step * self.processes.count + self.processes.rank))
@@ -262,6 +269,14 @@ class _Run:
         if is_better(figures, self.log["best"], self.data.monitor, self.log["start"]):
             self.best = trained_tensors(self.model)
             self.log.update(best=figures, best_step=self.step, idle=0)
+        elif self.log["start"] is not None and self.log["best_step"] == 0:
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Take back the steps so far, which have harmed a good model; the next are smaller."""
+        put_back(self.model, self.best)
+        self.optimizer = make_optimizer(self.model, self.settings)
+        self.log["rate"] *= LESS
 
     def keep(self) -> None:
         """Write the resumable state, if there is a folder for it; the first process does."""
@@ -324,7 +339,8 @@ def run_loop(
     description : str
         Shown beside the progress bar.
     start_counts : bool
-        Whether the weights before the first step may be the best: those of a model that is good already.
+        Whether the weights before the first step may be the best: those of a model that is good already. As
+        long as no step has made it better, each look takes the steps back and goes on at a third of the rate.
 
     Returns
     -------
@@ -340,6 +356,9 @@ def run_loop(
     """
     origin = next(model.parameters()).device
     run = _Run(model, data, settings, out)
+    every = settings.evaluate_every
+    if start_counts:
+        every = min(every, -(-settings.max_steps // LOOKS))
     told = nullcontext() if run.processes.rank == 0 else quiet()
     with (
         torch.random.fork_rng(),
@@ -353,7 +372,7 @@ def run_loop(
             run.log["start"] = run.log["best"]
         while not run.is_over and not run.log["finished"]:
             loss = run.advance(objective)
-            if run.step % settings.evaluate_every == 0 or run.is_last:
+            if run.step % every == 0 or run.is_last:
                 run.look()
                 tracked.log(run.log["history"][-1], run.step)
             history = run.log["history"]
