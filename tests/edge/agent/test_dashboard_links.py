@@ -98,6 +98,7 @@ def test_a_sensor_forgets_a_lost_connection_when_it_is_back(
     browser.open(address + "#/machine/pump/drive-end")
     drawn = "document.getElementById('link-state').textContent === 'live'"
     browser.wait_for(drawn)
+    assert "this sensor has no diagnosis by a model" in browser.run("document.body.innerText")
     browser.run(
         "window.kept = window.fetch; window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))"
     )
