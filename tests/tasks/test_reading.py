@@ -255,6 +255,13 @@ def test_wrong_tables_are_told_of_in_one_message(bert, tmp_path, name, content, 
         read_task(*bert, "labels", TextData(path=tmp_path / name))
 
 
+def test_a_parquet_table_without_a_column_tells_all_that_it_has(bert, tmp_path):
+    table = pyarrow.table({"sentence": ["a b"], "label": ["normal"]})
+    parquet.write_table(table, tmp_path / "table.parquet")
+    with pytest.raises(DataError, match="has no column text; its columns are sentence, label"):
+        read_task(*bert, "labels", TextData(path=tmp_path / "table.parquet"))
+
+
 def test_what_does_not_fit_is_refused(bert, llama, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("The assert statement is a statement that asserts. " * 40)

@@ -110,6 +110,76 @@ def test_models_without_numbers_are_refused():
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+def _layer_twice(model):
+    model.model.layers[1] = model.model.layers[0]
+
+
+def _weight_twice(model):
+    model.model.layers[1].mlp.down_proj.weight = model.model.layers[0].mlp.down_proj.weight
+
+
+def _untold_tie(model):
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = model.model.embed_tokens.weight
+
+
+def _tuples(model):
+    model.config.return_dict = False
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (_layer_twice, "layers 0 and 1 of the model share a weight"),
+        (_weight_twice, r"layers 0 and 1 of the model share a weight \('mlp.down_proj.weight'\)"),
+        (_untold_tie, "set model.config.tie_word_embeddings = True"),
+        (_tuples, "set model.config.return_dict = True"),
+    ],
+)
+def test_models_that_a_cut_would_break_are_refused_before_it(change, told):
+    model = CASES["llama-text"].model()
+    change(model)
+    with pytest.raises((ConfigError, UnsupportedArchitecture), match=told):
+        secateur.prune(model, ratio=1.1)
+
+
+def test_a_tie_that_the_configuration_does_not_tell_is_refused_where_it_is_saved(tmp_path):
+    found = secateur.prune(CASES["llama-text"].model(), ratio=1.1).model
+    _untold_tie(found)
+    with pytest.raises(ConfigError, match=r"set model\.config\.tie_word_embeddings = True"):
+        secateur.save(found, tmp_path / "cut")
+
+
+def test_inference_mode_around_a_cut_changes_nothing_and_inside_a_model_is_told():
+    case = CASES["llama-text"]
+    model, batches = case.model(), tuple(case.rows(16, 1).batches(4))
+    wanted = secateur.prune(model, ratio=1.2, calibration=batches).model
+    with torch.inference_mode():
+        found = secateur.prune(model, ratio=1.2, calibration=batches).model
+        born = case.model()
+    assert digest(found) == digest(wanted)
+    with pytest.raises(ConfigError, match=r"was made under torch.inference_mode\(\)"):
+        secateur.prune(born, ratio=1.2, calibration=batches)
+
+
+def test_a_compiled_model_is_cut_as_what_it_wraps():
+    model = CASES["llama-text"].model()
+    found = secateur.prune(torch.compile(model, backend="eager"), ratio=1.1)
+    assert type(found.model) is type(model)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        {"input_ids": torch.ones(2, 8).long(), "labels": torch.full((2, 8), -100)},
+        {"input_ids": torch.ones(4, 1).long()},
+    ],
+)
+def test_batches_that_predict_nothing_are_refused(batch):
+    with pytest.raises(DataError, match="no batch of the calibration has a token to predict"):
+        secateur.prune(CASES["llama-text"].model(), ratio=1.1, calibration=[batch])
+
+
 def test_a_model_inside_an_adapter_is_refused():
     from peft import LoraConfig, get_peft_model
 

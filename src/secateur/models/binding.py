@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -150,6 +151,17 @@ def bind(model: nn.Module) -> BoundModel:
     return bound
 
 
+def _require_apart(layers: Sequence[BoundLayer]) -> None:
+    owner: dict[int, int] = {}
+    for layer in layers:
+        for name, weight in layer.module.named_parameters():
+            if owner.setdefault(id(weight), layer.index) != layer.index:
+                raise UnsupportedArchitecture(
+                    f"layers {owner[id(weight)]} and {layer.index} of the model share a weight ('{name}'); "
+                    "every layer is cut by itself, so give each its own (copy.deepcopy)."
+                )
+
+
 def _check_blocks(bound: BoundModel) -> None:
     try:
         if not (layers := bound.layers):
@@ -159,6 +171,7 @@ def _check_blocks(bound: BoundModel) -> None:
         for layer in layers:
             if layer.stack.ffn.mixture is not None:
                 lay_side_by_side(layer.module, layer.stack.ffn.mixture.experts)
+        _require_apart(layers)
         shape = bound.shape
     except AttributeError as error:
         raise UnsupportedArchitecture(

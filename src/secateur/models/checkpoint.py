@@ -29,6 +29,7 @@ from secateur.models.diagnoser import Diagnoser
 from secateur.models.model_card import write_model_card
 from secateur.models.origin import Origin, origin_of, remember_origin
 from secateur.models.pooling import read_modules, remember_modules
+from secateur.models.soundness import require_told_ties
 from secateur.structure.plan import PruningPlan
 
 __all__ = [
@@ -101,6 +102,7 @@ def save(
     """
     folder = Path(folder)
     require_replaceable(folder, CHECKSUMS)
+    require_told_ties(model)
     bound = bind(model)
     origin = origin_of(model)
     if plan is None and origin is not None:

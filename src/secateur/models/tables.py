@@ -153,8 +153,8 @@ def _parquet(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
         table = parquet.ParquetFile(path)
         names = table.schema_arrow.names
         _require_once(path, columns, names)
-        wanted = [name for name in columns if name in names] or names
-        for batch in table.iter_batches(columns=wanted):
+        wanted = columns if set(columns) <= set(names) else names  # all are named where one is missing
+        for batch in table.iter_batches(columns=list(wanted)):
             yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a Parquet file: {one_line(error).rstrip('.')}.") from None

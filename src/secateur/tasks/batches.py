@@ -11,6 +11,8 @@ from secateur.core.errors import DataError
 from secateur.models.attributes import embedding_rows, most_tokens
 from secateur.models.calls import Batch
 from secateur.tasks.heads import classes_of
+from secateur.tasks.kinds import objective_of
+from secateur.tasks.token_losses import next_tokens
 
 TOKENS = ("input_ids",)
 
@@ -37,6 +39,12 @@ def checked_batches(model: nn.Module, batches: Iterable[Batch]) -> tuple[Batch, 
         if fault := _fault(model, batch, classes):
             raise DataError(f"batch {number} of the calibration {fault}.")
         found.append(batch)
+    predicts = objective_of(model).name != "language" or any((next_tokens(one) >= 0).any() for one in found)
+    if not predicts:
+        raise DataError(
+            "no batch of the calibration has a token to predict: all labels are -100, or all texts are of "
+            "one token; leave labels out, or give longer texts."
+        )
     return tuple(found)
 
 

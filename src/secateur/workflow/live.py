@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import torch
 from torch import Tensor, nn
 
 from secateur.core.errors import ConfigError, DataError, SecateurError
@@ -21,8 +22,8 @@ from secateur.models.binding import bind
 from secateur.models.calls import Batch
 from secateur.models.checkpoint import save
 from secateur.models.experts import has_stock_experts
-from secateur.models.live_tensors import stored_tensors
 from secateur.models.origin import remember_cut
+from secateur.models.soundness import require_sound
 from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
 from secateur.tasks.batches import checked_batches
@@ -79,14 +80,12 @@ def save_live(model: nn.Module, folder: str | Path, *, tokenizer: Any) -> None:
 
 
 def _own(model: nn.Module, tokenizer: Any) -> nn.Module:
-    """Check what was given, and that its weights are numbers; experts are laid side by side in a copy."""
+    """Check what was given, and that it can be cut; experts are laid side by side in a copy."""
     require_objects(model, tokenizer)
-    for name, tensor in stored_tensors(model).items():
-        if tensor.is_meta:
-            raise ConfigError(f"'{name}' of the model has no values (device meta); load the model's weights.")
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise DataError(f"'{name}' of the model holds numbers that are not finite; the model is damaged.")
-    return deepcopy(model) if has_stock_experts(model) else model
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    model = deepcopy(model) if has_stock_experts(model) else model
+    require_sound(model)
+    return model
 
 
 def require_objects(model: nn.Module, tokenizer: Any) -> None:
@@ -119,9 +118,13 @@ def _source(model: nn.Module, tokenizer: Any) -> Source:
 
 @contextmanager
 def _told_by_parameters() -> Iterator[None]:
-    """Call options by their names in Python, which others than the command line know them by."""
+    """Call options by their names in Python, which others than the command line know them by.
+
+    A cut takes gradients, also where the program has turned them off by inference mode.
+    """
     try:
-        yield
+        with torch.inference_mode(mode=False):
+            yield
     except SecateurError as error:
         error.args = tuple(
             _OPTION.sub(lambda found: found[1].replace("-", "_"), str(part)) for part in error.args
