@@ -51,11 +51,12 @@ def test_path_marks_cut_below_recovery_and_runs_to_the_right(records):
     assert size_path([]) is None
 
 
-def test_a_path_on_which_nothing_is_lost_lies_in_the_upper_part(records):
-    point = {"parameters": 100_000, "accuracy": 1.0, "macro_f1": 1.0}
+@pytest.mark.parametrize(("always", "high"), [(1.0, True), (0.0, False)])
+def test_a_path_on_which_nothing_is_lost_or_all_is_can_be_read(records, always, high):
+    point = {"parameters": 100_000, "accuracy": always, "macro_f1": always}
     names = ("before", "after_cut", "after_recovery")
     svg = size_path([{**record, **{name: {**record[name], **point} for name in names}} for record in records])
-    assert {dot[2] < 90 for dot in _circles(svg)} == {True}
+    assert {dot[2] < 90 for dot in _circles(svg)} == {high}
 
 
 def test_snr_curve_sorts_levels_and_draws_what_is_there():

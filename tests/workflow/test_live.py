@@ -180,6 +180,7 @@ def test_batches_that_predict_nothing_are_refused(batch):
         secateur.prune(CASES["llama-text"].model(), ratio=1.1, calibration=[batch])
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft's own
 def test_a_model_inside_an_adapter_is_refused():
     from peft import LoraConfig, get_peft_model
 

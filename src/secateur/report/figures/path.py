@@ -35,7 +35,7 @@ def size_path(records: Sequence[dict[str, Any]]) -> Markup | None:
     sizes = [point["parameters"] for point in points]
     values = [point[figure.key] for point in points]
     # figures that hardly change are not blown up, nor pressed to the floor by the names above them
-    span = max(max(values) - min(values), 0.1 * max(values))
+    span = max(max(values) - min(values), 0.1 * max(values)) or 0.1
     margin = 0.1 * span
     top = min(1.0, max(values)) if figure.is_share else max(values)
     axes = Axes(
