@@ -39,7 +39,7 @@ from secateur.training.state import (
 )
 from secateur.training.tracking import curves
 
-LOOKS = 3
+LOOKS = 4
 """Looks at the validation samples that a model which is good already gets at least."""
 
 LESS = 1 / 3
