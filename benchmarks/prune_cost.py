@@ -21,7 +21,6 @@ import importlib
 import json
 import os
 import pydoc_data.topics
-import resource
 import shutil
 import statistics
 import subprocess
@@ -34,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from secateur.core.memory import peak_resident_bytes, resident_bytes
 
 BLOCK_FRACTION, OPENED, MIB = 0.2, "open", 2**20
 CALLS = {
@@ -88,15 +89,15 @@ class Phases:
     def _watch(self) -> None:
         while True:
             held = self.peaks.setdefault(self._stack[-1], {"resident_mib": 0.0, "anonymous_mib": 0.0})
-            for name, line in (("resident_mib", "VmRSS"), ("anonymous_mib", "RssAnon")):
-                held[name] = max(held[name], status(line) / MIB)
+            for name, size in (("resident_mib", resident_bytes()), ("anonymous_mib", anonymous_bytes())):
+                held[name] = max(held[name], size / MIB)
             time.sleep(0.005)
 
 
-def status(name: str) -> int:
-    """Return a line of this process's status in bytes."""
+def anonymous_bytes() -> int:
+    """Return the resident memory of this process that is no page of a file."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
 def watch(phases: Phases) -> None:
@@ -124,7 +125,7 @@ def measure(source: str, text: Path, out: Path) -> dict[str, Any]:
     return {
         "wall_seconds": time.perf_counter() - started,
         "processor_seconds": time.process_time() - spent,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_resident_bytes() / MIB,
         "anonymous_mib": max(phase.get("anonymous_mib", 0.0) for phase in found.values()),
         "phases": found,
         "weights_sha256": sha256(b"".join(path.read_bytes() for path in weights)).hexdigest(),
