@@ -98,7 +98,7 @@ def test_outbox(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run(["outbox", "repair", str(state), "--json"]) == 0
     assert _said(capsys) == {"damaged": None, "rows": 5, "bad_checksums": 0}
     assert not list(state.glob("*.damaged-*"))
-    assert run(["outbox", "check", str(tmp_path / "nowhere"), "--json"]) == 1
+    assert run(["outbox", "check", str(tmp_path / "nowhere"), "--json"]) == 2
     assert "missing" in _said(capsys)["error"]
     content = (state / "agent.sqlite").read_bytes()
     (state / "agent.sqlite").write_bytes(content[:4096] + os.urandom(len(content) - 4096))

@@ -14,8 +14,8 @@ from secateur.bundle.archive import pack
 from secateur.bundle.signature import create_key
 from secateur.edge.agent.agent import Agent
 from secateur.edge.agent.config.file import parse_config
-from secateur.edge.agent.housekeeping import Housekeeping
 from secateur.edge.agent.http.server import Server
+from secateur.edge.agent.models.install_folder import InstallFolder
 from secateur.edge.foundation import SHIPPED
 
 
@@ -35,13 +35,13 @@ def test_a_folder_takes_whole_bundles_and_says_what_became_of_each(
 ) -> None:
     caplog.set_level(logging.INFO)
     agent = _agent(tmp_path)
-    folder, keeper = tmp_path / "bundles", Housekeeping(agent)
+    folder, keeper = tmp_path / "bundles", InstallFolder(agent)
     pack(SHIPPED, folder / "sound bundle.sct")
     (folder / "cut.sct").write_bytes((folder / "sound bundle.sct").read_bytes()[:5000])
     (folder / "empty.sct").touch()
     (folder / "read me.txt").write_text("not a bundle")
     for _ in range(3):
-        keeper._install_from_folder()
+        keeper.look(folder)
     assert [path.name for path in (folder / "installed").iterdir()] == ["sound bundle.sct"]
     assert sorted(path.name for path in (folder / "refused").iterdir()) == ["cut.sct", "empty.sct"]
     assert "sound bundle.sct is foundation-micro" in caplog.text
@@ -56,9 +56,9 @@ def test_a_bundle_that_no_sensor_names_is_said_to_be_of_no_use(
     caplog.set_level(logging.INFO)
     agent = _agent(tmp_path, bundle="pumps")
     pack(SHIPPED, tmp_path / "bundles" / "pumps.sct")
-    keeper = Housekeeping(agent)
+    keeper = InstallFolder(agent)
     for _ in range(2):
-        keeper._install_from_folder()
+        keeper.look(tmp_path / "bundles")
     assert "no sensor names it" in caplog.text
     agent.stop()
 

@@ -111,3 +111,29 @@ def test_a_clock_that_jumps_ahead_takes_no_logs_away(tmp_path: Path, clock: _Clo
     names = _names(tmp_path)
     assert names[0] == "2026-03-04.csv"
     assert names[-2:] == ["2026-04-01.csv", "2099-01-01.csv"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_what_people_put_there_is_neither_removed_nor_counted(
+    tmp_path: Path, clock: _Clock, kind: str
+) -> None:
+    sink: CsvLog = CsvLog(_settings(tmp_path, kind))
+    own, theirs = ["2020-01-01.csv"], ["2020-01-01 (copy).csv", "2020-01-02.csv.old", "pump trip.csv"]
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        from secateur.edge.agent.sinks.parquet import ParquetLog
+
+        sink = ParquetLog(_settings(tmp_path, kind))
+        own = ["2020-01-01T10-000000000001.parquet"]
+        theirs = ["2020-01-01T10-000000000001 (copy).parquet", "2020-01-01Tab.jsonl", "2020-01-01.csv"]
+    for day in range(1, 30):
+        theirs.append(f"2020-02-{day:02d} of pump 3.csv")
+    for name in (*own, *theirs):
+        (tmp_path / name).write_text("{}\n")
+    days = [datetime(2026, 3, day, 12, tzinfo=UTC) for day in range(1, 31)]
+    for number, day in enumerate(days):
+        clock.now = day
+        sink.publish([record(number)])
+    names = _names(tmp_path)
+    assert set(names).issuperset(theirs) and set(names).isdisjoint(own)
+    assert len(names) == len(theirs) + len(days)  # the days that others keep take no room of the log's

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import socket
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,6 +129,31 @@ def test_what_another_user_owns(write: Write, tmp_path: Path, monkeypatch: pytes
     changed = {"state_folder": "closed/state", **_mqtt(tls={"ca_file": "text"})}
     with pytest.raises(ConfigError, match=r"may not write in .*closed; .*may not read .*text"):
         check(write(**changed))
+
+
+def test_the_check_tells_where_nothing_could_be_stored(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial.os, "posix_fallocate", full)
+        with pytest.raises(ConfigError, match=r"state_folder: a start needs 1024 KiB in .*No space left"):
+            check(write())
+    state = tmp_path / "state"
+    (state / "baselines").mkdir(parents=True)
+    with monkeypatch.context() as patched:  # what root has left there
+        patched.setattr(trial.os, "access", lambda path, mode: Path(path).name != "baselines")
+        with pytest.raises(ConfigError, match=r"this user may not write .*baselines; run 'chown'"):
+            check(write())
+    check(write())
+    assert [path.name for path in state.iterdir()] == ["baselines"]
+    with sqlite3.connect(state / "agent.sqlite") as other:
+        other.execute("CREATE TABLE pages (name TEXT)")
+    other.close()
+    with pytest.raises(ConfigError, match=r"state_folder: .*agent.sqlite is the database of another program"):
+        check(write())
 
 
 def test_a_damaged_baseline_is_told(write: Write, tmp_path: Path) -> None:

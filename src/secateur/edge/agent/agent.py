@@ -26,6 +26,7 @@ from secateur.edge.agent.models.bundles import Bundles, named_bundles
 from secateur.edge.agent.outbox.database import Database, RunningClock, StorageError
 from secateur.edge.agent.outbox.delivery import Delivery
 from secateur.edge.agent.outbox.store import Outbox
+from secateur.edge.agent.patience import all_at_once
 from secateur.edge.agent.pipeline import Processed, SensorPath
 from secateur.edge.agent.sources.base import Inlet, RunningSource
 from secateur.edge.agent.state.alarms import Alarm, AlarmChange, AlarmStore
@@ -189,8 +190,7 @@ class Agent:
         self._stop_sources()
         self._stopping.set()
         self.intake.stop()
-        for delivery in self.deliveries:
-            delivery.stop()
+        all_at_once(delivery.stop for delivery in self.deliveries)
         for path in self.paths.values():
             self._saved(path)
         self.trends.close()
@@ -199,8 +199,7 @@ class Agent:
         log.info("stopped")
 
     def _stop_sources(self) -> None:
-        for source in self.sources:
-            source.stop()
+        all_at_once(source.stop for source in self.sources)
         if not self.intake.drain():
             log.warning("%d bursts still wait; their sources give them again", self.intake.waiting)
 
@@ -224,8 +223,7 @@ class Agent:
         """
         former = self.config
         self._stop_sources()
-        for delivery in self.deliveries:
-            delivery.stop()
+        all_at_once(delivery.stop for delivery in self.deliveries)
         for path in self.paths.values():
             self._saved(path)
         address = {"host": former.http.host, "port": former.http.port}

@@ -1,4 +1,4 @@
-"""What must be done now and then: look after the agent itself, tell systemd, take bundles from a folder."""
+"""What must be done now and then: look after the agent itself, and tell systemd that it lives."""
 
 from __future__ import annotations
 
@@ -7,18 +7,11 @@ import threading
 
 from secateur.core.errors import SecateurError
 from secateur.edge.agent.agent import Agent
-from secateur.edge.agent.settled_files import SettledFiles, put_away
 from secateur.edge.agent.systemd import notify, watchdog_interval_s
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 1.0
-INSTALLED, REFUSED = "installed", "refused"
-_NOW = {
-    "active": "at work",
-    "candidate": "runs in the shadow",
-    "installed": "installed, but no sensor names it; sensors go by the name in the manifest",
-}
 
 
 class Housekeeping(threading.Thread):
@@ -36,7 +29,6 @@ class Housekeeping(threading.Thread):
         interval_s = watchdog_interval_s()
         self._every_s = min(EVERY_S, interval_s) if interval_s is not None else EVERY_S
         self._watched = interval_s is not None
-        self._bundles = SettledFiles()
 
     def run(self) -> None:
         """Look after the agent until :meth:`stop`."""
@@ -45,7 +37,6 @@ class Housekeeping(threading.Thread):
                 notify("WATCHDOG=1")
             try:
                 self._agent.watch_itself()
-                self._install_from_folder()
             except SecateurError as error:
                 log.warning("%s", error)
             except Exception:
@@ -56,19 +47,3 @@ class Housekeeping(threading.Thread):
         self._stopping.set()
         if self.is_alive():
             self.join(5.0)
-
-    def _install_from_folder(self) -> None:
-        folder = self._agent.config.models.install_folder
-        if folder is None or not folder.is_dir():
-            return
-        for path in self._bundles.among(folder.glob("*.sct")):
-            try:
-                found = self._agent.bundles.install(path)
-            except SecateurError as error:
-                log.error("bundle %s refused: %s", path.name, error)
-                put_away(path, REFUSED)
-                continue
-            log.info(
-                "bundle %s is %s %s: %s", path.name, found["name"], found["version"], _NOW[found["state"]]
-            )
-            put_away(path, INSTALLED)

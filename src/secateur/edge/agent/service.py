@@ -16,8 +16,10 @@ from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.housekeeping import Housekeeping
 from secateur.edge.agent.http.server import Server
 from secateur.edge.agent.logs import set_log_level
+from secateur.edge.agent.models.install_folder import InstallFolder
+from secateur.edge.agent.patience import all_at_once
 from secateur.edge.agent.systemd import notify, reloading
-from secateur.edge.agent.trial import idle, usable_config
+from secateur.edge.agent.trial import usable_config
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +44,9 @@ def run(
     """
     ended, again = threading.Event(), threading.Event()
     _listen_to_signals(ended, again)  # before a start that takes a while
-    config = _usable(config_file)
+    config = usable_config(config_file)
     with sole_owner(config.state_folder):
         _serve(config, partial(_wait, ended, again, for_s), config_file, told)
-    return config
-
-
-def _usable(config_file: Path, *, running: bool = False) -> AgentConfig:
-    config = usable_config(config_file, running=running)
-    for trouble in idle(config):
-        log.warning("%s", trouble)
     return config
 
 
@@ -68,10 +63,11 @@ def _serve(
     except SecateurError:
         agent.database.close()
         raise
-    housekeeping = Housekeeping(agent)
+    keepers = (Housekeeping(agent), InstallFolder(agent))
     agent.start()
     server.start()
-    housekeeping.start()
+    for keeper in keepers:
+        keeper.start()
     host = f"[{config.http.host}]" if ":" in config.http.host else config.http.host
     address = f"http://{host}:{server.port}"
     log.info("listening on %s", address)
@@ -82,7 +78,7 @@ def _serve(
         wait(lambda: _reload(agent, server, config_file))
     finally:
         notify("STOPPING=1")
-        housekeeping.stop()
+        all_at_once(keeper.stop for keeper in keepers)
         agent.stop()
         server.stop()
 
@@ -112,7 +108,7 @@ def _listen_to_signals(ended: threading.Event, again: threading.Event) -> None:
 def _reload(agent: Agent, server: Server, config_file: Path) -> None:
     reloading()
     try:
-        config = _usable(config_file, running=True)
+        config = usable_config(config_file, running=True)
         later = agent.reload(config)
         server.renew(agent.config.http)
         agent.config_trouble = ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +15,7 @@ from secateur.bundle.signature import read_public_key
 from secateur.core.errors import CheckpointError, ConfigError, SecateurError
 from secateur.core.extras import explained
 from secateur.core.locks import LOCK_SUFFIX, sole_owner
+from secateur.edge.agent.agent import DATABASE_FILE
 from secateur.edge.agent.config.connections import (
     Broker,
     FolderSource,
@@ -31,8 +35,28 @@ from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.connect import open_sink, open_source
 from secateur.edge.agent.http.address import bound_socket
 from secateur.edge.agent.models.bundles import bundle_troubles, named_bundles, store_of, tried_bundle
+from secateur.edge.agent.outbox.database import NEEDED_TO_START_BYTES
+from secateur.edge.agent.outbox.repair import require_own
+from secateur.edge.agent.patience import NoAnswer, answered
 from secateur.edge.agent.sources.base import Inlet
 from secateur.edge.agent.state.baseline import Baseline, baseline_file, basis_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What is wrong with something that a configuration names.
+
+    Attributes
+    ----------
+    told : str
+    stops : bool
+        Whether an agent cannot start with it. A folder on a share that hangs is waited for while it runs.
+    """
+
+    told: str
+    stops: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +83,13 @@ def check(path: Path) -> Checked:
         If anything is wrong; the message holds all of it.
     """
     config = read_entries(path)
+    require_none(path, _told("state_folder", partial(os.access, config.state_folder, os.F_OK)))  # it may hang
     store = store_of(config.state_folder, config.models)
     bundles = [tried_bundle(store, name) for name in named_bundles(config)]
     troubles = [
         *contradictions(config),
-        *unusable(config, running=_is_in_use(config.state_folder)),
+        *(trouble.told for trouble in tried(config, running=_is_in_use(config.state_folder))),
+        *unstorable(config.state_folder),
         *idle(config),
         *damaged_baselines(config),
         *bundle_troubles(config, bundles),
@@ -76,7 +102,7 @@ def check(path: Path) -> Checked:
 
 
 def usable_config(path: Path, *, running: bool = False) -> AgentConfig:
-    """Read a configuration and try what an agent cannot start without.
+    """Read a configuration and try what an agent cannot start without; the log tells of the rest.
 
     Parameters
     ----------
@@ -90,12 +116,15 @@ def usable_config(path: Path, *, running: bool = False) -> AgentConfig:
         If anything of that is wrong; the message holds all of it.
     """
     config = read_entries(path)
-    require_none(path, [*contradictions(config), *unusable(config, running=running)])
+    found = list(tried(config, running=running))
+    require_none(path, [*contradictions(config), *(trouble.told for trouble in found if trouble.stops)])
+    for told in (*(trouble.told for trouble in found if not trouble.stops), *idle(config)):
+        log.warning("%s", told)
     return config
 
 
-def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
-    """Yield what stops a start: files, folders, secrets, keys, packages, recordings, the port.
+def tried(config: AgentConfig, *, running: bool = False) -> Iterator[Trouble]:
+    """Yield what is wrong with files, folders, secrets, keys, packages, recordings and the port.
 
     Parameters
     ----------
@@ -111,23 +140,41 @@ def unusable(config: AgentConfig, *, running: bool = False) -> Iterator[str]:
         found = list(_tried(label, source))
         lost = isinstance(source, ReplaySource) and (source.machine, source.sensor) not in places
         if not found and not lost:  # of a place that is not there the contradictions tell
-            found = list(_told(label, partial(open_source, source, inlet, config, identity="trial")))
+            found = list(_stopping(label, partial(open_source, source, inlet, config, identity="trial")))
         yield from found
     for number, sink in enumerate(config.sinks):
         label = f"sinks.{number}"
         found = list(_tried(label, sink))
-        yield from found or _told(label, partial(_open_and_close, sink, config))
+        yield from found or _stopping(label, partial(_open_and_close, sink, config))
     if not running:
-        yield from _told("http", lambda: bound_socket(config.http).close())
+        yield from _stopping("http", lambda: bound_socket(config.http).close())
+
+
+def unstorable(state_folder: Path) -> Iterator[str]:
+    """Yield why an agent could store nothing in a folder that it can use as such.
+
+    A start finds these by itself, and says so as a failure that may pass: a disk is full, and then it is not.
+    """
+    try:
+        _require_folder(state_folder)
+    except ConfigError:
+        return
+    yield from _told("state_folder", partial(_require_room, state_folder))
+    if (state_folder / DATABASE_FILE).exists():
+        yield from _told("state_folder", partial(require_own, state_folder / DATABASE_FILE))
+    for path in state_folder.rglob("*"):
+        if path.exists() and not os.access(path, os.W_OK):
+            yield f"state_folder: this user may not write {path}; run 'chown' on all that is in the folder"
+            return
 
 
 def idle(config: AgentConfig) -> Iterator[str]:
     """Yield what would be there in vain: no bursts, no speed for a bearing, a certificate that has ended."""
     for kind, links in (("sources", config.sources), ("sinks", config.sinks)):
         for number, link in enumerate(links):
-            ended = _ended(link)
-            if ended is not None:
-                yield f"{kind}.{number}.tls: {ended}"
+            with contextlib.suppress(NoAnswer):  # of that the trial tells
+                if ended := answered(partial(_ended, link)):
+                    yield f"{kind}.{number}.tls: {ended}"
     anywhere = config.http.token is not None or any(
         isinstance(source, MqttSource | FolderSource) for source in config.sources
     )
@@ -165,30 +212,38 @@ def damaged_baselines(config: AgentConfig) -> Iterator[str]:
         yield from _told(f"sensor {machine}/{sensor}", partial(_require_baseline, settings, file))
 
 
-def _tried(label: str, part: Part, *, leave: Collection[str] = ()) -> Iterator[str]:
+def _tried(label: str, part: Part, *, leave: Collection[str] = ()) -> Iterator[Trouble]:
     """Try what a part of the configuration names on this machine, down to its last entry."""
-    found: list[str] = []
+    found: list[Trouble] = []
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
         for number, entry in enumerate(value if isinstance(value, tuple) else (value,)):
             place = ".".join(filter(None, (label, name, str(number) if isinstance(value, tuple) else "")))
             if isinstance(entry, Secret):
-                found += _told(place, entry.read)
+                found += _stopping(place, entry.read)
             elif isinstance(entry, Part) and name not in leave:
                 found += _tried(place, entry)
             elif isinstance(entry, Path):
-                found += _told(place, partial(_OPENERS[kind_of(field)], entry))
+                kind = kind_of(field)
+                may_hang = kind is Kind.FOLDER and not isinstance(part, AgentConfig)
+                found += _stopping(place, partial(_OPENERS[kind], entry), may_hang=may_hang)
     if isinstance(part, Tls) and not found:
-        found += _told(label, partial(_require_certificates, part))
+        found += _stopping(label, partial(_require_certificates, part))
     yield from found
 
 
-def _told(label: str, act: Callable[[], object]) -> Iterator[str]:
+def _stopping(label: str, act: Callable[[], object], *, may_hang: bool = False) -> Iterator[Trouble]:
     try:
         with explained("this part"):
-            act()
+            answered(act)
+    except NoAnswer as error:
+        yield Trouble(told=f"{label}: {str(error).rstrip('.')}", stops=not may_hang)
     except (SecateurError, OSError, ValueError) as error:
-        yield f"{label}: {str(error).rstrip('.')}"
+        yield Trouble(told=f"{label}: {str(error).rstrip('.')}")
+
+
+def _told(label: str, act: Callable[[], object]) -> Iterator[str]:
+    return (trouble.told for trouble in _stopping(label, act))
 
 
 def _open_and_close(sink: Sink, config: AgentConfig) -> None:
@@ -229,6 +284,19 @@ def _require_folder(folder: Path) -> None:
         raise ConfigError(
             f"this user may not write in {there}; run 'chown' or 'chmod' on it, or name another"
         )
+
+
+def _require_room(folder: Path) -> None:
+    """Check that the disk gives what a start needs; nothing of it stays."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there) as probe:
+            os.posix_fallocate(probe.fileno(), 0, NEEDED_TO_START_BYTES)
+    except OSError as error:
+        raise ConfigError(
+            f"a start needs {NEEDED_TO_START_BYTES >> 10} KiB in {there}, and the disk does not give them "
+            f"({error.strerror}); free some, or name another folder"
+        ) from None
 
 
 _OPENERS: dict[Kind, Callable[[Path], object]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Iterable, Iterator
 from itertools import chain, combinations
 from pathlib import Path
@@ -23,8 +24,11 @@ from secateur.edge.agent.config.connections import (
     WebhookSink,
 )
 from secateur.edge.agent.config.settings import AgentConfig
+from secateur.edge.agent.patience import NoAnswer, answered
 
 Entry = TypeVar("Entry")
+
+_PATIENCE_S = 2.0
 
 OWN_SENSOR = "outbox"
 """The agent reports on itself as a machine of its own name with this sensor."""
@@ -140,7 +144,7 @@ def _target(sink: Sink) -> Hashable:
         return "sparkplug", plain_host(sink.host), sink.port, sink.group, sink.node
     if isinstance(sink, WebhookSink):
         return "webhook", sink.url
-    return sink.type, sink.folder.resolve()
+    return sink.type, _real(sink.folder)
 
 
 def _loops(config: AgentConfig) -> Iterator[str]:
@@ -190,25 +194,30 @@ def matches(subscription: str, topic: str) -> bool:
 
 def _folders(config: AgentConfig) -> Iterator[str]:
     watched = [
-        (f"{label}.folder", source.folder)
+        (f"{label}.folder", _real(source.folder))
         for label, source in _labelled("sources", config.sources)
         if isinstance(source, FolderSource)
     ]
     if config.models.install_folder is not None:
-        watched.append(("models.install_folder", config.models.install_folder))
+        watched.append(("models.install_folder", _real(config.models.install_folder)))
     written = [
-        (f"{label}.folder", sink.folder)
+        (f"{label}.folder", _real(sink.folder))
         for label, sink in _labelled("sinks", config.sinks)
         if isinstance(sink, LogSink)
     ]
+    written.append(("state_folder", _real(config.state_folder)))
     for (one, folder), (other, second) in combinations(watched, 2):
-        if _within(folder, second) or _within(second, folder):
+        if folder.is_relative_to(second) or second.is_relative_to(folder):
             yield f"{one} and {other}: one watched folder is, or lies in, the other; keep them apart"
     for label, folder in watched:
-        for other, target in (*written, ("state_folder", config.state_folder)):
-            if _within(target, folder):
+        for other, target in written:
+            if target.is_relative_to(folder):
                 yield f"{other} and {label}: what is written would lie in a watched folder; keep them apart"
 
 
-def _within(folder: Path, other: Path) -> bool:
-    return folder.resolve().is_relative_to(other.resolve())
+def _real(folder: Path) -> Path:
+    """Return a folder without links; as it is written where its share hangs, of which the trial tells."""
+    try:
+        return answered(folder.resolve, within_s=_PATIENCE_S)
+    except NoAnswer:
+        return Path(os.path.normpath(folder))

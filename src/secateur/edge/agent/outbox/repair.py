@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from secateur.core.errors import CheckpointError
+from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.locks import sole_owner
 from secateur.edge.agent.outbox.database import as_text, connect, require_tables
 
@@ -71,8 +71,8 @@ def check(path: Path) -> Findings:
 
     Raises
     ------
-    CheckpointError
-        If there is no such file, or it is the database of another program.
+    ConfigError
+        As :func:`require_own`.
     """
     with contextlib.closing(_read_only(path)) as connection:
         try:
@@ -96,20 +96,16 @@ def repair(path: Path) -> Repaired:
 
     Raises
     ------
-    CheckpointError
-        If there is no such file, or it is the database of another program.
     ConfigError
-        If another process uses the folder.
+        Also if another process uses the folder.
     """
     path = Path(path)
-    if not path.exists():
-        raise CheckpointError(f"{path} is missing; there is nothing to repair.")
+    require_own(path)
     with sole_owner(path.parent):
         return _repair(path)
 
 
 def _repair(path: Path) -> Repaired:
-    _read_only(path).close()
     fresh = path.with_name(f".{path.name}.repaired")
     for leftover in (fresh, *_companions(fresh)):
         leftover.unlink(missing_ok=True)
@@ -149,8 +145,8 @@ def export(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises
     ------
-    CheckpointError
-        If there is no such file, or it is the database of another program.
+    ConfigError
+        As :func:`require_own`.
     """
     with contextlib.closing(_read_only(path)) as connection:
         for seq, key, kind, machine, sensor, _, created_unix_s, payload, crc in _rows(connection):
@@ -166,10 +162,25 @@ def export(path: Path) -> Iterator[dict[str, Any]]:
                 }
 
 
+def require_own(path: Path) -> None:
+    """Check that a file is the database of an agent, as far as damage lets anybody say; nothing is changed.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is the database of another program.
+    CheckpointError
+        If another version of secateur wrote it.
+    """
+    _read_only(path).close()
+
+
 def _read_only(path: Path) -> sqlite3.Connection:
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path} is missing; give the agent's database, such as state/agent.sqlite.")
+        raise ConfigError(
+            f"{path} is missing; give the state folder of an agent, or its database, agent.sqlite."
+        )
     connection = sqlite3.connect(f"file:{path.absolute()}?mode=ro", uri=True, timeout=10.0)
     # else SQLite gives nothing of a file that is shorter than its head says
     connection.execute("PRAGMA writable_schema = ON")
@@ -179,7 +190,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if tables and "results" not in tables:
         connection.close()
-        raise CheckpointError(f"{path} is the database of another program; give the agent's agent.sqlite.")
+        raise ConfigError(f"{path} is the database of another program; give the agent's agent.sqlite.")
     try:
         with contextlib.suppress(sqlite3.DatabaseError):
             require_tables(connection, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -77,8 +78,9 @@ class CsvLog(Sink):
     settings : LogSettings
     """
 
-    suffixes: tuple[str, ...] = (".csv",)
-    period = "%Y-%m-%d"
+    period, suffix = "%Y-%m-%d", ".csv"
+    own_name = re.compile(r"(\d{4}-\d\d-\d\d)\.csv", re.ASCII)
+    """Names that the agent gives; all other files in the folder are somebody else's and are left alone."""
 
     def __init__(self, settings: LogSettings) -> None:
         self.name = settings.name
@@ -105,7 +107,7 @@ class CsvLog(Sink):
 
     def _turn(self) -> Path:
         """Return the file of this moment; what is to be done with earlier ones is done when it is another."""
-        path = self._settings.folder / f"{datetime.now(UTC):{self.period}}{self.suffixes[0]}"
+        path = self._settings.folder / f"{datetime.now(UTC):{self.period}}{self.suffix}"
         if path != self._current:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._end_earlier(path)
@@ -118,11 +120,12 @@ class CsvLog(Sink):
 
     def _remove_old(self) -> None:
         """Keep the latest days that there are files of: a clock that jumps ahead must not take all others."""
-        files = [path for path in self._settings.folder.glob("????-??-??*") if path.suffix in self.suffixes]
-        days = sorted({path.name[:10] for path in files} | {f"{datetime.now(UTC):%Y-%m-%d}"})
-        gone = days[: -self._settings.days]
-        for path in files:
-            if path.name[:10] in gone:
+        days: dict[str, list[Path]] = {f"{datetime.now(UTC):%Y-%m-%d}": []}
+        for path in self._settings.folder.iterdir():
+            if (own := self.own_name.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
+                days.setdefault(own[1], []).append(path)
+        for day in sorted(days)[: -self._settings.days]:
+            for path in days[day]:
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import islice
@@ -30,7 +31,8 @@ class ParquetLog(CsvLog):
         If pyarrow is not installed.
     """
 
-    suffixes, period = (".jsonl", ".parquet"), "%Y-%m-%dT%H"
+    period, suffix = "%Y-%m-%dT%H", ".jsonl"
+    own_name = re.compile(r"(\d{4}-\d\d-\d\d)T\d\d(-\d{12,}\.parquet|\.jsonl)", re.ASCII)
 
     def __init__(self, settings: LogSettings) -> None:
         super().__init__(settings)
@@ -56,8 +58,8 @@ class ParquetLog(CsvLog):
 
     def _end_earlier(self, current: Path) -> None:
         """Make Parquet of earlier hours; done twice it gives the same file, so it may be cut short."""
-        for path in sorted(self._settings.folder.glob("????-??-??T??.jsonl")):
-            if path != current:
+        for path in sorted(self._settings.folder.glob(f"*{self.suffix}")):
+            if path != current and self.own_name.fullmatch(path.name):
                 self._converted(path)
 
     def _converted(self, path: Path) -> None:

@@ -53,12 +53,6 @@ class FolderSource(ThreadedSource):
         self._files, self._others = SettledFiles(), SettledFiles()
         self._strange: set[Path] = set()
 
-    def start(self) -> None:
-        """Start to look; a folder that cannot be made may be made by others."""
-        with contextlib.suppress(OSError):
-            self._settings.folder.mkdir(parents=True, exist_ok=True)
-        super().start()
-
     def status(self) -> SourceStatus:
         """Return its state, for people; the folder is not asked, which may be a share that hangs."""
         late_s = time.monotonic() - self._alive_s
@@ -73,6 +67,8 @@ class FolderSource(ThreadedSource):
         }
 
     def _run(self) -> None:
+        with contextlib.suppress(OSError):  # one that cannot be made may be made by others
+            self._settings.folder.mkdir(parents=True, exist_ok=True)
         while not self._stopping.is_set():
             try:
                 self.look()
