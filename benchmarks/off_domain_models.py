@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from packaged_models import smollm2
 from sia_validation_models import train
-from smollm2_perplexity import smollm2
 from torch import nn
 from transformers import ByT5Tokenizer, Gemma3ForCausalLM, Gemma3TextConfig
 

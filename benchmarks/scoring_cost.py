@@ -74,7 +74,8 @@ def rate_theirs(model: torch.nn.Module, batches: list[dict[str, torch.Tensor]], 
 
 def measure(row: str, n_blocks: int) -> dict[str, float]:
     """Measure one row in this process."""
-    from smollm2_perplexity import Text, smollm2
+    from packaged_models import smollm2
+    from smollm2_perplexity import Text
 
     opened = smollm2()
     blocks = torch.cat([batch["input_ids"] for batch in Text(opened.tokenizer).calibration(n_blocks)])

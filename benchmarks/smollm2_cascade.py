@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from smollm2_perplexity import BLOCK_TOKENS, CONTEXT, EVALUATION_TOKENS, Text, smollm2
+from packaged_models import smollm2
+from smollm2_perplexity import BLOCK_TOKENS, CONTEXT, EVALUATION_TOKENS, Text
 from study_files import origin
 from torch import nn
 

@@ -30,9 +30,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from packaged_models import smollm2
 from smollm2_device_files import PLAIN, VARIANTS, Variant, rounded
 from smollm2_device_tables import page
-from smollm2_perplexity import CONTEXT, EVALUATION_TOKENS, OURS, Text, smollm2
+from smollm2_perplexity import CONTEXT, EVALUATION_TOKENS, OURS, Text
 from torch import Tensor, nn
 
 from secateur.bundle.causal_session import CausalSession

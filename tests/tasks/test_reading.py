@@ -116,6 +116,17 @@ def test_labelled_texts_beyond_a_block_are_cut_off_and_counted(bert, tmp_path, c
     assert (len(longest), longest[-1]) == (64, tokenizer.sep_token_id)
 
 
+def test_lines_without_a_full_stop_are_one_sentence_which_is_said(bert, tmp_path, capsys):
+    model, tokenizer = bert[0].bert, bert[1]
+    path = tmp_path / "lines.txt"
+    path.write_text("\n".join(f"assert the statement {n}" for n in range(100)))
+    with pytest.raises(DataError, match=r"has one sentence to fit to, too few; a sentence ends with '\.'"):
+        read_task(model, tokenizer, "embeddings", TextData(path=path))
+    path.write_text(path.read_text() + "." + " This is one more.")
+    read_task(model, tokenizer, "embeddings", TextData(path=path))
+    assert "1 of 2 sentences reach 64 tokens" in " ".join(capsys.readouterr().err.split())
+
+
 def test_answers_are_predicted_and_prompts_are_not(llama, tmp_path):
     model, tokenizer = llama
     path = written(tmp_path, ".jsonl", ("prompt", "answer"), [("assert is", " a statement")] * 8)

@@ -27,7 +27,7 @@ from secateur.export.onnx import frozen_copy, to_onnx
 from secateur.export.sealing import Sealed, described_as, file_records, layer_records, lineage_record, seal
 from secateur.models.attributes import config_of, padding_token, tokens_that_fit
 from secateur.models.binding import bind
-from secateur.models.pooling import MEAN, POOLING
+from secateur.models.pooling import MEAN, POOLING, modules_of
 from secateur.structure.plan import PruningPlan
 from secateur.tasks.embedding import pool
 from secateur.tasks.heads import classes_of
@@ -62,13 +62,14 @@ class _Deployed(nn.Module):
         super().__init__()
         self.model, self.gives_classes = model, bool(classes_of(model))
         self.pooling = getattr(config_of(model), POOLING, MEAN)
+        self.projection = modules_of(model).projection
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Return what each text gets, (texts, width)."""
         found = self.model(input_ids=input_ids, attention_mask=attention_mask)
         if self.gives_classes:
             return found.logits
-        return pool(found.last_hidden_state, attention_mask, self.pooling)
+        return self.projection(pool(found.last_hidden_state, attention_mask, self.pooling))
 
 
 def write_encoder_bundle(

@@ -2,19 +2,23 @@
 
 A folder of sentence-transformers lists modules: the transformer, its pooling, and what follows, such as a
 dense layer or the step to length one. They work on states whose width no cut changes. So their files go along
-as they are, and sentence-transformers reads the cut folder as it read the dense one.
+as they are, and sentence-transformers reads the cut folder as it read the dense one. What follows the pooling
+belongs to the embedding: see :mod:`secateur.models.projection`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
 
 from secateur.core.errors import CheckpointError, UnsupportedArchitecture
 from secateur.core.records import read_json
+from secateur.models.projection import projection_of
 
 POOLING = "sentence_pooling"
 """Name in a configuration; a model without it takes the mean over the tokens."""
@@ -24,10 +28,10 @@ MODULES = "modules.json"
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
 _MODE_OF = {MEAN: "mean_tokens", FIRST: "cls_token", LAST: "lasttoken"}
 _MODES = {mode: pooling for pooling, mode in _MODE_OF.items()} | {"mean": MEAN, "cls": FIRST}
-_SAME_DIRECTION = ("Transformer", "Pooling", "Normalize", "Dropout")
-"""Modules of sentence-transformers that keep the direction of a pooled embedding."""
+_COMPUTED = ("Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dropout")
+"""Modules of sentence-transformers that are computed here too."""
 
-_STAY = (*_SAME_DIRECTION, "Dense", "LayerNorm", "CNN", "LSTM")
+_STAY = (*_COMPUTED, "CNN", "LSTM")
 """Modules that go along with a cut: they know nothing of layers, heads, channels and tokens."""
 
 _ATTRIBUTE = "secateur_sentence_modules"
@@ -48,6 +52,17 @@ class SentenceModules:
 
     files: dict[str, bytes]
     lost: str | None = None
+
+    @cached_property
+    def projection(self) -> nn.Module:
+        """What becomes of a pooled embedding; nothing where no module follows the pooling.
+
+        Raises
+        ------
+        CheckpointError, ConfigError
+            See :func:`secateur.models.projection.projection_of`.
+        """
+        return projection_of([*_named(self.files.get(MODULES, b"[]"), MODULES)], self.files)
 
     def require_whole(self, folder: Path) -> None:
         """Check that everything goes along.
@@ -84,7 +99,7 @@ def read_pooling(folder: Path) -> str:
     if not (folder / MODULES).is_file():
         return MEAN
     modules = list(_modules(folder))
-    if others := sorted({kind for kind, _ in modules} - set(_SAME_DIRECTION)):
+    if others := sorted({kind for kind, _ in modules} - set(_COMPUTED)):
         return ", ".join(others)
     places = [place for kind, place in modules if kind == "Pooling"]
     try:
@@ -93,7 +108,7 @@ def read_pooling(folder: Path) -> str:
         modes += [told["pooling_mode"]] if "pooling_mode" in told else []
         return ", ".join(_MODES.get(mode, mode) for mode in modes if mode != "include_prompt") or MEAN
     except (KeyError, TypeError, AttributeError) as error:
-        raise _unclear(folder, error) from error
+        raise _unclear(folder / MODULES, error) from error
 
 
 def read_modules(folder: Path) -> SentenceModules:
@@ -139,12 +154,16 @@ def modules_of(model: nn.Module) -> SentenceModules:
 
 def _modules(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the modules of a folder of sentence-transformers: kind and place."""
+    return _named((folder / MODULES).read_bytes(), folder / MODULES)
+
+
+def _named(content: bytes, source: Path | str) -> Iterator[tuple[str, str]]:
     try:
-        for entry in read_json(folder / MODULES):
+        for entry in json.loads(content):
             yield entry["type"].rpartition(".")[2], Path(entry["path"]).name
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _unclear(folder, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unclear(source, error) from error
 
 
-def _unclear(folder: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{folder / MODULES} does not say how embeddings are pooled: {error!r}.")
+def _unclear(source: Path | str, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{source} does not say how embeddings are pooled: {error!r}.")

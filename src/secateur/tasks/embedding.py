@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from secateur.core.errors import ConfigError
+from secateur.core.errors import ConfigError, DataError
 from secateur.core.seeds import derive
 from secateur.models.attributes import config_of
 from secateur.models.calls import Batch, rows, run
-from secateur.models.pooling import FIRST, LAST, MEAN, POOLING
+from secateur.models.pooling import FIRST, LAST, MEAN, POOLING, modules_of
 from secateur.tasks.figures import EmbeddingFigures
 from secateur.tasks.names import ObjectiveName, ScoreName
 from secateur.tasks.objective import Objective, SummedLoss, Tally, weighted_mean
@@ -21,19 +21,23 @@ from secateur.tasks.sample_judges import LOSS, SCORE, SampleJudge
 
 
 def pooled(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the embeddings of texts, float32 (B, hidden), pooled as the model's configuration tells.
+    """Return the embeddings of texts, float32 (B, width), made as the model's folder tells.
+
+    Pooled as its configuration says, then through the modules that follow the pooling.
 
     Raises
     ------
     ConfigError
-        If the model gives no hidden states of tokens, or pools them in a way that is not computed here.
+        If the model gives no hidden states of tokens, or makes embeddings of them in a way that is not
+        computed here.
     """
     base: Any = model.base_model
     states = getattr(run(base, batch), "last_hidden_state", None)
     if states is None:
         raise ConfigError(f"{type(model).__name__} gives no hidden states of tokens; give an encoder.")
     mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).to(states.device)
-    return pool(states, mask, getattr(config_of(model), POOLING, MEAN))
+    embeddings = pool(states, mask, getattr(config_of(model), POOLING, MEAN))
+    return modules_of(model).projection.to(states.device)(embeddings)
 
 
 def pool(states: Tensor, mask: Tensor, pooling: str = MEAN) -> Tensor:
@@ -98,7 +102,13 @@ class ByEmbedding:
 
     @property
     def _variance(self) -> Tensor:
-        return torch.cat(self._dense).var(dim=0, correction=0).sum()
+        embeddings = torch.cat(self._dense)
+        if not (found := embeddings.var(dim=0, correction=0).sum()) > 0:
+            raise DataError(
+                f"the dense model gives the {len(embeddings)} texts of the calibration one and the same "
+                "embedding, so that no change of it can be judged; give texts that differ in their tokens."
+            )
+        return found
 
 
 class Embedding(Objective):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,8 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         return TokenRows(rows=[batch["input_ids"][0] for batch in batches], padding=padding)
 
     fitted = [rows("train", count) for count in (data.blocks, data.fitted_blocks)]
+    if reads_sentences(model, tokenizer):
+        _require_sentences(fitted[1].rows, length, data)
     train = rows("train", MOST_PASSAGES // SENTENCES_A_BLOCK) if data.learns else None
 
     def held(name: str) -> TokenRows | None:
@@ -200,6 +202,17 @@ def _sentences(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
         probe=_probe(validation, SENTENCES_A_BLOCK),
         seed=data.seed,
     )
+
+
+def _require_sentences(fitted: Sequence[Tensor] | Tensor, length: int, data: TextData) -> None:
+    ends = "a sentence ends with '.', '!' or '?', or at an empty line"
+    if len(fitted) < 2:
+        raise DataError(f"{data.path} has one sentence to fit to, too few; {ends}.")
+    if cut := sum(len(row) >= length for row in fitted):
+        console.print(
+            f"{cut} of {len(fitted)} sentences reach {length} tokens; what is longer is cut off there "
+            f"({ends})"
+        )
 
 
 def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
