@@ -100,6 +100,9 @@ def test_outbox(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert not list(state.glob("*.damaged-*"))
     assert run(["outbox", "check", str(tmp_path / "nowhere"), "--json"]) == 2
     assert "missing" in _said(capsys)["error"]
+    for act in ("check", "repair", "export"):  # a wrong name is no damage: nothing may be put in its place
+        assert run(["outbox", act, str(plant), "--json"]) == 2
+        assert "is no database" in _said(capsys)["error"]
     content = (state / "agent.sqlite").read_bytes()
     (state / "agent.sqlite").write_bytes(content[:4096] + os.urandom(len(content) - 4096))
     assert run(["outbox", "check", str(state), "--json"]) == 1

@@ -22,7 +22,15 @@ State = Annotated[
 def _database(state: Path) -> Path:
     from secateur.edge.agent.agent import DATABASE_FILE
 
-    return state / DATABASE_FILE if state.is_dir() else state
+    path = state / DATABASE_FILE if state.is_dir() else state
+    if path.is_file() and not path.name.startswith(DATABASE_FILE) and not _begins_like_one(path):
+        raise ConfigError(f"{path} is no database; give the state folder of an agent, or its agent.sqlite.")
+    return path
+
+
+def _begins_like_one(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
 
 
 @app.command()

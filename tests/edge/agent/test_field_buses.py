@@ -145,3 +145,16 @@ def test_opcua_speed_and_bursts() -> None:
     assert plant.speeds == [("fan", 1492.5)] * 3
     assert [len(found.samples) for found in plant.bursts] == [64, 64]
     np.testing.assert_allclose(plant.bursts[1].samples, 2 * samples, rtol=1e-6)
+
+
+def test_two_machines_of_one_controller_are_told_apart() -> None:
+    pytest.importorskip("pymodbus", reason="run: pip install 'secateur[modbus]'")
+    from secateur.edge.agent.sources.modbus import ModbusSource
+
+    names = {
+        ModbusSource(
+            ModbusSpeed.model_validate({"type": "modbus", "machine": machine, "address": 1}), _Plant().inlet
+        ).name
+        for machine in ("fan", "pump")
+    }
+    assert names == {"modbus 127.0.0.1:502 for fan", "modbus 127.0.0.1:502 for pump"}

@@ -139,8 +139,13 @@ def test_the_check_tells_where_nothing_could_be_stored(
 
     with monkeypatch.context() as patched:
         patched.setattr(trial.os, "posix_fallocate", full)
-        with pytest.raises(ConfigError, match=r"state_folder: a start needs 1024 KiB in .*No space left"):
+        with pytest.raises(ConfigError, match=r"state_folder: a start needs 1024 KiB in .*: it is full"):
             check(write())
+    with monkeypatch.context() as patched:
+        patched.setattr(trial.os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+        for act in (check, usable_config):
+            with pytest.raises(ConfigError, match=r"state_folder: .* is mounted read-only"):
+                act(write())
     state = tmp_path / "state"
     (state / "baselines").mkdir(parents=True)
     with monkeypatch.context() as patched:  # what root has left there

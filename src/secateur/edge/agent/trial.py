@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import tempfile
@@ -274,11 +275,17 @@ def _require_folder(folder: Path) -> None:
     try:
         there = next(path for path in (folder, *folder.parents) if path.exists() or path.is_symlink())
         is_folder, writable = there.is_dir(), os.access(there, os.W_OK | os.X_OK)
+        is_read_only = bool(os.statvfs(there).f_flag & os.ST_RDONLY) if is_folder else False
     except OSError as error:
         raise ConfigError(f"{folder} cannot be used ({error.strerror}); name another") from None
     if not is_folder:
         raise ConfigError(
             f"{folder} must be a folder, but {there} is none; move it away, or name another folder"
+        )
+    if is_read_only:
+        raise ConfigError(
+            f"{there} lies on a disk that is mounted read-only, as one that fails may be; mount it for "
+            "writing, or name another"
         )
     if not writable:
         raise ConfigError(
@@ -293,9 +300,11 @@ def _require_room(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=there) as probe:
             os.posix_fallocate(probe.fileno(), 0, NEEDED_TO_START_BYTES)
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise ConfigError(
-            f"a start needs {NEEDED_TO_START_BYTES >> 10} KiB in {there}, and the disk does not give them "
-            f"({error.strerror}); free some, or name another folder"
+            f"a start needs {NEEDED_TO_START_BYTES >> 10} KiB in {there}, and the disk does not give them: "
+            f"{'it is full, or its quota is used up' if is_full else error.strerror}; free some, or name "
+            "another folder"
         ) from None
 
 

@@ -46,7 +46,8 @@ def brief(agent: Agent, path: SensorPath) -> answers.SensorBrief:
     state = "silent" if path.silent else "waiting" if result is None else result["sensor_state"]
     diagnosis = None if result is None else result["diagnosis"]
     level: answers.Level = path.levels.level.word
-    learned = 0.0 if result is None else result["bearing"]["learned"]
+    # before the first burst nobody knows which operating band counts
+    learned = path.baseline.furthest() if result is None else result["bearing"]["learned"]
     bearing_state: answers.BearingState = level
     if level == "normal" and (state != "ok" or learned < 1):
         bearing_state = "unknown" if state != "ok" or path.baseline.trouble else "learning"

@@ -230,7 +230,7 @@ class ModelStore:
                 return self.open(name, version), refused
             except SecateurError as error:
                 refused.append(f"{version}: {error}")
-        told = "; ".join(refused) or "none is installed"
+        told = "; ".join(reason.rstrip(".") for reason in refused) or "none is installed"
         raise ConfigError(f"no version of bundle '{name}' can be used: {told}. Install a sound one.")
 
     def open_best(self, name: str) -> tuple[Runtime, list[str]]:

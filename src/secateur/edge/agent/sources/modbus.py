@@ -28,7 +28,8 @@ class ModbusSource(PollingSource):
     """
 
     def __init__(self, settings: ModbusSettings, inlet: Inlet) -> None:
-        super().__init__(f"modbus {settings.host}:{settings.port}", every_s=settings.every_s)
+        name = f"modbus {settings.host}:{settings.port} for {settings.machine}"
+        super().__init__(name, every_s=settings.every_s)
         try:
             from pymodbus.client import ModbusTcpClient
         except ImportError:

@@ -32,7 +32,7 @@ class OpcUaSource(PollingSource):
     """
 
     def __init__(self, settings: OpcUaSettings, inlet: Inlet) -> None:
-        super().__init__(f"opcua {settings.url}", every_s=settings.every_s)
+        super().__init__(f"opcua {settings.url} for {settings.machine}", every_s=settings.every_s)
         try:
             import asyncua.sync  # noqa: F401
             from asyncua.ua import NodeId

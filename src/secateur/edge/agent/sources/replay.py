@@ -34,7 +34,8 @@ class ReplaySource(ThreadedSource):
     """
 
     def __init__(self, settings: ReplaySettings, inlet: Inlet, sensor: Sensor) -> None:
-        super().__init__(f"replay {settings.file.name}", thread="source-replay")
+        name = f"replay {settings.file.name} for {settings.machine}/{settings.sensor}"
+        super().__init__(name, thread="source-replay")
         self._settings, self._inlet, self._sensor = settings, inlet, sensor
         self._recording = open_recording(settings.file, settings.channel)
         rate_hz = self._recording.sampling_rate_hz

@@ -120,6 +120,10 @@ class Baseline:
             return 1.0
         return min(1.0, self._learned.seen.get(band, 0) / self._settings.bursts)
 
+    def furthest(self) -> float:
+        """Return the progress of the band that is learned best."""
+        return max(map(self.progress, {*self._learned.bands, *self._learned.seen}), default=0.0)
+
     def learn(self, band: str, indicators: dict[str, float]) -> None:
         """Take the indicators of a sound burst; fix the band's limits when it has seen enough."""
         if self.trouble:
