@@ -41,7 +41,10 @@ def heard(runtime: Runtime, subject: Subject) -> HealthyRecording:
 def learned(runtime: Runtime, subjects: Sequence[Subject]) -> OwnHealthy | None:
     try:
         return learn_own_healthy(
-            [heard(runtime, subject) for subject in subjects], bundle="shipped", version=runtime.version
+            [heard(runtime, subject) for subject in subjects],
+            bundle="shipped",
+            version=runtime.version,
+            fault_orders=subjects[0].orders,
         )
     except DataError as error:
         print(error)

@@ -234,6 +234,7 @@ OWN = OwnHealthy(
     highest_rms=1.1,
     lowest_shaft_hz=29.0,
     highest_shaft_hz=30.0,
+    fault_orders=ORDERS,
 )
 SURE = {
     "normal": [0.97, 0.01, 0.01, 0.01],

@@ -27,6 +27,7 @@ from secateur.edge.own_healthy import (
     read_own_healthy,
 )
 from secateur.edge.runtime import Runtime
+from secateur.signals.bearings.catalogue import known_bearing
 
 RATE_HZ = 12_000
 LIMITS = OwnHealthy(
@@ -39,6 +40,9 @@ LIMITS = OwnHealthy(
     highest_rms=2.0,
     lowest_shaft_hz=20.0,
     highest_shaft_hz=30.0,
+    fault_orders=known_bearing("6205"),
+    channel="DE",
+    unit="g",
 )
 
 
@@ -146,9 +150,46 @@ def test_damages_are_named_by_the_bundles_own_thresholds():
     assert weak.reasons[0].startswith("the model is not sure")
 
 
+STATED = {"shaft_rate_hz": 25.0, "fault_orders": known_bearing("6205"), "channel": "DE", "unit": "g"}
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "said"),
+    [
+        ({"fault_orders": known_bearing("6203")}, "its bearing is one of the fault orders 3.0"),
+        ({"fault_orders": None}, "its bearing is not stated, that of the healthy recordings one of"),
+        ({"shaft_rate_hz": 0.0}, "its shaft speed is not stated, that of the healthy recordings stated"),
+        ({"channel": "FE"}, "its channel is FE, that of the healthy recordings DE"),
+        ({"unit": "m/s2"}, "its unit is m/s2, that of the healthy recordings g"),
+    ],
+)
+def test_what_is_stated_otherwise_cannot_be_compared(otherwise, said):
+    LIMITS.require_comparable(**STATED)
+    LIMITS.require_comparable(**STATED | {"channel": None, "unit": None})
+    with pytest.raises(DataError, match=said):
+        LIMITS.require_comparable(**STATED | otherwise)
+
+
+def test_what_was_not_stated_of_the_healthy_ones_cannot_be_stated_later():
+    unknown = LIMITS.model_copy(update={"fault_orders": None, "lowest_shaft_hz": None})
+    unknown.require_comparable(shaft_rate_hz=0.0, fault_orders=None)
+    with pytest.raises(DataError, match=r"bearing is one of .* not stated; its shaft speed is stated"):
+        unknown.require_comparable(**STATED)
+
+
+def test_a_program_that_tells_another_bearing_is_refused(tmp_path):
+    runtime = Runtime(SHIPPED)
+    runtime.own_healthy = LIMITS
+    waveform = np.random.default_rng(0).normal(size=9_000)
+    with pytest.raises(DataError, match="cannot be compared"):
+        runtime.diagnose(
+            waveform, sampling_rate_hz=RATE_HZ, shaft_rate_hz=25.0, fault_orders=known_bearing("6203")
+        )
+
+
 def test_files_of_others_are_refused(tmp_path):
     path = tmp_path / "limits.json"
-    with pytest.raises(CheckpointError, match="missing"):
+    with pytest.raises(DataError, match="missing"):
         read_own_healthy(path, bundle="b", version="v")
     path.write_text(LIMITS.model_dump_json())
     assert read_own_healthy(path, bundle="b", version="v") == LIMITS
@@ -189,7 +230,11 @@ def test_commissioned_by_a_user_the_machine_is_normal_until_it_gets_loud(tmp_pat
         assert run([*call, "--overwrite", "--json"]) == 0
         return json.loads(capsys.readouterr().out)["judgement"]
 
-    assert answer(recording(tmp_path / "later.wav", seed=2))["answer"] == "normal"
+    later = recording(tmp_path / "later.wav", seed=2)
+    assert answer(later)["answer"] == "normal"
+    elsewhere = ["--bearing", "6203", "--shaft-rpm", "1770", "--own-healthy", str(limits)]
+    assert run(["diagnose", later, *elsewhere, "--out", str(tmp_path / "other")]) == 2
+    assert "its bearing is one of the fault orders 3.0" in capsys.readouterr().err
     loud = answer(recording(tmp_path / "loud.wav", seed=3, gain=3.0))
     assert loud["answer"] is None
     assert "times the highest" in loud["unlike_healthy"][0]
@@ -200,6 +245,18 @@ def test_commissioned_by_a_user_the_machine_is_normal_until_it_gets_loud(tmp_pat
     assert Path(first).read_bytes() == before
     assert run(call) == 0
     assert f"--own-healthy {limits}" in capsys.readouterr().out
+
+
+def test_healthy_recordings_of_two_bearings_are_refused(tmp_path, capsys):
+    entries = [
+        {"file": Path(recording(tmp_path / f"{bearing}.wav", seed=0)).name, "bearing": bearing}
+        for bearing in ("6203", "6205")
+    ]
+    described = tmp_path / "recordings.yaml"
+    described.write_text(json.dumps({"dataset": "pumps", "speed_rpm": 1770, "recordings": entries}))
+    call = ["commission", "--description", str(described), "--out", str(tmp_path / "pump.json")]
+    assert run(call) == 2
+    assert "of several bearings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from secateur.core.arrays import DAMAGE
-from secateur.core.errors import CheckpointError
+from secateur.core.errors import CheckpointError, ConfigError
 
 ARCHIVE_SUFFIX = ".sct"
 MOST_MEMBERS = 1000
@@ -180,8 +180,10 @@ def open_source(bundle: Path) -> BundleSource:
 
     Raises
     ------
+    ConfigError
+        If there is nothing at all.
     CheckpointError
-        If there is neither.
+        If there is something else, or a damaged archive.
     """
     bundle = Path(bundle)
     with suppress(OSError, ValueError):
@@ -189,6 +191,8 @@ def open_source(bundle: Path) -> BundleSource:
             return FolderSource(bundle)
         if bundle.is_file():
             return ArchiveSource(bundle)
+        if not bundle.exists():
+            raise ConfigError(f"{bundle} does not exist; give a bundle folder or a {ARCHIVE_SUFFIX} archive.")
     raise CheckpointError(f"{bundle} is neither a bundle folder nor a {ARCHIVE_SUFFIX} archive.")
 
 

@@ -19,6 +19,7 @@ from secateur.bundle.manifest import Name, Part
 from secateur.core.documents import read_json_document
 from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.robust import median_and_spread
+from secateur.signals.kinematics import FaultOrders
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
 
 NORMAL = "normal"
@@ -93,6 +94,8 @@ class OwnHealthy(Part):
         Levels of the healthy recordings.
     lowest_shaft_hz, highest_shaft_hz : float or None
         Speeds of the healthy recordings; None where one of them is not known.
+    fault_orders : FaultOrders or None
+        Of their bearing; None if it was not stated.
     channel, unit : str or None
         Of the healthy recordings.
     """
@@ -107,8 +110,60 @@ class OwnHealthy(Part):
     highest_rms: float = Field(gt=0)
     lowest_shaft_hz: float | None = Field(default=None, gt=0)
     highest_shaft_hz: float | None = Field(default=None, gt=0)
+    fault_orders: FaultOrders | None
     channel: Name | None = None
     unit: Name | None = None
+
+    def require_comparable(
+        self,
+        *,
+        shaft_rate_hz: float,
+        fault_orders: FaultOrders | None,
+        channel: str | None = None,
+        unit: str | None = None,
+    ) -> None:
+        """Refuse a recording of which something else is stated than of the healthy ones.
+
+        The model answers otherwise where it is told another bearing, and levels of two channels differ.
+
+        Parameters
+        ----------
+        shaft_rate_hz : float
+            As stated; 0 if it is not.
+        fault_orders : FaultOrders or None
+            As stated.
+        channel, unit : str or None
+            None if unknown; then they are not compared.
+
+        Raises
+        ------
+        DataError
+            With all that differs.
+        """
+        orders, knows_speed = self.fault_orders, self.lowest_shaft_hz is not None
+        same_bearing = fault_orders is orders is None or (
+            fault_orders is not None and orders is not None and orders.are_like(fault_orders)
+        )
+        compared = {
+            "bearing": (same_bearing, _told(fault_orders), _told(orders)),
+            "shaft speed": (
+                knows_speed == (shaft_rate_hz > 0),
+                "stated" if shaft_rate_hz > 0 else "not stated",
+                "stated" if knows_speed else "not stated of all",
+            ),
+            "channel": (None in (channel, self.channel) or channel == self.channel, channel, self.channel),
+            "unit": (None in (unit, self.unit) or unit == self.unit, unit, self.unit),
+        }
+        differing = [
+            f"its {what} is {here}, that of the healthy recordings {there}"
+            for what, (same, here, there) in compared.items()
+            if not same
+        ]
+        if differing:
+            raise DataError(
+                f"the recording cannot be compared with the machine's own healthy ones: "
+                f"{'; '.join(differing)}. State the same of both, or commission anew."
+            )
 
     def differences(self, *, normal: float, rms: float, shaft_rate_hz: float) -> tuple[str, ...]:
         """Say in what a recording differs from the healthy ones; empty if in nothing.
@@ -141,15 +196,20 @@ class OwnHealthy(Part):
         return tuple(found)
 
 
+def _told(orders: FaultOrders | None) -> str:
+    return "not stated" if orders is None else f"one of the fault orders {orders}"
+
+
 def learn_own_healthy(
     recordings: Sequence[HealthyRecording],
     *,
     bundle: str,
     version: str,
+    fault_orders: FaultOrders | None = None,
     channel: str | None = None,
     unit: str | None = None,
 ) -> OwnHealthy:
-    """Set the limits from healthy recordings of one machine.
+    """Set the limits from healthy recordings of one machine, all of one bearing.
 
     The limit of damage lies :data:`SPREADS` robust standard deviations above the median of the windows'
     log-odds, and never above one half.
@@ -187,6 +247,7 @@ def learn_own_healthy(
         highest_rms=max(levels),
         lowest_shaft_hz=min(speeds) if knows_speed else None,
         highest_shaft_hz=max(speeds) if knows_speed else None,
+        fault_orders=fault_orders,
         channel=channel,
         unit=unit,
     )
@@ -206,15 +267,15 @@ def read_own_healthy(path: Path, *, bundle: str, version: str) -> OwnHealthy:
 
     Raises
     ------
+    DataError
+        If the file is missing or cannot be read.
     CheckpointError
-        If the file is missing or holds something else.
+        If it holds something else.
     ConfigError
         If another bundle, or another version of it, learned them.
     """
     try:
         found = OwnHealthy.model_validate(read_json_document(path))
-    except DataError as error:
-        raise CheckpointError(str(error)) from None
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

@@ -93,7 +93,7 @@ class Runtime:
         If the bundle holds no Diagnoser, another one learned ``own_healthy``, or there is no thread.
     CheckpointError
         If the bundle is altered, cut short, of a newer schema, or not signed as required, or ``own_healthy``
-        cannot be read.
+        holds something else.
     ExportError
         If its runtime cannot load it or does not reproduce the golden windows.
     """
@@ -321,7 +321,8 @@ class Runtime:
         Raises
         ------
         DataError
-            As :meth:`stream`, or if any window of the burst is not usable.
+            As :meth:`stream`, or if any window of the burst is not usable, or speed and bearing are stated
+            otherwise than for the machine's own healthy recordings.
         """
         started = time.perf_counter()
         if np.ndim(waveform) != 1:
@@ -331,6 +332,8 @@ class Runtime:
         source = ArraySource(real_samples(waveform)[None])
         require_sampling_rate(sampling_rate_hz)
         require_running(shaft_rate_hz, fault_orders, self.manifest.sampling_rate_hz)
+        if self.own_healthy is not None:
+            self.own_healthy.require_comparable(shaft_rate_hz=shaft_rate_hz, fault_orders=fault_orders)
         speed = speed_by_lines(
             source, channel=0, sampling_rate_hz=sampling_rate_hz, shaft_rate_hz=shaft_rate_hz
         )

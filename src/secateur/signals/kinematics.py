@@ -10,6 +10,10 @@ import numpy as np
 from secateur.core.errors import DataError
 
 
+LIKE_SHARE = 0.01
+"""How far the orders of one bearing may lie apart as two sources state them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FaultOrders:
     """Fault rates of a bearing in multiples of the shaft rate (inner ring turning).
@@ -72,6 +76,14 @@ class FaultOrders:
             bsf2=(1.0 - ratio**2) / ratio if bsf2 is None else bsf2,
             ftf=bpfo / (bpfo + bpfi) if ftf is None else ftf,
         )
+
+    def are_like(self, other: FaultOrders) -> bool:
+        """Whether these are of the same bearing, but for rounding."""
+        return np.allclose(self.as_array(), other.as_array(), rtol=LIKE_SHARE)
+
+    def __str__(self) -> str:
+        """Write the four orders, for messages."""
+        return ", ".join(f"{order:.4g}" for order in self.as_array())
 
     def as_array(self) -> np.ndarray:
         """Return (bpfo, bpfi, bsf2, ftf) as float32, the order in which models take them."""

@@ -58,11 +58,12 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
     for what, found in (
         ("channels", {subject.channel_name for subject in subjects}),
         ("units", {subject.recording.unit for subject in subjects}),
+        ("bearings", {subject.fault_orders for subject in subjects}),
     ):
         if len(found) > 1:
             raise DataError(
-                f"the healthy recordings are of several {what} ({', '.join(sorted(map(str, found)))}); their "
-                "levels cannot be compared. Give those of one sensor."
+                f"the healthy recordings are of several {what} ({'; '.join(sorted(map(str, found)))}) and "
+                "cannot be compared. Give those of one sensor."
             )
     seen, rows = [], []
     for subject in track(subjects, "listening to healthy recordings", len(subjects)):
@@ -86,6 +87,7 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
         version=runtime.version,
         channel=subjects[0].channel_name,
         unit=subjects[0].recording.unit,
+        fault_orders=subjects[0].fault_orders,
     )
     write_json(out, limits.model_dump(mode="json"))
     return {"limits": limits.model_dump(mode="json"), "recordings": rows}

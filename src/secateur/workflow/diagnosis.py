@@ -129,6 +129,13 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         raise DataError(f"{recording.recording_id} is empty: it holds no sample.")
     stated = replace(recording, shaft_speed_rpm=subject.shaft_speed_rpm, fault_orders=subject.fault_orders)
     stated_hz = stated.shaft_rate_hz or 0.0
+    if runtime.own_healthy is not None:
+        runtime.own_healthy.require_comparable(
+            shaft_rate_hz=stated_hz,
+            fault_orders=subject.fault_orders,
+            channel=subject.channel_name,
+            unit=recording.unit,
+        )
     speed = speed_by_lines(
         recording.source,
         channel=subject.channel,

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from secateur.bundle.manifest import ChannelRecord
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.kinematics import FaultOrders
@@ -21,7 +19,6 @@ from secateur.signals.sources.open import SUFFIXES, open_source
 from secateur.signals.sources.quantities import UNITS
 from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
 
-ORDERS_TOLERANCE = 0.01
 HOW = "--channel NAME"
 UNKNOWN = ChannelRecord()
 
@@ -249,17 +246,12 @@ def _orders(recording: Recording, given: Given, where: str) -> FaultOrders | Non
     described, option = recording.fault_orders, given.fault_orders
     if described is None or option is None:
         return option or described
-    one, other = described.as_array(), option.as_array()
-    if not np.allclose(one, other, rtol=ORDERS_TOLERANCE):
+    if not described.are_like(option):
         raise DataError(
-            f"{where} is described with the fault orders {_listed(one)} (BPFO, BPFI, 2 BSF, FTF), but the "
-            f"bearing that was given has {_listed(other)}; leave it out or correct the description."
+            f"{where} is described with the fault orders {described} (BPFO, BPFI, 2 BSF, FTF), but the "
+            f"bearing that was given has {option}; leave it out or correct the description."
         )
     return option
-
-
-def _listed(orders: np.ndarray) -> str:
-    return ", ".join(f"{order:.4g}" for order in orders)
 
 
 def _require_same_quantity(recording: Recording, trained_on: ChannelRecord) -> None:
