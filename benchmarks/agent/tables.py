@@ -112,9 +112,9 @@ def slow_machine() -> str:
     ]
     for run in found["runs"]:
         lines.append(
-            f"| {run['averaged_bursts']} | {run['line_db_healthy'][1]:.1f} | "
-            f"{run['line_db_faulty'][1]:.1f} | "
-            f"{run['highest_score_healthy']:.1f} | {run['highest_score_faulty']:.1f} | "
+            f"| {run['averaged_bursts']} | {run['line_db_healthy'][1]:z.1f} | "
+            f"{run['line_db_faulty'][1]:z.1f} | "
+            f"{run['highest_score_healthy']:z.1f} | {run['highest_score_faulty']:z.1f} | "
             f"{run['minutes_of_fault_until_raised']} | {run['false_levels']} |"
         )
     return "\n".join(lines)

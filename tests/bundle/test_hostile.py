@@ -247,12 +247,18 @@ def test_what_is_no_file_is_refused_and_never_waited_for(any_copied, name, kind)
     refused(folder, opened, name)
 
 
-@pytest.mark.parametrize("place", ["/dev/zero", "/dev/null", "a pipe", "no\0name"])
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/null", "a pipe"])
 def test_a_place_that_is_no_bundle_is_refused(place, tmp_path):
     if place == "a pipe":
         place = tmp_path / "pipe"
         os.mkfifo(place)
     with pytest.raises(CheckpointError, match="neither a bundle folder"):
+        check_bundle(place)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "no\0name"])
+def test_a_place_where_nothing_is_is_wrong_use(place):
+    with pytest.raises(ConfigError, match="does not exist"):
         check_bundle(place)
 
 

@@ -81,7 +81,7 @@ def test_describe_with_pictures(rig: Path, capsys: pytest.CaptureFixture[str]) -
     answer = as_json(capsys)
     counts = [(entry["label"], entry["recordings"]) for entry in answer["classes"]]
     assert counts == [("normal", 2), ("ball", 2)]
-    assert [Path(path).name for path in answer["pictures"]] == ["rig_ball.png", "rig_normal.png"]
+    assert [Path(path).name for path in answer["pictures"]] == ["rig_ball.svg", "rig_normal.svg"]
     assert all(Path(path).is_file() for path in answer["pictures"])
     assert run(["data", "describe", str(rig)]) == 0
     assert "4 recordings" in " ".join(capsys.readouterr().out.split())

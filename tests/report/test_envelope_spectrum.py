@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,13 @@ def evidence_for(orders):
 @pytest.fixture(scope="module")
 def evidence():
     return evidence_for(ORDERS)
+
+
+def test_a_line_a_little_below_the_noise_has_no_sign(evidence):
+    lines = tuple(replace(line, strength_db=-0.3) for line in evidence.lines)
+    picture = envelope_spectrum(replace(evidence, lines=lines), title="pump")
+    assert "outer race (BPFO) 0 dB" in picture
+    assert "-0" not in re.sub("<style>.*?</style>", "", picture)
 
 
 def test_marks_stand_at_the_rates_and_the_highest_point_is_kept(evidence):

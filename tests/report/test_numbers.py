@@ -24,6 +24,10 @@ from secateur.report import numbers
         (numbers.duration, 59.7, "1 min 0 s"),
         (numbers.duration, 200, "3 min 20 s"),
         (numbers.words, "inner_race", "inner race"),
+        (numbers.decimal, -0.0004, "0.000"),
+        (numbers.decimal, -0.4, "-0.400"),
+        (numbers.percent, -0.0001, "0.0 %"),
+        (numbers.axis_number, -0.0, "0"),
     ],
 )
 def test_known_values(write, value, text):

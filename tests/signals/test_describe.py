@@ -63,14 +63,15 @@ def test_pictures_are_written_whatever_is_unknown(tmp_path: Path) -> None:
             recording("a", fault_orders=known_bearing("6205")),
             recording("b", 3000, fault_location=None, shaft_speed_rpm=None, dataset="my rig"),
             recording("c", 3000, dataset="$\\bad{$"),
+            recording("d", 3000, dataset="水泵"),
         ],
         tmp_path / "pictures",
     )
-    assert {path.name for path in paths} == {"d_ball.png", "my_rig_unlabelled.png", "$\\bad{$_ball.png"}
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
-    assert sorted(path for path in (tmp_path / "pictures").iterdir() if path.suffix == ".png") == sorted(
-        paths
-    )
+    names = ["d_ball.svg", "my_rig_unlabelled.svg", "$\\bad{$_ball.svg", "水泵_ball.svg"]
+    assert sorted(path.name for path in paths) == sorted(names)
+    assert sorted((tmp_path / "pictures").glob("*.svg")) == sorted(paths)
+    for dataset in ("水泵", "$\\bad{$"):  # as text, whatever fonts matplotlib has
+        assert f">{dataset}: ball</text>" in (tmp_path / "pictures" / f"{dataset}_ball.svg").read_text()
 
 
 @pytest.mark.data

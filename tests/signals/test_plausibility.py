@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from secateur.signals.kinematics import BearingGeometry, FaultOrders
-from secateur.signals.plausibility import bearing_findings, rate_findings, speed_findings
+from secateur.signals.plausibility import bearing_findings, rate_findings, size_findings, speed_findings
 
 
 def codes(findings) -> list[tuple[str, str]]:
@@ -109,3 +109,18 @@ def test_speeds(rpm, duration_s, found):
         "r", sampling_rate_hz=12_000.0, shaft_speed_rpm=rpm, fault_orders=orders, duration_s=duration_s
     )
     assert codes(findings) == found
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((0.007, 0.014), "if inches are meant, write 7 for 0.007"),
+        ((0.178, 0.356), "if millimetres are meant, write 7.01 for 0.178"),
+        ((533.0, 7.0), "if micrometres are meant, write 21 for 533"),
+    ],
+)
+def test_sizes_in_another_unit_are_told(sizes, said):
+    (finding,) = size_findings("rig", sizes)
+    assert (finding.severity, finding.code) == ("warning", "fault_size")
+    assert said in finding.message
+    assert not list(size_findings("rig", (7.0, 14.0, 21.0, 28.0)))

@@ -155,7 +155,7 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
         sentences.append(f"no evidence of fault lines: {judgement['no_evidence']}")
     else:
         lines = [
-            f"{family.upper()} {line['strength_db']:.0f} dB ({line['harmonics']} of 4 harmonics, "
+            f"{family.upper()} {line['strength_db']:z.0f} dB ({line['harmonics']} of 4 harmonics, "
             f"{line['sidebands']} sidebands)"
             for family, line in judgement["evidence"]["lines"].items()
         ]

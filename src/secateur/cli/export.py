@@ -13,7 +13,7 @@ from secateur.cli import options
 from secateur.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from secateur.workflow.export_request import Precision, Scheme
+    from secateur.workflow.export_request import AskedPrecision, Scheme
 
 _PRECISIONS = {
     "onnx": ("fp32", "bf16", "int8", "int4"),
@@ -99,7 +99,7 @@ def export(
     request = ExportRequest(
         source=model,
         folder=out,
-        precision=cast("Precision", precision),
+        precision=cast("AskedPrecision", precision),
         quantise=cast("Scheme | None", quantise),
         data=data,
         split=split,

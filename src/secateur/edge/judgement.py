@@ -211,14 +211,14 @@ def _unexplained(label: str, evidence: Evidence) -> list[str]:
     cage = evidence.line("ftf")
     if cage.strength_db >= FAULT_DB and cage.harmonics >= CAGE_HARMONICS:
         return [
-            f"something strikes once in a turn of the cage ({cage.strength_db:.0f} dB, {cage.harmonics} of 4 "
-            "harmonics): a damaged cage, of which the model knows nothing, or a ball"
+            f"something strikes once in a turn of the cage ({cage.strength_db:z.0f} dB, {cage.harmonics} of "
+            "4 harmonics): a damaged cage, of which the model knows nothing, or a ball"
         ]
     if (stray := evidence.stray) is None:
         return []
     return [
         f"something strikes {stray.rate_hz:.1f} times a second, {stray.order:.2f} times a turn "
-        f"({stray.strength_db:.0f} dB, {stray.harmonics} of 4 harmonics), and neither shaft nor bearing as "
+        f"({stray.strength_db:z.0f} dB, {stray.harmonics} of 4 harmonics), and neither shaft nor bearing as "
         "stated does so; check speed and bearing"
     ]
 
@@ -252,7 +252,7 @@ def _disagreement(label: str, manifest: Manifest, evidence: Evidence, rule: Rule
         line = evidence.line(FAMILY_OF[label])
         if _hardly_any_lines(line) and (evidence.shows(line) or _knows_simulation_alone(manifest)):
             return [
-                f"the model says {said}, but its lines do not stand out ({line.strength_db:.0f} dB, "
+                f"the model says {said}, but its lines do not stand out ({line.strength_db:z.0f} dB, "
                 f"{line.harmonics} of 4 harmonics, {line.sidebands} of 8 sidebands)"
             ]
     return []

@@ -19,8 +19,8 @@ from secateur.bundle.manifest import Name, Part
 from secateur.core.documents import read_json_document
 from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.robust import median_and_spread
-from secateur.signals.kinematics import FaultOrders
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
+from secateur.signals.kinematics import FaultOrders
 
 NORMAL = "normal"
 """The class of a healthy machine."""

@@ -12,12 +12,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from secateur.core.records import read_json
+from secateur.core.svg import save_svg
 from secateur.report.figures.bench import (
     latency_figure,
     memory_figure,
     milliseconds,
     ratio_figure,
-    save_svg,
 )
 from secateur.report.numbers import MISSING, percent, size, times
 

@@ -10,7 +10,7 @@ MISSING = "–"
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Write a share of one as per cent: 0.984 -> '98.4 %'."""
-    return MISSING if share is None else f"{100 * share:.{digits}f} %"
+    return MISSING if share is None else f"{100 * share:z.{digits}f} %"
 
 
 def interval(ends: Sequence[float] | None) -> str:
@@ -51,7 +51,7 @@ def axis_count(number: float) -> str:
 
 def axis_number(value: float) -> str:
     """Write a plain number for an axis, with a true minus: -4.0 -> '−4'."""
-    return f"{value:g}".replace("-", "−")
+    return f"{value:zg}".replace("-", "−")
 
 
 def size(n_bytes: float | None) -> str:
@@ -66,7 +66,7 @@ def times(ratio: float | None) -> str:
 
 def decimal(value: float | None, digits: int = 3) -> str:
     """Write a plain number with a fixed number of decimals."""
-    return MISSING if value is None else f"{value:.{digits}f}"
+    return MISSING if value is None else f"{value:z.{digits}f}"
 
 
 def with_interval(found: Sequence[float] | None) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
 
 from secateur.core.errors import PlanError
 from secateur.core.seeds import generator
 from secateur.scoring.scores import Scores
+from secateur.sia.measured.estimators import spearman
 from secateur.structure.plan import PruningPlan
 from secateur.structure.units import Unit
 
@@ -147,12 +147,12 @@ def staleness(before: Halves, after: Halves, *, draws: int = 1000, seed: int = 0
         return np.array([scores[unit] for unit in common])
 
     first, second = over(before.whole), over(after.whole)
-    rho = spearman(first, second)
-    rho_before = spearman(over(before.first), over(before.second))
-    rho_after = spearman(over(after.first), over(after.second))
+    rho = _rank_correlation(first, second)
+    rho_before = _rank_correlation(over(before.first), over(before.second))
+    rho_after = _rank_correlation(over(after.first), over(after.second))
     crosswise = (
-        spearman(over(before.first), over(after.second)),
-        spearman(over(before.second), over(after.first)),
+        _rank_correlation(over(before.first), over(after.second)),
+        _rank_correlation(over(before.second), over(after.first)),
     )
     known = None if rho_before is None or rho_after is None else (rho_before, rho_after)
     return Staleness(
@@ -164,12 +164,10 @@ def staleness(before: Halves, after: Halves, *, draws: int = 1000, seed: int = 0
     )
 
 
-def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Return the rank correlation, ties at their mean rank; None where one side is constant."""
-    a, b = rankdata(first), rankdata(second)
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 0 else None
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return Spearman's rank correlation of two series; None where one is constant."""
+    (rho,) = spearman(first[:, None], second[:, None])
+    return None if np.isnan(rho) else float(rho)
 
 
 def _beyond_noise(
@@ -182,13 +180,8 @@ def _beyond_noise(
 
 
 def _interval(first: np.ndarray, second: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
-    draw = generator(seed, "staleness")
-    found = []
-    for _ in range(draws):
-        chosen = draw.integers(0, len(first), len(first))
-        rho = spearman(first[chosen], second[chosen])
-        if rho is not None:
-            found.append(1 - rho)
+    chosen = generator(seed, "staleness").integers(0, len(first), (draws, len(first))).T
+    found = 1 - spearman(first[chosen], second[chosen])
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
+    low, high = np.nanquantile(found, [tail, 1 - tail])
     return float(low), float(high)

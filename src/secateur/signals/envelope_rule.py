@@ -57,7 +57,7 @@ def envelope_rule(evidence: Evidence) -> RuleCall:
     strengths = sorted(((evidence.line(FAMILY_OF[name]).strength_db, name) for name in judged), reverse=True)
     strongest, name = strengths[0]
     line = evidence.line(FAMILY_OF[name])
-    words = f"{FAMILY_OF[name].upper()} {strongest:.0f} dB, {line.harmonics} of 4 harmonics"
+    words = f"{FAMILY_OF[name].upper()} {strongest:z.0f} dB, {line.harmonics} of 4 harmonics"
     hidden = [FAMILY_OF[each] for each in judged if not evidence.shows(evidence.line(FAMILY_OF[each]))]
     if strongest < FAULT_DB and hidden:
         return RuleCall(

@@ -9,7 +9,6 @@ import numpy as np
 
 from secateur.core.errors import DataError
 
-
 LIKE_SHARE = 0.01
 """How far the orders of one bearing may lie apart as two sources state them."""
 

@@ -14,6 +14,7 @@ from scipy.signal import welch
 from secateur.core.files import folder_aside
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
+from secateur.core.svg import save_svg
 from secateur.signals.describe import UNLABELLED
 from secateur.signals.envelope import envelope_spectrum
 from secateur.signals.recording import Recording
@@ -38,7 +39,7 @@ def picture_recordings(recordings: Sequence[Recording], folder: Path) -> list[Pa
     ----------
     recordings : sequence of Recording
     folder : Path
-        Gets one PNG a class, ``<dataset>_<class>.png``, and ``pictures.json``; former pictures go.
+        Gets one SVG a class, ``<dataset>_<class>.svg``, and ``pictures.json``; former pictures go.
 
     Returns
     -------
@@ -50,8 +51,8 @@ def picture_recordings(recordings: Sequence[Recording], folder: Path) -> list[Pa
         for recording in examples(recordings):
             label = recording.fault_location or UNLABELLED
             name = f"{recording.dataset}_{label}".lower().replace("/", "_").replace(" ", "_")
-            draw(recording).savefig(aside / f"{name}.png", format="png", dpi=110)
-            shown[f"{name}.png"] = recording.recording_id
+            save_svg(draw(recording), aside / f"{name}.svg", name)
+            shown[f"{name}.svg"] = recording.recording_id
         write_json(aside / PICTURES_RECORD, {"recordings": shown, "provenance": provenance()})
     return [folder / name for name in shown]
 

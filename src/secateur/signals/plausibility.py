@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from secateur.signals.findings import Finding, error, note, warning
 from secateur.signals.kinematics import FaultOrders
@@ -26,6 +26,7 @@ HIGH_RATE_HZ, MOST_RATE_HZ = 500_000.0, 10_000_000.0
 HIGH_SPEED_RPM, MOST_SPEED_RPM = 30_000.0, 500_000.0
 LEAST_TURNS, FEW_TURNS = 10.0, 100.0
 SLOW_RPM = 100.0
+LEAST_SIZE_MIL, MOST_SIZE_MIL = 1.0, 500.0
 
 
 def bearing_findings(subject: str, orders: FaultOrders) -> Iterator[Finding]:
@@ -171,6 +172,34 @@ def rate_findings(subject: str, sampling_rate_hz: float) -> Iterator[Finding]:
             "sampling_rate",
             subject,
             f"sampling rate {rate:g} Hz is unusual for vibration (1 to 500 kHz). Is it in Hz?",
+        )
+
+
+def size_findings(subject: str, sizes_mil: Collection[float]) -> Iterator[Finding]:
+    """Compare sizes of defects with those that are made or grow in bearings: their unit is easily mistaken.
+
+    Parameters
+    ----------
+    subject : str
+    sizes_mil : collection of float
+        Thousandths of an inch.
+    """
+    odd = sorted({size for size in sizes_mil if not LEAST_SIZE_MIL <= size <= MOST_SIZE_MIL})
+    if odd:
+        meant = [
+            f"if {unit} are meant, write {in_mil:.3g} for {odd[0]:g}"
+            for unit, in_mil in (
+                ("inches", 1000 * odd[0]),
+                ("millimetres", odd[0] / 0.0254),
+                ("micrometres", odd[0] / 25.4),
+            )
+            if LEAST_SIZE_MIL <= in_mil <= MOST_SIZE_MIL
+        ]
+        yield warning(
+            "fault_size",
+            subject,
+            f"defects of {', '.join(f'{size:g}' for size in odd[:5])} mil; they have {LEAST_SIZE_MIL:g} to "
+            f"{MOST_SIZE_MIL:g} mil (thousandths of an inch){''.join(f'; {entry}' for entry in meant)}.",
         )
 
 

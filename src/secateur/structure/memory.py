@@ -22,7 +22,7 @@ from secateur.structure.counting import shape_parameters
 from secateur.structure.shape import ModelShape
 from secateur.structure.spec import load_spec
 
-Precision = Literal["fp32", "int8"]
+LoadPrecision = Literal["fp32", "int8"]
 """Precisions whose load factor has been measured."""
 
 BYTES_PER_PARAMETER = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0, "int8": 1.0, "int4": 0.5}
@@ -32,7 +32,7 @@ RUNTIME_MIB = 80.0
 """Stated base: ONNX Runtime 1.32 in Python 3.11 on x86-64 Linux, one thread, windows of 8192 samples."""
 
 LAYER_MIB = 0.15
-LOAD_FACTORS: dict[Precision, float] = {"fp32": 1.75, "int8": 2.8}
+LOAD_FACTORS: dict[LoadPrecision, float] = {"fp32": 1.75, "int8": 2.8}
 """Peak over the bytes of the weights while ONNX Runtime loads a bundle."""
 
 MIB = 2**20
@@ -66,7 +66,7 @@ class MemoryLimit:
 
     most: float
     tokens: int
-    precision: Precision = "fp32"
+    precision: LoadPrecision = "fp32"
     runtime_mib: float = RUNTIME_MIB
 
     def __post_init__(self) -> None:

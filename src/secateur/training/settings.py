@@ -10,7 +10,7 @@ from secateur.core.typed import typed
 from secateur.training.augment import Augmentation
 
 Balance = Literal["sampling", "loss", "none"]
-Precision = Literal["auto", "bf16", "fp32"]
+Autocast = Literal["auto", "bf16", "fp32"]
 Monitor = Literal["macro_f1", "loss"]
 
 UNLABELLED_SHARE, STRANGER_SHARE = 0.25, 0.125
@@ -57,7 +57,7 @@ class LoopSettings:
     warmup_steps: int = 100
     weight_decay: float = 0.05
     clip_norm: float = 1.0
-    precision: Precision = "auto"
+    precision: Autocast = "auto"
     evaluate_every: int = 100
     patience: int = 8
     checkpoint_every: int = 200

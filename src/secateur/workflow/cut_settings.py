@@ -25,7 +25,7 @@ from secateur.recovery.settings import Adapter, StudentSettings
 from secateur.scoring.registered import CRITERIA
 from secateur.structure.budget import Budget
 from secateur.structure.latency import LatencyLimit, LatencyTable
-from secateur.structure.memory import RUNTIME_MIB, MemoryLimit, Precision
+from secateur.structure.memory import RUNTIME_MIB, LoadPrecision, MemoryLimit
 from secateur.structure.target import Limit
 from secateur.tasks.text_data import RANKING_SAMPLES, TEXT_TASKS, TextData, TextTaskName
 
@@ -69,7 +69,7 @@ class DeviceLimits:
     latency_ms: float | None = None
     latency_table: LatencyTable | None = None
     memory_mib: float | None = None
-    precision: Precision = "fp32"
+    precision: LoadPrecision = "fp32"
     runtime_mib: float = RUNTIME_MIB
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 from secateur.core.errors import ConfigError
 from secateur.core.typed import typed
 
-Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
+AskedPrecision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
 Scheme = Literal["dynamic", "static", "weights"]
 
 
@@ -37,7 +37,7 @@ class ExportRequest:
 
     source: str
     folder: Path
-    precision: Precision = "fp32"
+    precision: AskedPrecision = "fp32"
     quantise: Scheme | None = None
     data: str | None = None
     split: str | None = None

@@ -139,6 +139,12 @@ def test_normals_at_another_rate() -> None:
     assert codes(list(check_set(slow))) == [("warning", "one_class"), ("warning", "no_normal")]
 
 
+def test_sizes_in_inches() -> None:
+    members = [recording(name) for name in ("n0", "n1")]
+    members += [recording(name, fault_location="ball", fault_size_mil=0.007) for name in ("b0", "b1")]
+    assert codes(list(check_set(members))) == [("warning", "fault_size")]
+
+
 def test_lone_specimens_and_gaps() -> None:
     lone = [recording("n"), recording("b0", fault_location="ball"), recording("b1", fault_location="ball")]
     assert [(f.code, f.subject) for f in check_set(lone)] == [("single_group", "normal")]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from secateur.core.svg import save_svg
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
@@ -158,12 +159,6 @@ def _title(words: str, group: Mapping[str, Any]) -> str:
 
 def _colours(models: Sequence[Any]) -> list[str]:
     return [COLOURS[number % len(COLOURS)] for number in range(len(models))]
-
-
-def save_svg(figure: Figure, place: Path | BinaryIO, salt: str) -> None:
-    """Write a figure as SVG; the same figure and salt give the same bytes."""
-    with matplotlib.rc_context({"svg.hashsalt": salt}):
-        figure.savefig(place, format="svg", metadata={"Date": None})
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

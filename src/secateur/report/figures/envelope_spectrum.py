@@ -98,7 +98,7 @@ def _lines(axes: Axes, evidence: Evidence) -> str:
 
 
 def _key(evidence: Evidence) -> str:
-    entries = [(f"{name} {db:.0f} dB", colour) for name, _, db, colour in _shown(evidence)]
+    entries = [(f"{name} {db:z.0f} dB", colour) for name, _, db, colour in _shown(evidence)]
     widths = np.array([len(text) + 4.0 for text, _ in entries])
     places = LEFT + (WIDTH - LEFT - RIGHT) * np.concatenate([[0.0], np.cumsum(widths / widths.sum())[:-1]])
     return "".join(

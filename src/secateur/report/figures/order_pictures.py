@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from secateur.core.files import write_aside
+from secateur.core.svg import save_svg
 from secateur.report.figures.information_curves import information_curves
 from secateur.report.figures.order_comparison import order_comparison
 from secateur.report.figures.order_staleness import staleness_matrices
@@ -43,12 +43,10 @@ def write_order_pictures(result: Mapping[str, Any], folder: Path) -> list[Path]:
         figure = draw(result)
         if figure is None:
             continue
-        for ending in ("png", "svg"):
-            path = folder / f"{name}.{ending}"
-            # without a date and with fixed identifiers the same result gives the same file
-            with write_aside(path) as aside, matplotlib.rc_context({"svg.hashsalt": name}):
-                figure.savefig(
-                    aside, format=ending, dpi=DPI, metadata={"Date": None} if ending == "svg" else None
-                )
-            written.append(path)
+        paths = [folder / f"{name}.{ending}" for ending in ("png", "svg")]
+        with write_aside(paths[0]) as aside:
+            figure.savefig(aside, format="png", dpi=DPI)
+        with write_aside(paths[1]) as aside:
+            save_svg(figure, aside, name)
+        written += paths
     return written

@@ -54,7 +54,7 @@ def _matrix(axes: Axes, cells: Sequence[Mapping[str, Any]]) -> Any:
         row, column = STAGES.index(cell["stage"]), GRANULARITIES.index(cell["of"])
         colour = "white" if cell["mean"] > 0.6 * LARGEST else "black"
         axes.text(
-            column, row - 0.16, f"{cell['mean']:.2f}", ha="center", va="center", fontsize=13, color=colour
+            column, row - 0.16, f"{cell['mean']:z.2f}", ha="center", va="center", fontsize=13, color=colour
         )
         axes.text(column, row + 0.18, _details(cell), ha="center", va="center", fontsize=7.5, color=colour)
     for row, column in zip(*np.nonzero(np.isnan(values)), strict=True):
@@ -66,7 +66,7 @@ def _details(cell: Mapping[str, Any]) -> str:
     lines = []
     if cell["interval"] is not None:
         low, high = cell["interval"]
-        lines.append(f"{low:.2f} to {high:.2f}")
+        lines.append(f"{low:z.2f} to {high:z.2f}")
     if cell["noise"] is not None:
-        lines.append(f"noise {cell['noise']:.2f}")
+        lines.append(f"noise {cell['noise']:z.2f}")
     return "\n".join(lines)

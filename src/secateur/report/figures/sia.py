@@ -176,7 +176,7 @@ def _write_cells(axes: Axes, cells: np.ndarray, scale: float) -> None:
         if np.isfinite(value):
             colour = "white" if abs(value) > 0.6 * scale else "#20251e"
             axes.text(
-                column + 0.5, row + 0.5, f"{value:.2f}", ha="center", va="center", size=7.5, color=colour
+                column + 0.5, row + 0.5, f"{value:z.2f}", ha="center", va="center", size=7.5, color=colour
             )
 
 

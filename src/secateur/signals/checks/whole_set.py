@@ -10,6 +10,7 @@ from itertools import chain
 
 from secateur.core.errors import DataError
 from secateur.signals.findings import Finding, error, note, warning
+from secateur.signals.plausibility import size_findings
 from secateur.signals.recording import Recording
 from secateur.signals.selection import specimen_of
 from secateur.signals.sources.quantities import UNITS, VIBRATION
@@ -137,6 +138,7 @@ def _class_findings(dataset: str, members: list[Recording]) -> Iterator[Finding]
             f"class {least} has {seconds[least]:.3g} s and class {most} {seconds[most]:.3g} s; record more "
             "of the rare one.",
         )
+    yield from size_findings(dataset, [r.fault_size_mil for r in members if r.fault_size_mil is not None])
     if seconds and "normal" not in seconds:
         yield warning("no_normal", dataset, "there is no normal recording; false alarms cannot be measured.")
 
