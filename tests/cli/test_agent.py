@@ -66,6 +66,16 @@ def test_commission(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["bands"]["all speeds"]["medians"]["rms"] == pytest.approx(1.0, rel=0.05)
     assert run(where) == 0
     assert _said(capsys)["bands"]["all speeds"]["learned"]
+    assert run([*where, "--recording", str(tmp_path / "healthy.npy")]) == 2
+    assert "the baseline is there already. To replace it, add --forget" in _said(capsys)["error"]
+    believed = [*where, "--forget", "--recording", str(tmp_path / "healthy.npy"), "--shaft-rpm"]
+    assert run([*believed, "200000"]) == 2
+    assert "is not believed: pump turns at 0 to 100000 rpm" in _said(capsys)["error"]
+    np.save(tmp_path / "dead.npy", np.zeros(9999, dtype=np.float32))
+    assert run([*where, "--forget", "--recording", str(tmp_path / "dead.npy")]) == 2
+    assert "is sound (dead)" in _said(capsys)["error"]
+    assert run(where) == 0
+    assert _said(capsys)["bands"]["all speeds"]["learned"]  # what failed has cost nothing
     two = np.load(tmp_path / "healthy.npy") * np.array([[1.0], [3.0]], dtype=np.float32)
     np.save(tmp_path / "two.npy", two)
     again = [*where, "--forget", "--recording", str(tmp_path / "two.npy")]
@@ -152,6 +162,9 @@ def test_replay_publishes_whole_bursts(tmp_path: Path, capsys: pytest.CaptureFix
         assert _said(capsys) == {"bursts": 10, "topic": "plant/m/s/burst"}
         assert run([*sent, *options]) == 2
         assert "sampling rate" in _said(capsys)["error"]
+        for wrong, told in ((["--unit", "µm"], "'µm' is no unit"), (["--channel", "1"], "channel 1 of")):
+            assert run([*sent, "--sampling-rate", "1000", *options, *wrong]) == 2
+            assert told in _said(capsys)["error"]
         sent[3] = "plant/+/s"
         assert run([*sent, *options]) == 2
         assert "wildcards" in _said(capsys)["error"]

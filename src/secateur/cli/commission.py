@@ -183,10 +183,12 @@ def _of_agent(
     counts = None
     if forget or recording is not None:
         with sole_owner(state_folder), quiet():
-            if forget:
+            if recording is None:
                 path.baseline.forget()
-            if recording is not None:
-                counts = learn_from(path, recording, channel=int(channel or 0), shaft_rpm=shaft_rpm)
+            else:
+                counts = learn_from(
+                    path, recording, channel=int(channel or 0), shaft_rpm=shaft_rpm, forget=forget
+                )
     found = {"sensor": sensor, **path.baseline.summary()}
     if counts is not None:
         found |= {"bursts_used": counts.used, "bursts_passed_over": counts.passed_over}

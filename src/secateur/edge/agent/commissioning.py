@@ -21,7 +21,8 @@ class Learned:
     Attributes
     ----------
     used, passed_over : int
-        Bursts that were sound, and those that were not.
+        Bursts that the baseline was learned from, and those that are not sound, that raise a level by
+        themselves, or that fall into an operating band that was learned before.
     """
 
     used: int
@@ -54,20 +55,35 @@ def open_path(config_file: Path, place: str) -> tuple[Path, SensorPath]:
 
 
 def learn_from(
-    path: SensorPath, recording: Path, *, channel: int = 0, shaft_rpm: float | None = None
+    path: SensorPath,
+    recording: Path,
+    *,
+    channel: int = 0,
+    shaft_rpm: float | None = None,
+    forget: bool = False,
 ) -> Learned:
-    """Learn the baseline of a sensor from a recording, and save it.
+    """Learn the baseline of a sensor from a recording, and save it; one that fails leaves what was learned.
+
+    Parameters
+    ----------
+    path : SensorPath
+    recording : Path
+    channel : int
+    shaft_rpm : float, optional
+    forget : bool
+        Whether what was learned before is replaced.
 
     Raises
     ------
     ConfigError
-        If the recording has another rate, or is shorter than one burst.
+        If the recording has another rate, is shorter than one burst, or falls into bands alone that are
+        learned already, or if the shaft does not turn at such a speed.
     DataError
         If it cannot be read, or none of its bursts is sound.
     CheckpointError
         If the baseline is damaged, and not forgotten yet.
     """
-    if path.baseline.trouble:
+    if path.baseline.trouble and not forget:
         raise CheckpointError(f"{path.baseline.trouble.rstrip('.')} with --forget.")
     stored = open_recording(recording, channel)
     rate_hz = path.sensor.sampling_rate_hz
@@ -75,7 +91,10 @@ def learn_from(
         raise ConfigError(
             f"{recording} has {stored.sampling_rate_hz:g} Hz; the sensor is set up for {rate_hz:g} Hz."
         )
-    used = passed_over = 0
+    _require_believed(path, shaft_rpm)
+    kept, path.baseline = path.baseline, path.baseline.draft(empty=forget)
+    learned_before = path.baseline.learned_bands()
+    used = passed_over = known = 0
     reasons: set[str] = set()
     for number, (start_s, samples) in enumerate(stored.cut(path.sensor.burst_samples, rate_hz)):
         burst = Burst(
@@ -87,16 +106,34 @@ def learn_from(
             speed_rpm=shaft_rpm,
             number=number,
         )
-        quality = path.process(burst, running_s=start_s).result["quality"]
-        usable = quality["usable"]
-        reasons.update(quality["flags"])
-        used, passed_over = used + usable, passed_over + (not usable)
+        result = path.process(burst, running_s=start_s).result
+        sound, band = result["quality"]["usable"], result["bearing"]["band"]
+        calm = path.baseline.is_learned(band) or not path.levels.level
+        reasons.update(result["quality"]["flags"] if calm else ["a level is raised"])
+        known += sound and band in learned_before
+        learned = sound and calm and band not in learned_before
+        used, passed_over = used + learned, passed_over + (not learned)
     if used + passed_over == 0:
         raise ConfigError(f"{recording} is shorter than one burst of {path.sensor.burst_samples} samples.")
+    if used == 0 and known:
+        raise ConfigError(
+            f"nothing was learned from {recording}: the baseline is there already. To replace it, add "
+            "--forget."
+        )
     if used == 0:
         raise DataError(
             f"none of the {passed_over} bursts of {recording} is sound ({', '.join(sorted(reasons))}); "
             "give a recording of the healthy machine."
         )
-    path.baseline.save()
+    kept.take(path.baseline)
+    path.baseline = kept
     return Learned(used=used, passed_over=passed_over)
+
+
+def _require_believed(path: SensorPath, shaft_rpm: float | None) -> None:
+    speed = path.machine.speed
+    if shaft_rpm is not None and not speed.lowest_rpm <= shaft_rpm <= speed.highest_rpm:
+        raise ConfigError(
+            f"--shaft-rpm {shaft_rpm:g} is not believed: {path.machine.name} turns at {speed.lowest_rpm:g} "
+            f"to {speed.highest_rpm:g} rpm by its speed.lowest_rpm and speed.highest_rpm."
+        )

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.connections import Broker
+from secateur.edge.agent.config.machines import Unit
 from secateur.edge.agent.sinks.mqtt_session import Message, MqttSession
 from secateur.edge.agent.sources.payloads import Piece, to_json, to_raw
 from secateur.edge.agent.sources.recording import open_recording
@@ -59,8 +60,12 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
     Raises
     ------
     ConfigError
-        If nobody says the sampling rate, two say different ones, or the recording is shorter than a burst.
+        If nobody says the sampling rate, two say different ones, the recording is shorter than a burst, or no
+        sensor has such a unit.
     """
+    units = get_args(Unit)
+    if replay.unit not in (None, *units):
+        raise ConfigError(f"--unit '{replay.unit}' is no unit of a sensor; allowed: {', '.join(units)}.")
     recording = open_recording(replay.file, replay.channel)
     rate_hz = recording.sampling_rate_hz or replay.sampling_rate_hz
     if rate_hz is None:

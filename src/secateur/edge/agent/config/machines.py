@@ -225,6 +225,9 @@ class Diagnosis(Part):
     alarm_confidence: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
+Unit = Literal["g", "m/s2", "mm/s", "V", "count"]
+
+
 class Sensor(Part):
     """One measuring point.
 
@@ -250,7 +253,7 @@ class Sensor(Part):
     name: PlantName
     sampling_rate_hz: Positive
     burst_samples: Annotated[int, Field(ge=64, le=1 << 22)]
-    unit: Literal["g", "m/s2", "mm/s", "V", "count"] = "g"
+    unit: Unit = "g"
     full_scale: Positive | None = None
     bearing: Bearing | None = None
     bundle: Name | None = None

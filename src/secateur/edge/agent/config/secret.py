@@ -68,7 +68,8 @@ class Secret(Part):
                 content = stream.read(_LARGEST + 1)
             value = content.decode().rstrip()
         except (OSError, DataError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the secret in {self.where} could not be read: {error}.") from None
+            told = str(error).rstrip(".")
+            raise ConfigError(f"the secret in {self.where} could not be read: {told}.") from None
         if len(content) > _LARGEST:
             raise ConfigError(f"{self.where} is larger than {_LARGEST >> 10} KiB; a secret is shorter.")
         return value

@@ -119,7 +119,7 @@ class MqttSession:
         try:
             _, number = self._client.subscribe(topic, qos=1)
         except (ValueError, OSError) as error:
-            self._fail(f"a subscription could not be sent to {self._where}: {error}.")
+            self._fail(f"a subscription could not be sent to {self._where}: {str(error).rstrip('.')}.")
         self._wait(lambda: number in self._subscribed)
         answer = None if number is None else self._subscribed.pop(number, None)
         if answer is None or answer.is_failure:
@@ -170,7 +170,7 @@ class MqttSession:
         try:
             return self._client.publish(message.topic, message.content, qos=qos, properties=properties).mid
         except (ValueError, OSError) as error:
-            self._fail(f"a message could not be sent to {self._where}: {error}.")
+            self._fail(f"a message could not be sent to {self._where}: {str(error).rstrip('.')}.")
 
     def close(self, *, last_words: Message | None = None) -> None:
         """Disconnect; ``last_words`` are published before, where the connection still stands."""

@@ -112,8 +112,8 @@ def _open_npy(path: Path, channel: int) -> StoredBursts:
     if samples.ndim == 2 and samples.shape[0] > samples.shape[1]:
         raise DataError(f"{path} has shape {samples.shape}; store it as (channels, samples).")
     if samples.ndim == 2 and channel < samples.shape[0]:
-        samples = samples[channel]
-    if samples.ndim != 1 or samples.dtype.kind not in "fiu":
+        samples, channel = samples[channel], 0
+    if channel or samples.ndim != 1 or samples.dtype.kind not in "fiu":
         raise DataError(
             f"{path} has shape {samples.shape}; channel {channel} of (channels, samples) was wanted."
         )

@@ -110,6 +110,10 @@ class Baseline:
         """Whether there are limits for a band."""
         return band in self._learned.bands
 
+    def learned_bands(self) -> set[str]:
+        """Return the bands for which there are limits."""
+        return set(self._learned.bands)
+
     def names(self) -> set[str]:
         """Return the indicators that are learned in any band."""
         return {name for centres in self._learned.bands.values() for name in centres}
@@ -199,6 +203,18 @@ class Baseline:
     def forget(self) -> None:
         """Start to learn anew, for instance after a repair."""
         self._learned, self.trouble = self._empty(), ""
+        self.save()
+
+    def draft(self, *, empty: bool) -> Baseline:
+        """Return one without a file that goes on from here or starts anew; it may be thrown away."""
+        found = Baseline(self._settings, basis=self._basis)
+        if not empty:
+            found._learned = self._learned.model_copy(deep=True)
+        return found
+
+    def take(self, draft: Baseline) -> None:
+        """Replace what is learned by that of a draft, and save it."""
+        self._learned, self.trouble = draft._learned, ""
         self.save()
 
     def save(self) -> None:
