@@ -18,6 +18,7 @@ from agent_machines import machine_settings
 from secateur.core.errors import ConfigError
 from secateur.edge.agent import patience
 from secateur.edge.agent.config import consistency
+from secateur.edge.agent.outbox import delivery
 from secateur.edge.agent.service import run
 from secateur.edge.agent.sources import folder
 from secateur.edge.agent.trial import check, usable_config
@@ -41,7 +42,8 @@ def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setattr(os, name, hanging(getattr(os, name)))
     monkeypatch.setattr(patience, "PATIENCE_S", 0.2)
     monkeypatch.setattr(consistency, "_PATIENCE_S", 0.1)
-    monkeypatch.setattr(folder, "LATE_S", 0.0)
+    for module in (folder, delivery):
+        monkeypatch.setattr(module, "LATE_S", 0.0)
     yield share
     over.set()
 
@@ -72,7 +74,9 @@ def test_the_agent_starts_watches_and_says_what_hangs(
 
     def look(address: str) -> None:
         time.sleep(1.2)
-        seen.append(httpx.get(f"{address}/api/status", trust_env=False).json())
+        seen.extend(
+            httpx.get(f"{address}/api/{what}", trust_env=False).json() for what in ("status", "outbox")
+        )
 
     def told(address: str) -> None:
         threading.Thread(target=look, args=(address,)).start()
@@ -84,6 +88,9 @@ def test_the_agent_starts_watches_and_says_what_hangs(
     here, hanging = seen[0]["sources"]
     assert here["connected"] and here["counts"]["bursts"] == 1
     assert "has not answered" in hanging["trouble"]
+    (sink,) = seen[1]["sinks"]
+    assert (sink["available"], sink["waiting"], sink["sent"]) == (False, 1, 0)
+    assert sink["trouble"].startswith("what it was given is not acknowledged after")
 
 
 def test_the_check_tells_of_it_and_a_start_needs_its_state_and_its_secrets(

@@ -7,6 +7,8 @@ import math
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from secateur.core.errors import SecateurError
 from secateur.edge.agent.outbox.store import Outbox, Record
@@ -16,6 +18,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 64
 TRIES_OF_A_REFUSED_RECORD = 3
+LATE_S = 60.0
+"""A sink that takes longer for one batch is slow, or hangs, as a log on a network share may."""
+
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 
@@ -35,10 +40,6 @@ class Delivery(threading.Thread):
     ----------
     sent : int
         Records acknowledged since the agent started.
-    available : bool
-        Whether the last attempt succeeded.
-    trouble : str
-        What the last failed attempt said.
     longest_pause_s : float
         Between attempts, each twice as long as the one before.
     """
@@ -50,9 +51,34 @@ class Delivery(threading.Thread):
         self._pause_s = 0.0
         self._refusals = 0
         self.sent = sent
-        self.available = True
-        self.trouble = ""
+        self._succeeded, self._reason = True, ""
+        self._asked_s: float | None = None
         self.longest_pause_s = LONGEST_PAUSE_S
+
+    @property
+    def available(self) -> bool:
+        """Whether the last attempt succeeded, and the one at hand is not late."""
+        return self._succeeded and not self._late_s
+
+    @property
+    def trouble(self) -> str:
+        """What the last failed attempt said, or for how long the one at hand takes."""
+        late_s = self._late_s
+        return f"what it was given is not acknowledged after {late_s:.0f} s" if late_s else self._reason
+
+    @property
+    def _late_s(self) -> float:
+        asked_s = self._asked_s
+        late_s = 0.0 if asked_s is None else time.monotonic() - asked_s
+        return late_s if late_s > LATE_S else 0.0
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        self._asked_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked_s = None
 
     def run(self) -> None:
         """Deliver until :meth:`stop`."""
@@ -85,18 +111,20 @@ class Delivery(threading.Thread):
         then given up.
         """
         try:
-            self.sink.be_ready()
+            with self._asking():
+                self.sink.be_ready()
         except SinkUnavailable as error:
             self._trouble(str(error), again_within_s=error.again_within_s)
             return True
         batch = self._outbox.next(self.sink.name, most=BATCH)
         if not batch:
-            self.available, self._pause_s = True, 0.0
+            self._succeeded, self._pause_s = True, 0.0
             return False
         self._outbox.attempt(self.sink.name, batch[-1].seq)
         started_s = time.monotonic()
         try:
-            self.sink.publish(batch)
+            with self._asking():
+                self.sink.publish(batch)
         except SinkUnavailable as error:
             self._acknowledge(batch[: error.acknowledged])
             self._trouble(str(error), again_within_s=error.again_within_s)
@@ -106,7 +134,7 @@ class Delivery(threading.Thread):
             self._refused(batch[error.index], str(error))
             return True
         self._acknowledge(batch)
-        self.available, self._pause_s = True, 0.0
+        self._succeeded, self._pause_s = True, 0.0
         historical = sum(record.historical for record in batch)
         if historical:
             self._stopping.wait(historical / self._replay_per_s - (time.monotonic() - started_s))
@@ -131,8 +159,8 @@ class Delivery(threading.Thread):
         self._trouble(reason)
 
     def _trouble(self, reason: str, *, again_within_s: float = math.inf) -> None:
-        if self.available or reason != self.trouble:
+        if self._succeeded or reason != self._reason:
             log.warning("sink %s is not available: %s", self.sink.name, reason)
-        self.available, self.trouble = False, reason
+        self._succeeded, self._reason = False, reason
         longest_s = min(self.longest_pause_s, again_within_s)
         self._pause_s = min(max(2 * self._pause_s, SHORTEST_PAUSE_S), longest_s)
