@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from agent_machines import machine_settings
+from agent_machines import GUARD_S, machine_settings, until
 from secateur.core.errors import ConfigError
 from secateur.edge.agent import patience
 from secateur.edge.agent.config import consistency
@@ -70,27 +69,21 @@ def test_the_agent_starts_watches_and_says_what_hangs(
     place = tmp_path / "here" / "pump" / "drive-end"
     place.mkdir(parents=True)
     (place / "1.json").write_text(json.dumps({"samples": [0.0, 1.0]}))
-    seen: list[dict[str, Any]] = []
 
     def look(address: str) -> None:
-        time.sleep(1.2)
-        seen.extend(
-            httpx.get(f"{address}/api/{what}", trust_env=False).json() for what in ("status", "outbox")
-        )
+        def asked(name: str) -> Any:
+            return httpx.get(f"{address}/api/{name}", trust_env=False, timeout=GUARD_S).json()
 
-    def told(address: str) -> None:
-        threading.Thread(target=look, args=(address,)).start()
+        until(lambda: asked("status")["sources"][0]["counts"].get("bursts") == 1)
+        until(lambda: "has not answered" in asked("status")["sources"][1]["trouble"])
+        until(lambda: "is not acknowledged after" in asked("outbox")["sinks"][0]["trouble"])
+        (sink,) = asked("outbox")["sinks"]
+        assert (sink["available"], sink["waiting"], sink["sent"]) == (False, 1, 0)
 
-    run(_written(tmp_path), told=told, for_s=1.5)
+    run(_written(tmp_path), told=look, for_s=0.1)
     for label in ("sources.1.folder", "sinks.0.folder", "models.install_folder"):
         assert f"{label}: no answer within 0.2 s" in caplog.text
     assert "sources.0" not in caplog.text
-    here, hanging = seen[0]["sources"]
-    assert here["connected"] and here["counts"]["bursts"] == 1
-    assert "has not answered" in hanging["trouble"]
-    (sink,) = seen[1]["sinks"]
-    assert (sink["available"], sink["waiting"], sink["sent"]) == (False, 1, 0)
-    assert sink["trouble"].startswith("what it was given is not acknowledged after")
 
 
 def test_the_check_tells_of_it_and_a_start_needs_its_state_and_its_secrets(
