@@ -127,9 +127,27 @@ def _tuples(model):
     model.config.return_dict = False
 
 
+def _norms_in_float32(model):
+    model.to(torch.bfloat16)
+    for layer in model.model.layers:
+        layer.input_layernorm.float()
+
+
+def _head_in_float32(model):
+    model.to(torch.bfloat16).lm_head.float()
+
+
+def _quantised(model):
+    weight = model.model.layers[1].mlp.down_proj.weight
+    weight.data = weight.data.to(torch.float8_e4m3fn)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (_norms_in_float32, r"torch.bfloat16 and torch.float32, with which it cannot compute .*model\.to\("),
+        (_head_in_float32, r"torch.bfloat16 and torch.float32, with which it cannot compute"),
+        (_quantised, r"'model.layers.1.mlp.down_proj.weight' .* torch.float8_e4m3fn, as quantised weights"),
         (_layer_twice, "layers 0 and 1 of the model share a weight"),
         (_weight_twice, r"layers 0 and 1 of the model share a weight \('mlp.down_proj.weight'\)"),
         (_untold_tie, "set model.config.tie_word_embeddings = True"),
@@ -191,7 +209,7 @@ def test_a_model_inside_an_adapter_is_refused():
 
 def test_what_needs_held_out_data_is_refused_on_batches():
     case = CASES["llama-text"]
-    with pytest.raises(ConfigError, match="give calibration FILE"):
+    with pytest.raises(ConfigError, match="held out of a file or of texts; give calibration FILE"):
         secateur.prune(
             case.model(), ratio=1.3, method="cascade", calibration=tuple(case.rows(16, 1).batches(4))
         )

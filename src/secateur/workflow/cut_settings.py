@@ -231,7 +231,8 @@ class CutSettings:
             )
         if self.holds_out:
             raise ConfigError(
-                f"method '{self.method}' and floors are measured on data; give --calibration FILE."
+                f"method '{self.method}' and floors are measured on what is held out of a file or of texts; "
+                "give --calibration FILE."
             )
 
     @property
