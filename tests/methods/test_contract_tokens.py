@@ -61,6 +61,15 @@ def method_of_units(request):
     return made(request.param)
 
 
+def test_embeddings_are_copied_only_where_they_are_trained(case):
+    dense, task = case.model(), case.task()
+    embedding = dense.get_input_embeddings().weight.data_ptr()
+    for recovery in (None, RECOVERY):
+        found = made("rounds").compress(dense, task, Budget(ratio=1.1), recovery).model
+        assert (found.get_input_embeddings().weight.data_ptr() == embedding) == (recovery is None)
+        assert found.get_input_embeddings().weight is not dense.get_input_embeddings().weight
+
+
 def test_every_method_keeps_its_promises_on_every_task(method, case):
     dense, task, recovery = case.model(), case.task(), recovery_after(method)
     before = digest(dense)

@@ -38,6 +38,10 @@ def test_a_live_model_is_cut_on_batches_and_left_as_it_is():
     assert found.plan.result == bind(found.model).shape
     assert found.records[0].refit["adopted"] > 0
     assert torch.isfinite(found.model(input_ids=batches[0]["input_ids"]).logits).all()
+    with torch.no_grad():
+        for parameter in found.model.parameters():
+            parameter.fill_(7.0)
+    assert digest(model) == before
 
 
 def test_a_mixture_of_experts_is_cut_and_its_stock_modules_stay():

@@ -194,7 +194,8 @@ class Workbench:
             decisions = {**decisions, "compensation": cut.record}
         after_cut = self.yardstick.measure(cut.model)
         model, after_refit, report = self._refitted(state, cut.model, relative, after_cut)
-        own_what_is_shared(model, state.model)
+        if self.recovery is not None and steps > 0:
+            own_what_is_shared(model, state.model)
         done = self._recover(model, self.task.for_last_fit(), steps, stage, out)
         after_recovery = self.yardstick.measure(model) if done is not None else after_refit
         record = StageRecord(

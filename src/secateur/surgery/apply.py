@@ -56,9 +56,12 @@ def apply(model: Model, plan: PruningPlan, *, owns_rest: bool = True) -> Model:
 
 
 def copy_for_cut(model: Model, *, owns_rest: bool = True) -> Model:
-    """Return a copy whose block weights still are those of ``model``: a cut selects from them anyway."""
+    """Return a copy whose block weights lie in the memory of ``model``: a cut selects from them anyway."""
     blocks = (weight for layer in bind(model).layers for weight in layer.module.parameters())
-    shared = {id(weight): weight for weight in (blocks if owns_rest else model.parameters())}
+    shared = {
+        id(weight): nn.Parameter(weight.data, requires_grad=weight.requires_grad)
+        for weight in (blocks if owns_rest else model.parameters())
+    }
     # the memo of deepcopy: what is in it is taken as copied
     return deepcopy(model, dict(shared))
 
