@@ -63,6 +63,7 @@ def _written(tmp_path: Path, **changed: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_agent_starts_watches_and_says_what_hangs(
     share: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -140,10 +140,9 @@ def to_json(piece: Piece) -> bytes:
 def from_raw(content: bytes, most: int = MOST_SAMPLES) -> Piece:
     """Read a raw message: a header of 52 bytes, little endian, then at most so many float32 or int16 samples.
 
-    The header: ``SVB1``; type (0 float32, 1 int16); 0; part; parts; two bytes of 0; number (-1: none) as
-    int64;
-    time of the first sample and sampling rate as float64; speed in rpm and scale of int16 samples as float32
-    (NaN: not said); unit in 8 bytes of ASCII, padded with zeros.
+    The header: ``SVB1``; type (0 float32, 1 int16); 0; part; parts; two bytes of 0; number as int64, -1 for
+    none; time of the first sample and sampling rate as float64; speed in rpm and scale of int16 samples as
+    float32 (NaN: not said); unit in 8 bytes of ASCII, padded with zeros.
 
     Raises
     ------
