@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -157,8 +158,25 @@ def test_machines_are_found_by_name_and_states_are_said_in_words(
     browser.open(address + "#/machine/pump/drive-end")
     browser.wait_for("document.querySelector('.controls select').length > 5")
     names = browser.run("[...document.querySelector('.controls select').options].map((o) => o.text)")
-    assert {"RMS", "crest factor", "lines of the inner race (BPFI)", "band 6: 2066 to 6000 Hz"} <= set(names)
+    assert {"RMS", "crest factor", "lines of the inner race (BPFI)", "band 6 (2066 to 6000 Hz)"} <= set(names)
     assert "RMS in g" in browser.run("document.querySelector('main').textContent")
+    assert browser.troubles == []
+
+
+def test_bands_are_said_in_hertz_and_no_name_of_a_level_lies_on_another(
+    agent: Agent, address: str, browser: Chromium, make_burst: Callable[..., Burst]
+) -> None:
+    noise = [np.random.default_rng(number).standard_normal(SAMPLES) for number in range(30)]
+    louder = [samples * (1e-3 if number < 20 else 1.0) for number, samples in enumerate(noise)]
+    feed(agent, [make_burst(number, machine="fan", samples=samples) for number, samples in enumerate(louder)])
+    browser.open(address + "#/machine/fan/drive-end")
+    browser.wait_for("document.querySelectorAll('.level-name').length === 3")
+    assert "alarm: band 1 (10 to 29 Hz), band 2" in browser.run("document.querySelector('main').innerText")
+    places = browser.run(
+        "[...document.querySelectorAll('.level-name')].map((e) => e.getBoundingClientRect()).map((r) => "
+        "[r.top, r.bottom]).sort((one, other) => one[0] - other[0])"
+    )
+    assert all(below[0] >= above[1] - 3 for above, below in pairwise(places))
     assert browser.troubles == []
 
 

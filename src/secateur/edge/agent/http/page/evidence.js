@@ -1,7 +1,7 @@
 // What the latest burst says: level, sensor, diagnosis, and the fault lines beside it.
 
 import { facts, h, table } from "./dom.js";
-import { badge, diagnosis, duration, FAMILY_NAMES, flag, moment, number, percent, plain, raised } from "./words.js";
+import { badge, bandWords, diagnosis, duration, FAMILY_NAMES, flag, moment, number, percent, plain, raised } from "./words.js";
 
 function agreement(found) {
   if (found.agrees_with_lines === null) return "the fault lines say nothing";
@@ -27,7 +27,7 @@ function lines(evidence) {
     evidence.rule ? h("p", {}, `By the lines alone: ${diagnosis(evidence.rule.label)}; ${evidence.rule.reason}.`) : null);
 }
 
-const causes = (sensor) => (Object.keys(sensor.causes).length ? h("p", {}, raised(sensor.causes)) : null);
+const causes = (sensor) => (Object.keys(sensor.causes).length ? h("p", {}, raised(sensor.causes, bandWords(sensor.settings))) : null);
 
 /** Everything of the latest result that is said in words. */
 export function latest(sensor) {

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { number } from "./words.js";
 
 const HEIGHT = 220, LEFT = 52, RIGHT = 10, TOP = 18, BOTTOM = 34;
-const LETTER = 7.7;
+const LETTER = 7.7, LETTERS_HIGH = 12;
 
 /** Round places between two ends, about as many as asked for. */
 export function ticks(low, high, count) {
@@ -66,7 +66,7 @@ export class LinePlot {
     if (!shown.length || this.width <= LEFT + RIGHT) return;
     this.limits(shown, levels);
     const inside = marks.filter((mark) => mark.x >= this.x0 && mark.x <= this.x1);
-    this.svg.append(...this.axes(), ...levels.filter((level) => level.y >= this.y0 && level.y <= this.y1).map((level) => this.level(level)),
+    this.svg.append(...this.axes(), ...this.levels(levels.filter((level) => level.y >= this.y0 && level.y <= this.y1)),
       ...this.marks(inside));
     const follows = shown.map(([x], place) => place > 0 && x - shown[place - 1][0] <= gap); // no line where nothing was measured
     const path = shown.map(([x, y], place) => `${follows[place] ? "L" : "M"}${this.px(x).toFixed(1)} ${this.py(y).toFixed(1)}`).join("");
@@ -127,9 +127,15 @@ export class LinePlot {
     }).filter(Boolean).sort((one, other) => Number(one.tagName === "text") - Number(other.tagName === "text")); // names over lines
   }
 
-  level({ y, name, kind }) {
-    return h("g", {}, h("line", { x1: LEFT, x2: this.width - RIGHT, y1: this.py(y), y2: this.py(y), class: `level level-${kind}` }),
-      h("text", { x: this.width - RIGHT - 4, y: this.py(y) - 3, class: "axis", "text-anchor": "end" }, name));
+  /** Lines across, named from the lowest up; a name that would lie on another goes above it. */
+  levels(levels) {
+    let free = Infinity;
+    return [...levels].sort((one, other) => one.y - other.y).map(({ y, name, kind }) => {
+      const text = Math.min(this.py(y) - 3, free);
+      free = text - LETTERS_HIGH;
+      return h("g", {}, h("line", { x1: LEFT, x2: this.width - RIGHT, y1: this.py(y), y2: this.py(y), class: `level level-${kind}` }),
+        h("text", { x: this.width - RIGHT - 4, y: text, class: "axis level-name", "text-anchor": "end" }, name));
+    });
   }
 
   point(event) {

@@ -8,17 +8,11 @@ import { History } from "./history.js";
 import { LinePlot } from "./plot.js";
 import { timeTicks, timeWords } from "./time_axis.js";
 import { Waterfall } from "./waterfall.js";
-import { FAMILY_NAMES, indicator, number, unitOf } from "./words.js";
+import { bandWords, FAMILY_NAMES, indicator, number, unitOf } from "./words.js";
 
 const HARMONICS = 4;
 const TIERS = { bursts: 0, minutes: 60, hours: 3600 };
 const scaled = (step, count, first = 0) => Array.from({ length: count }, (_, place) => first + place * step);
-
-/** From where to where each band of an indicator reaches: equally wide on a logarithmic axis. */
-function bandWords({ sampling_rate_hz: rateHz, indicators: { bands, lowest_hz: lowestHz } }) {
-  const edge = (place) => number(lowestHz * (rateHz / 2 / lowestHz) ** (place / bands));
-  return Object.fromEntries(scaled(1, bands, 1).map((band) => [`band_${band}`, `band ${band}: ${edge(band - 1)} to ${edge(band)} Hz`]));
-}
 
 export class Sensor {
   constructor(machine, name) {
@@ -139,7 +133,7 @@ export class Sensor {
     this.trend.sayX = timeWords(entries.length ? entries.at(-1).start_unix_s - entries[0].start_unix_s : 0);
     const levels = [["median", medians[chosen]], ["warning", limits[chosen]?.warning], ["alarm", limits[chosen]?.alarm]];
     return this.trend.draw({
-      xs: entries.map((entry) => entry.start_unix_s), ys: entries.map((entry) => entry.means[chosen] ?? null), yTitle: [indicator(chosen), unitOf(chosen, this.unit)].filter(Boolean).join(" in "),
+      xs: entries.map((entry) => entry.start_unix_s), ys: entries.map((entry) => entry.means[chosen] ?? null), yTitle: [this.bands[chosen] ?? indicator(chosen), unitOf(chosen, this.unit)].filter(Boolean).join(" in "),
       levels: levels.filter(([, y]) => y !== undefined && y !== null).map(([name, y]) => ({ y, name, kind: name })), note: `${entries.length} ${tier}`,
       gap: silentAfter + 2 * TIERS[tier],
     });

@@ -60,9 +60,15 @@ export const unitOf = (name, unit) => (name.startsWith("line_") ? "dB" : ["kurto
 /** What the agent says of an alarm, with the names of indicators as people call them. */
 export const told = (text) => text.replace(/\b(line_[a-z0-9]+|band_\d+|crest_factor|rms)\b/g, indicator);
 
-/** What is raised, the worst first. */
-export const raised = (causes) => ["alarm", "warning"].map((level) => [level, Object.keys(causes).filter((name) => causes[name] === level)])
-  .filter(([, names]) => names.length).map(([level, names]) => `${level}: ${names.sort().map(indicator).join(", ")}`).join("; ");
+/** The bands of a sensor with the frequencies that they hold. */
+export function bandWords({ sampling_rate_hz: rateHz, indicators: { bands, lowest_hz: lowestHz } }) {
+  const edge = (place) => number(lowestHz * (rateHz / 2 / lowestHz) ** (place / bands));
+  return Object.fromEntries(Array.from({ length: bands }, (_, place) => [`band_${place + 1}`, `band ${place + 1} (${edge(place)} to ${edge(place + 1)} Hz)`]));
+}
+
+/** What is raised, the worst first; bands with their frequencies where these are known. */
+export const raised = (causes, bands = {}) => ["alarm", "warning"].map((level) => [level, Object.keys(causes).filter((name) => causes[name] === level)])
+  .filter(([, names]) => names.length).map(([level, names]) => `${level}: ${names.sort().map((name) => bands[name] ?? indicator(name)).join(", ")}`).join("; ");
 
 const FLAGS = {
   "wrong rate": "the sender states another sampling rate", "wrong unit": "the sender states another unit",
