@@ -25,7 +25,7 @@ def folder(tmp_path):
         f"{n / RATE:.9f},{a:.6f},{b:.6f}" for n, (a, b) in enumerate(zip(ACC, OTHER, strict=True))
     )
     (plant / "a.csv").write_text("time,DE,FE\n" + rows)
-    soundfile.write(plant / "b # 1.wav", ACC / 8, RATE)
+    soundfile.write(plant / "b [# 1].wav", ACC / 8, RATE)
     savemat(plant / "c.mat", {"acc": ACC, "rpm": 1490.0, "fs": 12_000.0})
     np.save(plant / "d.npy", ACC)
     (plant / "broken.npz").write_bytes(b"PK no archive")
@@ -61,7 +61,7 @@ def test_a_draft_is_refused_until_it_is_completed_and_read_then(folder, capsys):
     code, told = said(capsys, "data", "check", folder)
     assert "is not completed" not in str(told)
     recordings = load_recordings(folder)
-    assert [recording.recording_id for recording in recordings] == ["a", "b # 1", "c", "d"]
+    assert [recording.recording_id for recording in recordings] == ["a", "b [# 1]", "c", "d"]
     assert {recording.sampling_rate_hz for recording in recordings} == {RATE}
     assert recordings[2].shaft_speed_rpm == 1490
     np.testing.assert_allclose(recordings[0].read()[0], OTHER, atol=1e-5)

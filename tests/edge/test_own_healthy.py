@@ -247,16 +247,26 @@ def test_commissioned_by_a_user_the_machine_is_normal_until_it_gets_loud(tmp_pat
     assert f"--own-healthy {limits}" in capsys.readouterr().out
 
 
-def test_healthy_recordings_of_two_bearings_are_refused(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        (({"bearing": "6203"}, {"bearing": "6205"}), "of several bearings"),
+        (
+            ({"label": "normal"}, {"label": "ball"}),
+            "1 of 2 recordings are described as damaged (first: 1, ball)",
+        ),
+    ],
+)
+def test_healthy_recordings_of_two_bearings_or_damaged_ones_are_refused(stated, said, tmp_path, capsys):
     entries = [
-        {"file": Path(recording(tmp_path / f"{bearing}.wav", seed=0)).name, "bearing": bearing}
-        for bearing in ("6203", "6205")
+        {"file": Path(recording(tmp_path / f"{number}.wav", seed=number)).name, **entry}
+        for number, entry in enumerate(stated)
     ]
     described = tmp_path / "recordings.yaml"
     described.write_text(json.dumps({"dataset": "pumps", "speed_rpm": 1770, "recordings": entries}))
     call = ["commission", "--description", str(described), "--out", str(tmp_path / "pump.json")]
     assert run(call) == 2
-    assert "of several bearings" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

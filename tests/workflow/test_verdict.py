@@ -47,6 +47,15 @@ def test_a_class_with_one_training_specimen_is_told_and_does_not_make_unfit():
     assert "one training specimen only of inner race" in verdict.cautions[0]
 
 
+def test_a_baseline_that_is_as_good_is_told():
+    assert verdict_of(SOUND).cautions == ()
+    verdict = verdict_of(changed(baselines__random_forest__accuracy=0.97))
+    assert verdict.fit_for_use
+    (caution,) = verdict.cautions
+    assert "random forest has 97.0 % right, the model 97.0 %" in caution
+    assert verdict_of(changed(baselines__random_forest__accuracy=0.995)).cautions == ()
+
+
 def test_a_class_with_one_test_specimen_is_told_unless_the_test_proves_nothing_anyway():
     (caution,) = verdict_of(changed(split__lone_test_classes=["inner_race", "ball"])).cautions
     assert "one test specimen only of inner race, ball" in caution

@@ -100,7 +100,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
     console = Console()
     title = f"{result['file']}, channel {result['channel']}: {_answer(result['judgement'])}"
-    table = Table(title=title)
+    console.print(title, style="bold", soft_wrap=True, highlight=False)
+    table = Table()
     table.add_column("class")
     table.add_column("windows", justify="right")
     table.add_column("mean probability", justify="right")
@@ -118,11 +119,13 @@ def _show(result: dict[str, Any], out: Path) -> None:
     if result["shaft_speed_used_rpm"] != result["shaft_speed_rpm"]:
         console.print(f"the diagnosis goes by {result['shaft_speed_used_rpm']:.0f} rpm", highlight=False)
     unit = f" in {result['unit']}" if result["unit"] else ""
+    rpm = result["shaft_speed_rpm"]
+    speed = "speed unknown" if rpm is None else f"{rpm:g} rpm"
     console.print(
         (
             f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
-            f"{result['sampling_rate_hz']:g} Hz; {result['windows']} windows, {result['duration_s']:.1f} s "
-            f"of recording in {result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
+            f"{result['sampling_rate_hz']:g} Hz, {speed}; {result['windows']} windows, "
+            f"{result['duration_s']:.1f} s of recording in {result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
             f"pictures: {', '.join(str(path) for path in sorted(out.glob('*.svg')))}"
         ),
         soft_wrap=True,

@@ -46,8 +46,8 @@ def random_pieces(
         if n_pieces < 3:
             raise DataError(
                 f"split 'random_window': recording {segment.recording.recording_id} lasts "
-                f"{segment.duration_s:.3f} s; it must hold three pieces of {piece_s:g} s. Leave it out or "
-                "shorten the pieces."
+                f"{segment.duration_s:.3f} s; it must hold three pieces of {piece_s:g} s. Leave it out, or "
+                "take shorter windows (--window-length), with which pieces are shorter too."
             )
         pieces = cut(segment, n_pieces)
         order = generator(seed, "random_window", segment.recording.recording_id, segment.start)

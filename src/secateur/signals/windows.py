@@ -175,7 +175,7 @@ class Windows:
             raise DataError(
                 f"no window of {spec.duration_s:.3f} s ({spec.length} at {spec.sampling_rate_hz:g} Hz) "
                 f"fits the {len(self.segments)} segments given, the longest of {longest:.3f} s; "
-                "give longer recordings or a shorter window."
+                "give longer recordings, or take shorter windows (--window-length)."
             )
         self._label = np.array([segment.label for segment in self.segments], dtype=np.int64)
         self._shaft_rate_hz = np.array(

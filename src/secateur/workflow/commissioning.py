@@ -44,8 +44,8 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
     ConfigError
         If the bundle has no class "normal", or ``out`` is something else.
     DataError
-        If the recordings are of several channels or units, have too few usable windows, or look damaged to
-        the model.
+        If one is described as damaged, they are of several channels, units or bearings, have too few usable
+        windows, or look damaged to the model.
     """
     manifest = runtime.manifest
     if NORMAL not in manifest.labels:
@@ -55,6 +55,12 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
         )
     if out.exists() and not is_own_healthy(out):
         raise ConfigError(f"{out} holds something else than such limits; name another file with --out.")
+    damaged = [s.recording for s in subjects if s.recording.fault_location not in (None, NORMAL)]
+    if damaged:
+        raise DataError(
+            f"{len(damaged)} of {len(subjects)} recordings are described as damaged (first: "
+            f"{damaged[0].recording_id}, {damaged[0].fault_location}); give healthy ones alone."
+        )
     for what, found in (
         ("channels", {subject.channel_name for subject in subjects}),
         ("units", {subject.recording.unit for subject in subjects}),

@@ -87,7 +87,7 @@ def diagnose(
             for each in unreadable
         ]  # fmt: skip
         if all(result["label"] is None for result in results):
-            raise DataError(f"no recording has a usable window; the first: {results[0]['error']}")
+            raise DataError(f"no recording can be diagnosed; the first: {results[0]['error']}")
         summary = {
             "recordings": results,
             "answers": _answers(results, runtime.labels),

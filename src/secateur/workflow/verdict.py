@@ -37,7 +37,7 @@ def verdict_of(result: Mapping[str, Any]) -> VerdictRecord:
     """
     model = result["pruned"]
     reasons = [
-        *_behind_a_baseline(model, result.get("baselines") or {}),
+        *_behind_a_baseline(result),
         *(_near_chance(model) + _always_says_one(model) or _missed_classes(model)),
         *_false_alarms(model),
         *_validation_above_test(result),
@@ -64,16 +64,35 @@ def _cautions(result: Mapping[str, Any]) -> list[str]:
             f"one test specimen only of {tested}: another one may be recognised better or worse, which no "
             "interval shows; record more"
         )
-    return cautions
+    return [*cautions, *_no_better_than_a_baseline(result)]
+
+
+def _no_better_than_a_baseline(result: Mapping[str, Any]) -> list[str]:
+    """Name the baseline that is as good: it needs no model. A better one is a reason, not a caution."""
+    model, named = result["pruned"], _named_baselines(result)
+    equal = [name for name, share in named.items() if share >= model["accuracy"]]
+    if not equal or _behind_a_baseline(result):
+        return []
+    best = max(equal, key=lambda name: named[name])
+    return [
+        f"a baseline does as well: {best.replace('_', ' ')} has {_percent(named[best])} right, the model "
+        f"{_percent(model['accuracy'])}; on these windows the model is not needed"
+    ]
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _behind_a_baseline(model: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _named_baselines(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the accuracy of each baseline that is no model like the one judged."""
+    baselines = result.get("baselines") or {}
+    return {name: figures["accuracy"] for name, figures in baselines.items() if name != "scratch"}
+
+
+def _behind_a_baseline(result: Mapping[str, Any]) -> list[str]:
     """Name the best baseline if it is better by more than the interval of the model's accuracy."""
-    named = {name: figures["accuracy"] for name, figures in baselines.items() if name != "scratch"}
+    model, named = result["pruned"], _named_baselines(result)
     if not named:
         return []
     best = max(named, key=lambda name: named[name])

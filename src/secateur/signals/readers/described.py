@@ -59,12 +59,12 @@ def load_described(description_path: Path) -> list[Recording]:
 
 def _files(folder: Path, entry: RecordingEntry, where: str) -> list[Path]:
     require_inside(entry.file, where)
-    if any(sign in entry.file for sign in _PATTERN_SIGNS):
+    path = folder / entry.file
+    if any(sign in entry.file for sign in _PATTERN_SIGNS) and not path.is_file():
         found = sorted(path for path in folder.glob(entry.file) if path.is_file())
         if not found:
             raise DataError(f"{where}: no file in {folder} matches the pattern.")
         return found
-    path = folder / entry.file
     if not path.is_file():
         raise DataError(f"{where}: {path} is missing.")
     return [path]

@@ -191,7 +191,10 @@ def indexed_recordings(path: Path) -> list[Recording]:
         if layout.recognises(path):
             return layout.load(path)
     known = "".join(f"\n  {layout.name}: {layout.looks_like}" for layout in LAYOUTS)
-    raise DataError(f"{path} holds recordings of no known layout. Known layouts:{known}")
+    raise DataError(
+        f"{path} is of no known layout. Describe files of your own in a recordings.yaml, which "
+        f"'secateur init {path if path.is_dir() else path.parent}' drafts. Known layouts:{known}"
+    )
 
 
 def _indexed_parts(path: Path) -> list[Path]:
