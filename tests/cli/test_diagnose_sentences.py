@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from secateur.cli.diagnose import _judgement_sentences
+from secateur.cli.diagnose import _judgement_sentences, _sentences_on_all
 
 
 def told(probabilities: dict[str, float]) -> list[str]:
@@ -30,3 +30,25 @@ def test_a_ball_behind_a_race_without_lines_is_explained(inner, explained):
     )
     assert (said in sentences) == explained
     assert any("cavitation" in sentence for sentence in sentences)
+
+
+def test_of_several_recordings_reasons_are_counted_and_an_unfit_model_is_told():
+    verdict = {"fit_for_use": False, "reasons": ["the model is near chance: 25.0 % right"]}
+
+    def entry(name, *reasons, doubts=()):
+        judged = {"judgement": {"reasons": list(reasons)}, "doubts": list(doubts), "verdict": verdict}
+        return {"recording": name, "label": "normal", **judged}
+
+    entries = [
+        {"recording": "broken", "label": None, "error": "is empty"},
+        entry("a", "the model is not sure: ball 41 %, needed 80 %"),
+        entry("b", "the model is not sure: ball 42 %, needed 80 %", doubts=["clipped"]),
+        entry("c", "the model says normal, the fault lines say ball (BSF2 15 dB)"),
+        entry("d"),
+    ]
+    assert _sentences_on_all(entries) == [
+        "cannot say of 2: the model is not sure",
+        "cannot say of 1: the model says normal, the fault lines say ball",
+        "doubtful are 1; the first, b: clipped",
+        "this model is not fit for use: the model is near chance: 25.0 % right",
+    ]

@@ -159,6 +159,8 @@ def test_several_files_folders_and_a_description(bundle_folder, tmp_path, capsys
     rows = list(csv.DictReader((tmp_path / "all/recordings.csv").read_text().splitlines()))
     answers = [entry["judgement"]["answer"] or "cannot say" for entry in told["recordings"][:2]]
     assert [row["answer"] for row in rows] == [*answers, ""]
+    reasons = ["; ".join(entry["judgement"]["reasons"]) for entry in told["recordings"][:2]]
+    assert [row["reasons"] for row in rows] == [*reasons, ""]
     assert [row["folder"] for row in rows] == ["a", "b", ""]
     assert (tmp_path / "all/recordings.svg").read_text().count(": cannot say<") == sum(open_ones)
     assert [(row["recording"], row["label"] != "") for row in rows] == [

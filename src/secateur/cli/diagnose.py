@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -121,13 +122,12 @@ def _show(result: dict[str, Any], out: Path) -> None:
     unit = f" in {result['unit']}" if result["unit"] else ""
     rpm = result["shaft_speed_rpm"]
     speed = "speed unknown" if rpm is None else f"{rpm:g} rpm"
+    pictures = ", ".join(str(path) for path in sorted(out.glob("*.svg")))
     console.print(
-        (
-            f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
-            f"{result['sampling_rate_hz']:g} Hz, {speed}; {result['windows']} windows, "
-            f"{result['duration_s']:.1f} s of recording in {result['seconds']:.1f} s ({result['times_real_time']:.0f} times real time); "
-            f"pictures: {', '.join(str(path) for path in sorted(out.glob('*.svg')))}"
-        ),
+        f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
+        f"{result['sampling_rate_hz']:g} Hz, {speed}; {result['windows']} windows, "
+        f"{result['duration_s']:.1f} s of recording in {result['seconds']:.1f} s "
+        f"({result['times_real_time']:.0f} times real time); pictures: {pictures}",
         soft_wrap=True,
         highlight=False,
     )
@@ -175,9 +175,27 @@ def _judgement_sentences(result: dict[str, Any]) -> list[str]:
                 "a damaged ball seldom raises lines, so none bears this out; cavitation, rubbing and loose "
                 "parts knock like one"
             )
-    if verdict is not None and not verdict["fit_for_use"]:
-        sentences += [f"this model is not fit for use: {reason}" for reason in verdict["reasons"]]
-    return sentences
+    return sentences + _unfit(verdict)
+
+
+def _unfit(verdict: dict[str, Any] | None) -> list[str]:
+    reasons = () if verdict is None or verdict["fit_for_use"] else verdict["reasons"]
+    return [f"this model is not fit for use: {reason}" for reason in reasons]
+
+
+def _sentences_on_all(entries: list[dict[str, Any]]) -> list[str]:
+    """Why nothing is said of some recordings, how many are doubtful, and the verdict."""
+    from collections import Counter
+
+    told = [entry for entry in entries if entry["label"] is not None]
+    reasons = Counter(
+        re.split(r": | \(", reason)[0] for entry in told for reason in entry["judgement"]["reasons"]
+    )
+    sentences = [f"cannot say of {number}: {reason}" for reason, number in reasons.most_common()]
+    doubtful = [f"{entry['recording']}: {entry['doubts'][0]}" for entry in told if entry["doubts"]]
+    if doubtful:
+        sentences.append(f"doubtful are {len(doubtful)}; the first, {doubtful[0]}")
+    return sentences + _unfit(told[0]["verdict"])
 
 
 def _confidence(judgement: dict[str, Any]) -> str:
@@ -208,6 +226,8 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
             _confidence(entry["judgement"]),
         )
     console.print(table)
+    for sentence in _sentences_on_all(result["recordings"]):
+        console.print(sentence, soft_wrap=True, highlight=False)
     console.print(
         f"table: {out / 'recordings.csv'}; picture: {out / 'recordings.svg'}; reasons: "
         f"{out / 'diagnosis.json'}",

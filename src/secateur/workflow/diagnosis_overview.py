@@ -19,6 +19,8 @@ _COLUMNS = (
     "folder",
     "channel",
     "answer",
+    "reasons",
+    "doubts",
     "unlike_healthy",
     "label",
     "duration_s",
@@ -58,8 +60,9 @@ def write_overview(folder: Path, results: Sequence[Mapping[str, Any]], labels: S
             means = result.get("mean_probabilities", {})
             probabilities = [f"{means[label]:.4f}" if label in means else "" for label in labels]
             answer = "" if result["label"] is None else result["judgement"]["answer"] or "cannot say"
-            unlike = "" if result["label"] is None else "; ".join(result["judgement"]["unlike_healthy"] or ())
-            told = {**result, "answer": answer, "unlike_healthy": unlike}
+            told = {**result, "answer": answer, "doubts": "; ".join(result.get("doubts", ()))}
+            for key in ("reasons", "unlike_healthy"):
+                told[key] = "" if result["label"] is None else "; ".join(result["judgement"][key] or ())
             table.writerow([*("" if told.get(c) is None else told[c] for c in _COLUMNS), *probabilities])
     rows = [
         (
