@@ -129,20 +129,23 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the recordings at real speed")
     parser.add_argument("--speed-factor", type=float, default=4.0)
     parser.add_argument("--port", type=int, default=8765, help="of the agent's HTTP interface")
-    parser.add_argument("--data", type=Path, default=os.environ.get("SECATEUR_DATA"), help="real recordings")
+    parser.add_argument("--data", default=os.environ.get("SECATEUR_DATA"), help="folder with cwru/ in it")
     arguments = parser.parse_args()
+    data = Path(arguments.data) if arguments.data else None
+    if data is not None and not (data / "cwru").is_dir():
+        sys.exit(f"{data} holds no cwru/; give the folder that does, or unset SECATEUR_DATA to simulate")
     mosquitto = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     if mosquitto is None:
         sys.exit("the demo needs a broker; run: apt-get install mosquitto")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="demo-plant-"))
     broker, token, running = free_port(), secrets.token_urlsafe(12), []
-    print("writing recordings ...", flush=True)
-    recordings = simulated() if arguments.data is None else real(arguments.data)
-    speeds = write_recordings(folder, arguments.minutes, recordings)
-    config = write_config(folder, broker, arguments.port, speeds, token)
     command = [sys.executable, "-m", "secateur"]
     try:
+        print("writing recordings ...", flush=True)
+        recordings = simulated() if data is None else real(data)
+        speeds = write_recordings(folder, arguments.minutes, recordings)
+        config = write_config(folder, broker, arguments.port, speeds, token)
         running.append(subprocess.Popen([mosquitto, "-p", str(broker)], stderr=subprocess.DEVNULL))
         time.sleep(0.5)
         running.append(subprocess.Popen([*command, "agent", str(config)]))
