@@ -235,6 +235,26 @@ def test_what_would_be_there_in_vain(write: Write, caplog: pytest.LogCaptureFixt
     assert "no source brings its bursts" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("rpm", "samples", "lost"),
+    [
+        (2.0, SAMPLES, "bpfo and bpfi"),
+        (70_000.0, SAMPLES, "bpfo and bpfi"),
+        (2.0, 1 << 20, None),
+        (20_000.0, SAMPLES, None),
+    ],
+)
+def test_a_bearing_whose_lines_no_burst_can_show(
+    write: Write, rpm: float, samples: int, lost: str | None
+) -> None:
+    machines = [machine_settings(burst_samples=samples) | {"speed": {"rpm": rpm}}]
+    if lost is None:
+        check(write(machines=machines))
+        return
+    with pytest.raises(ConfigError, match=f"at {rpm:g} rpm a burst of 0.341 s .* shows no lines of {lost};"):
+        check(write(machines=machines))
+
+
 def _manifest(**changed: Any) -> Any:
     known = {
         "sampling_rate_hz": RATE_HZ,

@@ -7,16 +7,20 @@ import errno
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from secateur.bundle.signature import read_public_key
 from secateur.core.errors import CheckpointError, ConfigError, SecateurError
 from secateur.core.extras import explained
 from secateur.core.locks import LOCK_SUFFIX, sole_owner
 from secateur.edge.agent.agent import DATABASE_FILE
+from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import (
     Broker,
     FolderSource,
@@ -29,7 +33,7 @@ from secateur.edge.agent.config.connections import (
 )
 from secateur.edge.agent.config.consistency import contradictions, speed_feeds
 from secateur.edge.agent.config.file import read_entries, require_none
-from secateur.edge.agent.config.machines import Sensor
+from secateur.edge.agent.config.machines import Machine, Sensor
 from secateur.edge.agent.config.parts import Kind, Part, kind_of
 from secateur.edge.agent.config.secret import Secret
 from secateur.edge.agent.config.settings import AgentConfig
@@ -39,6 +43,7 @@ from secateur.edge.agent.models.bundles import bundle_troubles, named_bundles, s
 from secateur.edge.agent.outbox.database import NEEDED_TO_START_BYTES
 from secateur.edge.agent.outbox.repair import require_own
 from secateur.edge.agent.patience import NoAnswer, answered
+from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.sources.base import Inlet
 from secateur.edge.agent.state.baseline import Baseline, baseline_file, basis_of
 
@@ -92,6 +97,7 @@ def check(path: Path) -> Checked:
         *(trouble.told for trouble in tried(config, running=_is_in_use(config.state_folder))),
         *unstorable(config.state_folder),
         *idle(config),
+        *unseen_lines(config),
         *damaged_baselines(config),
         *bundle_troubles(config, bundles),
     ]
@@ -196,6 +202,36 @@ def idle(config: AgentConfig) -> Iterator[str]:
             f"{label}: it has a bearing, but nobody gives the speed of {machine.name}; give speed.rpm or a "
             "feed, or leave bearing out"
         )
+
+
+def unseen_lines(config: AgentConfig) -> Iterator[str]:
+    """Yield the sensors whose bursts cannot show the lines of a race: those that noise does not give."""
+    lost: dict[str, list[str]] = {}  # sensors that are set up alike are asked once
+    for (machine_name, sensor_name), (machine, sensor) in config.places().items():
+        rpm, rate_hz = machine.speed.rpm, sensor.sampling_rate_hz
+        if sensor.bearing is None or rpm is None:
+            continue
+        alike = f"{machine.speed} {sensor.model_copy(update={'name': ''})}"
+        if alike not in lost:
+            lost[alike] = _lost_to_noise(machine, sensor)
+        if lost[alike]:
+            yield (
+                f"sensor {machine_name}/{sensor_name}: at {rpm:g} rpm a burst of "
+                f"{sensor.burst_samples / rate_hz:.3g} s at {rate_hz:g} Hz shows no lines of "
+                f"{' and '.join(lost[alike])}; a slow shaft needs longer bursts, a fast one a higher rate"
+            )
+
+
+def _lost_to_noise(machine: Machine, sensor: Sensor) -> list[str]:
+    noise = np.random.default_rng(0).standard_normal(sensor.burst_samples) * 0.1 * (sensor.full_scale or 1.0)
+    burst = Burst(
+        machine=machine.name,
+        sensor=sensor.name,
+        samples=noise.astype(np.float32),
+        measured_unix_s=time.time(),
+    )
+    found = SensorPath(machine, sensor).process(burst, running_s=0.0).result["indicators"]
+    return [name for name in ("bpfo", "bpfi") if found and f"line_{name}" not in found]
 
 
 def _ended(link: Source | Sink) -> str | None:
