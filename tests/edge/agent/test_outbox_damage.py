@@ -127,6 +127,27 @@ def test_a_file_that_is_cut_short_and_damaged_in_places_gives_what_is_left(tmp_p
     assert check(path).sound
 
 
+@pytest.mark.parametrize("spoilt", [1, 4096])
+def test_a_damaged_first_page_costs_no_result(tmp_path: Path, spoilt: int) -> None:
+    path = tmp_path / "agent.sqlite"
+    database = Database(path)
+    outbox = outbox_of(database)
+    for first in range(0, 600, 100):
+        outbox.append([entry(number) for number in range(first, first + 100)])
+    outbox.acknowledge("s", outbox.next("s", most=50)[-1].seq)
+    database.close()
+    with path.open("r+b") as file:
+        file.write(os.urandom(spoilt))
+    assert "outbox repair" in check(path).messages[-1]
+    database = Database(path)
+    outbox = outbox_of(database)
+    assert [record.key for record in outbox.next("s", most=1000)] == [f"result-a-{n}" for n in range(50, 600)]
+    assert outbox.knows("result-a-7")
+    database.close()
+    assert check(path).sound
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_torn_log_loses_only_what_was_not_acknowledged(tmp_path: Path) -> None:
     live, copy = tmp_path / "live", tmp_path / "copy"
     database = Database(live / "a.sqlite")

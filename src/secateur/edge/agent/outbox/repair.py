@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +15,12 @@ from typing import Any
 
 from secateur.core.errors import CheckpointError, ConfigError
 from secateur.core.locks import sole_owner
-from secateur.edge.agent.outbox.database import as_text, connect, require_tables
+from secateur.edge.agent.outbox.database import PAGE_BYTES, as_text, connect, require_tables
 
 DAMAGED_KEPT = 3
+_PAGES_AT, _FREE_LIST_AT = 28, 32
+"""Places in the head of the file format of SQLite."""
+
 _STEP = 256
 _NO_END = (1 << 63) - 1
 _FEW = 16
@@ -80,6 +85,8 @@ def check(path: Path) -> Findings:
             messages = [] if lines == ["ok"] else lines
         except sqlite3.DatabaseError as error:
             messages = [str(error)]
+        if not _has_tables(path):
+            messages.append("its first page is lost; 'secateur outbox repair' may read the rest all the same")
         rows = bad = 0
         for row in _rows(connection):
             good = zlib.crc32(row[7]) == row[8]
@@ -112,8 +119,10 @@ def _repair(path: Path) -> Repaired:
     rows = bad = last = 0
     target = connect(fresh)
     with contextlib.closing(target):
+        target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        readable = path if _has_tables(path) else _with_first_page_of(fresh, path)
         target.execute("BEGIN")
-        with contextlib.closing(_read_only(path)) as source:
+        with contextlib.closing(_read_only(readable)) as source:
             for row in _rows(source):
                 last = max(last, row[0])
                 if zlib.crc32(row[7]) != row[8]:
@@ -127,6 +136,9 @@ def _repair(path: Path) -> Repaired:
         _settle(target, last, bad)
         target.execute("COMMIT")
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if readable != path:
+        for copy in (readable, *_companions(readable)):
+            copy.unlink(missing_ok=True)
     damaged = _free_name(path)
     for suffix in ("-wal", "-shm"):
         companion = path.with_name(path.name + suffix)
@@ -138,6 +150,35 @@ def _repair(path: Path) -> Repaired:
     fresh.replace(path)
     _remove_older(path)
     return Repaired(damaged=damaged, rows=rows, bad_checksums=bad)
+
+
+def _has_tables(path: Path) -> bool:
+    with contextlib.closing(_read_only(path)) as connection:
+        try:
+            return (
+                connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'results'").fetchone()
+                is not None
+            )
+        except sqlite3.DatabaseError:
+            return False
+
+
+def _with_first_page_of(fresh: Path, path: Path) -> Path:
+    """Return a copy of a file whose first page is damaged, with that of a fresh database in its place.
+
+    The first page says where each table begins, and without it nothing of the rest can be read. Tables are
+    made in one order, so they begin at the same pages in every database of an agent.
+    """
+    copy = path.with_name(f".{path.name}.rescued")
+    shutil.copyfile(path, copy)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(path.with_name(f"{path.name}-wal"), copy.with_name(f"{copy.name}-wal"))
+    page = bytearray(fresh.read_bytes()[:PAGE_BYTES])
+    struct.pack_into(">I", page, _PAGES_AT, path.stat().st_size // PAGE_BYTES)
+    struct.pack_into(">II", page, _FREE_LIST_AT, 0, 0)
+    with copy.open("r+b") as file:
+        file.write(page)
+    return copy
 
 
 def export(path: Path) -> Iterator[dict[str, Any]]:
