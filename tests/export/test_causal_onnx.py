@@ -179,6 +179,13 @@ def test_what_predicts_no_next_token_is_refused_by_name(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_positions_that_change_as_a_text_grows_are_refused():
+    rotary = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    model = next(one for one in ZOO if one.name == "llama").build(rope_parameters=rotary)
+    with pytest.raises(ExportError, match="rotary positions of the type 'dynamic'.*Set another rope_type"):
+        causal_model(model)
+
+
 def test_prompts_that_do_not_fit_are_refused(tmp_path):
     for prompts, new_tokens in (([[]], 4), ([[1] * 40], 25)):
         with pytest.raises(ConfigError, match="64 positions"):

@@ -7,7 +7,7 @@ from torch import nn
 from secateur.bundle.session import OnnxSession
 from secateur.core.errors import ExportError
 from secateur.export.bundle import write_bundle
-from secateur.export.onnx import export_onnx, frozen_copy
+from secateur.export.onnx import export_onnx, frozen_copy, to_onnx
 from secateur.export.parity import reference_logits
 from secateur.models.diagnoser import Diagnoser
 from secateur.models.front_end.settings import front_end_for
@@ -48,6 +48,16 @@ class _Sum(nn.Module):
 
 def test_exporter_is_silent(windows, tmp_path, capfd):
     export_onnx(_Sum(), windows, tmp_path / "model.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_exporter_is_silent_when_it_gives_up(capfd):
+    class Choosing(torch.nn.Module):
+        def forward(self, values):
+            return values if values.max() > 3 else -values
+
+    with pytest.raises(ExportError, match="cannot be written as ONNX"):
+        to_onnx(Choosing(), (torch.ones(3),), input_names=["a"], output_names=["b"], dynamic_shapes=None)
     assert capfd.readouterr() == ("", "")
 
 

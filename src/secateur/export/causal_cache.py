@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from secateur.core.errors import ExportError
-from secateur.models.attributes import counts_behind_padding, most_tokens
+from secateur.models.attributes import config_of, counts_behind_padding, most_tokens
 from secateur.models.binding import BoundModel, bind
 from secateur.tasks.heads import require_causal_lm
 
@@ -109,7 +110,8 @@ def causal_model(model: nn.Module) -> CausalModel:
     UnsupportedArchitecture
         If its family is not known.
     ExportError
-        If it keeps something else than a key and a value a layer, or counts its positions from tokens.
+        If it keeps something else than a key and a value a layer, counts its positions from tokens, or
+        changes its rotary frequencies as a text grows.
     """
     name = type(model).__name__
     require_causal_lm(model)
@@ -121,6 +123,12 @@ def causal_model(model: nn.Module) -> CausalModel:
             "them from 0: with a cache and without, the same model says different things. Such a decoder is "
             "not exported."
         )
+    if any("dynamic" in kind for kind in _rotary_types(model)):
+        raise ExportError(
+            f"{name} has rotary positions of the type 'dynamic', whose frequencies change as a text grows; a "
+            "graph cannot follow that. Set another rope_type in config.json (without scaling: 'default') if "
+            "your texts are short, and export that."
+        )
     shapes = _cache_shapes(model)
     widths = {shape[3] for shape in shapes}
     if len(shapes) != 2 * len(bound.layers) or len(widths) != 1 or shapes[::2] != shapes[1::2]:
@@ -131,6 +139,14 @@ def causal_model(model: nn.Module) -> CausalModel:
     return CausalModel(
         model=model, bound=bound, cache_heads=tuple(shape[1] for shape in shapes[::2]), head_dim=widths.pop()
     )
+
+
+def _rotary_types(model: nn.Module) -> set[str]:
+    """Return how rotary positions are scaled, in some families a way for each type of layer."""
+    told = getattr(config_of(model), "rope_parameters", None) or {}
+    return {
+        str(one.get("rope_type", "default")) for one in (told, *told.values()) if isinstance(one, Mapping)
+    }
 
 
 def _cache_shapes(model: PreTrainedModel) -> list[tuple[int, ...]]:

@@ -7,7 +7,8 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -209,11 +210,11 @@ def _root_cause(error: Exception) -> str:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep warnings and the logging of exporters to ourselves."""
+    """Keep warnings, the logging of exporters and the graphs that they print to ourselves."""
     former = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
