@@ -182,7 +182,7 @@ def test_what_predicts_no_next_token_is_refused_by_name(name, tmp_path):
 def test_positions_that_change_as_a_text_grows_are_refused():
     rotary = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
     model = next(one for one in ZOO if one.name == "llama").build(rope_parameters=rotary)
-    with pytest.raises(ExportError, match="rotary positions of the type 'dynamic'.*Set another rope_type"):
+    with pytest.raises(ExportError, match=r"rotary positions of the type 'dynamic'.*Set another rope_type"):
         causal_model(model)
 
 

@@ -116,6 +116,17 @@ def test_labelled_texts_beyond_a_block_are_cut_off_and_counted(bert, tmp_path, c
     assert (len(longest), longest[-1]) == (64, tokenizer.sep_token_id)
 
 
+def test_labels_as_spreadsheets_write_them_and_texts_of_two_labels(bert, tmp_path, capsys):
+    path = tmp_path / "table.csv"
+    rows = [f'"{text}";{number % 2}.0' for number, (text, _) in enumerate(ROWS)]
+    path.write_text("\n".join(["text;label", *rows, f'"{ROWS[0][0]}";1.0']))
+    task = read_task(*bert, "labels", TextData(path=path))
+    assert task.train.classes.unique().tolist() == [0, 1]
+    assert f"1 of {len(ROWS)} different texts stand in the table with more than one label" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
 def test_lines_without_a_full_stop_are_one_sentence_which_is_said(bert, tmp_path, capsys):
     model, tokenizer = bert[0].bert, bert[1]
     path = tmp_path / "lines.txt"
@@ -242,6 +253,7 @@ def test_parts_of_a_running_text_follow_each_other(llama, tmp_path):
         ("table.csv", "text,label\na b,ball\n", "label 'ball', which is none of the model's: normal, inner"),
         ("table.csv", "text,label,label\na b,normal,inner\n", "has more than one column label"),
         ("table.csv", "text,label\na, b,normal\n", "line 2 of .* has 3 values for 2 columns"),
+        ("table.csv", "text;label\na; b;normal\n", "line 2 of .* put texts with ';' between double quotes"),
         ("table.csv", "text,label\na b,\u00b2\n", "label '\u00b2', which is none of the model's"),
         ("table.csv", "text,label\na b,-1\n", "label '-1', which is none of the model's"),
         ("table.csv", "text,label\n  ,normal\n", "row 1 of .* has no text"),

@@ -289,11 +289,22 @@ def test_a_size_out_of_reach_is_told_before_the_data_are_read(llama, text, tmp_p
         ({"criterion": "magnitude", "ratio": 1.2, "recovery_adapter": "dora"}, ConfigError, "lora, full"),
         ({"criterion": "magnitude", "ratio": 1.2, "uniform": True, "rounds": 2}, ConfigError, "one round"),
         ({"criterion": "magnitude", "ratio": 1.2, "rounds": 0}, ConfigError, "rounds is 0"),
-        ({"criterion": "magnitude", "ratio": 1.2, "general_share": 0.5}, ConfigError, "give --calibration"),
+        ({"criterion": "magnitude", "ratio": 1.2, "general_share": 0.5}, ConfigError, "with --calibration"),
         (
             {"criterion": "magnitude", "ratio": 1.2, "general_text": Path("a")},
             ConfigError,
-            "--general-text mixes into a calibration text; give",
+            "--general-text: goes with --calibration",
+        ),
+        ({"criterion": "magnitude", "ratio": 1.2, "task": "text"}, ConfigError, "--task: goes with --calib"),
+        (
+            {"criterion": "magnitude", "ratio": 1.2, "recovery_adapter": "lora"},
+            ConfigError,
+            "--recovery-adapter: goes with --recovery-steps or --recovery-minutes; add one",
+        ),
+        (
+            {"criterion": "magnitude", "ratio": 1.2, "units": ["group", "group"]},
+            ConfigError,
+            "units are group, group; give some of group, head, channel, each once",
         ),
     ],
 )

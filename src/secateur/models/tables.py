@@ -45,8 +45,8 @@ def read_rows(path: Path | Table, columns: Sequence[str]) -> list[Row]:
     Parameters
     ----------
     path : Path or Table
-        ``.csv`` (UTF-8, with a header), ``.jsonl`` (one object a line) or ``.parquet``; or the rows
-        themselves.
+        ``.csv`` (UTF-8, with a header; commas between values, or semicolons where a spreadsheet wrote them),
+        ``.jsonl`` (one object a line) or ``.parquet``; or the rows themselves.
     columns : sequence of str
 
     Returns
@@ -107,14 +107,17 @@ def _require_once(path: Path, columns: Sequence[str], names: Sequence[str]) -> N
 def _csv(path: Path, columns: Sequence[str]) -> Iterable[Mapping[str, Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.reader(stream, strict=True)
+            first = stream.readline()
+            stream.seek(0)
+            separator = ";" if ";" in first and "," not in first else ","
+            rows = csv.reader(stream, strict=True, delimiter=separator)
             names = next(rows, [])
             _require_once(path, columns, names)
             for row in filter(None, rows):
                 if len(row) != len(names):
                     raise DataError(
                         f"line {rows.line_num} of {path} has {len(row)} values for {len(names)} columns; put "
-                        "texts with commas between double quotes."
+                        f"texts with '{separator}' between double quotes."
                     )
                 yield dict(zip(names, row, strict=True))
     except UnicodeDecodeError as error:

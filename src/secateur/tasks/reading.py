@@ -240,6 +240,9 @@ def _labelled(model: nn.Module, tokenizer: Any, data: TextData) -> TokenTask:
             "the figures too"
         )
     whole = TokenRows(rows=[torch.tensor(row) for row in rows], classes=classes, padding=padding)
+    alike = whole.of_one_text()
+    if torn := sum(len(classes[places].unique()) > 1 for places in alike):
+        console.print(f"{torn} of {len(alike)} different texts stand in the table with more than one label")
     return _of_table("labels", whole, data)
 
 
@@ -248,8 +251,9 @@ def _class_of(model: nn.Module, value: Any, path: Path | Table) -> int:
     known: dict[str, int] = {str(name): number for name, number in config.label2id.items()}
     if str(value) in known:
         return known[str(value)]
-    if str(value) in map(str, range(config.num_labels)):
-        return int(value)
+    number = str(value).removesuffix(".0")  # tables with gaps turn whole numbers into these
+    if number in map(str, range(config.num_labels)):
+        return int(number)
     raise DataError(
         f"{path} has the label '{value}', which is none of the model's: {', '.join(known)} (or 0 to "
         f"{config.num_labels - 1})."

@@ -59,6 +59,15 @@ OF_UNITS = (
 )  # fmt: skip
 """Options that methods which change weights have no use for."""
 
+GOES_WITH: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("task", "calibration_blocks", "refit_blocks", "general_share", "general_text"), ("calibration",)
+    ),
+    "recovery_adapter": ("recovery_steps", "recovery_minutes"),
+    "precision": ("memory_mib",),
+}
+"""Options of transformers models that say nothing without one of others."""
+
 NOTHING: Options = {"uniform": False, "recovery_steps": 0, "general_share": 0.0}
 """Values that ask for nothing."""
 
@@ -91,6 +100,15 @@ def require_fitting(given: Options, kind: Kind, *, method: str) -> None:
                 f"{_said(name)}: not for method '{method}'; leave out, or choose --method "
                 f"{' or '.join(fitting)}."
             )
+
+
+def _require_company(given: Options) -> None:
+    for name, others in GOES_WITH.items():
+        if given.get(name) in (None, NOTHING.get(name)) or any(given.get(other) for other in others):
+            continue
+        raise ConfigError(
+            f"{_said(name)}: goes with {' or '.join(map(_said, others))}; add one, or leave it out."
+        )
 
 
 def _said(name: str) -> str:
@@ -153,11 +171,10 @@ def cut_of_model(**given: Any) -> CutSettings:
     require_options(given, CutOptionTypes)
     method, seed = _or(given, "method", "rounds"), _or(given, "seed", 0)
     require_fitting(given, "model", method=method)
+    _require_company(given)
     streamed = given.get("max_memory") is not None and given.get("method") is None
     if given.get("memory_mib") is not None:
         given["max_parameters"] = parameters_within(given["memory_mib"], given.get("precision") or "fp32")
-    elif given.get("precision") is not None:
-        raise ConfigError("--precision: goes with --memory-mib; add it, or leave out.")
     return CutSettings(
         method=method,
         ratio=given.get("ratio"),
@@ -250,9 +267,6 @@ def _text(given: Options, seed: int) -> TextData | None:
     if general is not None and share == 0:
         raise ConfigError("--general-text is a text to mix in; --general-share 0 asks for none.")
     if (path := given.get("calibration")) is None:
-        if share or general:
-            said = "--general-share" if share else "--general-text"
-            raise ConfigError(f"{said} mixes into a calibration text; give --calibration FILE too.")
         return None
     return TextData(
         path=Path(path) if isinstance(path, str) else path,

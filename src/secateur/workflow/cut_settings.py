@@ -208,10 +208,9 @@ class CutSettings:
         for name in ("ratio", "max_parameters"):
             if (value := getattr(self, name)) is not None:
                 Budget(**{name: value})
-        if self.units == ():
-            raise ConfigError(
-                f"no units are to be cut; give some of {', '.join(STAGE_OF)}, or leave them out."
-            )
+        if self.units is not None and len(set(self.units)) < max(1, len(self.units)):
+            said = f"units are {', '.join(self.units)}" if self.units else "no units are to be cut"
+            raise ConfigError(f"{said}; give some of {', '.join(STAGE_OF)}, each once, or leave them out.")
         _ = self.chosen_method
         if self.method == "scratch" and self.recovery is None:
             raise ConfigError("training from scratch needs --recovery-steps or --recovery-minutes.")
