@@ -56,6 +56,21 @@ def test_three_seconds_are_enough_for_shorter_windows(part_of_the_rig, tmp_path,
     assert (code, windows) == (0, 8 * ((36_000 - 4096) // 2048 + 1))
 
 
+def test_a_class_too_short_for_a_window_is_refused(part_of_the_rig, tmp_path, capfd):
+    data = part_of_the_rig(("normal", "inner_race", "outer_race", "ball"), 3.5)
+    for entry in yaml.safe_load((data / "recordings.yaml").read_text())["recordings"]:
+        if entry["label"] == "ball":
+            np.save(data / entry["file"], np.load(data / entry["file"])[..., :8000])
+    said = "training: no window of 0.683 s is of class ball"
+    code, told = answered(capfd, "data", "check", data, "--split", "specimen")
+    assert code == 2
+    assert said in str(told["findings"])
+    options = ("--data", data, "--split", "specimen", "--backbone", "nano-mha")
+    code, told = answered(capfd, "train", *options, "--out", tmp_path / "out")
+    assert code == 2
+    assert said in told["error"]
+
+
 def test_what_is_there_is_scored_and_what_is_absent_is_named(small_run, part_of_the_rig, capfd):
     balls = part_of_the_rig(("ball",), 3.5)
     code, told = answered(capfd, "evaluate", small_run / "dense", "--data", balls)

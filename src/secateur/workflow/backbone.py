@@ -68,7 +68,7 @@ def windows_for(backbone: str, window_length: int | None) -> int:
     if window_length not in (None, taken):
         raise ConfigError(
             f"windows of {window_length} samples were asked for, but {backbone} takes {taken}; leave "
-            "--window-length out."
+            "--window-length out, or take a backbone that is not trained yet, such as small-mha."
         )
     return taken
 

@@ -20,6 +20,7 @@ from secateur.signals.recording import Recording
 from secateur.signals.simulator.collection import simulated_recordings
 from secateur.signals.simulator.machine_collection import DATASET as MACHINES
 from secateur.signals.simulator.machine_collection import machine_split
+from secateur.signals.split_windows import windows_of
 from secateur.signals.splits import Split, make_splits, piece_of, whole_test
 from secateur.signals.windows import HIGHEST_RATE_HZ, Windows, WindowSpec, common_rate_hz
 from secateur.workflow.settings import TaskSettings
@@ -194,9 +195,9 @@ def _windowed(split: Split, settings: TaskSettings) -> Preparation:
     rate_hz = common_rate_hz(segment.recording for segment in segments)
     spec = WindowSpec(sampling_rate_hz=rate_hz, length=settings.window_length)
     channel = 0 if settings.channel is None else settings.channel
-    train = Windows(split.train, spec, settings.train_hop, channel)
-    validation = Windows(split.validation, spec, settings.test_hop, channel)
-    test = Windows(split.test, spec, settings.test_hop, channel)
+    train, validation, test = windows_of(
+        split, spec, train_hop=settings.train_hop, test_hop=settings.test_hop, channel=channel
+    )
     _require_usable(train, validation, test)
     return Preparation(
         split=split,

@@ -9,8 +9,9 @@ from secateur.core.errors import DataError
 from secateur.signals.findings import Finding, error, warning
 from secateur.signals.protocols import PROTOCOLS
 from secateur.signals.recording import Recording
+from secateur.signals.split_windows import windows_of
 from secateur.signals.splits import Split, make_splits, piece_of
-from secateur.signals.windows import Windows, WindowSpec, common_rate_hz
+from secateur.signals.windows import WindowSpec, common_rate_hz
 
 _TRIED = tuple(name for name in PROTOCOLS if name != "few_labels")
 
@@ -76,8 +77,7 @@ def _require_windows(split: Split, window_length: int) -> None:
     sides = (split.train, split.validation, split.test)
     rate_hz = common_rate_hz(segment.recording for side in sides for segment in side)
     spec = WindowSpec(sampling_rate_hz=rate_hz, length=window_length)
-    for side in sides:
-        Windows(side, spec, window_length)
+    windows_of(split, spec, train_hop=window_length, test_hop=window_length)
 
 
 def split_findings(
