@@ -42,6 +42,13 @@ def test_tls(tmp_path: Path) -> None:
     sink.close()
     with pytest.raises(SinkUnavailable, match="cannot be reached"):
         MqttSink(MqttSinkSettings.model_validate(good | {"tls": {}}), client_id="x").publish([record(1)])
+    plain = {"host": "localhost", "port": broker.port}
+    with pytest.raises(SinkUnavailable, match="as a broker does that asks for TLS"):
+        MqttSink(MqttSinkSettings.model_validate(good), client_id="plain").publish([record(1)])
+    agent = Agent(linked_config(tmp_path, [{"type": "mqtt", "topic": "a/{machine}/{sensor}", **plain}], []))
+    agent.start()
+    until(lambda: "as a broker does that asks for TLS" in agent.sources[0].status()["trouble"])
+    agent.stop()
     gc.collect()
     consumer.close()
     broker.kill()

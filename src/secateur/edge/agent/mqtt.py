@@ -115,3 +115,20 @@ def ended_certificate(tls: Tls | None) -> str | None:
     if until > datetime.now(UTC):
         return None
     return f"the certificate {tls.certificate_file} ended on {until:%Y-%m-%d at %H:%M} UTC; renew it"
+
+
+def why_hung_up(tls: Tls | None, *, answered: bool) -> str | None:
+    """Tell why a broker may have hung up without a word.
+
+    Parameters
+    ----------
+    tls : Tls or None
+        Of our connection.
+    answered : bool
+        Whether it had answered before.
+    """
+    if ended := ended_certificate(tls):
+        return ended
+    if tls is None and not answered:
+        return "it hung up before it answered, as a broker does that asks for TLS; if it does, give tls"
+    return None

@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 
 from secateur.edge.agent.config.connections import Broker
-from secateur.edge.agent.mqtt import ended_certificate, new_client
+from secateur.edge.agent.mqtt import new_client, why_hung_up
 from secateur.edge.agent.sinks.base import RecordRefused, SinkUnavailable
 
 
@@ -209,7 +209,7 @@ class MqttSession:
             if reason.is_failure:
                 # many brokers close the older connection without a word, in place of reason 142
                 twin = f"if it happens again, another client may use client_id '{self._client_id}'"
-                told += f"; {ended_certificate(self._tls) or twin}"
+                told += f"; {why_hung_up(self._tls, answered=self._reason is not None) or twin}"
             self._closed = self._closed or f"disconnected ({told})"
             self._state.notify_all()
 

@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.config.connections import MqttSource as MqttSourceSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
-from secateur.edge.agent.mqtt import ended_certificate, new_client
+from secateur.edge.agent.mqtt import new_client, why_hung_up
 from secateur.edge.agent.sources.assembly import Assembler, Place, place_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw
@@ -66,6 +66,7 @@ class MqttSource:
         self._held_order: deque[tuple[Place, Held]] = deque()
         self._told: set[str] = set()
         self._connected = threading.Event()
+        self._answered = False
         self._connection = 0
         self._again: threading.Timer | None = None
         self._client, self._arguments = new_client(
@@ -118,6 +119,7 @@ class MqttSource:
         }
 
     def _on_connect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
+        self._answered = True
         if reason.is_failure:
             self._tell(f"connection refused: {reason}")
             return
@@ -159,13 +161,14 @@ class MqttSource:
             self._tell(f"the broker refuses {self._state.topic}: {reason}; nodes wait for the agent in vain")
 
     def _on_disconnect(self, client: paho.Client, _: Any, __: Any, reason: Any, ___: Any) -> None:
-        was_connected = self._connected.is_set()
+        was_connected, answered = self._connected.is_set(), self._answered
         self._connected.clear()
+        self._answered = False
         if reason.is_failure:
             self.counts["disconnections"] += 1
             if was_connected or not self.trouble:  # else the broker has said why
-                ended = ended_certificate(self._settings.tls)
-                self._tell(f"disconnected: {reason}" + (f"; {ended}" if ended else ""))
+                why = why_hung_up(self._settings.tls, answered=answered)
+                self._tell(f"disconnected: {reason}" + (f"; {why}" if why else ""))
 
     def _on_connect_fail(self, _: paho.Client, __: Any) -> None:
         error = sys.exc_info()[1]  # paho calls this where it has caught it
