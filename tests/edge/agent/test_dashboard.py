@@ -161,6 +161,7 @@ def test_no_line_is_drawn_where_nothing_was_measured_and_nothing_offered_that_is
     browser.wait_for("document.querySelector('main').innerText.includes('No burst has come yet')")
     browser.wait_for(choice)
     assert "waiting" in _text(browser)
+    assert "0 % of 20 bursts learned" in _text(browser)
 
 
 @pytest.mark.slow

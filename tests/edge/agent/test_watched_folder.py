@@ -162,3 +162,16 @@ def test_a_share_that_goes_and_comes_back_or_hangs(tmp_path: Path, monkeypatch: 
         source._alive_s -= 100
         assert "has not answered for" in source.status()["trouble"]
         assert not source.status()["connected"]
+
+
+def test_a_source_that_was_stopped_while_its_share_hung_takes_nothing_when_it_wakes(tmp_path: Path) -> None:
+    """Another one may have been started in its place, and is at the same files."""
+    taking = _Taking()
+    inlet = Inlet(submit=taking, set_speed=lambda *_: None, places={("m", "s"): 4096})
+    source = FolderSource(FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path)}), inlet)
+    (tmp_path / "m" / "s").mkdir(parents=True)
+    (tmp_path / "m" / "s" / "1.json").write_bytes(b'{"samples": [1, 2]}')
+    source.look()
+    source.stop()
+    assert source.look() == 0
+    assert taking.bursts == []

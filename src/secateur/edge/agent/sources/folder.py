@@ -53,11 +53,23 @@ class FolderSource(ThreadedSource):
         self._files, self._others = SettledFiles(), SettledFiles()
         self._strange: set[Path] = set()
 
+    @property
+    def _late_s(self) -> float:
+        """For how long the folder has not answered; 0 while it is not late."""
+        late_s = time.monotonic() - self._alive_s
+        return late_s if late_s > self._settings.every_s + LATE_S else 0.0
+
+    def stop(self) -> None:
+        """Stop after the file at hand; a share that hangs is not waited for."""
+        if self._late_s:
+            self._stopping.set()
+        else:
+            super().stop()
+
     def status(self) -> SourceStatus:
         """Return its state, for people; the folder is not asked, which may be a share that hangs."""
-        late_s = time.monotonic() - self._alive_s
-        is_late = late_s > self._settings.every_s + LATE_S
-        trouble = f"the folder has not answered for {late_s:.0f} s" if is_late else self.trouble
+        late_s = self._late_s
+        trouble = f"the folder has not answered for {late_s:.0f} s" if late_s else self.trouble
         return {
             "name": self.name,
             "connected": not trouble,
@@ -89,13 +101,13 @@ class FolderSource(ThreadedSource):
         waiting = self._files.among(path for path in found if _is_burst(path))
         taken = 0
         for place, path in enumerate(waiting):
+            if self._stopping.is_set():  # perhaps while the share hung: another source may be at work here
+                break
             try:
                 taken += self._take(*folders[path.parent], path)
             except IntakeFull:  # those after it would overtake it
                 for later in waiting[place:]:
                     self._files.give_again(later)
-                break
-            if self._stopping.is_set():
                 break
         return taken
 

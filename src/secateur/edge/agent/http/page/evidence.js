@@ -29,19 +29,25 @@ function lines(evidence) {
 
 const causes = (sensor) => (Object.keys(sensor.causes).length ? h("p", {}, raised(sensor.causes, bandWords(sensor.settings))) : null);
 
+function baseline(sensor) {
+  if (sensor.baseline_trouble) return h("span", { class: "trouble" }, sensor.baseline_trouble);
+  if (sensor.learned >= 1) return "learned";
+  return `${percent(sensor.learned)} of ${sensor.settings.commissioning.bursts} bursts learned${sensor.level === "normal" ? "" : "; not while a level is raised"}`;
+}
+
 /** Everything of the latest result that is said in words. */
 export function latest(sensor) {
   const { result } = sensor;
   if (!result) {
     return [h("section", { class: "panel" }, h("h2", {}, "State"), h("p", {}, "No burst has come yet."),
-      facts([["bearing", badge(sensor.bearing_state)], ["sensor", badge(sensor.sensor_state)]]), causes(sensor))];
+      facts([["bearing", badge(sensor.bearing_state)], ["sensor", badge(sensor.sensor_state)], ["baseline", baseline(sensor)]]), causes(sensor))];
   }
   return [
     h("section", { class: "panel" }, h("h2", {}, "State"),
       causes(sensor),
       facts([["bearing", badge(sensor.bearing_state)], ["sensor", badge(sensor.sensor_state)],
         ["quality", result.quality.flags.map(flag).join(", ") || "sound"],
-        ["baseline", sensor.baseline_trouble ? h("span", { class: "trouble" }, sensor.baseline_trouble) : sensor.learned < 1 ? `${percent(sensor.learned)} learned${sensor.level === "normal" ? "" : "; not while a level is raised"}` : "learned"],
+        ["baseline", baseline(sensor)],
         ["speed", result.speed.rpm === null ? "not known" : `${number(result.speed.rpm)} rpm${result.speed.age_s ? `, ${duration(result.speed.age_s)} old` : ""}`],
         ["measured", `${moment(result.measured_unix_s)}${sensor.stale ? " (old)" : ""}${
           result.quality.flags.some((flag) => flag.startsWith("clock")) ? `; the sender's clock says ${moment(result.stated_unix_s)}` : ""}`],
