@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from secateur.edge.agent.settled_files import SettledFiles, put_away
+from secateur.edge.agent.settled_files import SettledFiles, keep_latest, put_away
 
 
 def test_a_file_is_given_once_it_no_longer_changes_and_once_only(tmp_path: Path) -> None:
@@ -64,6 +64,9 @@ def test_nothing_is_put_away_through_a_link(tmp_path: Path, caplog: pytest.LogCa
     (watched / "active.json").write_text("theirs")
     (watched / "refused").symlink_to(elsewhere)
     put_away(watched / "active.json", "refused")
+    (elsewhere / "agent.sqlite").touch()
+    keep_latest(watched / "refused", 1)
+    assert (elsewhere / "agent.sqlite").exists()
     assert (elsewhere / "active.json").read_text() == "mine"
     assert (watched / "active.json").exists()
     assert "could not be moved" in caplog.text

@@ -11,6 +11,7 @@ import pytest
 
 from secateur.edge.agent.config.connections import FolderSource as FolderSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
+from secateur.edge.agent.sources import folder
 from secateur.edge.agent.sources.base import Inlet
 from secateur.edge.agent.sources.folder import FolderSource
 from secateur.edge.agent.sources.payloads import (
@@ -175,3 +176,20 @@ def test_a_source_that_was_stopped_while_its_share_hung_takes_nothing_when_it_wa
     source.stop()
     assert source.look() == 0
     assert taking.bursts == []
+
+
+@pytest.mark.parametrize(("done", "kept"), [("delete", 3), ("keep", 6)])
+def test_a_gateway_that_writes_wrong_files_all_day_does_not_fill_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: str, kept: int
+) -> None:
+    monkeypatch.setattr(folder, "REFUSED_KEPT", 3)
+    inlet = Inlet(submit=_Taking(), set_speed=lambda *_: None, places={("m", "s"): 4096})
+    settings = FolderSettings.model_validate({"type": "folder", "folder": str(tmp_path), "done": done})
+    source, place = FolderSource(settings, inlet), tmp_path / "m" / "s"
+    place.mkdir(parents=True)
+    for number in range(6):
+        (place / f"{number}.json").write_text("two channels")
+        for _ in range(2):
+            source.look()
+    names = sorted(path.name for path in (place / "refused").iterdir())
+    assert names == [f"{number}.json" for number in range(6 - kept, 6)]

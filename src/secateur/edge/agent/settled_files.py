@@ -74,6 +74,25 @@ def put_away(path: Path, folder: str) -> None:
         log.error("%s could not be moved to %s: %s", path, target, error.strerror)
 
 
+def keep_latest(folder: Path, most: int) -> None:
+    """Remove the oldest files of a folder beyond a number: what is refused all day must not fill the disk.
+
+    A folder that is a link is not followed, as by :func:`put_away`.
+    """
+    try:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            with os.scandir(place) as entries:
+                files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+            files.sort(key=lambda entry: entry.stat(follow_symlinks=False).st_ctime_ns)
+            for entry in files[:-most]:
+                os.unlink(entry.name, dir_fd=place)
+        finally:
+            os.close(place)
+    except OSError as error:
+        log.error("old files of %s could not be removed: %s", folder, error.strerror)
+
+
 def _free_name(path: Path, folder: int) -> str:
     """Return the name of a file, with the time where an earlier file has that name."""
     try:

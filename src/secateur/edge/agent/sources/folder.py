@@ -16,7 +16,7 @@ from secateur.core.errors import DataError, SecateurError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import FolderSource as FolderSettings
 from secateur.edge.agent.intake import IntakeFull, Submission
-from secateur.edge.agent.settled_files import SettledFiles, put_away
+from secateur.edge.agent.settled_files import SettledFiles, keep_latest, put_away
 from secateur.edge.agent.sources.assembly import burst_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus, ThreadedSource
 from secateur.edge.agent.sources.payloads import Piece, from_json, from_raw, require_few
@@ -26,6 +26,9 @@ from secateur.edge.agent.sources.wav import read_wav
 log = logging.getLogger(__name__)
 
 DONE, REFUSED = "done", "refused"
+REFUSED_KEPT = 100
+"""Of each sensor, where files are not kept anyway."""
+
 _BYTES_OF_A_SAMPLE, _BYTES_BESIDE = 64, 1 << 20
 """A file of numbers takes less, in digits too."""
 
@@ -185,6 +188,8 @@ class FolderSource(ThreadedSource):
         self.last_refusal = f"{path.name}: {reason}"
         log.warning("%s: %s refused: %s", self.name, path.name, reason)
         put_away(path, REFUSED)
+        if self._settings.done == "delete":
+            keep_latest(path.parent / REFUSED, REFUSED_KEPT)
 
 
 def read_burst_file(machine: str, sensor: str, path: Path, most: int) -> Burst:
