@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from secateur.bundle.verify import verify_bundle
-from secateur.core.errors import CheckpointError, ExportError
+from secateur.core.errors import CheckpointError, ConfigError, ExportError
 from secateur.core.files import sha256_of
 
 
@@ -70,9 +70,9 @@ def test_golden_file_that_is_no_archive_is_refused(copied):
 def test_the_folder_of_a_run_or_a_checkpoint_is_told_from_a_damaged_bundle(bundle_folder, tmp_path):
     (tmp_path / "run").mkdir()
     shutil.copytree(bundle_folder, tmp_path / "run/bundle")
-    with pytest.raises(CheckpointError, match=r"give the bundle of this run, .*run/bundle\."):
+    with pytest.raises(ConfigError, match=r"give the bundle of this run, .*run/bundle\."):
         verify_bundle(tmp_path / "run")
     (tmp_path / "pruned").mkdir()
     (tmp_path / "pruned/config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"a checkpoint; .* secateur export .*pruned --out bundle"):
+    with pytest.raises(ConfigError, match=r"a checkpoint; .* secateur export .*pruned --out bundle"):
         verify_bundle(tmp_path / "pruned")

@@ -226,6 +226,12 @@ def test_a_column_of_the_speed_is_a_statement(tmp_path: Path) -> None:
     opened = open_source(write(tmp_path / "x.csv", {"acc": ACC, "shaft_rpm": 1500 + OTHER}))
     assert opened.channels == ("acc",)
     assert opened.speed.value == pytest.approx(1500, abs=1)
+    seldom = np.where(np.arange(N) % 100 == 0, 1500.0, np.nan)
+    assert open_source(write(tmp_path / "x.csv", {"acc": ACC, "rpm": seldom})).speed.value == 1500
+    for later in (2000.0, 1000.0):
+        runs = np.linspace(1500.0, later, N)
+        with pytest.raises(DataError, match=r"the column 'rpm' goes from 1.*fault lines need one speed"):
+            open_source(write(tmp_path / "x.csv", {"acc": ACC, "rpm": runs}))
 
 
 def test_columns_that_are_numbered_in_the_first_line_lose_no_and_gain_no_sample(tmp_path: Path) -> None:

@@ -270,17 +270,16 @@ def write_archive(source: BundleSource, names: list[str], path: Path) -> None:
 
 
 def _require(source: BundleSource, name: str) -> None:
-    if name not in source.names():
-        raise CheckpointError(f"{source.place}: {name} is missing; {_mend(source.place, name)}.")
-
-
-def _mend(place: Path, name: str) -> str:
-    """Say what to give in the place of a folder that lacks a file of a bundle."""
+    if name in source.names():
+        return
+    place, missing = source.place, f"{source.place}: {name} is missing"
     if (place / "bundle" / name).is_file():
-        return f"give the bundle of this run, {place / 'bundle'}"
+        raise ConfigError(f"{missing}; give the bundle of this run, {place / 'bundle'}.")
     if (place / "config.json").is_file():
-        return f"this is a checkpoint; make a bundle of it: secateur export {place} --out bundle"
-    return "copy the whole bundle again"
+        raise ConfigError(
+            f"{missing}; this is a checkpoint; make a bundle of it: secateur export {place} --out bundle."
+        )
+    raise CheckpointError(f"{missing}; copy the whole bundle again.")
 
 
 def _pieces(source: BundleSource, name: str) -> Iterator[bytes]:

@@ -31,6 +31,9 @@ DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
 SUFFIXES = (*DELIMITED_SUFFIXES, ".wav", ".flac", ".mat", ".npy", ".npz", ".parquet", ".tdms", ".uff", ".unv")
 """A file without one of these endings is read as text if it is text, as IMS's ``2003.10.22.12.06.24``."""
 
+SPEED_PIECES = 16
+"""Places of a recording at which a column of speeds is looked at."""
+
 IN_COLUMNS = "'columns: [name]' in a description, or --channel"
 
 
@@ -188,7 +191,7 @@ def open_source(
         statements=tuple(
             s for s in (_rate(chosen, path), rate_among(scalars, str(path)), rate_in_name(path)) if s
         ),
-        speed=speed_among(scalars) or _speed_column(stored),
+        speed=speed_among(scalars) or _speed_column(stored, path),
         unit=_unit(chosen[0]),
         is_preferred=choice.is_preferred,
     )
@@ -275,13 +278,32 @@ def _rate(chosen: Sequence[Column], path: Path) -> Statement | None:
     return agreed([Statement(value=rate, said_by="the file's header") for rate in rates], "Hz", str(path))
 
 
-def _speed_column(stored: Any) -> Statement | None:
-    """Return the median of a column that holds the shaft speed in rpm, by its name."""
+def _speed_column(stored: Any, path: Path) -> Statement | None:
+    """Return the median of a column that holds the shaft speed in rpm, by its name.
+
+    It is looked at in pieces from its begin to its end: a machine may run up in between.
+
+    Raises
+    ------
+    DataError
+        If it goes up or down by more than a speed may be off: the recording then has no speed.
+    """
     for number, column in enumerate(stored.present):
         if quantity_of(column.name) == "shaft speed" and "rpm" in column.name.lower():
-            values = stored.raw(number, 0, min(column.n_samples, PROBE))
-            rpm = float(np.median(values)) if values.dtype.kind in "iuf" else 0.0
-            if np.isfinite(rpm) and rpm > 0:
+            length = min(column.n_samples, PROBE // SPEED_PIECES)
+            starts = np.linspace(0, column.n_samples - length, SPEED_PIECES).astype(int)
+            values = np.concatenate([stored.raw(number, at, at + length) for at in starts.tolist()])
+            values = values[np.isfinite(values)] if values.dtype.kind in "iuf" else values[:0]
+            if not len(values):
+                continue
+            low, rpm, high = (float(value) for value in np.percentile(values, (10, 50, 90)))
+            if rpm > 0:
+                if high - low > SPEED_TOLERANCE * rpm:
+                    raise DataError(
+                        f"{path}: the column '{column.name}' goes from {low:.4g} to {high:.4g} rpm; fault "
+                        "lines need one speed. Cut out a stretch at one, or leave that column out of the "
+                        "file to do without a speed."
+                    )
                 said_by = f"the column '{column.name}'"
                 return Statement(value=rpm, said_by=said_by, tolerance=SPEED_TOLERANCE)
     return None
