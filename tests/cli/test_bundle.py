@@ -51,6 +51,14 @@ def test_inspect_shows_the_manifest(bundle, capsys):
         assert fact in shown
 
 
+def test_inspect_tells_that_a_bundle_is_not_fit_for_use(bundle, tmp_path, capsys):
+    path = tmp_path / "bundle/manifest.json"
+    verdict = {"fit_for_use": False, "reasons": ["it is near chance"]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verdict": verdict}))
+    assert run(["bundle", "inspect", bundle]) == 0
+    assert "not fit for use; it is near chance" in capsys.readouterr().out
+
+
 def test_damage_is_an_error_of_one_line(bundle, tmp_path, capsys):
     model = tmp_path / "bundle/model.onnx"
     model.write_bytes(model.read_bytes()[:-1])

@@ -282,3 +282,10 @@ def test_healthy_recordings_of_two_bearings_or_damaged_ones_are_refused(stated, 
 def test_options_that_do_not_fit_are_refused(arguments, said, capsys):
     assert run(["commission", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_of_several_healthy_recordings_the_one_that_is_too_short_is_named(tmp_path, capsys):
+    whole, short = recording(tmp_path / "a.wav", seed=0), recording(tmp_path / "b.wav", seed=1, seconds=1)
+    call = ["commission", "--healthy", whole, "--healthy", short, "--out", str(tmp_path / "pump.json")]
+    assert run(call) == 2
+    assert "error: b: the waveform lasts 1 s" in capsys.readouterr().err

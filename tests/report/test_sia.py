@@ -15,6 +15,7 @@ from made_measured import estimate, gap, made, made_check
 from secateur.report.figures.sia import ON_DARK, TITLES, inline, png_of, sia_figures, svg_of
 from secateur.report.page import render
 from secateur.report.sia import (
+    _interval,
     open_definitions,
     prediction_text,
     sentence,
@@ -163,3 +164,8 @@ def test_a_folder_holds_record_page_and_pictures(check, tmp_path):
     }
     assert json.loads((tmp_path / "out" / "sia.json").read_text()) == check
     assert "a model, family llama" in page.read_text()
+
+
+def test_an_interval_from_a_little_below_zero_has_no_sign_on_zero():
+    told = _interval({"value": -0.001, "low": -0.004, "high": 0.3}, ".2f")
+    assert told == "0.00 (0.00 to 0.30)"

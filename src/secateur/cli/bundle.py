@@ -210,6 +210,9 @@ def _window_facts(manifest: Manifest) -> dict[str, str]:
         leaks = "leaks" if manifest.metrics.leaks else "does not leak"
         where = f"{manifest.metrics.protocol} ({leaks}; of the {manifest.metrics.measured_on})"
         facts["figures"] = f"{figures} on {where}"
+    if (verdict := manifest.verdict) is not None:
+        unfit = "" if verdict.fit_for_use else "not "
+        facts["verdict"] = "; ".join((f"{unfit}fit for use", *verdict.reasons, *verdict.cautions))
     return facts
 
 

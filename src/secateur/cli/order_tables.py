@@ -145,7 +145,7 @@ def _staleness(cells: list[Mapping[str, Any]], title: str) -> Table:
             cell["stage"],
             f"{cell['of']}s",
             decimal(cell["mean"]),
-            MISSING if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}",
+            MISSING if interval is None else f"{interval[0]:z.3f} to {interval[1]:z.3f}",
             decimal(cell["noise"]),
             decimal(cell["beyond_noise"]),
         )

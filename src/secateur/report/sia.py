@@ -135,9 +135,9 @@ def figure_headings(check: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(value: Mapping[str, float | None], form: str) -> str:
-    told = format(value["value"], form)
+    told = format(value["value"], f"z{form}")
     if value["low"] is not None and value["high"] is not None:
-        told += f" ({value['low']:{form}} to {value['high']:{form}})"
+        told += f" ({value['low']:z{form}} to {value['high']:z{form}})"
     return told.replace("-", "−")
 
 

@@ -73,8 +73,11 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
             )
     seen, rows = [], []
     for subject in track(subjects, "listening to healthy recordings", len(subjects)):
-        healthy, doubt = _heard(subject, runtime)
         recording = subject.recording
+        try:
+            healthy, doubt = _heard(subject, runtime)
+        except DataError as error:
+            raise DataError(f"{recording.recording_id}: {error}") from None
         seen.append(healthy)
         rows.append(
             {
