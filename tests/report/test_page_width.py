@@ -18,8 +18,21 @@ def browser(tmp_path_factory):
     browser.close()
 
 
+FIGURES = {
+    "parameters": 2e6,
+    "loss": 6.8,
+    "kl": 0.1,
+    "perplexity": 919.6,
+    "agreement": 0.4,
+    "similarity": None,
+}
+STANDING = {"figures": FIGURES, "over_dense": [0.905, 0.898, 0.913], "elsewhere": [0.931, 0.924, 0.939]}
+
+
 def test_no_table_runs_off_a_page_of_1200_pixels(browser, run_folder, result):
-    (run_folder / "result.json").write_text(json.dumps(result | {"sia": made_check(made())}))
+    standings = dict.fromkeys(("dense", "cut", "dense, trained alike"), STANDING)
+    made_up = {"sia": made_check(made()), "standings": standings}
+    (run_folder / "result.json").write_text(json.dumps(result | made_up))
     browser.resize(1200, 900)
     browser.open(write_report(run_folder).as_uri())
     browser.wait_for("document.querySelectorAll('.scroll').length > 5")
