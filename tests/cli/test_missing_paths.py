@@ -58,3 +58,15 @@ def test_a_path_that_is_not_there_is_wrong_use(call, tmp_path, monkeypatch, caps
     assert run(call.replace("BUNDLE", str(SHIPPED)).split()) == 2
     assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["present"]
+
+
+@pytest.mark.parametrize("place", ["file.txt", "folder"])
+@pytest.mark.parametrize(
+    "call", ["evaluate {} --data simulated", "sia {} --data simulated", "prune {} --ratio 2 --out o"]
+)
+def test_what_is_no_model_is_said_to_be_none(call, place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.txt").write_text("no model")
+    (tmp_path / "folder").mkdir()
+    assert run(call.format(place).split()) == 2
+    assert f"{place} holds no model" in capsys.readouterr().err

@@ -14,8 +14,21 @@ def is_diagnoser(model: str, *, if_gone: bool) -> bool:
         A path, or a name on a hub.
     if_gone : bool
         The answer for a path where there is nothing: each way tells of it in its own words.
+
+    Raises
+    ------
+    ConfigError
+        If there is something, but no model.
     """
+    from secateur.core.errors import ConfigError
     from secateur.models.checkpoint import kind_of
 
     path = Path(model)
-    return kind_of(path) == "diagnoser" or (if_gone and not path.exists())
+    kind = kind_of(path)
+    models = [*path.glob("*config.json"), *path.glob("*.gguf")] if path.is_dir() else [path.suffix == ".gguf"]
+    if path.exists() and kind is None and not any(models):
+        raise ConfigError(
+            f"{path} holds no model; give the folder of a checkpoint or of a transformers model (with its "
+            "config.json), or a GGUF file."
+        )
+    return kind == "diagnoser" or (if_gone and not path.exists())
