@@ -92,6 +92,12 @@ def test_a_missing_path_is_named(refused, tmp_path):
     assert "--data" in refused("compress")
 
 
+def test_a_run_on_a_model_asks_for_data_before_a_criterion_does(refused):
+    assert "a run is judged on data; give --calibration FILE" in refused(
+        "compress", "model", "--ratio", "1.2"
+    )
+
+
 def test_a_ratio_out_of_reach_names_the_largest_that_is_in_reach(small_rig, refused, tmp_path):
     message = refused(*compress(small_rig, "--ratio", "50"), kind="PlanError")
     assert "largest ratio that can be reached is" in message

@@ -172,10 +172,13 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
 
 def _for_model(model: str, given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
     from secateur.cli.cut_tables import print_model_run
-    from secateur.workflow.compress_model import EVALUATIONS, ModelRunSettings, compress_model
+    from secateur.core.errors import ConfigError
+    from secateur.workflow.compress_model import EVALUATIONS, NEEDS_DATA, ModelRunSettings, compress_model
     from secateur.workflow.cut_options import cut_of_model
     from secateur.workflow.settings import SiaSettings
 
+    if given.get("calibration") is None:  # before a cut alone is asked what it needs
+        raise ConfigError(NEEDS_DATA)
     sia = SiaSettings(measure=measure_sia, follow=False, evaluations=EVALUATIONS)
     settings = ModelRunSettings(source=model, cut=cut_of_model(**given), sia=sia)
     return settings, compress_model, print_model_run

@@ -34,6 +34,7 @@ from secateur.workflow.source import Source, open_source
 from secateur.workflow.steps import write_records
 from secateur.workflow.target import budget_of
 
+NEEDS_DATA = "a run is judged on data; give --calibration FILE (or cut alone, with 'secateur prune')."
 EVALUATIONS = 40
 """Of the independence check: a pass of a language model takes as long as hundreds of a Diagnoser."""
 
@@ -59,9 +60,7 @@ class ModelRunSettings:
 
     def __post_init__(self) -> None:
         if self.cut.data is None:
-            raise ConfigError(
-                "a run is judged on data; give --calibration FILE (or cut alone, with 'secateur prune')."
-            )
+            raise ConfigError(NEEDS_DATA)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
