@@ -9,7 +9,8 @@ import torch
 import tones
 from secateur.core.errors import ConfigError
 from secateur.recovery.settings import RecoverySettings
-from secateur.tasks.windows import WindowTask
+from secateur.scoring.objective import sample_losses
+from secateur.tasks.windows import PROBE_BLOCKS, WindowTask
 from secateur.training.augment import NO_AUGMENTATION
 from secateur.training.settings import FitSettings
 from secateur.training.unlabelled import (
@@ -128,3 +129,42 @@ def test_a_model_that_is_fitted_to_labels_never_gets_them(long_windows):
     task = WindowTask.from_windows(long_windows, long_windows, seed=0, augmentation=NO_AUGMENTATION)
     data, _ = task.learning(Teacher(), FitSettings(max_steps=2, batch_size=8, stranger_share=0.0), None)
     assert (np.asarray(data.batch(0)["label"]) >= 0).all()
+
+
+def test_depths_are_compared_on_recordings_and_on_machines_that_recovery_does_not_see(long_windows):
+    task = WindowTask.from_windows(
+        long_windows, long_windows, seed=0, augmentation=NO_AUGMENTATION, probe_samples=12
+    )
+    machines = task.probe[len(task.labelled_probe) :]
+    assert sum(len(batch["label"]) for batch in task.labelled_probe) == 12
+    assert all((batch["label"] >= 0).all() for batch in task.labelled_probe)
+    assert len(machines) == PROBE_BLOCKS
+    assert all((batch["label"] == UNLABELLED).all() and len(batch["label"]) == BLOCK for batch in machines)
+    settings = RecoverySettings(max_steps=2, batch_size=8, augmentation=NO_AUGMENTATION)
+    learnt = task.learning(Teacher(), settings, Teacher())[0]
+    batches = [learnt.batch(step) for step in range(100)]
+    seen = {tuple(row.tolist()) for batch in batches for row in batch["waveform"][batch["label"] < 0, :8]}
+    assert len(seen) > 100
+    assert not seen & {tuple(row.tolist()) for batch in machines for row in batch["waveform"][:, :8]}
+    again = WindowTask.from_windows(long_windows, long_windows, seed=1, augmentation=NO_AUGMENTATION).probe
+    assert not torch.equal(again[-1]["waveform"], machines[-1]["waveform"])
+
+
+def test_on_machines_the_dense_models_answers_are_what_counts(long_windows):
+    probe = WindowTask.from_windows(
+        long_windows, long_windows, seed=0, augmentation=NO_AUGMENTATION, probe_samples=12
+    ).probe
+    dense, other = Teacher(), Teacher()
+    with torch.no_grad():
+        other.gain *= -1.0
+    references = [dense(batch["waveform"], None, None).detach() for batch in probe]
+    like, unlike = (sample_losses(model, probe, references)[12:] for model in (dense, other))
+    assert len(like) == PROBE_BLOCKS * BLOCK
+    assert (unlike >= like - 1e-9).all()
+    assert unlike.mean() > 2 * like.mean()
+
+
+def test_short_windows_are_compared_on_recordings_alone():
+    short = tones.tone_windows([8, 8, 8])
+    task = WindowTask.from_windows(short, short, seed=0, augmentation=NO_AUGMENTATION)
+    assert task.probe == task.labelled_probe

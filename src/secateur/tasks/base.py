@@ -53,7 +53,7 @@ class Task(Protocol):
 
     @property
     def probe(self) -> tuple[Batch, ...]:
-        """Validation batches on which candidate depths are compared."""
+        """Batches that were held out from training, on which candidate depths are compared."""
 
     def validation_batches(self) -> Iterable[Batch]:
         """Yield the samples that are held out from training; nothing where none are."""

@@ -21,10 +21,12 @@ from secateur.training.augment import Augmentation, augment
 from secateur.training.batches import as_tensors
 from secateur.training.fit import labelled
 from secateur.training.settings import FitSettings, LoopSettings, TaughtWindowSettings, WindowLoopSettings
-from secateur.training.unlabelled import can_simulate, unlabelled_for
+from secateur.training.unlabelled import can_simulate, machine_pool, unlabelled_for
 from secateur.training.window_data import WindowData
 
 JUDGED_AT_ONCE = 64
+PROBE_BLOCKS = 4
+"""Of 64 simulated machines each, on which candidate depths are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class WindowTask:
         Labelled windows; validation is held out from training groups, never from test groups.
     everything : Windows or None
         Both together, where specimens are so few that the last fit needs all of them.
-    calibration, probe : tuple of dict
+    calibration, labelled_probe : tuple of dict
         Batches of training and of validation windows.
     seed : int
     """
@@ -50,7 +52,7 @@ class WindowTask:
     validation: Windows
     everything: Windows | None = None
     calibration: tuple[Batch, ...] = ()
-    probe: tuple[Batch, ...] = ()
+    labelled_probe: tuple[Batch, ...] = ()
     seed: int = 0
 
     @classmethod
@@ -84,7 +86,7 @@ class WindowTask:
             validation=validation,
             everything=everything,
             calibration=drawn(train, calibration_samples, "calibration"),
-            probe=drawn(validation, probe_samples, "probe"),
+            labelled_probe=drawn(validation, probe_samples, "probe"),
             seed=seed,
         )
 
@@ -92,6 +94,22 @@ class WindowTask:
     def fitting(self) -> tuple[Batch, ...]:
         """The calibration batches: windows are few."""
         return self.calibration
+
+    @property
+    def probe(self) -> tuple[Batch, ...]:
+        """Validation windows, and windows of simulated machines that no recording is of.
+
+        The latter have no label: there the dense model's answers are what counts. A depth that keeps up on
+        the recordings alone may be far from the dense model on the next machine.
+        """
+        spec = self.train.spec
+        if not can_simulate(spec.length, spec.sampling_rate_hz):
+            return self.labelled_probe
+        seed = derive(self.seed, "probe machines")
+        machines = machine_pool(seed, spec.length, spec.sampling_rate_hz, PROBE_BLOCKS)
+        parts = {name: rows.split(JUDGED_AT_ONCE) for name, rows in machines.items()}
+        unlabelled = [dict(zip(parts, rows, strict=True)) for rows in zip(*parts.values(), strict=True)]
+        return (*self.labelled_probe, *unlabelled)
 
     def validation_batches(self) -> Iterator[Batch]:
         """See :class:`secateur.tasks.base.Task`; the windows are clean."""
