@@ -177,6 +177,11 @@ def zero_shot(rigs: dict[str, list[Recording]], data: Path) -> dict:
     return {"rigs": found, "femto": femto_answers(runtime, data)}
 
 
+def folder_of(work: Path, rig: str, seed: int) -> Path:
+    """Return where the models are kept that are trained on all rigs but one."""
+    return work / f"without-{rig.replace(',', '').replace(' ', '-')}-seed-{seed}"
+
+
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--zero-shot", action="store_true", help="train nothing")
@@ -200,7 +205,7 @@ def main() -> None:
     write()
     for seed in () if given.zero_shot else given.seeds:
         for rig in given.rigs:
-            work = given.work / f"without-{rig.replace(',', '').replace(' ', '-')}-seed-{seed}"
+            work = folder_of(given.work, rig, seed)
             if not (work / "answers.json").exists():
                 found = trained(rig, rigs, budget, work, seed)
                 write_json(work / "answers.json", {"rig": rig, "seed": seed, **found})
