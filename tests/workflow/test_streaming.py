@@ -64,10 +64,9 @@ def a_cut(text: Path | None, **changes: Any) -> CutSettings:
     chosen = {
         "block_fraction": 0.3,
         "criterion": "activation",
-        "calibration": text,
-        "calibration_blocks": 9,
-        "refit_blocks": 9,
     }
+    if text is not None:
+        chosen |= {"calibration": text, "calibration_blocks": 9, "refit_blocks": 9}
     return cut_of_model(**chosen | changes)
 
 

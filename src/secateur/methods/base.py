@@ -120,9 +120,6 @@ class Method(Protocol):
     ) -> Compression:
         """Compress ``model``, which is left as it is.
 
-        Where nothing was trained, what stands outside the blocks of the small model may lie in the memory of
-        ``model``, until :func:`secateur.surgery.apply.own_what_is_shared`.
-
         Parameters
         ----------
         model : nn.Module

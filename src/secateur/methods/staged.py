@@ -22,6 +22,7 @@ from secateur.structure.budget import Budget
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import Target, predicted
+from secateur.surgery.apply import own_what_is_shared
 from secateur.tasks.base import Task
 
 
@@ -108,6 +109,7 @@ class Staged:
                 records.append(replace(record, accepted=False))
                 return self._stopped(bench, former, tuple(records), broken)
             records.append(record)
+        own_what_is_shared(state.model, model)
         return Compression.by_plan(
             method=self.name, model=state.model, plan=state.plan, records=tuple(records)
         )
@@ -160,6 +162,7 @@ class Staged:
         )
         console.print(reason)
         model = bench.copy_of_dense() if former.model is bench.dense else former.model
+        own_what_is_shared(model, bench.dense)
         return Compression.by_plan(
             method=self.name,
             model=model,

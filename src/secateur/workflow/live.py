@@ -26,7 +26,6 @@ from secateur.models.origin import remember_cut
 from secateur.models.soundness import require_sound
 from secateur.models.tables import Table
 from secateur.scoring.registered import TEXT_CRITERION
-from secateur.surgery.apply import own_what_is_shared
 from secateur.tasks.batches import checked_batches
 from secateur.tasks.kinds import objective_of, require_fit
 from secateur.tasks.reading import OBJECTIVES, task_of_model
@@ -68,8 +67,7 @@ def prune_live(
 
 
 def _remembered(dense: nn.Module, made: Compression) -> Compression:
-    """Let the small model stand for itself, and know its plan, so that it can be saved."""
-    own_what_is_shared(made.model, dense)
+    """Let the small model know its plan, so that it can be saved."""
     remember_cut(made.model, dense, made.plan, made.weights)
     return made
 
