@@ -85,7 +85,7 @@ def check(path: Path) -> Findings:
             messages = [] if lines == ["ok"] else lines
         except sqlite3.DatabaseError as error:
             messages = [str(error)]
-        if not _has_tables(path):
+        if not _has_tables(connection):
             messages.append("its first page is lost; 'secateur outbox repair' may read the rest all the same")
         rows = bad = 0
         for row in _rows(connection):
@@ -120,7 +120,9 @@ def _repair(path: Path) -> Repaired:
     target = connect(fresh)
     with contextlib.closing(target):
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        readable = path if _has_tables(path) else _with_first_page_of(fresh, path)
+        with contextlib.closing(_read_only(path)) as source:
+            is_whole = _has_tables(source)
+        readable = path if is_whole else _with_first_page_of(fresh, path)
         target.execute("BEGIN")
         with contextlib.closing(_read_only(readable)) as source:
             for row in _rows(source):
@@ -152,15 +154,12 @@ def _repair(path: Path) -> Repaired:
     return Repaired(damaged=damaged, rows=rows, bad_checksums=bad)
 
 
-def _has_tables(path: Path) -> bool:
-    with contextlib.closing(_read_only(path)) as connection:
-        try:
-            return (
-                connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'results'").fetchone()
-                is not None
-            )
-        except sqlite3.DatabaseError:
-            return False
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    try:
+        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'results'").fetchone()
+    except sqlite3.DatabaseError:
+        return False
+    return found is not None
 
 
 def _with_first_page_of(fresh: Path, path: Path) -> Path:
