@@ -80,6 +80,18 @@ class Staged:
         out: Path | None = None,
     ) -> Compression:
         """See :class:`secateur.methods.base.Method`; with a hand allocation the budget may be None."""
+        found = self._through_stages(model, task, budget, recovery, out)
+        own_what_is_shared(found.model, model)
+        return found
+
+    def _through_stages(
+        self,
+        model: nn.Module,
+        task: Task,
+        budget: Budget | None,
+        recovery: StudentSettings | None,
+        out: Path | None,
+    ) -> Compression:
         bench = Workbench(self.name, model, task, self.search, recovery)
         target = bench.target(budget)
         run = fingerprint(
@@ -109,7 +121,6 @@ class Staged:
                 records.append(replace(record, accepted=False))
                 return self._stopped(bench, former, tuple(records), broken)
             records.append(record)
-        own_what_is_shared(state.model, model)
         return Compression.by_plan(
             method=self.name, model=state.model, plan=state.plan, records=tuple(records)
         )
@@ -161,11 +172,9 @@ class Staged:
             f"is kept, with {former.figures.parameters:,} parameters{worth}."
         )
         console.print(reason)
-        model = bench.copy_of_dense() if former.model is bench.dense else former.model
-        own_what_is_shared(model, bench.dense)
         return Compression.by_plan(
             method=self.name,
-            model=model,
+            model=bench.copy_of_dense() if former.model is bench.dense else former.model,
             plan=former.plan,
             records=records,
             stopped_by_floor=True,
