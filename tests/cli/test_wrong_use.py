@@ -73,7 +73,7 @@ def compress(data, *options):
         (["--layers", "9", "--heads", "1", "--channels", "8"], "layers"),
         (["--layers", "1", "--heads", "1", "--channels", "65"], "channels"),
         (["--multiple", "0"], "multiple"),
-        (["--min-accuracy", "95"], "must lie in 0..1"),
+        (["--min-accuracy", "95"], "--min-accuracy is 95.0; it must lie in 0..1"),
         (
             ["--min-accuracy", "0.5", "--method", "one_shot"],
             "--min-accuracy: not for method 'one_shot'; leave out, or choose --method cascade",

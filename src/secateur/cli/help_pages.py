@@ -1,10 +1,13 @@
-"""Help pages that read well in 80 columns: options by group, names never cut, words beside them."""
+"""Commands: help that reads well in 80 columns, options by group, and messages in words of the options."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from typer.core import TyperCommand
+
+from secateur.cli.option_names import as_on_the_command_line
+from secateur.core.errors import SecateurError
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Data": (
@@ -37,6 +40,14 @@ ORDER = ("Arguments", "Data", _OTHER, *(group for group in GROUPS if group != "D
 
 class GroupedCommand(TyperCommand):
     """A command whose help lists its options by group, and which is listed with its whole first sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; errors name its options as they are spelled."""
+        try:
+            return super().invoke(ctx)
+        except SecateurError as error:
+            error.args = (as_on_the_command_line(str(error), self.params),)
+            raise
 
     def get_short_help_str(self, limit: int = 45) -> str:
         """Return the first sentence; the list of commands wraps it."""
