@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from secateur.blockwise import least_squares
-from secateur.blockwise.least_squares import Affine, Size, choose_ridge, fit_bytes, pull
+from secateur.blockwise.least_squares import Affine, Size, _downhill, choose_ridge, fit_bytes, pull
 
 OUTPUTS = 7
 
@@ -117,3 +117,23 @@ def test_few_tokens_need_less_memory_than_many():
     assert needed(1536, torch.float64) < 600e6
     assert needed(100_000, torch.float64) == needed(13696, torch.float64)
     assert needed(100_000, torch.float32) < needed(100_000, torch.float64)
+
+
+@pytest.mark.parametrize(
+    "left", [(5, 4, 3, 2, 1), (1, 2, 3, 4, 5), (3, 2, 1, 2, 3), (2, 1, 3, 4, 5), (9, 9, 9, 9, 9)]
+)
+@pytest.mark.parametrize("unsolved", [0, 2, 4])
+def test_the_search_finds_the_ridge_that_leaves_least(left, unsolved):
+    """Of any valley; small ridges may have systems that cannot be solved."""
+    found = [float("inf")] * unsolved + [float(value) for value in left[unsolved:]]
+    tried = []
+
+    def left_by(ridge):
+        tried.append(ridge)
+        return found[int(ridge)]
+
+    ridge, least = _downhill(range(5), left_by, before=8.0)
+    assert least == min(*found, 8.0)
+    assert (ridge is None) == (min(found) >= 8)
+    assert ridge is None or found[int(ridge)] == least
+    assert len(tried) == len(set(tried))

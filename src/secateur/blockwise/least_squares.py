@@ -166,7 +166,7 @@ def choose_ridge(
     present : Affine
         Without a bias, ``d`` is 0.
     ridges : sequence of float
-        Strengths to choose from.
+        Strengths to choose from; see :func:`_downhill`.
     gram : torch.dtype
         Of the Gram matrix where there are at least as many tokens as inputs.
     rounding : float
@@ -177,12 +177,14 @@ def choose_ridge(
     judged = [(x[::every], present.residuals(x[::every], wanted[::every])) for x, wanted in rows(True)]
     tokens = max(sum(len(x) for x, _ in judged), 1)
     before = sum(float(r.double().square().sum()) for _, r in judged)
+
+    def left_by(ridge: float) -> float:
+        found = system.solve(ridge)
+        return float("inf") if found is None else found.squared_residual(judged)
+
     best, least = None, before
-    for ridge in ridges if before > rounding * tokens else ():
-        solution = system.solve(ridge)
-        left = float("inf") if solution is None else solution.squared_residual(judged)
-        if left < least:
-            best, least = ridge, left
+    if before > rounding * tokens:
+        best, least = _downhill(sorted(ridges), left_by, before)
     solution = None
     if best is not None:
         system.take_in_held_out()
@@ -190,6 +192,25 @@ def choose_ridge(
     if solution is None:
         best, least = None, before
     return Chosen(ridge=best, solution=solution, before=before / tokens, after=least / tokens)
+
+
+def _downhill(
+    ridges: Sequence[float], left_by: Callable[[float], float], before: float
+) -> tuple[float | None, float]:
+    """Return the ridge that leaves least, and what it leaves; None and ``before`` if all leave more.
+
+    What is left falls and rises again with the ridge, so the search begins in the middle and goes on while it
+    does not rise, first upwards, where every system can be solved: three or four of five are tried.
+    """
+    best = len(ridges) // 2
+    known = {best: left_by(ridges[best])}
+    for step in (1, -1):
+        while 0 <= best + step < len(ridges) and best + step not in known:
+            known[best + step] = left_by(ridges[best + step])
+            if known[best + step] > known[best]:
+                break
+            best += step
+    return (ridges[best], known[best]) if known[best] < before else (None, before)
 
 
 def fit_bytes(size: Size, gram: torch.dtype) -> int:
