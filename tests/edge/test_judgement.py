@@ -13,6 +13,7 @@ from secateur.edge.own_healthy import OwnHealthy
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.evidence import gather_evidence
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.no_machine import NO_LINE, NO_NOISE
 from secateur.signals.recording import ArraySource
 from secateur.signals.resample import resample
 
@@ -53,8 +54,8 @@ def silent():
     return noise()
 
 
-def answered(probabilities, *, energy=3.0, found=None, record=THRESHOLDS, doubts=()):
-    return judge(np.array(probabilities), energy, manifest(record), evidence=found, doubts=doubts)
+def answered(probabilities, *, energy=3.0, found=None, record=THRESHOLDS, **others):
+    return judge(np.array(probabilities), energy, manifest(record), evidence=found, **others)
 
 
 def test_a_sure_answer_that_the_lines_support_is_given(inner):
@@ -64,12 +65,22 @@ def test_a_sure_answer_that_the_lines_support_is_given(inner):
     assert judgement.confidence == pytest.approx(0.9)
 
 
+def test_fault_lines_in_the_envelope_outweigh_a_spectrum_without_lines(inner):
+    sure = [0.05, 0.9, 0.03, 0.02]
+    assert answered(sure, found=inner, no_machine=NO_LINE).answer == "inner_race"
+    # over no noise at all everything stands out
+    assert answered(sure, found=inner, no_machine=NO_NOISE).answer is None
+    assert answered([0.9, 0.05, 0.03, 0.02], found=inner, no_machine=NO_LINE).answer is None
+
+
 @pytest.mark.parametrize(
     ("probabilities", "options", "reason"),
     [
         ([0.2, 0.6, 0.1, 0.1], {}, "not sure: inner race 60 %, needed 70 %"),
         ([0.0, 1.0, 0.0, 0.0], {"energy": 0.5}, "unlike any"),
         ([0.0, 1.0, 0.0, 0.0], {"doubts": ("the speed is doubtful",)}, "the speed is doubtful"),
+        ([1.0, 0.0, 0.0, 0.0], {"no_machine": NO_LINE}, "noise alone"),
+        ([1.0, 0.0, 0.0, 0.0], {"no_machine": NO_NOISE}, "nothing but lines"),
     ],
 )
 def test_it_says_why_it_cannot_say(probabilities, options, reason):

@@ -200,12 +200,13 @@ def test_files_of_others_are_refused(tmp_path):
         read_own_healthy(path, bundle="b", version="v")
 
 
-def recording(path, *, seed, gain=1.0, seconds=6):
+def recording(path, *, seed, gain=1.0, seconds=6, tones=1.0):
     """Noise with shaft tones, as WAV of 16 bits."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(seconds * RATE_HZ) / RATE_HZ
     waveform = 0.3 * np.convolve(rng.standard_normal(len(time_s)), np.hanning(7), mode="same")
-    waveform += 0.4 * np.cos(2 * np.pi * 29.5 * time_s) + 0.2 * np.cos(4 * np.pi * 29.5 * time_s)
+    waveform += 0.4 * tones * np.cos(2 * np.pi * 29.5 * time_s)
+    waveform += 0.2 * tones * np.cos(4 * np.pi * 29.5 * time_s)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -289,3 +290,13 @@ def test_of_several_healthy_recordings_the_one_that_is_too_short_is_named(tmp_pa
     call = ["commission", "--healthy", whole, "--healthy", short, "--out", str(tmp_path / "pump.json")]
     assert run(call) == 2
     assert "error: b: the waveform lasts 1 s" in capsys.readouterr().err
+
+
+def test_noise_is_no_example_of_a_healthy_machine(tmp_path, capsys):
+    whole = recording(tmp_path / "a.wav", seed=0)
+    noise = recording(tmp_path / "b.wav", seed=1, tones=0.0)
+    call = ["commission", "--healthy", whole, "--healthy", noise, "--out", str(tmp_path / "pump.json")]
+    assert run(call) == 2
+    told = capsys.readouterr().err
+    assert "error: b: no line stands out of its spectrum" in told
+    assert "leave it out" in told

@@ -13,6 +13,7 @@ from secateur.edge.own_healthy import NORMAL, OwnHealthy
 from secateur.signals.envelope_rule import FAMILY_OF, FAULT_DB, SILENT_DB, RuleCall, envelope_rule
 from secateur.signals.evidence import Evidence, FaultLine, gather_evidence
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.no_machine import NO_LINE
 from secateur.signals.recording import WaveformSource
 from secateur.signals.resample import resample
 
@@ -101,6 +102,7 @@ def judge(
     *,
     evidence: Evidence | None,
     no_evidence: str = "",
+    no_machine: str = "",
     doubts: tuple[str, ...] = (),
     own_healthy: OwnHealthy | None = None,
     rms: float = 0.0,
@@ -122,6 +124,8 @@ def judge(
     evidence : Evidence or None
     no_evidence : str
         Why there is none.
+    no_machine : str
+        What the waveform lacks of a turning machine; see :func:`secateur.signals.no_machine.why_no_machine`.
     doubts : tuple of str
         Further reasons to say nothing, such as a doubtful speed.
     own_healthy : OwnHealthy, optional
@@ -147,6 +151,10 @@ def judge(
         if record.least_energy is not None and energy < record.least_energy:
             reasons.append("the waveform is unlike any that the model was judged on")
     as_when_healthy = label == NORMAL and unlike == ()
+    # a line over no noise at all bears nothing out
+    seen = no_machine == NO_LINE and evidence is not None and _borne_out(label, evidence)
+    if no_machine and not seen:
+        reasons.append(no_machine)
     if evidence is not None and rule is not None:
         reasons += _disagreement(label, manifest, evidence, rule)
         if _knows_simulation_alone(manifest):

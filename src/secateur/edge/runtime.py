@@ -22,6 +22,7 @@ from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
 from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.no_machine import beginning, why_no_machine
 from secateur.signals.recording import ArraySource, WaveformSource
 
 BATCH_WINDOWS = 16
@@ -294,6 +295,7 @@ class Runtime:
             self.manifest,
             evidence=evidence,
             no_evidence=missing,
+            no_machine=why_no_machine(beginning(source, channel)),
             doubts=doubts,
             own_healthy=self.own_healthy,
             rms=rms,

@@ -22,8 +22,14 @@ from secateur.signals.recording import ArraySource, Recording
 RNG = np.random.default_rng(5)
 
 
+def machine(shape: int | tuple[int, ...]) -> np.ndarray:
+    """Return noise with a line in it, as every machine that turns has."""
+    noise = RNG.standard_normal(shape)
+    return noise + np.cos(2 * np.pi * 0.013 * np.arange(noise.shape[-1]))
+
+
 def recording(name: str = "r", samples: np.ndarray | None = None, **changes: object) -> Recording:
-    waveform = RNG.standard_normal((1, 20_000)).astype(np.float32) if samples is None else samples
+    waveform = machine((1, 20_000)).astype(np.float32) if samples is None else samples
     settings = {
         "recording_id": name, "source": ArraySource(waveform), "channels": ("DE",),
         "sampling_rate_hz": 12_000.0, "group_id": name, "dataset": "D", "fault_location": "normal",
@@ -41,7 +47,7 @@ def waveform_findings(samples: np.ndarray, **changes: object) -> list[Finding]:
 
 
 def test_sound_recordings_pass() -> None:
-    assert waveform_findings(RNG.standard_normal((1, 300_000))) == []
+    assert waveform_findings(machine((1, 300_000))) == []
     sound = [recording(f"{label}{i}", fault_location=label) for label in ("normal", "ball") for i in (0, 1)]
     assert list(check_set(sound)) == []
 
@@ -49,7 +55,7 @@ def test_sound_recordings_pass() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 270_000])
 def test_values_that_are_not_finite_are_placed(value: float, place: int) -> None:
-    samples = RNG.standard_normal((1, 300_000))
+    samples = machine((1, 300_000))
     samples[0, [place, place + 7]] = value
     (finding,) = waveform_findings(samples)
     assert (finding.severity, finding.code, finding.subject) == ("error", "not_finite", "r")
@@ -63,13 +69,13 @@ def test_nothing_but_nan() -> None:
 
 
 def test_dead_channels_are_named() -> None:
-    samples = np.stack([RNG.standard_normal(20_000), np.full(20_000, 3.0)])
+    samples = np.stack([machine(20_000), np.full(20_000, 3.0)])
     (finding,) = waveform_findings(samples, channels=("DE", "FE"))
     assert (finding.code, "channel FE never changes" in finding.message) == ("constant", True)
 
 
 def test_clipping_is_told_from_a_lone_peak_and_from_coarse_steps() -> None:
-    samples = 3 * RNG.standard_normal((1, 200_000))
+    samples = 3 * machine((1, 200_000))
     assert codes(waveform_findings(np.clip(samples, -6.0, np.inf))) == [("warning", "clipping")]
     assert codes(waveform_findings(np.clip(samples, -np.inf, 6.0))) == [("warning", "clipping")]
     assert waveform_findings(np.round(samples)) == []
@@ -78,14 +84,14 @@ def test_clipping_is_told_from_a_lone_peak_and_from_coarse_steps() -> None:
 
 
 def test_short_recordings() -> None:
-    samples = RNG.standard_normal((1, 8192))
+    samples = machine((1, 8192))
     assert waveform_findings(samples) == []
     assert codes(waveform_findings(samples[:, 1:])) == [("warning", "too_short")]
 
 
 def test_copies_are_found() -> None:
     seen = Seen()
-    samples = RNG.standard_normal((1, 20_000)).astype(np.float32)
+    samples = machine((1, 20_000)).astype(np.float32)
     assert list(check_waveform(recording("a", samples), seen)) == []
     (finding,) = check_waveform(recording("b", samples.copy()), seen)
     assert (finding.code, finding.subject, "that of a;" in finding.message) == ("copy", "b", True)
@@ -97,11 +103,11 @@ def test_copies_are_found() -> None:
         (lambda x: 9.81 * x, 0),
         (lambda x: np.round(x / 8.0 * 32_767) + 1000, 0),
         (lambda x: x[:, 11_000:35_000], 11_000),
-        (lambda x: np.concatenate([RNG.standard_normal((1, 9_000)), x[:, :20_000]], axis=1), -9_000),
+        (lambda x: np.concatenate([machine((1, 9_000)), x[:, :20_000]], axis=1), -9_000),
     ],
 )
 def test_copies_at_another_scale_or_place_are_found(changed, begin) -> None:
-    seen, samples = Seen(), RNG.standard_normal((1, 40_000)).astype(np.float32)
+    seen, samples = Seen(), machine((1, 40_000)).astype(np.float32)
     assert list(check_waveform(recording("a", samples), seen)) == []
     (finding,) = check_waveform(recording("b", changed(samples).astype(np.float32), group_id="other"), seen)
     assert (finding.severity, finding.code) == ("error", "copy")
@@ -110,7 +116,7 @@ def test_copies_at_another_scale_or_place_are_found(changed, begin) -> None:
 
 
 def test_stretches_shared_within_one_documented_specimen_are_a_warning() -> None:
-    seen, samples = Seen(), RNG.standard_normal((1, 40_000)).astype(np.float32)
+    seen, samples = Seen(), machine((1, 40_000)).astype(np.float32)
     one = {"group_id": "g", "specimens_documented": True}
     assert list(check_waveform(recording("a", samples[:, :30_000], **one), seen)) == []
     assert codes(check_waveform(recording("b", samples[:, 10_000:], **one), seen)) == [("warning", "copy")]
@@ -120,7 +126,7 @@ def test_machines_that_run_alike_are_no_copies() -> None:
     seen, time_s = Seen(), np.arange(60_000) / 12_000
     for number in range(4):
         teeth = np.sin(2 * np.pi * 500.0 * time_s) * (1 + 0.5 * np.sin(2 * np.pi * 25.0 * time_s))
-        samples = (teeth + 0.1 * RNG.standard_normal(60_000)).astype(np.float32)[None]
+        samples = (teeth + 0.1 * machine(60_000)).astype(np.float32)[None]
         assert list(check_waveform(recording(f"r{number}", samples), seen)) == []
 
 
@@ -183,7 +189,7 @@ def stuck_findings(samples: np.ndarray) -> list[Finding]:
 @pytest.mark.parametrize("begin", [0, 100_000, 262_100, 280_000])
 @pytest.mark.parametrize("kind", ["flat", "two values"])
 def test_a_stuck_stretch_is_placed_anywhere(begin: int, kind: str) -> None:
-    samples = RNG.standard_normal((1, 300_000))
+    samples = machine((1, 300_000))
     samples[0, begin : begin + 6000] = 0.3
     if kind == "two values":
         samples[0, begin + 1 : begin + 6000 : 2] = -0.2
@@ -194,33 +200,41 @@ def test_a_stuck_stretch_is_placed_anywhere(begin: int, kind: str) -> None:
 
 
 def test_a_frozen_last_third_is_an_error() -> None:
-    samples = RNG.standard_normal((1, 120_000))
+    samples = machine((1, 120_000))
     samples[0, 80_000:] = samples[0, 80_000]
     (finding,) = stuck_findings(samples)
     assert (finding.severity, "80000 to 120000 " in finding.message) == ("error", True)
 
 
 def test_values_that_change_in_pairs_every_few_samples_are_one_stretch() -> None:
-    samples = RNG.standard_normal((1, 120_000))
+    samples = machine((1, 120_000))
     for begin in range(50_000, 52_000, 20):
-        samples[0, begin : begin + 20 : 2], samples[0, begin + 1 : begin + 20 : 2] = RNG.standard_normal(2)
+        samples[0, begin : begin + 20 : 2], samples[0, begin + 1 : begin + 20 : 2] = machine(2)
     (finding,) = stuck_findings(samples)
     assert "samples 50000 to 52000 " in finding.message
 
 
 def test_coarse_steps_are_not_stuck() -> None:
-    assert stuck_findings(np.round(1.2 * RNG.standard_normal((1, 300_000)))) == []
+    assert stuck_findings(np.round(1.2 * machine((1, 300_000)))) == []
+
+
+def test_what_comes_from_no_machine_is_a_warning() -> None:
+    noise = RNG.standard_normal((1, 20_000))
+    assert codes(waveform_findings(noise)) == [("warning", "no_machine")]
+    tone = np.cos(2 * np.pi * 0.1234 * np.arange(20_000))
+    assert codes(waveform_findings(1e-4 * noise + tone)) == [("warning", "no_machine")]
+    assert codes(waveform_findings(0.1 * noise + tone)) == []
 
 
 def test_values_of_no_sensor() -> None:
-    samples = RNG.standard_normal((1, 20_000))
+    samples = machine((1, 20_000))
     assert codes(waveform_findings(1e-24 * samples)) == [("error", "out_of_range")]
     samples[0, 77] = 1e30
     assert codes(waveform_findings(samples)) == [("error", "out_of_range")]
 
 
 def test_copies_under_another_label_and_longer_copies() -> None:
-    seen, samples = Seen(), RNG.standard_normal((1, 20_000)).astype(np.float32)
+    seen, samples = Seen(), machine((1, 20_000)).astype(np.float32)
     assert list(check_waveform(recording("a", samples), seen)) == []
     (finding,) = check_waveform(recording("b", samples.copy(), fault_location="ball"), seen)
     assert "under another label (ball, normal)" in finding.message
@@ -294,7 +308,7 @@ def test_training_refuses_what_the_check_calls_an_error() -> None:
         slow = recording("slow", sampling_rate_hz=12.0)
         with pytest.raises(DataError, match=r"slow: sampling rate 12 Hz.*If 12 kHz is meant, write 12000"):
             require_sound([*sound, slow], window_length=8192)
-        frozen = RNG.standard_normal((1, 20_000)).astype(np.float32)
+        frozen = machine((1, 20_000)).astype(np.float32)
         frozen[0, 14_000:] = 0.5
         with pytest.raises(DataError, match="frozen: channel DE: samples 14000 to 20000"):
             require_sound([*sound, recording("frozen", frozen)], window_length=8192)

@@ -11,7 +11,7 @@ from secateur.core.errors import DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import track
 from secateur.signals.checks.possible_splits import SplitVerdict, split_findings, try_splits
-from secateur.signals.checks.waveform import Seen, check_speed, check_waveform
+from secateur.signals.checks.waveform import NO_MACHINE, Seen, check_speed, check_waveform
 from secateur.signals.checks.whole_set import check_levels, check_set, readable_duration_s
 from secateur.signals.findings import Finding, error, gravest_first, refuse
 from secateur.signals.plausibility import bearing_findings, rate_findings, speed_findings
@@ -156,7 +156,8 @@ def doubts(
     """
     said = refuse([*statement_findings(recording), *check_speed(recording, channel, found=found)])
     heard = check_waveform(recording, Seen(), window_s=window_s, channel=channel)
-    return [finding for finding in (*said, *heard) if finding.severity != "note"]
+    # the judgement itself says what a waveform lacks of a machine
+    return [one for one in (*said, *heard) if one.severity != "note" and one.code != NO_MACHINE]
 
 
 def statement_findings(recording: Recording) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import numpy as np
 from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.checks.landmarks import KnownStretches, Landmarks, Shared
 from secateur.signals.findings import Finding, error, warning
+from secateur.signals.no_machine import beginning, why_no_machine
 from secateur.signals.recording import Recording
 from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, REACH, RefinedSpeed, refine_shaft_rate
 from secateur.signals.windows import HIGHEST_RATE_HZ, WINDOW_LENGTH
@@ -22,6 +23,7 @@ STUCK_SHARE = 0.1
 """Share of a recording that may be stuck before it is unusable."""
 SMALLEST, LARGEST = 1e-18, 1e18
 """Values of sensors in any unit lie between."""
+NO_MACHINE = "no_machine"
 SLOW_RPM, FAST_RPM = 100.0, 30_000.0
 _BLOCK = 1 << 18
 _BEGINNING = 4096
@@ -91,7 +93,7 @@ def check_waveform(
         )
     for number, found in zip(looked_at, figures, strict=True):
         found.stuck.close(recording.n_samples)
-        yield from _channel_findings(recording, recording.channels[number], found, window_s)
+        yield from _channel_findings(recording, number, found, window_s)
     seen.level[recording.recording_id] = figures[0].rms
     shared = seen.stretches.meet(recording, looked_at[0], landmarks.places)
     yield from _copy_findings(recording, seen, whole.digest(), beginning, shared)
@@ -106,9 +108,9 @@ def _channels(recording: Recording, channel: int | str | None) -> list[int]:
 
 
 def _channel_findings(
-    recording: Recording, label: str, figures: ChannelFigures, window_s: float
+    recording: Recording, number: int, figures: ChannelFigures, window_s: float
 ) -> Iterator[Finding]:
-    name, n_samples = recording.recording_id, recording.n_samples
+    name, n_samples, label = recording.recording_id, recording.n_samples, recording.channels[number]
     if figures.not_finite:
         yield error(
             "not_finite",
@@ -136,6 +138,10 @@ def _channel_findings(
             name,
             f"channel {label}: {clipped} samples lie at the very limit; the amplifier or converter was "
             "overdriven.",
+        )
+    if largest <= LARGEST and (lacks := why_no_machine(beginning(recording.source, number))):
+        yield warning(
+            NO_MACHINE, name, f"channel {label}: {lacks}. Nothing of a bearing can be learnt from it."
         )
 
 
