@@ -15,6 +15,8 @@ from secateur.bundle.signature import create_key
 from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.core.files import sha256_of
 from secateur.edge import Runtime
+from secateur.edge.judgement import calibrated
+from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.recording import ArraySource
 from secateur.signals.resample import resample
@@ -128,7 +130,7 @@ def test_unusable_windows_are_marked_and_passed_over(runtime, waveform):
     ("waveform", "rate", "message"),
     [
         (np.zeros(0), 12_000.0, "0 samples"),
-        (np.ones(511), 12_000.0, "lasts 0.0426 s.*one window needs 512 .0.0427 s"),
+        (np.ones(358), 12_000.0, "lasts 0.0298 s.*needs 512 .0.0427 s., and 359 of them .0.0299 s. must"),
         (np.ones((2, 600)), 12_000.0, "one channel"),
         (np.ones(600), 12_000.0, "flat"),
         (np.random.default_rng(0).standard_normal(600), 6_000.0, "12000 Hz upwards only"),
@@ -144,6 +146,19 @@ def test_unusable_windows_are_marked_and_passed_over(runtime, waveform):
 def test_unusable_bursts_are_refused(runtime, waveform, rate, message):
     with pytest.raises(DataError, match=message):
         runtime.diagnose(waveform, sampling_rate_hz=rate)
+
+
+@pytest.mark.parametrize("there", [359, 400, 511])
+def test_the_end_of_what_is_a_little_too_short_is_mirrored(runtime, there):
+    waveform = np.random.default_rng(0).standard_normal(there).astype(np.float32)
+    filled = np.concatenate([waveform, waveform[::-1][: 512 - there]])
+    running = {"shaft_rate_hz": 30.0, "fault_orders": known_bearing("6205")}
+    (part,) = runtime.stream(ArraySource(waveform[None]), sampling_rate_hz=12_000.0, **running)
+    assert part.usability == ("usable",)
+    assert part.probabilities == pytest.approx(
+        calibrated(runtime.predict(filled[None], **running)[0], runtime.manifest.abstention)[0], abs=1e-6
+    )
+    assert runtime.diagnose(waveform, sampling_rate_hz=12_000.0, **running).windows == 1
 
 
 def test_wrong_windows_channels_and_threads_are_refused(runtime, bundle_folder):

@@ -20,7 +20,14 @@ from secateur.edge.opening import checked_bundle
 from secateur.edge.own_healthy import read_own_healthy
 from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
-from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
+from secateur.edge.windows import (
+    REASONS,
+    Usability,
+    cut_windows,
+    least_samples,
+    source_at_model_rate,
+    usability_of,
+)
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.no_machine import beginning, why_no_machine
 from secateur.signals.recording import ArraySource, WaveformSource
@@ -132,6 +139,11 @@ class Runtime:
         """Length of a window in seconds."""
         return self.manifest.window_length / self.manifest.sampling_rate_hz
 
+    @property
+    def least_s(self) -> float:
+        """Seconds that a waveform must last at least; up to a window, its end is mirrored."""
+        return least_samples(self.manifest.window_length) / self.manifest.sampling_rate_hz
+
     def predict(
         self, windows: np.ndarray, *, shaft_rate_hz: float = 0.0, fault_orders: FaultOrders | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -215,8 +227,8 @@ class Runtime:
         Raises
         ------
         DataError
-            If the rate is not allowed, the channel is not there, the waveform is shorter than a window, or
-            speed or orders are out of range.
+            If the rate is not allowed, the channel is not there, the waveform is much shorter than a window,
+            or speed or orders are out of range.
         ConfigError
             If the hop is no time of at least one sample.
         """
@@ -315,7 +327,8 @@ class Runtime:
         Parameters
         ----------
         waveform : ndarray, shape (samples,)
-            At least one window long; windows lie side by side and what remains at the end is left out.
+            Windows lie side by side, and what remains at the end is left out. Of one that is a little too
+            short for a window (:data:`secateur.edge.windows.LEAST_SHARE`), the end is mirrored.
         sampling_rate_hz, shaft_rate_hz, fault_orders
             As for :meth:`stream`. A stated speed is held against the shaft's own lines: see
             :func:`secateur.edge.speed_by_lines.speed_by_lines`.

@@ -27,6 +27,10 @@ REASONS: Mapping[Usability, str] = {
 }
 """Why a window is not used, in words."""
 
+LEAST_SHARE = 0.7
+"""Of a window, that a waveform must fill at least. What is missing is mirrored: the lines of a spectrum stay
+where they are."""
+
 _NEARLY = 0.995
 """Rates are stated with three digits: a recorder of 12 kHz may run at 11.99."""
 
@@ -78,6 +82,8 @@ def cut_windows(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[Usability, ...]]]:
     """Cut windows out of a waveform that is read piece by piece.
 
+    Of a waveform that is a little too short for a window, the end is mirrored to fill one.
+
     Parameters
     ----------
     source : WaveformSource
@@ -102,7 +108,7 @@ def cut_windows(
     ConfigError
         If the hop is not positive.
     DataError
-        If there is no such channel, or not one whole window.
+        If there is no such channel, or it fills less than :data:`LEAST_SHARE` of a window.
     """
     if hop < 1:
         raise ConfigError(f"a hop of {hop} samples between windows; give at least 1.")
@@ -112,15 +118,31 @@ def cut_windows(
         )
     count = (source.n_samples - length) // hop + 1
     if count < 1:
-        raise DataError(
-            f"the waveform lasts {source.n_samples / rate_hz:.3g} s, {source.n_samples} samples at the "
-            f"model's {rate_hz:g} Hz; one window needs {length} ({length / rate_hz:.3g} s)."
-        )
+        windows = _filled(source, rate_hz=rate_hz, length=length, channel=channel)[None]
+        yield np.zeros(1, dtype=np.int64), windows, usability_of(windows)
     for first in range(0, count, batch):
         starts = hop * np.arange(first, min(first + batch, count), dtype=np.int64)
         piece = source.read(int(starts[0]), int(starts[-1]) + length)[channel]
         windows = np.lib.stride_tricks.sliding_window_view(piece, length)[::hop]
         yield starts, windows, usability_of(windows)
+
+
+def _filled(source: WaveformSource, *, rate_hz: float, length: int, channel: int) -> np.ndarray:
+    """Return one window of a waveform that is too short for it."""
+    least = least_samples(length)
+    if source.n_samples < least:
+        raise DataError(
+            f"the waveform lasts {source.n_samples / rate_hz:.3g} s, {source.n_samples} samples at the "
+            f"model's {rate_hz:g} Hz; one window needs {length} ({length / rate_hz:.3g} s), and {least} of "
+            f"them ({least / rate_hz:.3g} s) must be there."
+        )
+    piece = source.read(0, source.n_samples)[channel]
+    return np.concatenate([piece, piece[::-1][: length - len(piece)]])
+
+
+def least_samples(length: int) -> int:
+    """Return how many samples of a window must be there."""
+    return math.ceil(LEAST_SHARE * length)
 
 
 def usability_of(windows: np.ndarray) -> tuple[Usability, ...]:

@@ -193,7 +193,7 @@ def test_low_confidence_disagreement_and_doubts_abstain() -> None:
 class _Broken:
     """A model whose output is not finite."""
 
-    window_s, version = 0.1, B
+    least_s, version = 0.1, B
 
     def diagnose(self, *_: object, **__: object) -> Diagnosis:
         raise DataError(f"the waveform is output not finite: {REASONS['output not finite']}.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from secateur.bundle.manifest import Manifest
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.own_healthy import NORMAL
+from secateur.edge.windows import least_samples
 from secateur.signals.envelope_rule import FAMILY_OF
 
 _QUANTITIES = {"g": "acceleration", "m/s2": "acceleration", "mm/s": "velocity"}
@@ -27,9 +28,10 @@ def misfits(manifest: Manifest, sensor: Sensor) -> Iterator[str]:
     ):
         least = f" or {rule.lowest_hz:g} Hz and more" if rule is not None and rule.allowed else ""
         yield f"it takes {manifest.sampling_rate_hz:g} Hz{least}, and the sensor has {rate_hz:g} Hz"
-    burst_s, window_s = sensor.burst_samples / rate_hz, manifest.window_length / manifest.sampling_rate_hz
-    if burst_s < window_s * (1 - 1e-9):
-        yield f"it needs bursts of {window_s:.3f} s, and those of the sensor last {burst_s:.3f} s"
+    burst_s = sensor.burst_samples / rate_hz
+    least_s = least_samples(manifest.window_length) / manifest.sampling_rate_hz
+    if burst_s < least_s * (1 - 1e-9):
+        yield f"it needs bursts of {least_s:.3f} s, and those of the sensor last {burst_s:.3f} s"
     if NORMAL not in manifest.labels:
         yield f"it has no class '{NORMAL}' but {', '.join(manifest.labels)}: every burst would be a fault"
     elif sensor.bearing is not None and not set(FAMILY_OF) & set(manifest.labels):

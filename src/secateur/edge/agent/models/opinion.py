@@ -91,9 +91,9 @@ def ask(
         If the model gives no finite numbers; it is broken.
     """
     duration_s = len(samples) / sampling_rate_hz
-    if duration_s < runtime.window_s * (1 - 1e-9):
+    if duration_s < runtime.least_s * (1 - 1e-9):
         return _silent(
-            runtime, f"the burst lasts {duration_s:.3f} s, and the model needs {runtime.window_s:.3f} s"
+            runtime, f"the burst lasts {duration_s:.3f} s, and the model needs {runtime.least_s:.3f} s"
         )
     try:
         found = runtime.diagnose(
