@@ -122,10 +122,11 @@ def _show(result: dict[str, Any], out: Path) -> None:
     unit = f" in {result['unit']}" if result["unit"] else ""
     rpm = result["shaft_speed_rpm"]
     speed = "speed unknown" if rpm is None else f"{rpm:g} rpm"
+    windows = f"{result['windows']} window{'s' * (result['windows'] != 1)}"
     pictures = ", ".join(str(path) for path in sorted(out.glob("*.svg")))
     console.print(
         f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
-        f"{result['sampling_rate_hz']:g} Hz, {speed}; {result['windows']} windows, "
+        f"{result['sampling_rate_hz']:g} Hz, {speed}; {windows}, "
         f"{result['duration_s']:.1f} s of recording in {result['seconds']:.1f} s "
         f"({result['times_real_time']:.0f} times real time); pictures: {pictures}",
         soft_wrap=True,
