@@ -17,7 +17,8 @@ from secateur.signals.fetch import Fetched
 def rig(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("n1", "n2", "b1", "b2"):
-        np.save(tmp_path / f"{name}.npy", rng.standard_normal(45_000).astype(np.float32))
+        line = np.cos(2 * np.pi * 0.013 * np.arange(45_000))
+        np.save(tmp_path / f"{name}.npy", (rng.standard_normal(45_000) + line).astype(np.float32))
     (tmp_path / "recordings.yaml").write_text(
         "dataset: rig\nsampling_rate_hz: 12000\nspeed_rpm: 1800\nbearing: 6205\nrecordings:\n"
         "  - {file: n1.npy, label: normal, group: n1}\n  - {file: n2.npy, label: normal, group: n2}\n"
