@@ -31,8 +31,8 @@ BAND = (0.042, 0.45)
 """In which noise is sought, over the sampling rate: below it the shaft's own lines may outdo everything."""
 
 NO_LINE = (
-    "no line stands out of its spectrum, as every turning machine raises some: noise alone; check sensor and "
-    "cable"
+    "no line stands out of its spectrum, as every machine at a steady speed raises some: noise alone; check "
+    "sensor and cable"
 )
 NO_NOISE = (
     "its spectrum is nothing but lines, without the noise of a machine between them; check what the sensor "
