@@ -13,16 +13,16 @@ import numpy as np
 
 from secateur.signals.recording import WaveformSource
 
-SEGMENTS = (1024, 4096, 16_384)
-"""Samples of a segment. Long ones show steady lines, short ones those of a speed that changes."""
+SEGMENTS = (1024, 4096, 16_384, 65_536)
+"""Samples of a segment. Long ones show steady and slow lines, short ones those of a speed that changes."""
 
-LEAST_SAMPLES = SEGMENTS[-1]
+LEAST_SAMPLES = 16_384
 """Fewer do not suffice: in 4,096 samples the lines of one machine in twenty hide."""
 
 MOST_SAMPLES = 1 << 18
 
 NOISE_REACHES = 6.0
-"""Noise reaches less than this; recordings of three rigs have 60 and more, single windows of them 7."""
+"""Noise reaches less than this; recordings of three rigs have 170 and more, single windows of them 60."""
 
 LEAST_NOISE = 1e-4
 """Share of the power that is no line: a quarter in the three rigs at least, a millionth in tones."""
@@ -39,8 +39,10 @@ NO_NOISE = (
     "is on"
 )
 
-_AROUND = 50
-_SPARSE = 8
+_AROUND, _SPARSE = 50, 8
+_FIRST = 12
+"""Points on either side of which the median is taken, the distance of the points where it is, and the first
+point that is looked at."""
 
 
 def why_no_machine(waveform: np.ndarray) -> str:
@@ -68,7 +70,7 @@ def clearest_line(waveform: np.ndarray) -> float:
 
     The power of segments that lie side by side is averaged and taken over its local median. For noise of any
     smooth colour it follows a gamma distribution; the chance of its highest point is multiplied by the number
-    of points. The fifty points at either end have too few beside them and are left out.
+    of points. The twelve lowest points and the fifty highest have too few beside them and are left out.
 
     Parameters
     ----------
@@ -111,11 +113,16 @@ def _power(waveform: np.ndarray, length: int) -> tuple[np.ndarray, int]:
 
 
 def _inner(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the points that have enough beside them, and the local median at each."""
+    """Return the points that have enough beside them, and the local median at each.
+
+    Below the fiftieth the median is taken as far as the second, on either side alike: of a spectrum that
+    falls it is the value in the middle, however steep it is.
+    """
+    low = [np.median(power[2 : 2 * point - 1]) for point in range(_FIRST, _AROUND)]
     around = np.lib.stride_tricks.sliding_window_view(power, 2 * _AROUND + 1)[::_SPARSE]
-    inner = power[_AROUND:-_AROUND]
-    places = np.arange(len(inner))
-    return inner, np.interp(places, places[::_SPARSE], np.median(around, axis=1))
+    places = np.arange(len(power) - 2 * _AROUND)
+    rest = np.interp(places, places[::_SPARSE], np.median(around, axis=1))
+    return power[_FIRST:-_AROUND], np.concatenate([low, rest])
 
 
 def _log10_chance(level: float, averaged: int) -> float:
