@@ -24,13 +24,13 @@ from secateur.edge.windows import (
     REASONS,
     Usability,
     cut_windows,
-    least_samples,
     source_at_model_rate,
     usability_of,
 )
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.no_machine import beginning, why_no_machine
 from secateur.signals.recording import ArraySource, WaveformSource
+from secateur.signals.short_windows import least_samples
 
 BATCH_WINDOWS = 16
 
@@ -328,7 +328,7 @@ class Runtime:
         ----------
         waveform : ndarray, shape (samples,)
             Windows lie side by side, and what remains at the end is left out. Of one that is a little too
-            short for a window (:data:`secateur.edge.windows.LEAST_SHARE`), the end is mirrored.
+            short for a window, the end is mirrored; see :mod:`secateur.signals.short_windows`.
         sampling_rate_hz, shaft_rate_hz, fault_orders
             As for :meth:`stream`. A stated speed is held against the shaft's own lines: see
             :func:`secateur.edge.speed_by_lines.speed_by_lines`.

@@ -12,6 +12,7 @@ from secateur.bundle.manifest import Manifest
 from secateur.core.errors import ConfigError, DataError
 from secateur.signals.recording import WaveformSource
 from secateur.signals.resample import ResampledReader
+from secateur.signals.short_windows import filled, least_samples
 
 Usability = Literal[
     "usable", "not finite", "flat", "out of range", "stuck", "clipped", "one spike", "output not finite"
@@ -26,10 +27,6 @@ REASONS: Mapping[Usability, str] = {
     "output not finite": "the model gives no finite numbers for it",
 }
 """Why a window is not used, in words."""
-
-LEAST_SHARE = 0.7
-"""Of a window, that a waveform must fill at least. What is missing is mirrored: the lines of a spectrum stay
-where they are."""
 
 _NEARLY = 0.995
 """Rates are stated with three digits: a recorder of 12 kHz may run at 11.99."""
@@ -108,7 +105,8 @@ def cut_windows(
     ConfigError
         If the hop is not positive.
     DataError
-        If there is no such channel, or it fills less than :data:`LEAST_SHARE` of a window.
+        If there is no such channel, or it has fewer samples than
+        :func:`~secateur.signals.short_windows.least_samples`.
     """
     if hop < 1:
         raise ConfigError(f"a hop of {hop} samples between windows; give at least 1.")
@@ -118,7 +116,7 @@ def cut_windows(
         )
     count = (source.n_samples - length) // hop + 1
     if count < 1:
-        windows = _filled(source, rate_hz=rate_hz, length=length, channel=channel)[None]
+        windows = _mirrored(source, rate_hz=rate_hz, length=length, channel=channel)[None]
         yield np.zeros(1, dtype=np.int64), windows, usability_of(windows)
     for first in range(0, count, batch):
         starts = hop * np.arange(first, min(first + batch, count), dtype=np.int64)
@@ -127,7 +125,7 @@ def cut_windows(
         yield starts, windows, usability_of(windows)
 
 
-def _filled(source: WaveformSource, *, rate_hz: float, length: int, channel: int) -> np.ndarray:
+def _mirrored(source: WaveformSource, *, rate_hz: float, length: int, channel: int) -> np.ndarray:
     """Return one window of a waveform that is too short for it."""
     least = least_samples(length)
     if source.n_samples < least:
@@ -136,13 +134,7 @@ def _filled(source: WaveformSource, *, rate_hz: float, length: int, channel: int
             f"model's {rate_hz:g} Hz; one window needs {length} ({length / rate_hz:.3g} s), and {least} of "
             f"them ({least / rate_hz:.3g} s) must be there."
         )
-    piece = source.read(0, source.n_samples)[channel]
-    return np.concatenate([piece, piece[::-1][: length - len(piece)]])
-
-
-def least_samples(length: int) -> int:
-    """Return how many samples of a window must be there."""
-    return math.ceil(LEAST_SHARE * length)
+    return filled(source.read(0, source.n_samples)[channel], length)
 
 
 def usability_of(windows: np.ndarray) -> tuple[Usability, ...]:

@@ -46,6 +46,11 @@ class Segment:
         """Length in seconds."""
         return (self.stop - self.start) / self.recording.sampling_rate_hz
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it covers all of its recording."""
+        return self.start == 0 and self.stop == self.recording.n_samples
+
     @classmethod
     def whole(cls, recording: Recording, label: int) -> Segment:
         """Return the segment that covers all of a recording."""

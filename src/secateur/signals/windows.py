@@ -15,6 +15,7 @@ from secateur.signals.recording import Recording
 from secateur.signals.resample import rate_ratio
 from secateur.signals.segment import Segment
 from secateur.signals.series import SeriesCache, channel_number
+from secateur.signals.short_windows import filled, least_samples
 from secateur.signals.sources.quantities import UNITS
 
 
@@ -134,6 +135,8 @@ class WindowItem:
 class Windows:
     """Windows cut from segments, read when they are asked for.
 
+    A recording that is a little too short for a window gives one, its end mirrored.
+
     Recordings that fit the cache are decoded and resampled once; larger ones are read window by window.
 
     Parameters
@@ -186,6 +189,8 @@ class Windows:
     def _starts(self, segment: Segment) -> np.ndarray:
         up, down = rate_ratio(segment.recording.sampling_rate_hz, self.spec.sampling_rate_hz)
         first, last = -(-segment.start * up // down), segment.stop * up // down
+        if segment.is_whole and least_samples(self.spec.length) <= last < self.spec.length:
+            return np.zeros(1, dtype=np.int64)
         return first + window_starts(last - first, self.spec.length, self.hop)
 
     def __len__(self) -> int:
@@ -296,9 +301,11 @@ class Windows:
         for number in dict.fromkeys(segment_of.tolist()):
             here = np.flatnonzero(segment_of == number)
             recording = self.segments[number].recording
+            up, down = rate_ratio(recording.sampling_rate_hz, self.spec.sampling_rate_hz)
+            end = recording.n_samples * up // down
             for row in here:
                 start = int(self._start[indices[row]])
-                waveforms[row] = self._series.read(recording, start, start + length)
+                waveforms[row] = filled(self._series.read(recording, start, min(start + length, end)), length)
             try:
                 waveforms[here] = normalise(waveforms[here])
             except DataError:

@@ -86,7 +86,8 @@ def test_clipping_is_told_from_a_lone_peak_and_from_coarse_steps() -> None:
 def test_short_recordings() -> None:
     samples = machine((1, 8192))
     assert waveform_findings(samples) == []
-    assert codes(waveform_findings(samples[:, 1:])) == [("warning", "too_short")]
+    assert codes(waveform_findings(samples[:, 1:])) == [("note", "too_short")]
+    assert codes(waveform_findings(samples[:, : int(0.7 * 8192)])) == [("warning", "too_short")]
 
 
 def test_copies_are_found() -> None:

@@ -10,9 +10,10 @@ import numpy as np
 
 from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.checks.landmarks import KnownStretches, Landmarks, Shared
-from secateur.signals.findings import Finding, error, warning
+from secateur.signals.findings import Finding, error, note, warning
 from secateur.signals.no_machine import beginning, why_no_machine
 from secateur.signals.recording import Recording
+from secateur.signals.short_windows import LEAST_SHARE
 from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, REACH, RefinedSpeed, refine_shaft_rate
 from secateur.signals.windows import HIGHEST_RATE_HZ, WINDOW_LENGTH
 
@@ -86,10 +87,12 @@ def check_waveform(
         for number, found in zip(looked_at, figures, strict=True):
             found.add(block[number], start)
     if recording.duration_s < window_s:
-        yield warning(
+        is_lost = recording.duration_s < LEAST_SHARE * window_s
+        yield (warning if is_lost else note)(
             "too_short",
             recording.recording_id,
-            f"{recording.duration_s:.3f} s long; a window takes {window_s:.3f} s. It is passed over.",
+            f"{recording.duration_s:.3f} s long; a window takes {window_s:.3f} s. "
+            + ("It is passed over." if is_lost else "Its end is mirrored to fill one."),
         )
     for number, found in zip(looked_at, figures, strict=True):
         found.stuck.close(recording.n_samples)

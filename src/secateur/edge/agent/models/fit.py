@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from secateur.bundle.manifest import Manifest
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.own_healthy import NORMAL
-from secateur.edge.windows import least_samples
 from secateur.signals.envelope_rule import FAMILY_OF
+from secateur.signals.short_windows import least_samples
 
 _QUANTITIES = {"g": "acceleration", "m/s2": "acceleration", "mm/s": "velocity"}
 """What each unit measures; a model normalises its windows, so units of one quantity are alike to it."""
