@@ -134,6 +134,17 @@ def test_what_contradicts_physics_is_refused(recording, bundle_folder, tmp_path,
     assert message in told["error"]
 
 
+def test_that_an_end_is_mirrored_is_told_and_no_doubt(bundle_folder, tmp_path, capsys):
+    np.save(tmp_path / "short.npy", np.random.default_rng(0).standard_normal((1, 400)).astype(np.float32))
+    options = ("--bundle", str(bundle_folder), "--sampling-rate", "12000")
+    code, told = diagnosed(capsys, tmp_path / "short.npy", *options, "--out", tmp_path / "out")
+    assert code == 0
+    assert (told["windows"], told["doubts"]) == (1, [])
+    assert told["recorded_share_of_window"] == pytest.approx(400 / 512)
+    assert run(["diagnose", str(tmp_path / "short.npy"), *options, "--out", str(tmp_path / "other")]) == 0
+    assert "78 % of a window was recorded; its end is mirrored" in capsys.readouterr().out
+
+
 def test_what_is_doubtful_is_told(recording, bundle_folder, tmp_path, capsys):
     options = ("--bundle", bundle_folder, "--sampling-rate", 12000, "--bearing", "6008")
     code, told = diagnosed(capsys, recording, *options, "--shaft-rpm", 1797, "--out", tmp_path / "out")

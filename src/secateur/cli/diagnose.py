@@ -117,6 +117,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
         console.print(f"{number} windows passed over: {name}")
     for doubt in result["doubts"]:
         console.print(f"doubtful: {doubt}", soft_wrap=True, highlight=False)
+    if (share := result["recorded_share_of_window"]) < 0.995:
+        console.print(f"{100 * share:.0f} % of a window was recorded; its end is mirrored", highlight=False)
     if result["shaft_speed_used_rpm"] != result["shaft_speed_rpm"]:
         console.print(f"the diagnosis goes by {result['shaft_speed_used_rpm']:.0f} rpm", highlight=False)
     unit = f" in {result['unit']}" if result["unit"] else ""

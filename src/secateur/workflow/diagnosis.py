@@ -142,15 +142,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         sampling_rate_hz=recording.sampling_rate_hz,
         shaft_rate_hz=stated_hz,
     )
-    doubtful = [
-        finding.message
-        for finding in doubts(stated, subject.channel, window_s=runtime.least_s, found=speed.found)
-    ]
-    if recording.duration_s < runtime.window_s * (1 - 1e-3):
-        doubtful.append(
-            f"it lasts {recording.duration_s:.3g} s and a window of the model {runtime.window_s:.3g} s; its "
-            "end is mirrored to fill one."
-        )
+    doubtful = doubts(stated, subject.channel, window_s=runtime.least_s, found=speed.found)
     as_stated = speed.shaft_rate_hz == stated_hz
     bins = _Bins(recording.duration_s, runtime.window_s, hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()
@@ -213,7 +205,8 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         "label": decisions.most_common(1)[0][0],
         "windows": sum(usabilities.values()),
         "usability": dict(usabilities),
-        "doubts": doubtful,
+        "recorded_share_of_window": min(1.0, recording.duration_s / runtime.window_s),
+        "doubts": [finding.message for finding in doubtful],
         "shaft_speed_used_rpm": stated.shaft_speed_rpm if as_stated else 60.0 * speed.shaft_rate_hz,
         "decisions": {label: decisions[label] for label in runtime.labels},
         "mean_probabilities": dict(zip(runtime.labels, bins.overall().tolist(), strict=True)),
