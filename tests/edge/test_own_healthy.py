@@ -200,7 +200,7 @@ def test_files_of_others_are_refused(tmp_path):
         read_own_healthy(path, bundle="b", version="v")
 
 
-def recording(path, *, seed, gain=1.0, seconds=6, tones=1.0):
+def recording(path, *, seed, gain=1.0, seconds=6.0, tones=1.0):
     """Noise with shaft tones, as WAV of 16 bits."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(seconds * RATE_HZ) / RATE_HZ
@@ -286,10 +286,10 @@ def test_options_that_do_not_fit_are_refused(arguments, said, capsys):
 
 
 def test_of_several_healthy_recordings_the_one_that_is_too_short_is_named(tmp_path, capsys):
-    whole, short = recording(tmp_path / "a.wav", seed=0), recording(tmp_path / "b.wav", seed=1, seconds=1)
+    whole, short = recording(tmp_path / "a.wav", seed=0), recording(tmp_path / "b.wav", seed=1, seconds=0.5)
     call = ["commission", "--healthy", whole, "--healthy", short, "--out", str(tmp_path / "pump.json")]
     assert run(call) == 2
-    assert "error: b: the waveform lasts 1 s" in capsys.readouterr().err
+    assert "error: b: the waveform lasts 0.5 s" in capsys.readouterr().err
 
 
 def test_noise_is_no_example_of_a_healthy_machine(tmp_path, capsys):
