@@ -20,13 +20,7 @@ from secateur.edge.opening import checked_bundle
 from secateur.edge.own_healthy import read_own_healthy
 from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
-from secateur.edge.windows import (
-    REASONS,
-    Usability,
-    cut_windows,
-    source_at_model_rate,
-    usability_of,
-)
+from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
 from secateur.signals.kinematics import FaultOrders
 from secateur.signals.no_machine import beginning, why_no_machine
 from secateur.signals.recording import ArraySource, WaveformSource
