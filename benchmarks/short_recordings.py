@@ -16,6 +16,7 @@ from secateur.edge.foundation import SHIPPED
 from secateur.edge.judgement import calibrated
 from secateur.edge.runtime import Runtime
 from secateur.signals.recording import Recording
+from secateur.signals.short_windows import filled
 
 SHARES = (1.0, 0.94, 0.85, 0.73, 0.6, 0.5)
 WINDOWS = 3
@@ -29,9 +30,8 @@ def judged(
     there = round(share * length)
     for recording in recordings:
         windows = recording.read(0, WINDOWS * length)[0].reshape(-1, length)[:, :there]
-        filled = np.concatenate([windows, windows[:, ::-1][:, : length - there]], axis=1)
         logits, _ = runtime.predict(
-            filled.astype(np.float32),
+            filled(windows, length),
             shaft_rate_hz=recording.shaft_rate_hz or 0.0,
             fault_orders=recording.fault_orders,
         )

@@ -46,7 +46,7 @@ def test_the_chance_is_that_of_the_gamma_distribution(averaged, level):
 
 
 def test_white_noise_seldom_reaches_far():
-    """The chance over all points is a p-value: one in ten lies above 1, one in a hundred above 2."""
+    """Of a p-value one in ten lay above 1; the best of several lengths is no p-value any more."""
     found = [clearest_line(drawn("white noise", LEAST_SAMPLES, seed)) for seed in range(200)]
     assert np.mean(np.array(found) > 1) < 0.6  # several lengths are tried, and the local median varies
     assert max(found) < 6

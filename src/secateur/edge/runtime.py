@@ -20,11 +20,17 @@ from secateur.edge.opening import checked_bundle
 from secateur.edge.own_healthy import read_own_healthy
 from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
-from secateur.edge.windows import REASONS, Usability, cut_windows, source_at_model_rate, usability_of
+from secateur.edge.windows import (
+    REASONS,
+    Usability,
+    cut_windows,
+    least_duration_s,
+    source_at_model_rate,
+    usability_of,
+)
 from secateur.signals.kinematics import FaultOrders
-from secateur.signals.no_machine import beginning, why_no_machine
+from secateur.signals.no_machine import first_samples, why_no_machine
 from secateur.signals.recording import ArraySource, WaveformSource
-from secateur.signals.short_windows import least_samples
 
 BATCH_WINDOWS = 16
 
@@ -136,7 +142,7 @@ class Runtime:
     @property
     def least_s(self) -> float:
         """Seconds that a waveform must last at least; up to a window, its end is mirrored."""
-        return least_samples(self.manifest.window_length) / self.manifest.sampling_rate_hz
+        return least_duration_s(self.manifest)
 
     def predict(
         self, windows: np.ndarray, *, shaft_rate_hz: float = 0.0, fault_orders: FaultOrders | None = None
@@ -301,7 +307,7 @@ class Runtime:
             self.manifest,
             evidence=evidence,
             no_evidence=missing,
-            no_machine=why_no_machine(beginning(source, channel)),
+            no_machine=why_no_machine(first_samples(source, channel)),
             doubts=doubts,
             own_healthy=self.own_healthy,
             rms=rms,

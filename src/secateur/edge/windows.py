@@ -47,6 +47,11 @@ _CLIPPED_SHARE, _CLIPPED_OVER_NEXT = 0.01, 3
 """Samples at the very largest or smallest value, and how many times as many as at the value next to it."""
 
 
+def least_duration_s(manifest: Manifest) -> float:
+    """Return how long a waveform must last at least; up to a window, its end is mirrored."""
+    return least_samples(manifest.window_length) / manifest.sampling_rate_hz
+
+
 def source_at_model_rate(
     source: WaveformSource, sampling_rate_hz: float, manifest: Manifest
 ) -> WaveformSource:

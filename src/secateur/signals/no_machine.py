@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from secateur.signals.evidence import BANDS
 from secateur.signals.recording import WaveformSource
 
 SEGMENTS = (1024, 4096, 16_384, 65_536)
@@ -25,10 +26,10 @@ NOISE_REACHES = 6.0
 """Noise reaches less than this; recordings of three rigs have 170 and more, single windows of them 60."""
 
 LEAST_NOISE = 1e-4
-"""Share of the power that is no line: a quarter in the three rigs at least, a millionth in tones."""
+"""Share of the power that is no line: a fifth at least in the three rigs, a millionth in tones."""
 
-BAND = (0.042, 0.45)
-"""In which noise is sought, over the sampling rate: below it the shaft's own lines may outdo everything."""
+BAND = BANDS[-1]
+"""In which noise is sought: the widest that is demodulated. Below it the shaft's lines may outdo all else."""
 
 NO_LINE = (
     "no line stands out of its spectrum, as every machine at a steady speed raises some: noise alone; check "
@@ -51,7 +52,7 @@ def why_no_machine(waveform: np.ndarray) -> str:
     Parameters
     ----------
     waveform : ndarray, shape (samples,)
-        Of one channel; see :func:`beginning`. Segments that are not finite are passed over.
+        Of one channel; see :func:`first_samples`. Segments that are not finite are passed over.
     """
     if len(waveform) < LEAST_SAMPLES:
         return ""
@@ -60,7 +61,7 @@ def why_no_machine(waveform: np.ndarray) -> str:
     return NO_NOISE if noise_share(waveform) < LEAST_NOISE else ""
 
 
-def beginning(source: WaveformSource, channel: int) -> np.ndarray:
+def first_samples(source: WaveformSource, channel: int) -> np.ndarray:
     """Return the samples of one channel that are looked at."""
     return source.read(0, min(source.n_samples, MOST_SAMPLES))[channel]
 

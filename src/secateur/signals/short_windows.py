@@ -20,9 +20,10 @@ def filled(samples: np.ndarray, length: int) -> np.ndarray:
 
     Parameters
     ----------
-    samples : ndarray, shape (n,)
-        At least :func:`least_samples`, and no more than ``length``.
+    samples : ndarray, shape (..., n)
+        At least half as many as ``length``, and no more.
     length : int
         Of the window.
     """
-    return np.concatenate([samples, samples[::-1][: length - len(samples)]])
+    missing = length - samples.shape[-1]
+    return np.concatenate([samples, samples[..., ::-1][..., :missing]], axis=-1) if missing else samples

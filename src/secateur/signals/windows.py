@@ -186,9 +186,13 @@ class Windows:
         )
         self._fault_orders = np.stack([_orders_of(segment) for segment in self.segments])
 
-    def _starts(self, segment: Segment) -> np.ndarray:
+    def _bounds(self, segment: Segment) -> tuple[int, int]:
+        """Return the first sample of a segment, and one past the last, at the rate of the windows."""
         up, down = rate_ratio(segment.recording.sampling_rate_hz, self.spec.sampling_rate_hz)
-        first, last = -(-segment.start * up // down), segment.stop * up // down
+        return -(-segment.start * up // down), segment.stop * up // down
+
+    def _starts(self, segment: Segment) -> np.ndarray:
+        first, last = self._bounds(segment)
         if segment.is_whole and least_samples(self.spec.length) <= last < self.spec.length:
             return np.zeros(1, dtype=np.int64)
         return first + window_starts(last - first, self.spec.length, self.hop)
@@ -301,11 +305,11 @@ class Windows:
         for number in dict.fromkeys(segment_of.tolist()):
             here = np.flatnonzero(segment_of == number)
             recording = self.segments[number].recording
-            up, down = rate_ratio(recording.sampling_rate_hz, self.spec.sampling_rate_hz)
-            end = recording.n_samples * up // down
+            _, last = self._bounds(self.segments[number])
             for row in here:
                 start = int(self._start[indices[row]])
-                waveforms[row] = filled(self._series.read(recording, start, min(start + length, end)), length)
+                read = self._series.read(recording, start, min(start + length, last))
+                waveforms[row] = filled(read, length)
             try:
                 waveforms[here] = normalise(waveforms[here])
             except DataError:

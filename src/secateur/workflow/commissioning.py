@@ -19,7 +19,7 @@ from secateur.edge.own_healthy import (
 )
 from secateur.edge.runtime import Runtime
 from secateur.signals.envelope_rule import FAMILY_OF, envelope_rule
-from secateur.signals.no_machine import beginning, why_no_machine
+from secateur.signals.no_machine import first_samples, why_no_machine
 from secateur.workflow.diagnosis_subjects import Subject
 
 
@@ -107,7 +107,7 @@ def _heard(subject: Subject, runtime: Runtime) -> tuple[HealthyRecording, str]:
     """Return what the bundle makes of a recording, and why it may not be healthy."""
     shaft_hz = (subject.shaft_speed_rpm or 0.0) / 60.0
     recording, channel, orders = subject.recording, subject.channel, subject.fault_orders
-    if lacks := why_no_machine(beginning(recording.source, channel)):
+    if lacks := why_no_machine(first_samples(recording.source, channel)):
         raise DataError(f"{lacks}. It is no example of a healthy machine; leave it out.")
     parts = list(
         runtime.stream(

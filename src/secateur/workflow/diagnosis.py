@@ -142,7 +142,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         sampling_rate_hz=recording.sampling_rate_hz,
         shaft_rate_hz=stated_hz,
     )
-    doubtful = doubts(stated, subject.channel, window_s=runtime.least_s, found=speed.found)
+    doubtful = doubts(stated, subject.channel, window_s=runtime.window_s, found=speed.found)
     as_stated = speed.shaft_rate_hz == stated_hz
     bins = _Bins(recording.duration_s, runtime.window_s, hop_s, len(runtime.labels))
     usabilities: Counter[str] = Counter()

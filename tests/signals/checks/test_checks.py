@@ -13,7 +13,7 @@ from secateur.core.errors import DataError
 from secateur.core.progress import quiet
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.checks.run import check, require_sound, statement_findings
-from secateur.signals.checks.waveform import Seen, check_speed, check_waveform
+from secateur.signals.checks.waveform import Seen, check_machine, check_speed, check_waveform
 from secateur.signals.checks.whole_set import check_levels, check_set
 from secateur.signals.findings import Finding
 from secateur.signals.kinematics import FaultOrders
@@ -43,7 +43,8 @@ def codes(findings: list[Finding]) -> list[tuple[str, str]]:
 
 
 def waveform_findings(samples: np.ndarray, **changes: object) -> list[Finding]:
-    return list(check_waveform(recording(samples=samples.astype(np.float32), **changes), Seen()))
+    one = recording(samples=samples.astype(np.float32), **changes)
+    return [*check_waveform(one, Seen()), *check_machine(one)]
 
 
 def test_sound_recordings_pass() -> None:

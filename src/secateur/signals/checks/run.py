@@ -11,7 +11,7 @@ from secateur.core.errors import DataError
 from secateur.core.files import sha256_of
 from secateur.core.progress import track
 from secateur.signals.checks.possible_splits import SplitVerdict, split_findings, try_splits
-from secateur.signals.checks.waveform import NO_MACHINE, Seen, check_speed, check_waveform
+from secateur.signals.checks.waveform import Seen, check_machine, check_speed, check_waveform
 from secateur.signals.checks.whole_set import check_levels, check_set, readable_duration_s
 from secateur.signals.findings import Finding, error, gravest_first, refuse
 from secateur.signals.plausibility import bearing_findings, rate_findings, speed_findings
@@ -83,7 +83,8 @@ def check(path: Path, *, split: str | None = None, window_length: int = WINDOW_L
     for recording in track(recordings, "checking recordings"):
         found = [*statement_findings(recording), *_file_findings(recording)]
         try:
-            found += [*check_waveform(recording, seen, window_s=window_s), *check_speed(recording)]
+            found += check_waveform(recording, seen, window_s=window_s)
+            found += [*check_machine(recording), *check_speed(recording)]
             files.add(recording.path or recording.recording_id)
             usable.append(recording)
         except DataError as fault:
@@ -126,9 +127,9 @@ def require_sound(
     window_s = window_length / common_rate_hz(recordings)
     for recording in track(recordings, "checking recordings"):
         findings += statement_findings(recording)
-        findings += check_waveform(
-            recording, seen, window_s=window_s, channel=0 if channel is None else channel
-        )
+        used = 0 if channel is None else channel
+        findings += check_waveform(recording, seen, window_s=window_s, channel=used)
+        findings += check_machine(recording, used)
     findings += check_levels(recordings, seen.level)
     return gravest_first(refuse(findings))
 
@@ -137,6 +138,8 @@ def doubts(
     recording: Recording, channel: int, *, window_s: float, found: RefinedSpeed | None = None
 ) -> list[Finding]:
     """Refuse to diagnose a recording of which something impossible is said; return what is doubtful.
+
+    Whether a machine turns in it is for the judgement to say.
 
     Parameters
     ----------
@@ -156,8 +159,7 @@ def doubts(
     """
     said = refuse([*statement_findings(recording), *check_speed(recording, channel, found=found)])
     heard = check_waveform(recording, Seen(), window_s=window_s, channel=channel)
-    # the judgement itself says what a waveform lacks of a machine
-    return [one for one in (*said, *heard) if one.severity != "note" and one.code != NO_MACHINE]
+    return [finding for finding in (*said, *heard) if finding.severity != "note"]
 
 
 def statement_findings(recording: Recording) -> Iterator[Finding]:

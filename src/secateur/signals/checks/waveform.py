@@ -11,7 +11,7 @@ import numpy as np
 from secateur.signals.checks.channel import ChannelFigures
 from secateur.signals.checks.landmarks import KnownStretches, Landmarks, Shared
 from secateur.signals.findings import Finding, error, note, warning
-from secateur.signals.no_machine import beginning, why_no_machine
+from secateur.signals.no_machine import first_samples, why_no_machine
 from secateur.signals.recording import Recording
 from secateur.signals.short_windows import LEAST_SHARE
 from secateur.signals.speed import LEAST_GAP, LOOKED_AT_S, REACH, RefinedSpeed, refine_shaft_rate
@@ -24,7 +24,6 @@ STUCK_SHARE = 0.1
 """Share of a recording that may be stuck before it is unusable."""
 SMALLEST, LARGEST = 1e-18, 1e18
 """Values of sensors in any unit lie between."""
-NO_MACHINE = "no_machine"
 SLOW_RPM, FAST_RPM = 100.0, 30_000.0
 _BLOCK = 1 << 18
 _BEGINNING = 4096
@@ -96,7 +95,7 @@ def check_waveform(
         )
     for number, found in zip(looked_at, figures, strict=True):
         found.stuck.close(recording.n_samples)
-        yield from _channel_findings(recording, number, found, window_s)
+        yield from _channel_findings(recording, recording.channels[number], found, window_s)
     seen.level[recording.recording_id] = figures[0].rms
     shared = seen.stretches.meet(recording, looked_at[0], landmarks.places)
     yield from _copy_findings(recording, seen, whole.digest(), beginning, shared)
@@ -111,9 +110,9 @@ def _channels(recording: Recording, channel: int | str | None) -> list[int]:
 
 
 def _channel_findings(
-    recording: Recording, number: int, figures: ChannelFigures, window_s: float
+    recording: Recording, label: str, figures: ChannelFigures, window_s: float
 ) -> Iterator[Finding]:
-    name, n_samples, label = recording.recording_id, recording.n_samples, recording.channels[number]
+    name, n_samples = recording.recording_id, recording.n_samples
     if figures.not_finite:
         yield error(
             "not_finite",
@@ -141,10 +140,6 @@ def _channel_findings(
             name,
             f"channel {label}: {clipped} samples lie at the very limit; the amplifier or converter was "
             "overdriven.",
-        )
-    if largest <= LARGEST and (lacks := why_no_machine(beginning(recording.source, number))):
-        yield warning(
-            NO_MACHINE, name, f"channel {label}: {lacks}. Nothing of a bearing can be learnt from it."
         )
 
 
@@ -201,6 +196,33 @@ def _copy_findings(
             f"{shared.original_begin} on, perhaps at another scale; remove one, or both sides of a split may "
             "hold the same stretch.",
         )
+
+
+def check_machine(recording: Recording, channel: int | str | None = None) -> Iterator[Finding]:
+    """Ask whether a machine turns in a recording, where its samples can be those of a sensor at all.
+
+    Parameters
+    ----------
+    recording : Recording
+    channel : int or str, optional
+        The one that is used, by number or name; all by default.
+
+    Raises
+    ------
+    DataError
+        If the waveform cannot be read.
+    """
+    for number in _channels(recording, channel):
+        samples = first_samples(recording.source, number)
+        finite = samples[np.isfinite(samples)]
+        if finite.size == 0 or np.ptp(finite) == 0 or np.abs(finite).max() > LARGEST:
+            continue
+        if lacks := why_no_machine(samples):
+            yield warning(
+                "no_machine",
+                recording.recording_id,
+                f"channel {recording.channels[number]}: {lacks}. Nothing of a bearing can be learnt from it.",
+            )
 
 
 def check_speed(

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from secateur.bundle.manifest import Manifest
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.own_healthy import NORMAL
+from secateur.edge.windows import least_duration_s
 from secateur.signals.envelope_rule import FAMILY_OF
-from secateur.signals.short_windows import least_samples
 
 _QUANTITIES = {"g": "acceleration", "m/s2": "acceleration", "mm/s": "velocity"}
 """What each unit measures; a model normalises its windows, so units of one quantity are alike to it."""
@@ -28,8 +28,7 @@ def misfits(manifest: Manifest, sensor: Sensor) -> Iterator[str]:
     ):
         least = f" or {rule.lowest_hz:g} Hz and more" if rule is not None and rule.allowed else ""
         yield f"it takes {manifest.sampling_rate_hz:g} Hz{least}, and the sensor has {rate_hz:g} Hz"
-    burst_s = sensor.burst_samples / rate_hz
-    least_s = least_samples(manifest.window_length) / manifest.sampling_rate_hz
+    burst_s, least_s = sensor.burst_samples / rate_hz, least_duration_s(manifest)
     if burst_s < least_s * (1 - 1e-9):
         yield f"it needs bursts of {least_s:.3f} s, and those of the sensor last {burst_s:.3f} s"
     if NORMAL not in manifest.labels:
