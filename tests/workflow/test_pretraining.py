@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from secateur.core.errors import ConfigError
 from secateur.models import checkpoint
+from secateur.models.diagnoser import Diagnoser
+from secateur.models.foundation import FOUNDATIONS
+from secateur.models.front_end.settings import front_end_for
+from secateur.models.presets import preset_config
 from secateur.signals.simulator.machines import LABELS
 from secateur.training.machine_data import described_machines, open_world_loss
 from secateur.training.settings import LoopSettings
@@ -64,3 +70,23 @@ def test_strangers_should_look_like_every_class_alike():
     assert open_world_loss(unsure, label).item() == pytest.approx(
         0.5 * torch.log(torch.tensor(4.0)).item(), abs=1e-3
     )
+
+
+def test_a_trained_diagnoser_is_gone_on_with_by_its_own_windows(run, tmp_path):
+    first = pretrain(replace(SETTINGS, backbone="foundation-micro"), tmp_path / "shipped")
+    assert first["parameters"] == sum(
+        p.numel() for p in checkpoint.load(FOUNDATIONS["foundation-micro"]).parameters()
+    )
+    config = preset_config("nano-mha", classes=("ball", "normal"), front_end=front_end_for(6_000.0, 2_048))
+    checkpoint.save(Diagnoser(config), tmp_path / "own")
+    pretrain(replace(SETTINGS, backbone=str(tmp_path / "own")), tmp_path / "further")
+    found = checkpoint.describe(tmp_path / "further" / CHECKPOINT)
+    assert found.config.front_end == config.front_end
+    assert found.config.classes == LABELS
+    assert found.metadata["task"]["window_length"] == 2_048
+
+
+def test_what_is_no_backbone_is_refused_before_anything_is_simulated(tmp_path):
+    with pytest.raises(ConfigError, match="neither a preset"):
+        pretrain(replace(SETTINGS, backbone="no-such"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -35,6 +35,7 @@ def pretrain(
     from secateur.core.progress import quiet
     from secateur.signals.simulator.machine_windows import BLOCK
     from secateur.training.settings import LoopSettings
+    from secateur.workflow.backbone import learning_rate_for
     from secateur.workflow.pretraining import CHECKPOINT, PretrainingSettings
     from secateur.workflow.pretraining import pretrain as run
 
@@ -49,6 +50,7 @@ def pretrain(
             evaluate_every=min(250, steps),
             checkpoint_every=250,
             patience=steps,
+            learning_rate=learning_rate_for(backbone),
             seed=seed,
         ),
     )

@@ -10,17 +10,19 @@ from transformers import AutoConfig, AutoModel
 from secateur.core.errors import CheckpointError, ConfigError, UnsupportedArchitecture
 from secateur.core.seeds import derive
 from secateur.models.diagnoser import BACKBONE_FAMILIES, Diagnoser, DiagnoserConfig
-from secateur.models.foundation import start_folder, start_from, window_length_of
+from secateur.models.foundation import front_end_of, start_folder, start_from
+from secateur.models.front_end.settings import FrontEndSettings
 from secateur.models.front_end.tokens import token_count
 from secateur.models.presets import PRESETS, preset_config
 from secateur.training.settings import FitSettings
 from secateur.workflow.settings import TaskSettings
-from secateur.workflow.task import Preparation
 
 GOING_ON_RATE = 3e-4
 
 
-def build_dense(backbone: str, preparation: Preparation, *, seed: int) -> Diagnoser:
+def build_dense(
+    backbone: str, *, classes: tuple[str, ...], front_end: FrontEndSettings, seed: int
+) -> Diagnoser:
     """Build the untrained dense model.
 
     Parameters
@@ -29,8 +31,9 @@ def build_dense(backbone: str, preparation: Preparation, *, seed: int) -> Diagno
         Name of a preset (random weights); ``foundation-micro`` or the checkpoint of a Diagnoser (all weights
         but those of classes that it does not know); or a folder with ``config.json`` and safetensors of a
         GPT-2 or Llama model, whose weights the backbone starts from. No code of the folder is executed.
-    preparation : Preparation
-        Classes and front end.
+    classes : tuple of str
+    front_end : FrontEndSettings
+        A Diagnoser's checkpoint has its own, for windows of this length and rate.
     seed : int
         Of the random weights.
 
@@ -46,11 +49,10 @@ def build_dense(backbone: str, preparation: Preparation, *, seed: int) -> Diagno
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "dense-weights"))
         if (folder := start_folder(backbone)) is not None:
-            return _fitting(start_from(folder, preparation.classes), backbone, preparation)
+            return _fitting(start_from(folder, classes), backbone, front_end)
         if backbone in PRESETS:
-            config = preset_config(backbone, classes=preparation.classes, front_end=preparation.front_end)
-            return Diagnoser(config)
-        return _from_folder(backbone, preparation)
+            return Diagnoser(preset_config(backbone, classes=classes, front_end=front_end))
+        return _from_folder(backbone, classes, front_end)
 
 
 def windows_for(backbone: str, window_length: int | None) -> int:
@@ -64,7 +66,7 @@ def windows_for(backbone: str, window_length: int | None) -> int:
     folder = start_folder(backbone)
     if folder is None:
         return TaskSettings.window_length if window_length is None else window_length
-    taken = window_length_of(folder)
+    taken = front_end_of(folder).window_length
     if window_length not in (None, taken):
         raise ConfigError(
             f"windows of {window_length} samples were asked for, but {backbone} takes {taken}; leave "
@@ -78,8 +80,8 @@ def learning_rate_for(backbone: str) -> float:
     return GOING_ON_RATE if start_folder(backbone) is not None else FitSettings.learning_rate
 
 
-def _fitting(model: Diagnoser, backbone: str, preparation: Preparation) -> Diagnoser:
-    asked, taken = preparation.front_end, model.config.front_end
+def _fitting(model: Diagnoser, backbone: str, asked: FrontEndSettings) -> Diagnoser:
+    taken = model.config.front_end
     if (asked.sampling_rate_hz, asked.window_length) != (taken.sampling_rate_hz, taken.window_length):
         raise ConfigError(
             f"{backbone} takes {taken.window_length} samples at {taken.sampling_rate_hz:g} Hz, the "
@@ -89,7 +91,7 @@ def _fitting(model: Diagnoser, backbone: str, preparation: Preparation) -> Diagn
     return model
 
 
-def _from_folder(backbone: str, preparation: Preparation) -> Diagnoser:
+def _from_folder(backbone: str, classes: tuple[str, ...], front_end: FrontEndSettings) -> Diagnoser:
     folder = Path(backbone)
     if not (folder / "config.json").is_file():
         raise ConfigError(
@@ -108,16 +110,14 @@ def _from_folder(backbone: str, preparation: Preparation) -> Diagnoser:
         )
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder} could not be read as a model: {error}") from error
-    tokens = token_count(preparation.front_end)
+    tokens = token_count(front_end)
     if found.max_position_embeddings < tokens:
         raise ConfigError(
             f"{folder} takes {found.max_position_embeddings} positions; the front end makes {tokens} tokens."
         )
     values = {**found.to_diff_dict(), "use_cache": False}
     values.pop("architectures", None)
-    model = Diagnoser(
-        DiagnoserConfig(classes=preparation.classes, front_end=preparation.front_end, backbone=values)
-    )
+    model = Diagnoser(DiagnoserConfig(classes=classes, front_end=front_end, backbone=values))
     pretrained.set_input_embeddings(torch.nn.Identity())
     model.backbone.load_state_dict(pretrained.state_dict(), strict=True)
     return model

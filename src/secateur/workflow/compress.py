@@ -66,7 +66,12 @@ def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> di
     """
     out = Path(out)
     folds = prepare(settings.task)
-    require_reachable(build_dense(settings.backbone, folds[0], seed=settings.task.seed), settings.cut)
+    require_reachable(
+        build_dense(
+            settings.backbone, classes=folds[0].classes, front_end=folds[0].front_end, seed=settings.task.seed
+        ),
+        settings.cut,
+    )
     claim(
         out,
         settings.to_json(),

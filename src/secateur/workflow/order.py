@@ -55,7 +55,9 @@ def compare_orders(settings: OrderSettings, out: Path, *, overwrite: bool = Fals
     """
     out = Path(out)
     first = prepare_one(settings.task)
-    dense = build_dense(settings.backbone, first, seed=settings.task.seed)
+    dense = build_dense(
+        settings.backbone, classes=first.classes, front_end=first.front_end, seed=settings.task.seed
+    )
     require_reachable(dense, CutSettings(ratio=settings.ratio))
     decisive = settings.to_json()
     # more seeds may be added to those that are there

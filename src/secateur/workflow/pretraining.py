@@ -16,8 +16,8 @@ from secateur.core.seeds import derive
 from secateur.core.typed import typed
 from secateur.models import checkpoint
 from secateur.models.diagnoser import Diagnoser
+from secateur.models.foundation import front_end_of, start_folder
 from secateur.models.front_end.settings import foundation_front_end
-from secateur.models.presets import preset_config
 from secateur.signals.simulator.machine_collection import DATASET, PROTOCOL
 from secateur.signals.simulator.machines import LABELS
 from secateur.training.batches import Batch
@@ -30,6 +30,7 @@ from secateur.training.machine_data import (
     open_world_loss,
 )
 from secateur.training.settings import LoopSettings
+from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
 from secateur.workflow.settings import TaskSettings
 
@@ -44,7 +45,7 @@ class PretrainingSettings:
     Parameters
     ----------
     backbone : str
-        Name of a preset.
+        See :func:`secateur.workflow.backbone.build_dense`.
     seed : int
     train_blocks, validation_blocks : int
         Blocks of 64 random machines; those of validation are never trained on.
@@ -83,19 +84,17 @@ def pretrain(settings: PretrainingSettings, out: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If ``out`` holds something else, or there is no such preset.
+        If ``out`` holds something else, or there is no such backbone.
     """
-    front_end = foundation_front_end()
-    config = preset_config(settings.backbone, classes=LABELS, front_end=front_end)
+    start = start_folder(settings.backbone)
+    front_end = foundation_front_end() if start is None else front_end_of(start)
+    model = build_dense(settings.backbone, classes=LABELS, front_end=front_end, seed=settings.seed)
     claim(out, to_jsonable(settings), seed=settings.seed)
     machines = out / MACHINES
     train = described_machines(front_end, derive(settings.seed, "train"), settings.train_blocks, machines)
     validation = described_machines(
         front_end, derive(settings.seed, "validation"), settings.validation_blocks, machines
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(derive(settings.seed, "dense-weights"))
-        model = Diagnoser(config)
     result = fit_machines(model, train, validation, settings.loop, out / STATE)
     record = to_jsonable(
         {

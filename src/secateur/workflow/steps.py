@@ -85,11 +85,17 @@ def train_dense(
             )
     require_replaceable(folder, checkpoint.CHECKSUMS)
     settings = replace(settings, seed=derive(task.seed, "fit"))
-    model = build_dense(backbone, preparation, seed=task.seed)
+
+    def untrained() -> Diagnoser:
+        return build_dense(
+            backbone, classes=preparation.classes, front_end=preparation.front_end, seed=task.seed
+        )
+
+    model = untrained()
     chosen_by = result = fit(model, preparation.train, preparation.validation, settings, partial)
     if preparation.everything is not None:
         console.print(f"last fit: {chosen_by.best_step} steps on all training specimens")
-        model = build_dense(backbone, preparation, seed=task.seed)
+        model = untrained()
         result = fit(
             model,
             preparation.everything,

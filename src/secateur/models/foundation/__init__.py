@@ -11,6 +11,7 @@ from secateur.core.errors import ConfigError
 from secateur.models import checkpoint
 from secateur.models.checkpoint_files import CHECKSUMS
 from secateur.models.diagnoser import Diagnoser, DiagnoserConfig
+from secateur.models.front_end.settings import FrontEndSettings
 
 FOUNDATIONS: dict[str, Path] = {"foundation-micro": Path(__file__).with_name("micro")}
 """Checkpoints that come with the package by name, trained on simulated machines alone."""
@@ -26,12 +27,12 @@ def start_folder(backbone: str) -> Path | None:
     return None
 
 
-def window_length_of(folder: Path) -> int:
-    """Samples of the windows that a saved Diagnoser takes."""
+def front_end_of(folder: Path) -> FrontEndSettings:
+    """Front end of a saved Diagnoser."""
     config = checkpoint.describe(folder).config
     if not isinstance(config, DiagnoserConfig):
         raise ConfigError(f"{folder} holds no Diagnoser; only a Diagnoser takes windows.")
-    return config.window_length
+    return config.front_end
 
 
 def start_from(folder: Path, classes: tuple[str, ...]) -> Diagnoser:
