@@ -127,4 +127,4 @@ def test_fetch_reports_what_came(
     assert run(["data", "fetch", "cwru", "--out", str(tmp_path), "--json"]) == 0
     assert as_json(capsys)["downloaded"] == ["a.mat"]
     assert run(["data", "fetch", "cwru", "--out", str(tmp_path)]) == 0
-    assert "1 files downloaded" in capsys.readouterr().out
+    assert "1 file downloaded" in capsys.readouterr().out

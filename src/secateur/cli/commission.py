@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from secateur.cli import bearing_options, options
+from secateur.cli.counted import counted
 
 if TYPE_CHECKING:
     from secateur.workflow.diagnosis_subjects import Given
@@ -149,7 +150,7 @@ def _show_limits(found: dict[str, Any], out: Path) -> None:
 
     limits, console = found["limits"], Console()
     sentences = [
-        f"{row['recording']}: {row['windows']} windows, level {row['rms']:.4g}, "
+        f"{row['recording']}: {counted(row['windows'], 'window')}, level {row['rms']:.4g}, "
         f"normal with {100 * row['mean_normal']:.0f} %" + (f"; {row['doubt']}" if row["doubt"] else "")
         for row in found["recordings"]
         if row["windows"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from secateur.cli import options
+from secateur.cli.counted import counted
 
 if TYPE_CHECKING:
     from secateur.signals.checks.run import Report
@@ -105,8 +106,9 @@ def _print_report(path: Path, report: Report) -> None:
         splits.add_row(verdict.protocol, "yes" if verdict.possible else "no", leaks, verdict.reason)
     console.print(splits)
     console.print(
-        f"{report.files_read} files read, {report.recordings} recordings, {report.duration_s:.1f} s: "
-        f"{report.count('error')} errors, {report.count('warning')} warnings, {report.count('note')} notes.",
+        f"{counted(report.files_read, 'file')} read, {counted(report.recordings, 'recording')}, "
+        f"{report.duration_s:.1f} s: {counted(report.count('error'), 'error')}, "
+        f"{counted(report.count('warning'), 'warning')}, {counted(report.count('note'), 'note')}.",
         soft_wrap=True,
     )
 
@@ -148,7 +150,8 @@ def _print_summary(path: Path, summary: Summary) -> None:
     from secateur.cli.console import Console
 
     table = Table(
-        title=f"{path}: {summary.recordings} recordings, {summary.groups} groups, {summary.duration_s:.0f} s"
+        title=f"{path}: {counted(summary.recordings, 'recording')}, {counted(summary.groups, 'group')}, "
+        f"{summary.duration_s:.0f} s"
     )
     for heading in ("data set", "class", "files", "groups", "seconds", "Hz", "rpm", "loads", "mil"):
         table.add_column(heading, overflow="fold")
@@ -184,6 +187,6 @@ def fetch_data_set(
         typer.echo(json.dumps(to_jsonable(fetched)))
         return
     typer.echo(
-        f"{name}: {len(fetched.downloaded)} files downloaded, {len(fetched.present)} were there, in {out}. "
-        f"Checksum not known for {len(fetched.unverified)}. Next: secateur data check {out}"
+        f"{name}: {counted(len(fetched.downloaded), 'file')} downloaded, {len(fetched.present)} were there, "
+        f"in {out}. Checksum not known for {len(fetched.unverified)}. Next: secateur data check {out}"
     )

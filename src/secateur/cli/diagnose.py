@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from secateur.cli import bearing_options, options
+from secateur.cli.counted import counted
 
 
 def diagnose(
@@ -114,7 +115,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
         console.print(sentence, soft_wrap=True, highlight=False)
     passed_over = {name: n for name, n in result["usability"].items() if name != "usable"}
     for name, number in passed_over.items():
-        console.print(f"{number} windows passed over: {name}")
+        console.print(f"{counted(number, 'window')} passed over: {name}")
     for doubt in result["doubts"]:
         console.print(f"doubtful: {doubt}", soft_wrap=True, highlight=False)
     if (share := result["recorded_share_of_window"]) < 0.995:
@@ -213,7 +214,7 @@ def _show_all(result: dict[str, Any], out: Path) -> None:
     from secateur.cli.console import Console
 
     console = Console()
-    table = Table(title=f"{len(result['recordings'])} recordings")
+    table = Table(title=counted(len(result["recordings"]), "recording"))
     for heading in ("recording", "channel", "class", "windows", "confidence"):
         number = heading in ("windows", "confidence")
         table.add_column(heading, overflow="fold", justify="right" if number else "left")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from secateur.cli import options
+from secateur.cli.counted import counted
 
 
 def init(
@@ -37,8 +38,8 @@ def init(
         typer.echo(json.dumps({**told, "left_out": draft.unreadable}))
         return
     typer.echo(
-        f"{path}: {draft.files} recordings, {draft.to_fill_in} places to fill in. Complete them, then run: "
-        f"secateur data check {folder}"
+        f"{path}: {counted(draft.files, 'recording')}, {counted(draft.to_fill_in, 'place')} to fill in. "
+        f"Complete them, then run: secateur data check {folder}"
     )
     for reason in draft.unreadable:
         typer.echo(f"left out: {reason}")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from secateur.cli.console import Console
+from secateur.cli.counted import counted
 from secateur.report.device import in_words
 from secateur.report.numbers import count, decimal, duration, percent, size, times
 from secateur.report.sia import sentence
@@ -142,6 +143,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     if result["absent_classes"]:
         console.print(f"no window of {', '.join(result['absent_classes'])}: these classes are not judged")
     for label, number in result["unknown_classes"].items():
-        console.print(f"{number} recordings of {label} are not scored: the model does not know the class")
+        console.print(
+            f"not scored, as the model does not know the class: {counted(number, 'recording')} of {label}"
+        )
     if split["caveat"]:
         console.print(split["caveat"])

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from secateur.cli.console import Console, headed
+from secateur.cli.counted import counted
 from secateur.report.numbers import MISSING, count, percent, ranges, size, times
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _coming_back(inspection: Inspection) -> Text:
 
 def _stored(stored: StoredWeights) -> Text:
     dtypes = ", ".join(f"{count(number)} in {dtype}" for dtype, number in stored.dtypes.items())
-    files = "1 file" if len(stored.files) == 1 else f"{len(stored.files)} files"
+    files = counted(len(stored.files), "file")
     text = headed("weights", f": {files}, {size(stored.bytes)}; {dtypes or 'none read'}")
     if stored.missing:
         text.append(f"; missing: {', '.join(stored.missing)}", "red")
