@@ -65,6 +65,15 @@ def test_layers_keep_caches_of_their_own_groups(causal_bundle_folder):
     assert set(manifest.files) == {"model.onnx", "golden.npz", *manifest.tokenizer_files}
 
 
+@pytest.mark.parametrize(
+    ("named", "end"), [(50_256, ()), ([2, 50_256], (2,)), (0, (0,)), (-1, ()), (None, ())]
+)
+def test_what_the_vocabulary_lacks_ends_no_text(named, end):
+    model = frozen_copy(GPT2.build())
+    model.generation_config.eos_token_id = named
+    assert causal_model(model).end_tokens == end
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("pieces", [(9,), (1, 1, 7), (4, 1, 1, 1, 2), (1,) * 9])
 def test_any_pieces_give_the_logits_of_a_whole_pass(exported, batch, pieces):

@@ -81,10 +81,15 @@ class CausalModel:
 
     @property
     def end_tokens(self) -> tuple[int, ...]:
-        """Tokens that end a generation, as the model was saved."""
+        """Tokens that end a generation, as the model was saved.
+
+        A configuration may name others that its vocabulary lacks (the default of a larger one); they never
+        come out and are left away.
+        """
         settings = getattr(self.model, "generation_config", None) or self.model.config
         found = settings.eos_token_id
-        return tuple(found) if isinstance(found, (list, tuple)) else () if found is None else (int(found),)
+        named = found if isinstance(found, (list, tuple)) else () if found is None else (found,)
+        return tuple(int(token) for token in named if 0 <= token < self.vocabulary)
 
     def empty_past(self, batch: int, tokens: int = 0) -> list[Tensor]:
         """Return zeros of the shape of a cache: key and value of each layer."""
