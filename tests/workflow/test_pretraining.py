@@ -90,3 +90,11 @@ def test_what_is_no_backbone_is_refused_before_anything_is_simulated(tmp_path):
     with pytest.raises(ConfigError, match="neither a preset"):
         pretrain(replace(SETTINGS, backbone="no-such"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_windows_that_hold_nothing_of_a_machine_are_refused(tmp_path):
+    config = preset_config("nano-mha", classes=LABELS, front_end=front_end_for(2_000.0, 640))
+    checkpoint.save(Diagnoser(config), tmp_path / "own")
+    with pytest.raises(ConfigError, match=r"640 samples at 2000 Hz; .* at least 1,024"):
+        pretrain(replace(SETTINGS, backbone=str(tmp_path / "own")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

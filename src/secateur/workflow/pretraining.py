@@ -30,6 +30,7 @@ from secateur.training.machine_data import (
     open_world_loss,
 )
 from secateur.training.settings import LoopSettings
+from secateur.training.unlabelled import LEAST_LENGTH, LEAST_RATE_HZ, can_simulate
 from secateur.workflow.backbone import build_dense
 from secateur.workflow.claim import claim
 from secateur.workflow.settings import TaskSettings
@@ -84,10 +85,16 @@ def pretrain(settings: PretrainingSettings, out: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If ``out`` holds something else, or there is no such backbone.
+        If ``out`` holds something else, there is no such backbone, or its windows are too short.
     """
     start = start_folder(settings.backbone)
     front_end = foundation_front_end() if start is None else front_end_of(start)
+    length, rate_hz = front_end.window_length, front_end.sampling_rate_hz
+    if not can_simulate(length, rate_hz):
+        raise ConfigError(
+            f"{settings.backbone} takes windows of {length:,} samples at {rate_hz:g} Hz; those of random "
+            f"machines have at least {LEAST_LENGTH:,} samples at {LEAST_RATE_HZ:g} Hz. Take another backbone."
+        )
     model = build_dense(settings.backbone, classes=LABELS, front_end=front_end, seed=settings.seed)
     claim(out, to_jsonable(settings), seed=settings.seed)
     machines = out / MACHINES
