@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from secateur.cli.console import Console
+from secateur.cli.counted import counted
 from secateur.report.figures.order_colours import ARM_WORDS, arm_in_words
 from secateur.report.numbers import MISSING, count, decimal, percent, points
 
@@ -53,7 +54,7 @@ def _orders(result: Mapping[str, Any]) -> Table:
     tests = {figure: {test["name"]: test for test in found} for figure, found in summary["tests"].items()}
     table = Table(
         title=f"{settings['backbone']} on {result['split']['protocol']} at {settings['ratio']:g}x, "
-        f"{_seeds(len(result['seeds']))}, mean over the noise levels"
+        f"{counted(len(result['seeds']), 'seed')}, mean over the noise levels"
     )
     for heading in ("order", "parameters", "accuracy", "to L-G-C", "p", "KL to dense", "p"):
         table.add_column(heading, justify="left" if heading == "order" else "right")
@@ -126,13 +127,10 @@ def _verdict(summary: Mapping[str, Any], n_seeds: int) -> str:
             lines.append(f"{words}: no order differs from coarse-to-fine beyond chance.")
     if (smallest := 2 / 2**n_seeds) > LEVEL:
         lines.append(
-            f"With {_seeds(n_seeds)} the exact test gives no p below {min(1.0, smallest):.2g}, uncorrected."
+            f"With {counted(n_seeds, 'seed')} the exact test gives no p below {min(1.0, smallest):.2g}, "
+            "uncorrected."
         )
     return " ".join(lines)
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed" if count == 1 else f"{count} seeds"
 
 
 def _staleness(cells: list[Mapping[str, Any]], title: str) -> Table:
@@ -174,5 +172,5 @@ def _asymmetry(entry: Mapping[str, Any]) -> str:
     return (
         f"{finer}s after a cut of {coarser}s {entry['finer_after_coarser']:.3f}, {coarser}s after a cut of "
         f"{finer}s {entry['coarser_after_finer']:.3f}: {against} coarse-to-fine supposes "
-        f"({_seeds(test['n_seeds'])} with both, exact p {test['exact_p_value']:.2g})"
+        f"({counted(test['n_seeds'], 'seed')} with both, exact p {test['exact_p_value']:.2g})"
     )

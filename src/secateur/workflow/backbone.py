@@ -16,6 +16,7 @@ from secateur.models.front_end.tokens import token_count
 from secateur.models.presets import PRESETS, preset_config
 from secateur.training.settings import FitSettings
 from secateur.workflow.settings import TaskSettings
+from secateur.workflow.task import Preparation
 
 GOING_ON_RATE = 3e-4
 
@@ -53,6 +54,11 @@ def build_dense(
         if backbone in PRESETS:
             return Diagnoser(preset_config(backbone, classes=classes, front_end=front_end))
         return _from_folder(backbone, classes, front_end)
+
+
+def dense_for(preparation: Preparation, backbone: str, *, seed: int) -> Diagnoser:
+    """Build the untrained dense model of a task; see :func:`build_dense`."""
+    return build_dense(backbone, classes=preparation.classes, front_end=preparation.front_end, seed=seed)
 
 
 def windows_for(backbone: str, window_length: int | None) -> int:

@@ -17,7 +17,7 @@ from secateur.models.calls import Batch
 from secateur.models.diagnoser import Diagnoser
 from secateur.training.evaluate import Fidelity, evaluate, fidelity, predict
 from secateur.training.unlabelled import answers, can_simulate, machine_pool
-from secateur.workflow.backbone import build_dense
+from secateur.workflow.backbone import dense_for
 from secateur.workflow.claim import claim
 from secateur.workflow.device_check import check_on_device
 from secateur.workflow.examples import write_examples
@@ -66,12 +66,7 @@ def compress(settings: RunSettings, out: Path, *, overwrite: bool = False) -> di
     """
     out = Path(out)
     folds = prepare(settings.task)
-    require_reachable(
-        build_dense(
-            settings.backbone, classes=folds[0].classes, front_end=folds[0].front_end, seed=settings.task.seed
-        ),
-        settings.cut,
-    )
+    require_reachable(dense_for(folds[0], settings.backbone, seed=settings.task.seed), settings.cut)
     claim(
         out,
         settings.to_json(),

@@ -13,7 +13,7 @@ from secateur.core.records import read_json, to_jsonable, write_json
 from secateur.models.diagnoser import Diagnoser
 from secateur.report.figures.order_pictures import write_order_pictures
 from secateur.tasks.windows import WindowTask
-from secateur.workflow.backbone import build_dense
+from secateur.workflow.backbone import dense_for
 from secateur.workflow.claim import claim
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.order_arms import Judge, run_arm
@@ -55,9 +55,7 @@ def compare_orders(settings: OrderSettings, out: Path, *, overwrite: bool = Fals
     """
     out = Path(out)
     first = prepare_one(settings.task)
-    dense = build_dense(
-        settings.backbone, classes=first.classes, front_end=first.front_end, seed=settings.task.seed
-    )
+    dense = dense_for(first, settings.backbone, seed=settings.task.seed)
     require_reachable(dense, CutSettings(ratio=settings.ratio))
     decisive = settings.to_json()
     # more seeds may be added to those that are there

@@ -25,7 +25,7 @@ from secateur.tasks.windows import WindowTask
 from secateur.training.augment import Augmentation
 from secateur.training.fit import fit
 from secateur.training.settings import FitSettings, LoopSettings, WindowLoopSettings
-from secateur.workflow.backbone import build_dense
+from secateur.workflow.backbone import dense_for
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.settings import TaskSettings
 from secateur.workflow.target import budget_of
@@ -85,17 +85,11 @@ def train_dense(
             )
     require_replaceable(folder, checkpoint.CHECKSUMS)
     settings = replace(settings, seed=derive(task.seed, "fit"))
-
-    def untrained() -> Diagnoser:
-        return build_dense(
-            backbone, classes=preparation.classes, front_end=preparation.front_end, seed=task.seed
-        )
-
-    model = untrained()
+    model = dense_for(preparation, backbone, seed=task.seed)
     chosen_by = result = fit(model, preparation.train, preparation.validation, settings, partial)
     if preparation.everything is not None:
         console.print(f"last fit: {chosen_by.best_step} steps on all training specimens")
-        model = untrained()
+        model = dense_for(preparation, backbone, seed=task.seed)
         result = fit(
             model,
             preparation.everything,
