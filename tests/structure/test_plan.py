@@ -23,6 +23,8 @@ SHAPE = ModelShape(
     channels_per_layer=(6, 5, 9),
     other_parameters=100,
     biased_roles=("q", "k", "v"),
+    vocabulary=5,
+    parameters_per_token=4,
 )
 DENSE = PruningPlan.identity("llama", SHAPE)
 
@@ -32,15 +34,20 @@ def plans(draw: st.DrawFn, shape: ModelShape = SHAPE) -> PruningPlan:
     def subset(count: int) -> tuple[int, ...]:
         return tuple(sorted(draw(st.sets(st.integers(0, count - 1), min_size=1))))
 
-    layers = tuple(
-        LayerPlan(
+    def layer(index: int) -> LayerPlan:
+        groups, per_group = subset(shape.kv_groups_per_layer[index]), shape.heads_per_group(index)
+        kept = draw(st.integers(1, per_group))
+        equally_many = st.permutations(range(per_group)).map(lambda order: tuple(sorted(order[:kept])))
+        return LayerPlan(
             index=index,
-            groups=subset(shape.kv_groups_per_layer[index]),
+            groups=groups,
             channels=subset(shape.channels_per_layer[index]),
+            heads=tuple(draw(equally_many) for _ in groups),
         )
-        for index in subset(shape.n_layers)
-    )
-    return PruningPlan(family="llama", shape=shape, layers=layers)
+
+    tokens = subset(shape.vocabulary) if draw(st.booleans()) else None
+    layers = tuple(map(layer, subset(shape.n_layers)))
+    return PruningPlan(family="llama", shape=shape, layers=layers, tokens=tokens)
 
 
 def test_identity_keeps_everything():
@@ -83,6 +90,36 @@ def test_composition_is_associative_and_keeps_the_result(data):
     assert first.then(second).result == second.result
     assert first.then(PruningPlan.identity("llama", first.result)) == first
     assert DENSE.then(first) == first
+
+
+@given(data=st.data())
+def test_a_plan_relative_to_a_former_one_undoes_the_composition(data):
+    first = data.draw(plans())
+    second = data.draw(plans(first.result))
+    assert first.then(second).relative_to(first) == second
+    assert first.relative_to(first).is_identity
+    assert first.relative_to(DENSE) == first
+
+
+@pytest.mark.parametrize(
+    ("former", "plan", "message"),
+    [
+        (DENSE.without_layers([1]), DENSE, r"layers: \[1\] are kept"),
+        (DENSE.with_groups(0, [1]), DENSE, r"groups of layer 0: \[0\] are kept"),
+        (
+            DENSE.with_channels(2, [0, 1]),
+            DENSE.with_channels(2, [1, 3]),
+            r"channels of layer 2: \[3\] are kept",
+        ),
+        (DENSE.with_heads(0, [[1], [0]]), DENSE, r"query heads of layer 0: \[0\] are kept"),
+        (DENSE.with_tokens([0, 2]), DENSE, "tokens: all are kept"),
+        (DENSE.with_tokens([0, 2]), DENSE.with_tokens([0, 1]), r"tokens: \[1\] are kept"),
+        (replace(DENSE, family="gpt2"), DENSE, "the same model"),
+    ],
+)
+def test_a_plan_that_keeps_what_is_gone_is_refused(former, plan, message):
+    with pytest.raises(PlanError, match=message):
+        plan.relative_to(former)
 
 
 @given(plan=plans())
