@@ -29,7 +29,7 @@ def declared(monkeypatch):
     found: dict[str, set[str]] = {}
     for extra, listed in extras.items():
         for requirement in listed:
-            found.setdefault(re.match(r"[A-Za-z0-9-]+", requirement)[0], set()).add(extra)
+            found.setdefault(re.match(r"[A-Za-z0-9_-]+", requirement)[0], set()).add(extra)
     found.pop("secateur")
     return found
 

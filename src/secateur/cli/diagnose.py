@@ -18,7 +18,7 @@ def diagnose(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Recordings, or folders of them: WAV, FLAC, NPY, NPZ, CSV, MAT, Parquet, TDMS, UFF.",
+            help="Recordings, or folders of them: WAV, FLAC, NPY, NPZ, CSV, MAT, Parquet, TDMS, LVM, UFF.",
             show_default=False,
         ),
     ] = None,

@@ -28,7 +28,10 @@ from secateur.signals.sources.text_format import DEFAULT_TEXT, TextFormat
 from secateur.signals.sources.time_axis import PROBE, TimeAxis
 
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".asc")
-SUFFIXES = (*DELIMITED_SUFFIXES, ".wav", ".flac", ".mat", ".npy", ".npz", ".parquet", ".tdms", ".uff", ".unv")
+SUFFIXES = (
+    *DELIMITED_SUFFIXES,
+    *(".wav", ".flac", ".mat", ".npy", ".npz", ".parquet", ".tdms", ".lvm", ".uff", ".unv"),
+)
 """A file without one of these endings is read as text if it is text, as IMS's ``2003.10.22.12.06.24``."""
 
 SPEED_PIECES = 16
@@ -231,6 +234,10 @@ def _stored(path: Path, text: TextFormat) -> tuple[Any, dict[str, float]]:
         from secateur.signals.sources.tdms import TdmsSource, tdms_scalars
 
         return TdmsSource(path), tdms_scalars(path)
+    if suffix == ".lvm":
+        from secateur.signals.sources.lvm import LvmSource
+
+        return LvmSource(path), {}
     if suffix in (".uff", ".unv"):
         from secateur.signals.sources.uff import UffSource
 
