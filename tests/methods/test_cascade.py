@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -93,6 +94,44 @@ def test_a_stage_after_steps_cuts_the_weights_that_they_left(dense, task, recove
     once, _ = bench.cut_and_recover(trained, relative, number=2, **OF_A_STAGE)
     assert digest(staged.model) == digest(once.model)
     assert record.after_recovery == staged.records[1].before
+
+
+@pytest.mark.parametrize("taken", ["fresh", "earlier"])
+def test_the_plan_that_is_measured_better_is_carried_out(trained, task, monkeypatch, tmp_path, taken):
+    """Each stage plans the finished model; probes are made to prefer those of later stages, or of earlier."""
+    measured, sign = [], {"fresh": -1.0, "earlier": 1.0}[taken]
+
+    def rising_or_falling(self, plan):
+        del self
+        measured.append(plan)
+        return np.full(4, 10.0 + sign * len(measured))
+
+    monkeypatch.setattr(Workbench, "probe_losses", rising_or_falling)
+    result = Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
+    layers, groups, channels = result.records
+    n_depths = len(layers.decisions["probes"])
+    of_depths, (at_groups, at_channels) = measured[:n_depths], measured[n_depths:]
+    chosen = next(plan for plan in of_depths if len(plan.layers) == layers.decisions["depth"])
+    assert result.plan == {"fresh": at_channels, "earlier": chosen}[taken]
+    assert chosen != at_channels
+    for record in (groups, channels):
+        assert record.decisions["plans"]["taken"] == taken
+        losses = record.decisions["plans"]
+        assert (losses["fresh"] < losses["earlier"]) == (taken == "fresh")
+    assert [layer.groups for layer in at_channels.layers] == [
+        layer.groups for layer in {"fresh": at_groups, "earlier": chosen}[taken].layers
+    ]
+
+
+def test_after_steps_the_scores_of_the_trained_model_decide(dense, task, recovery, monkeypatch):
+    settings = CascadeSettings(recovery_shares=(1.0, 0.0, 0.0), search=SearchSettings(max_depths=1))
+
+    def no_probe(self, plan):
+        raise AssertionError("nothing is to be compared with what an untrained model told")
+
+    monkeypatch.setattr(Workbench, "probe_losses", no_probe)
+    result = Cascade(settings).compress(dense, task, BUDGET, recovery)
+    assert "plans" not in result.records[-1].decisions
 
 
 def _fingerprint(folder):

@@ -15,16 +15,15 @@ from secateur.structure.target import Target
 KIND_OF: dict[str, ScoredKind] = {stage: kind for kind, stage in STAGE_OF.items()}
 
 
-def width_cut(
+def full_cut(
     scores: Scores,
     identity: PruningPlan,
     target: Target,
     *,
-    kind: ScoredKind,
     kinds: Sequence[ScoredKind],
     multiple: int | None,
 ) -> PruningPlan:
-    """Allocate the full target over all kinds still to be cut, and carry out the part of one kind.
+    """Return the plan of the finished model: the target allocated over all kinds still to be cut.
 
     Parameters
     ----------
@@ -34,20 +33,17 @@ def width_cut(
         The model as it stands, all of whose layers stay.
     target : Target
         For the finished model.
-    kind : {"group", "head", "channel"}
-        What this stage cuts.
     kinds : sequence of {"group", "head", "channel"}
-        What this stage and later ones cut.
+        What is still to be cut.
     multiple : int or None
         Of channel widths.
     """
-    full = largest_plan(
+    return largest_plan(
         lambda limit: allocate(scores, identity, limit, multiple=multiple, kinds=kinds),
         identity,
         target,
         kinds=kinds,
     )
-    return _part(identity, full, kind)
 
 
 def equal_share_cut(
@@ -68,8 +64,10 @@ def equal_share_cut(
 
     Parameters
     ----------
-    scores, identity, kind, kinds
-        As in :func:`width_cut`.
+    scores, identity, kinds
+        As in :func:`full_cut`.
+    kind : {"group", "head", "channel"}
+        What this stage cuts.
     target_parameters : int
         Parameters of the finished model.
     depth : int
@@ -96,11 +94,11 @@ def equal_share_cut(
                 f"so that each may have {share:,} parameters; cutting {' and '.join(kinds)}s does not bring "
                 f"layer {layer.index} so far. Ask for more parameters, or remove layers first."
             ) from None
-        plan = _part(plan, full, kind)
+        plan = part_of(plan, full, kind)
     return plan
 
 
-def _part(plan: PruningPlan, full: PruningPlan, kind: ScoredKind) -> PruningPlan:
+def part_of(plan: PruningPlan, full: PruningPlan, kind: ScoredKind) -> PruningPlan:
     """Return ``plan`` with the units of one kind that ``full`` keeps in its layers."""
     for layer in full.layers:
         if kind == "group":
