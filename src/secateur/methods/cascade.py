@@ -38,8 +38,8 @@ class Cascade(Staged):
 
     How much each granularity gives is measured: candidate depths are cut to the full target (layers by
     exact loss, groups and channels by one ranking of score per parameter), and the shallowest that is as
-    good as any is taken; the share of groups and channels then follows from the ranking at that depth,
-    taken anew on the recovered model.
+    good as any is taken. At that depth groups and channels are ranked anew after each stage, and what the
+    new ranking plans is carried out where it measures better than the plan of the stage before.
 
     Parameters
     ----------
