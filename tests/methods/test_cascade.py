@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
-from secateur.core.records import read_json
+from secateur.core.records import read_json, write_json
 from secateur.methods import cascade as cascade_module
 from secateur.methods import stage as stage_module
 from secateur.methods.cascade import Cascade
@@ -136,6 +136,25 @@ def test_after_steps_the_scores_of_the_trained_model_decide(dense, task, recover
 
 def _fingerprint(folder):
     return read_json(folder / "stage-1-layers" / "record.json", ("fingerprint",))["fingerprint"]
+
+
+def test_a_run_begun_by_a_version_that_kept_no_plans_goes_on_by_fresh_scores(
+    trained, task, monkeypatch, tmp_path
+):
+    with monkeypatch.context() as patched:
+        kill_after_stage(patched, 1)
+        with pytest.raises(KilledError):
+            Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
+    (tmp_path / "plan-groups.json").unlink()
+    probes = sorted(tmp_path.glob("depth-*.json"))
+    assert len(probes) > 1
+    for path in probes:
+        kept = read_json(path, ("fingerprint", "found"))
+        del kept["found"]["plan"]
+        write_json(path, kept)
+    result = Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
+    assert result.records[1].decisions["plans"] == {}
+    assert result.records[2].decisions["plans"]["taken"] in ("fresh", "earlier")
 
 
 def test_a_re_fit_that_does_harm_leaves_no_trace(dense, task, monkeypatch):
