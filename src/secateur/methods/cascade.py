@@ -143,12 +143,13 @@ class _Planner:
             return fresh, {}
 
         def settle() -> dict[str, Any]:
-            own = {"plan": plan_to_json(fresh), "losses": self.bench.probe_losses(fresh)}
+            losses = self.bench.probe_losses(fresh)
+            own = {"plan": plan_to_json(fresh), "losses": losses}
             if earlier is None:
                 return own
-            losses = {"fresh": np.mean(own["losses"]), "earlier": np.mean(earlier["losses"])}
-            better = min(losses, key=losses.__getitem__)
-            return {**(own if better == "fresh" else earlier), "compared": {**losses, "taken": better}}
+            means = {"fresh": float(losses.mean()), "earlier": float(np.mean(earlier["losses"]))}
+            better = min(means, key=means.__getitem__)
+            return {**(own if better == "fresh" else earlier), "compared": {**means, "taken": better}}
 
         found = self.store.remember(_settled_name(stage), settle)
         return plan_from_json(found["plan"]), {"plans": found.get("compared", {})}
