@@ -103,24 +103,38 @@ def test_the_plan_that_is_measured_better_is_carried_out(trained, task, monkeypa
 
     def rising_or_falling(self, plan):
         del self
+        of_this_depth = sum(len(other.layers) == len(plan.layers) for other in measured)
         measured.append(plan)
-        return np.full(4, 10.0 + sign * len(measured))
+        return np.full(4, 10.0 + sign * of_this_depth)
 
     monkeypatch.setattr(Workbench, "probe_losses", rising_or_falling)
     result = Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
-    layers, groups, channels = result.records
+    layers, *_, channels = result.records
     n_depths = len(layers.decisions["probes"])
-    of_depths, (at_groups, at_channels) = measured[:n_depths], measured[n_depths:]
+    of_depths, fresh = measured[:n_depths], measured[-1]
     chosen = next(plan for plan in of_depths if len(plan.layers) == layers.decisions["depth"])
-    assert result.plan == {"fresh": at_channels, "earlier": chosen}[taken]
-    assert chosen != at_channels
-    for record in (groups, channels):
-        assert record.decisions["plans"]["taken"] == taken
-        losses = record.decisions["plans"]
-        assert (losses["fresh"] < losses["earlier"]) == (taken == "fresh")
-    assert [layer.groups for layer in at_channels.layers] == [
-        layer.groups for layer in {"fresh": at_groups, "earlier": chosen}[taken].layers
-    ]
+    assert fresh != chosen and len(measured) > n_depths
+    assert result.plan == {"fresh": fresh, "earlier": chosen}[taken]
+    plans = channels.decisions["plans"]
+    assert plans["taken"] == taken
+    assert (plans["fresh"] < plans["earlier"]) == (taken == "fresh")
+
+
+def test_a_plan_that_fresh_scores_confirm_is_not_probed_again(trained, task, monkeypatch):
+    """Where all layers stay, the groups are scored on the model of the probe."""
+    dense, measured = trained["mha"], []
+    original = Workbench.probe_losses
+
+    def noted(self, plan):
+        measured.append(plan)
+        return original(self, plan)
+
+    monkeypatch.setattr(Workbench, "probe_losses", noted)
+    n_layers = bind(dense).shape.n_layers
+    monkeypatch.setattr(cascade_module, "candidate_starts", lambda identity, *_, **__: [identity] * 2)
+    groups = Cascade().compress(dense, task, Budget(ratio=1.6), None).records[1]
+    assert len(groups.kept) == n_layers and groups.decisions["plans"] == {}
+    assert len(measured) == len(set(measured))
 
 
 def test_after_steps_the_scores_of_the_trained_model_decide(dense, task, recovery, monkeypatch):

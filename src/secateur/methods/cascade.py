@@ -143,13 +143,16 @@ class _Planner:
             return fresh, {}
 
         def settle() -> dict[str, Any]:
+            plan = plan_to_json(fresh)
+            if earlier is not None and plan_from_json(earlier["plan"]) == fresh:
+                return {"plan": plan, "losses": earlier["losses"]}
             losses = self.bench.probe_losses(fresh)
-            own = {"plan": plan_to_json(fresh), "losses": losses}
             if earlier is None:
-                return own
+                return {"plan": plan, "losses": losses}
             means = {"fresh": float(losses.mean()), "earlier": float(np.mean(earlier["losses"]))}
-            better = min(means, key=means.__getitem__)
-            return {**(own if better == "fresh" else earlier), "compared": {**means, "taken": better}}
+            taken = min(means, key=means.__getitem__)
+            settled = earlier if taken == "earlier" else {"plan": plan, "losses": losses}
+            return {**settled, "compared": {**means, "taken": taken}}
 
         found = self.store.remember(_settled_name(stage), settle)
         return plan_from_json(found["plan"]), {"plans": found.get("compared", {})}
