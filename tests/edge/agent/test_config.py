@@ -1,14 +1,16 @@
 """The configuration file: strict, with secrets elsewhere."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from agent_machines import machine_settings
 from secateur.core.errors import ConfigError
+from secateur.edge.agent.config.connections import Sink, Source
 from secateur.edge.agent.config.file import parse_config, read_config
+from secateur.edge.agent.config.parts import Part, parts_in
 from secateur.edge.agent.config.settings import AgentConfig
 from secateur.edge.agent.state.baseline import baseline_file
 
@@ -124,6 +126,39 @@ def test_only_the_cause_is_named(tmp_path: Path) -> None:
         read_config(_written(tmp_path, machines=[machine_settings(unit="m/s")]))
     assert "sensors.0.unit" in str(error.value)
     assert "at least 1 item" not in str(error.value)
+
+
+LINKS = [
+    (kind, tag, part)
+    for kind, union in (("sources", Source), ("sinks", Sink))
+    for part in parts_in(union)
+    for tag in get_args(part.model_fields["type"].annotation)
+]
+
+
+@pytest.mark.parametrize(("kind", "tag", "part"), LINKS)
+def test_a_misspelt_key_names_the_keys_of_its_own_type(
+    tmp_path: Path, kind: str, tag: str, part: type[Part]
+) -> None:
+    own = [name for name in part.model_fields if name != "type"]
+    for name in own:
+        misspelt = f"{name}x"
+        with pytest.raises(ConfigError) as error:
+            read_config(_written(tmp_path, **{kind: [{"type": tag, misspelt: 1}]}))
+        told = f"{kind}.0.{misspelt}: there is no such key; {name} is meant? allowed: "
+        assert f"{told}{', '.join(part.model_fields)}" in str(error.value)
+
+
+def test_a_key_of_another_type_is_no_key(tmp_path: Path) -> None:
+    for kind, wrong, told in [
+        ("sources", {"type": "mqtt", "folder": "in"}, "0.folder: there is no such key; allowed: host, port"),
+        ("sinks", {"type": "csv", "folder": "x", "topik": "y"}, "allowed: type, name, folder, days"),
+        ("sources", {"type": "folder", "folder": 3}, "sources.0.folder: 3 is not allowed here"),
+    ]:
+        with pytest.raises(ConfigError) as error:
+            read_config(_written(tmp_path, **{kind: [wrong]}))
+        assert told in str(error.value)
+        assert "is meant" not in str(error.value)
 
 
 def _opcua(**changed: Any) -> dict[str, Any]:

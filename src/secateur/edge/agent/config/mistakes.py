@@ -71,7 +71,7 @@ def _sentence(entry: Any, whole: type[Part]) -> str:
     kind, context, given = entry["type"], entry.get("ctx", {}), entry["input"]
     keys, parts = _walked(entry["loc"], whole)
     if kind == "extra_forbidden":
-        return f"{_place(keys)}: there is no such key; {_other_keys(str(keys[-1]), keys, whole)}"
+        return f"{_place(keys)}: there is no such key; {_other_keys(entry['loc'], whole)}"
     if kind == "missing":
         return f"{_place(keys)}: must be given"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
@@ -96,15 +96,19 @@ def _sentence(entry: Any, whole: type[Part]) -> str:
 def _walked(
     location: Sequence[int | str], whole: type[Part]
 ) -> tuple[tuple[int | str, ...], list[type[Part]]]:
-    """Return the keys of a place as they stand in the file, and the parts that may stand there."""
+    """Return the keys of a place as they stand in the file, and the parts that may stand there.
+
+    Where several parts may stand, a location names the ``type`` of the one that is meant. That is no key,
+    even if a part has a field of that name: ``folder`` is a type of source, and a field of it.
+    """
     parts, keys = [whole], []
     for entry in location:
+        if len(parts) > 1 and entry in _tags(parts):
+            parts = [part for part in parts if entry in _tags([part])]
+            continue
         inner = [part for part in parts if entry in part.model_fields]
         if inner:
             parts = [found for part in inner for found in parts_in(part.model_fields[str(entry)].annotation)]
-        elif entry in _tags(parts):
-            parts = [part for part in parts if entry in _tags([part])]
-            continue  # it tells which part is meant, and is no key
         keys.append(entry)
     return tuple(keys), parts
 
@@ -119,9 +123,9 @@ def _keys(parts: Iterable[type[Part]]) -> list[str]:
     return list(dict.fromkeys(name for part in parts for name in part.model_fields))
 
 
-def _other_keys(given: str, keys: Sequence[int | str], whole: type[Part]) -> str:
-    known = _keys(_walked(keys[:-1], whole)[1])
-    near = get_close_matches(given, known, n=1)
+def _other_keys(location: Sequence[int | str], whole: type[Part]) -> str:
+    known = _keys(_walked(location[:-1], whole)[1])
+    near = get_close_matches(str(location[-1]), known, n=1)
     return f"{f'{near[0]} is meant? ' if near else ''}allowed: {', '.join(known)}"
 
 
