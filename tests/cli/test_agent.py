@@ -87,6 +87,39 @@ def test_commission(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "there are pump/drive-end" in _said(capsys)["error"]
 
 
+def test_a_speed_that_contradicts_the_configuration_teaches_nothing(
+    plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["commission", str(plant), "--sensor", "pump/drive-end", "--json"]
+    learn = [*where, "--recording", str(tmp_path / "healthy.npy"), "--shaft-rpm"]
+    for wrong in ("900", "1600", "2010"):
+        assert run([*learn, wrong]) == 2
+        told = f"--shaft-rpm {wrong} contradicts the configuration: pump turns at 1800 rpm by its speed.rpm"
+        assert told in _said(capsys)["error"]
+    assert run(where) == 0
+    assert _said(capsys)["bands"] == {}
+    assert run([*learn, "1730"]) == 0  # a nominal speed is never quite the true one
+    assert _said(capsys)["bursts_used"] == 40
+
+
+@pytest.mark.parametrize("forget", [[], ["--forget"]])
+def test_what_goes_with_a_recording_is_refused_without_one(
+    plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], forget: list[str]
+) -> None:
+    where = ["commission", str(plant), "--sensor", "pump/drive-end", "--json"]
+    assert run([*where, "--recording", str(tmp_path / "healthy.npy")]) == 0
+    capsys.readouterr()
+    for wrong, told in [
+        (["--channel", "7"], "--channel goes with --recording"),
+        (["--shaft-rpm", "5"], "--shaft-rpm goes with --recording"),
+        (["--channel", "7", "--shaft-rpm", "5"], "--channel and --shaft-rpm go with --recording"),
+    ]:
+        assert run([*where, *forget, *wrong]) == 2
+        assert told in _said(capsys)["error"]
+    assert run(where) == 0
+    assert _said(capsys)["bands"]["all speeds"]["learned"]  # nothing was forgotten
+
+
 def test_outbox(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from secateur.edge.agent.config.settings import Outbox as Settings
     from secateur.edge.agent.outbox.database import Database

@@ -178,6 +178,13 @@ def _of_agent(
     from secateur.core.progress import quiet
     from secateur.edge.agent.commissioning import learn_from, open_path
 
+    of_recording = {"--channel": channel, "--shaft-rpm": shaft_rpm}
+    unfit = [name for name, value in of_recording.items() if value is not None]
+    if unfit and recording is None:
+        raise ConfigError(
+            f"{' and '.join(unfit)} {'go' if len(unfit) > 1 else 'goes'} with --recording; give --recording "
+            f"FILE too, or leave {'them' if len(unfit) > 1 else 'it'} out."
+        )
     if channel is not None and not channel.isdecimal():
         raise ConfigError(f"--channel is '{channel}'; for an agent give its number, from 0.")
     state_folder, path = open_path(config, sensor)

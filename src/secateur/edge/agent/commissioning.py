@@ -12,6 +12,7 @@ from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.signal.quality import is_rate_of
 from secateur.edge.agent.sources.recording import open_recording
 from secateur.edge.agent.state.baseline import baseline_file
+from secateur.signals.sources.stated import SPEED_TOLERANCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def learn_from(
     ------
     ConfigError
         If the recording has another rate, is shorter than one burst, or falls into bands alone that are
-        learned already, or if the shaft does not turn at such a speed.
+        learned already, or if the shaft does not turn at such a speed by the configuration.
     DataError
         If it cannot be read, or none of its bursts is sound.
     CheckpointError
@@ -131,9 +132,18 @@ def learn_from(
 
 
 def _require_believed(path: SensorPath, shaft_rpm: float | None) -> None:
-    speed = path.machine.speed
-    if shaft_rpm is not None and not speed.lowest_rpm <= shaft_rpm <= speed.highest_rpm:
+    name, speed = path.machine.name, path.machine.speed
+    if shaft_rpm is None:
+        return
+    if not speed.lowest_rpm <= shaft_rpm <= speed.highest_rpm:
         raise ConfigError(
-            f"--shaft-rpm {shaft_rpm:g} is not believed: {path.machine.name} turns at {speed.lowest_rpm:g} "
+            f"--shaft-rpm {shaft_rpm:g} is not believed: {name} turns at {speed.lowest_rpm:g} "
             f"to {speed.highest_rpm:g} rpm by its speed.lowest_rpm and speed.highest_rpm."
+        )
+    fixed = speed.rpm
+    if fixed is not None and abs(shaft_rpm - fixed) > SPEED_TOLERANCE * max(shaft_rpm, fixed):
+        raise ConfigError(
+            f"--shaft-rpm {shaft_rpm:g} contradicts the configuration: {name} turns at {fixed:g} rpm by its "
+            "speed.rpm, and the agent looks for fault lines there; allowed: within "
+            f"{100 * SPEED_TOLERANCE:.0f} %. Give a recording at that speed, or correct what is wrong."
         )
