@@ -81,6 +81,8 @@ def test_commission(plant: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     again = [*where, "--forget", "--recording", str(tmp_path / "two.npy")]
     assert run([*again, "--channel", "1"]) == 0
     assert _said(capsys)["bands"]["all speeds"]["medians"]["rms"] == pytest.approx(3.0, rel=0.05)
+    assert run(again) == 2
+    assert "choose one with --channel NUMBER (from 0)" in _said(capsys)["error"]
     assert run([*where, "--forget"]) == 0
     assert _said(capsys)["bands"] == {}
     assert run(["commission", str(plant), "--sensor", "pump/none", "--json"]) == 2
@@ -187,7 +189,7 @@ def test_an_agent_runs_reloads_and_stops(running: subprocess.Popen[str], plant: 
 
 def test_replay_publishes_whole_bursts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broker = Mosquitto(tmp_path / "broker")
-    np.save(tmp_path / "x.npy", np.arange(1000, dtype=np.int16))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(-999, 999, 1000, dtype=np.int16))
     try:
         sent = ["replay", str(tmp_path / "x.npy"), "--topic", "plant/m/s/burst", "--port", str(broker.port)]
         options = ["--burst-samples", "100", "--speed-factor", "0", "--parts", "3", "--json"]
@@ -195,7 +197,7 @@ def test_replay_publishes_whole_bursts(tmp_path: Path, capsys: pytest.CaptureFix
         assert _said(capsys) == {"bursts": 10, "topic": "plant/m/s/burst"}
         assert run([*sent, *options]) == 2
         assert "sampling rate" in _said(capsys)["error"]
-        for wrong, told in ((["--unit", "µm"], "'µm' is no unit"), (["--channel", "1"], "channel 1 of")):
+        for wrong, told in ((["--unit", "µm"], "'µm' is no unit"), (["--channel", "1"], "no channel '1'")):
             assert run([*sent, "--sampling-rate", "1000", *options, *wrong]) == 2
             assert told in _said(capsys)["error"]
         sent[3] = "plant/+/s"

@@ -194,9 +194,8 @@ def _of_agent(
             if recording is None:
                 path.baseline.forget()
             else:
-                counts = learn_from(
-                    path, recording, channel=int(channel or 0), shaft_rpm=shaft_rpm, forget=forget
-                )
+                number = None if channel is None else int(channel)
+                counts = learn_from(path, recording, channel=number, shaft_rpm=shaft_rpm, forget=forget)
     found = {"sensor": sensor, **path.baseline.summary()}
     if counts is not None:
         found |= {"bursts_used": counts.used, "bursts_passed_over": counts.passed_over}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from agent_machines import RATE_HZ, SAMPLES, machine_settings
 from secateur.core.errors import ConfigError, DataError
 from secateur.edge.agent.commissioning import learn_from
 from secateur.edge.agent.config.machines import Machine
@@ -30,15 +32,17 @@ WAVS = [
 @pytest.mark.parametrize("container", ["WAV", "WAVEX"])
 def test_wav_of_every_width(tmp_path: Path, kind: str, step: float, container: str) -> None:
     soundfile = pytest.importorskip("soundfile")
-    wave = np.stack([np.linspace(-0.9, 0.9, 101), np.sin(np.arange(101.0))], axis=1)
+    wave = np.stack([0.9 * np.cos(np.arange(101.0)), np.sin(np.arange(101.0))], axis=1)
     soundfile.write(tmp_path / "a.wav", wave, 12_000, subtype=kind, format=container)
     for channel in range(2):
         recording = open_recording(tmp_path / "a.wav", channel)
         assert recording.sampling_rate_hz == 12_000
         ((_, samples),) = recording.cut(101, 12_000.0)
         np.testing.assert_allclose(samples, wave[:, channel], atol=step)
-    with pytest.raises(DataError, match="2 channels"):
+    with pytest.raises(DataError, match="has no channel '2'; it has: 0, 1"):
         open_recording(tmp_path / "a.wav", 2)
+    with pytest.raises(DataError, match="2 columns that may be vibration"):
+        open_recording(tmp_path / "a.wav")
     with pytest.raises(DataError, match="2 channels"):
         read_burst_file("m", "s", tmp_path / "a.wav", 4096)
     soundfile.write(tmp_path / "b.wav", wave[:, 1], 12_000, subtype=kind, format=container)
@@ -73,19 +77,20 @@ def test_a_compressed_wav_is_refused(tmp_path: Path) -> None:
 
 
 def test_bursts_of_a_recording_reach_over_no_seam(tmp_path: Path) -> None:
-    values = np.arange(30, dtype=np.int16)
+    values = np.arange(30, dtype=np.int16)[::-1] ** 2
     np.savez(
         tmp_path / "r.npz",
+        burst_time_s=np.array([0.0, 20.0, 40.0]),
         H=values,
         scale_H=0.5,
         sampling_rate_hz=10.0,
         burst_length=10,
-        burst_time_s=np.array([0.0, 20.0, 40.0]),
     )
     recording = open_recording(tmp_path / "r.npz")
     bursts = list(recording.cut(4, 10.0))
     assert [start for start, _ in bursts] == [0.0, 0.4, 20.0, 20.4, 40.0, 40.4]
-    assert bursts[3][1].tolist() == [7.0, 7.5, 8.0, 8.5]
+    assert bursts[3][1].tolist() == (values[14:18] / 2).tolist()
+    assert list(open_recording(tmp_path / "r.npz", 0).cut(4, 10.0))[3][0] == 20.4
     for name, content in (("a.npz", b"PK"), ("a.wav", b"RIFF"), ("a.npy", b""), ("a.txt", b"1")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError):
@@ -118,10 +123,103 @@ def test_what_a_recording_says_must_fit_its_samples(tmp_path: Path, changed: dic
         open_recording(tmp_path / "wrong.npz")
 
 
-def test_a_recording_of_samples_by_channels_is_refused(tmp_path: Path) -> None:
-    np.save(tmp_path / "tall.npy", np.zeros((100, 2)))
-    with pytest.raises(DataError, match=r"\(channels, samples\)"):
-        open_recording(tmp_path / "tall.npy")
+N, RATE = 4096, 12_000.0
+ACC = np.random.default_rng(1).standard_normal(N)
+TIME = np.arange(N) / RATE
+WARM = 40.0 + np.cumsum(np.random.default_rng(2).standard_normal(N)) / 100
+
+
+def _recorded(folder: Path, **arrays: Any) -> Path:
+    np.savez(folder / "r.npz", **arrays)
+    return folder / "r.npz"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "rate_hz"),
+    [
+        ({"time": TIME, "acc": ACC, "fs": RATE}, RATE),
+        ({"time": TIME, "acc": ACC}, RATE),
+        ({"acc": ACC, "time": TIME}, RATE),
+        ({"time_ms": 1e3 * TIME, "acc": ACC}, RATE),
+        ({"acc": ACC, "fs": 25_600}, 25_600.0),
+        ({"acc": ACC, "sr": [25_600.0]}, 25_600.0),
+        ({"temperature": WARM, "acc": ACC, "sampling_rate_hz": RATE}, RATE),
+        ({"x": np.stack([TIME, ACC], axis=1)}, RATE),
+        ({"number": np.arange(N), "acc": ACC}, None),
+    ],
+)
+def test_what_is_no_vibration_is_no_channel_and_the_rate_is_found(
+    tmp_path: Path, arrays: dict[str, Any], rate_hz: float | None
+) -> None:
+    found = open_recording(_recorded(tmp_path, **arrays))
+    np.testing.assert_array_equal(found.samples, ACC)
+    assert found.sampling_rate_hz == rate_hz
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_npy_of_times_and_samples_is_told_apart(tmp_path: Path, axis: int) -> None:
+    np.save(tmp_path / "t.npy", np.stack([TIME, ACC], axis=axis))
+    found = open_recording(tmp_path / "t.npy")
+    np.testing.assert_array_equal(found.samples, ACC)
+    assert found.sampling_rate_hz == RATE
+    with pytest.raises(DataError, match="'0' was chosen as channel, but it rises in even steps"):
+        open_recording(tmp_path / "t.npy", 0)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "channel", "told"),
+    [
+        ({"x": ACC, "y": ACC[::-1]}, None, r"2 columns that may be vibration; choose one with 'channel: NUM"),
+        ({"x": np.stack([ACC, ACC[::-1]])}, None, "2 columns that may be vibration"),
+        ({"time": TIME, "acc": ACC}, 0, "'time' was chosen as channel, but it rises in even steps"),
+        ({"time": TIME, "acc": ACC}, 2, "has no column '2'; it has: time, acc"),
+        ({"time": TIME}, None, "no column that looks like vibration"),
+        ({"time": TIME, "acc": ACC, "fs": 25_600.0}, None, "'fs' says 25600 Hz, and the column 'time' steps"),
+        ({"acc": ACC, "fs": 25_600.0, "sampling_rate_hz": RATE}, None, "'fs' says 25600 Hz and the file's"),
+        ({"acc": ACC, "scale_acc": []}, None, "no recording that can be read"),
+    ],
+)
+def test_what_could_be_meant_otherwise_is_refused(
+    tmp_path: Path, arrays: dict[str, Any], channel: int | None, told: str
+) -> None:
+    with pytest.raises(DataError, match=told):
+        open_recording(_recorded(tmp_path, **arrays), channel)
+
+
+def _learn(machine: Machine, recording: Path, **options: Any) -> SensorPath:
+    path = SensorPath(machine, machine.sensors[0], baseline_file=recording.with_suffix(".json"))
+    learn_from(path, recording, **options)
+    return path
+
+
+def test_a_baseline_is_learned_from_the_signal_beside_its_times(tmp_path: Path, machine: Machine) -> None:
+    long = np.random.default_rng(3).standard_normal(40 * SAMPLES)
+    times = np.arange(len(long)) / RATE_HZ
+    learned = _learn(machine, _recorded(tmp_path, time=times, acc=long, fs=RATE_HZ))
+    medians = learned.baseline.summary()["bands"]["all speeds"]["medians"]
+    assert medians["rms"] == pytest.approx(1.0, rel=0.05)
+    assert medians["kurtosis"] == pytest.approx(3.0, rel=0.1)
+    with pytest.raises(
+        ConfigError, match=rf"has {2 * RATE_HZ:g} Hz; the sensor is set up for {RATE_HZ:g} Hz"
+    ):
+        _learn(machine, _recorded(tmp_path, acc=long, fs=2 * RATE_HZ), forget=True)
+    with pytest.raises(DataError, match=r"choose one with --channel NUMBER \(from 0\)"):
+        _learn(machine, _recorded(tmp_path, x=long, y=long[::-1]), forget=True)
+    with pytest.raises(
+        ConfigError, match=r"r\.npz: 900 rpm by the file's 'rpm' contradicts the configuration"
+    ):
+        _learn(machine, _recorded(tmp_path, acc=long, rpm=900), forget=True)
+    with pytest.raises(DataError, match="--shaft-rpm says 1800 rpm and the file's 'rpm' 900 rpm"):
+        _learn(machine, _recorded(tmp_path, acc=long, rpm=900), forget=True, shaft_rpm=1800.0)
+
+
+def test_a_speed_that_a_recording_states_shows_the_fault_lines(tmp_path: Path) -> None:
+    machine = Machine.model_validate(machine_settings() | {"speed": {}})
+    for said, has_lines in (({}, False), ({"rpm": 1800}, True)):
+        acc = np.random.default_rng(3).standard_normal(40 * SAMPLES)
+        learned = _learn(machine, _recorded(tmp_path, acc=acc, **said), forget=True).baseline.summary()
+        medians = {name for band in learned["bands"].values() for name in band["medians"]}
+        assert ("line_bpfo" in medians) == has_lines
 
 
 @pytest.mark.parametrize("asked", [{"burst_samples": 101}, {"burst_samples": 64, "parts": 65}])

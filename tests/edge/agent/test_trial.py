@@ -37,9 +37,12 @@ Write = Callable[..., Path]
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write a configuration beside a recording, a key, and a file that is nothing."""
-    np.save(tmp_path / "x.npy", np.zeros((2, 3 * SAMPLES), dtype=np.float32))
     np.save(tmp_path / "short.npy", np.zeros(SAMPLES - 1, dtype=np.float32))
     np.savez(tmp_path / "fast.npz", x=np.zeros(2 * SAMPLES), sampling_rate_hz=2 * RATE_HZ)
+    noise = np.random.default_rng(0).standard_normal((2, 3 * SAMPLES))
+    np.save(tmp_path / "two.npy", noise)
+    np.save(tmp_path / "x.npy", noise * [[1.0], [0.0]])
+    np.savez(tmp_path / "times.npz", time=np.arange(3 * SAMPLES) / (2 * RATE_HZ), acc=noise[0])
     create_key(tmp_path / "private.pem", tmp_path / "public.pem")
     (tmp_path / "text").write_text("a file")
     (tmp_path / "lines").write_text("two\nlines")
@@ -70,7 +73,10 @@ UNUSABLE: list[tuple[dict[str, Any], str]] = [
     (_replay(file="text"), "sources.0: .*text cannot be replayed"),
     (_replay(file="pipe"), "sources.0.file: the file .*pipe is missing"),
     (_replay(file="."), "is a folder, and a file is needed"),
-    (_replay(channel=2), "channel 2 of .* was wanted"),
+    (_replay(channel=2), "sources.0: .*x.npy has no channel '2'; it has: 0, 1"),
+    (_replay(file="two.npy"), r"2 columns that may be vibration; choose one with 'channel: NUMBER' \(from 0"),
+    (_replay(file="times.npz"), "has 24000 Hz; sensor drive-end is set up for 12000 Hz"),
+    (_replay(file="times.npz", channel=0), "'time' was chosen as channel, but it rises in even steps"),
     (_replay(file="short.npy"), f"holds {SAMPLES - 1} samples in a row"),
     (_replay(file="fast.npz"), "sensor drive-end is set up for 12000 Hz"),
     ({"models": {"trusted_keys": ["lost"]}}, r"models.trusted_keys.0: .*lost is missing"),

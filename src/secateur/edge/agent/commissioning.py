@@ -10,9 +10,9 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.signal.quality import is_rate_of
-from secateur.edge.agent.sources.recording import open_recording
+from secateur.edge.agent.sources.recording import IN_COMMAND, open_recording
 from secateur.edge.agent.state.baseline import baseline_file
-from secateur.signals.sources.stated import SPEED_TOLERANCE
+from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def learn_from(
     path: SensorPath,
     recording: Path,
     *,
-    channel: int = 0,
+    channel: int | None = None,
     shaft_rpm: float | None = None,
     forget: bool = False,
 ) -> Learned:
@@ -69,8 +69,10 @@ def learn_from(
     ----------
     path : SensorPath
     recording : Path
-    channel : int
+    channel : int, optional
+        Default: the only one that can be vibration.
     shaft_rpm : float, optional
+        Default: the speed that the recording states, else that of the configuration.
     forget : bool
         Whether what was learned before is replaced.
 
@@ -80,19 +82,19 @@ def learn_from(
         If the recording has another rate, is shorter than one burst, or falls into bands alone that are
         learned already, or if the shaft does not turn at such a speed by the configuration.
     DataError
-        If it cannot be read, or none of its bursts is sound.
+        If it cannot be read, contradicts itself, or none of its bursts is sound.
     CheckpointError
         If the baseline is damaged, and not forgotten yet.
     """
     if path.baseline.trouble and not forget:
         raise CheckpointError(f"{path.baseline.trouble.rstrip('.')} with --forget.")
-    stored = open_recording(recording, channel)
+    stored = open_recording(recording, channel, how=IN_COMMAND)
     rate_hz = path.sensor.sampling_rate_hz
     if stored.sampling_rate_hz is not None and not is_rate_of(path.sensor, stored.sampling_rate_hz):
         raise ConfigError(
             f"{recording} has {stored.sampling_rate_hz:g} Hz; the sensor is set up for {rate_hz:g} Hz."
         )
-    _require_believed(path, shaft_rpm)
+    shaft_rpm = _believed_rpm(path, shaft_rpm, stored.speed, recording)
     kept, path.baseline = path.baseline, path.baseline.draft(empty=forget)
     learned_before = path.baseline.learned_bands()
     used = passed_over = known = 0
@@ -131,19 +133,34 @@ def learn_from(
     return Learned(used=used, passed_over=passed_over)
 
 
-def _require_believed(path: SensorPath, shaft_rpm: float | None) -> None:
+def _believed_rpm(
+    path: SensorPath, given_rpm: float | None, stated: Statement | None, recording: Path
+) -> float | None:
+    """Return the speed that is given or that the recording states; None leaves it to the configuration."""
+    given = (
+        None
+        if given_rpm is None
+        else Statement(value=given_rpm, said_by="--shaft-rpm", tolerance=SPEED_TOLERANCE)
+    )
+    said = agreed([given, stated], "rpm", str(recording))
+    if said is None:
+        return None
     name, speed = path.machine.name, path.machine.speed
-    if shaft_rpm is None:
-        return
-    if not speed.lowest_rpm <= shaft_rpm <= speed.highest_rpm:
+    told = (
+        f"--shaft-rpm {said.value:g}"
+        if said is given
+        else f"{recording}: {said.value:g} rpm by {said.said_by}"
+    )
+    if not speed.lowest_rpm <= said.value <= speed.highest_rpm:
         raise ConfigError(
-            f"--shaft-rpm {shaft_rpm:g} is not believed: {name} turns at {speed.lowest_rpm:g} "
+            f"{told} is not believed: {name} turns at {speed.lowest_rpm:g} "
             f"to {speed.highest_rpm:g} rpm by its speed.lowest_rpm and speed.highest_rpm."
         )
     fixed = speed.rpm
-    if fixed is not None and abs(shaft_rpm - fixed) > SPEED_TOLERANCE * max(shaft_rpm, fixed):
+    if fixed is not None and abs(said.value - fixed) > SPEED_TOLERANCE * max(said.value, fixed):
         raise ConfigError(
-            f"--shaft-rpm {shaft_rpm:g} contradicts the configuration: {name} turns at {fixed:g} rpm by its "
+            f"{told} contradicts the configuration: {name} turns at {fixed:g} rpm by its "
             "speed.rpm, and the agent looks for fault lines there; allowed: within "
             f"{100 * SPEED_TOLERANCE:.0f} %. Give a recording at that speed, or correct what is wrong."
         )
+    return said.value

@@ -14,9 +14,10 @@ import numpy as np
 from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.connections import Broker
 from secateur.edge.agent.config.machines import Unit
+from secateur.edge.agent.signal.quality import RATE_TOLERANCE
 from secateur.edge.agent.sinks.mqtt_session import Message, MqttSession
 from secateur.edge.agent.sources.payloads import Piece, to_json, to_raw
-from secateur.edge.agent.sources.recording import open_recording
+from secateur.edge.agent.sources.recording import IN_COMMAND, open_recording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,8 @@ class Replay:
         1 is real time; 0 as fast as the broker acknowledges.
     speed_rpm, unit : optional
         Sent with each burst.
-    channel : int
+    channel : int or None
+        None: the only one that can be vibration.
     """
 
     file: Path
@@ -51,7 +53,7 @@ class Replay:
     speed_factor: float = 1.0
     speed_rpm: float | None = None
     unit: str | None = None
-    channel: int = 0
+    channel: int | None = None
 
 
 def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
@@ -66,11 +68,11 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
     units = get_args(Unit)
     if replay.unit not in (None, *units):
         raise ConfigError(f"--unit '{replay.unit}' is no unit of a sensor; allowed: {', '.join(units)}.")
-    recording = open_recording(replay.file, replay.channel)
+    recording = open_recording(replay.file, replay.channel, how=IN_COMMAND)
     rate_hz = recording.sampling_rate_hz or replay.sampling_rate_hz
     if rate_hz is None:
         raise ConfigError(f"{replay.file} does not state its sampling rate; give --sampling-rate in Hz.")
-    if replay.sampling_rate_hz not in (None, rate_hz):
+    if abs((replay.sampling_rate_hz or rate_hz) - rate_hz) > RATE_TOLERANCE * rate_hz:
         raise ConfigError(f"{replay.file} has {rate_hz:g} Hz, not {replay.sampling_rate_hz:g} Hz.")
     length = replay.burst_samples or recording.burst_samples or round(rate_hz)
     longest = recording.burst_samples or len(recording.samples)

@@ -131,6 +131,8 @@ class ReplaySource(Part):
 
     Attributes
     ----------
+    channel : int or None
+        Its number from 0; None: the only one that can be vibration.
     speed_factor : float
         1 is real time; 0 as fast as bursts are taken.
     """
@@ -139,7 +141,7 @@ class ReplaySource(Part):
     file: File
     machine: PlantName
     sensor: PlantName
-    channel: Annotated[int, Field(ge=0)] = 0
+    channel: Annotated[int, Field(ge=0)] | None = None
     speed_factor: Annotated[float, Field(ge=0)] = 1.0
     repeat: bool = False
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from secateur.core.errors import DataError
+from secateur.edge.agent.sources.recorded_columns import BURST_TIMES, ArchiveColumns, WavColumns
 from secateur.edge.agent.sources.wav import read_wav
+from secateur.signals.sources.arrays import split_row
+from secateur.signals.sources.choice import Choice, choose
+from secateur.signals.sources.npy import NpySource
+from secateur.signals.sources.npz import NpzSource, npz_scalars
+from secateur.signals.sources.orientation import channels_first
+from secateur.signals.sources.stated import Statement, rate_among, speed_among
 
 DAMAGED = (
-    *(ValueError, EOFError, OSError, KeyError, SyntaxError, MemoryError, NotImplementedError),
+    *(ValueError, EOFError, OSError, KeyError, IndexError, SyntaxError, MemoryError, NotImplementedError),
     *(struct.error, zipfile.BadZipFile, zlib.error),
 )
 """What NumPy raises where a file is cut short or damaged; a damaged head may ask for any amount of memory."""
+
+IN_SETTINGS = "'channel: NUMBER' (from 0)"
+IN_COMMAND = "--channel NUMBER (from 0)"
+"""What chooses a channel, for messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +48,8 @@ class StoredBursts:
         Where the file itself is made of bursts that must not be joined.
     burst_times_s : ndarray of float64 or None
         Start of each burst from the first on.
+    speed : Statement or None
+        Shaft speed in rpm that the file states.
 
     Raises
     ------
@@ -49,6 +62,7 @@ class StoredBursts:
     sampling_rate_hz: float | None = None
     burst_samples: int | None = None
     burst_times_s: np.ndarray | None = None
+    speed: Statement | None = None
 
     def __post_init__(self) -> None:
         rate_hz, length, times_s = self.sampling_rate_hz, self.burst_samples, self.burst_times_s
@@ -83,16 +97,25 @@ class StoredBursts:
                 yield start_s + first / sampling_rate_hz, piece * np.float32(self.scale)
 
 
-def open_recording(path: Path, channel: int = 0) -> StoredBursts:
-    """Open a recording.
+def open_recording(path: Path, channel: int | None = None, *, how: str = IN_SETTINGS) -> StoredBursts:
+    """Open a recording; channel and rate are found as ``secateur diagnose`` finds them.
 
-    An NPZ archive holds one array a channel, perhaps with ``scale_CHANNEL``, ``sampling_rate_hz``,
-    ``burst_length`` and ``burst_time_s``.
+    An NPZ archive holds one array a channel, perhaps with ``scale_CHANNEL``, ``sampling_rate_hz`` or
+    ``fs``, ``rpm``, ``burst_length`` and ``burst_time_s``. A time axis is no channel, and tells the rate.
+
+    Parameters
+    ----------
+    path : Path
+    channel : int, optional
+        Default: the only one that can be vibration.
+    how : str
+        What chooses a channel, for messages.
 
     Raises
     ------
     DataError
-        If the file is missing, has no such channel, or is of another kind.
+        If the file is missing or of another kind, has no such channel, contradicts itself, or if several
+        channels could be meant.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,50 +124,54 @@ def open_recording(path: Path, channel: int = 0) -> StoredBursts:
     kind = path.suffix.lower()
     if kind not in openers:
         raise DataError(f"{path} cannot be replayed; allowed: {', '.join(openers)}.")
+    wanted = () if channel is None else (str(channel),)
     try:
-        return openers[kind](path, channel)
+        return openers[kind](path, wanted, how)
     except DAMAGED as error:
         raise DataError(f"{path} is no recording that can be read: {error}.") from None
 
 
-def _open_npy(path: Path, channel: int) -> StoredBursts:
-    samples = np.load(path, mmap_mode="r", allow_pickle=False)
-    if samples.ndim == 2 and samples.shape[0] > samples.shape[1]:
-        raise DataError(f"{path} has shape {samples.shape}; store it as (channels, samples).")
-    if samples.ndim == 2 and channel < samples.shape[0]:
-        samples, channel = samples[channel], 0
-    if channel or samples.ndim != 1 or samples.dtype.kind not in "fiu":
-        raise DataError(
-            f"{path} has shape {samples.shape}; channel {channel} of (channels, samples) was wanted."
-        )
-    return StoredBursts(samples=samples)
+def _open_npy(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
+    choice = choose(NpySource(path), wanted, how=how)
+    table = channels_first(np.load(path, mmap_mode="r", allow_pickle=False), path)
+    return StoredBursts(samples=table[choice.numbers[0]], sampling_rate_hz=_rate_hz(choice, None, path))
 
 
-def _open_npz(path: Path, channel: int) -> StoredBursts:
+def _open_npz(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
+    choice = choose(ArchiveColumns(NpzSource(path)), wanted, how=how)
+    scalars = npz_scalars(path)
+    rate_hz = _rate_hz(choice, rate_among(scalars, str(path)), path)
+    burst = scalars.get("burst_length")
     with np.load(path, allow_pickle=False) as archive:
-        names = [
-            name for name in archive.files if archive[name].ndim == 1 and f"scale_{name}" in archive.files
-        ]
-        names = names or [
-            name for name in archive.files if archive[name].ndim == 1 and len(archive[name]) > 1
-        ]
-        if channel >= len(names):
-            raise DataError(f"{path} has {len(names)} channels; channel {channel} was asked for.")
-        name = names[channel]
-
-        def number(key: str) -> float | None:
-            return float(archive[key]) if key in archive.files else None
-
-        burst = number("burst_length")
+        name, row = split_row(choice.names[0], archive.files)
+        factor = f"scale_{name}"
         return StoredBursts(
-            samples=archive[name],
-            scale=number(f"scale_{name}") or 1.0,
-            sampling_rate_hz=number("sampling_rate_hz"),
+            samples=channels_first(archive[name], path, name)[row or 0],
+            scale=float(archive[factor].reshape(-1)[0]) if factor in archive.files else 1.0,
+            sampling_rate_hz=scalars.get("sampling_rate_hz") if rate_hz is None else rate_hz,
             burst_samples=None if burst is None else int(burst),
-            burst_times_s=archive["burst_time_s"] if "burst_time_s" in archive.files else None,
+            burst_times_s=archive[BURST_TIMES] if BURST_TIMES in archive.files else None,
+            speed=speed_among(scalars),
         )
 
 
-def _open_wav(path: Path, channel: int) -> StoredBursts:
-    found = read_wav(path, channel)
-    return StoredBursts(samples=found.samples, scale=found.scale, sampling_rate_hz=found.sampling_rate_hz)
+def _open_wav(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
+    choice = choose(WavColumns(path), wanted, how=how)
+    found = read_wav(path, choice.numbers[0])
+    stated = Statement(value=found.sampling_rate_hz, said_by="the file's header")
+    return StoredBursts(
+        samples=found.samples, scale=found.scale, sampling_rate_hz=_rate_hz(choice, stated, path)
+    )
+
+
+def _rate_hz(choice: Choice, stated: Statement | None, path: Path) -> float | None:
+    """Return the sampling rate that a file states, or that its time axis tells."""
+    axis = choice.time_axis
+    if stated is None:
+        return None if axis is None else axis.sampling_rate_hz
+    if axis is not None and not axis.agrees(stated.value):
+        raise DataError(
+            f"{path}: {stated.said_by} says {stated.value:.6g} Hz, and the column '{axis.name}' steps of "
+            f"{axis.step:.6g}; correct the one that is wrong."
+        )
+    return stated.value
