@@ -213,6 +213,32 @@ def test_a_baseline_is_learned_from_the_signal_beside_its_times(tmp_path: Path, 
         _learn(machine, _recorded(tmp_path, acc=long, rpm=900), forget=True, shaft_rpm=1800.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "arrays", "told"),
+    [
+        ("r.npz", {"acc": ACC, "sampling_rate_hz": 25_600.0}, "has 25600 Hz"),
+        (
+            "r.npz",
+            {"t": 1e3 * np.arange(N) / 25_600, "acc": ACC},
+            r"has times in steps of 0.0390625 \(column 't",
+        ),
+        ("r_25600Hz.npz", {"acc": ACC}, "is named for 25600 Hz"),
+        ("12k_de.npz", {"t": 1e3 * TIME, "acc": ACC}, None),
+    ],
+)
+def test_every_rate_that_a_recording_tells_is_held_against_the_sensor(
+    tmp_path: Path, machine: Machine, name: str, arrays: dict[str, Any], told: str | None
+) -> None:
+    recording = _recorded(tmp_path, **arrays).rename(tmp_path / name)
+    if told is None:
+        assert open_recording(recording).another_rate(RATE_HZ) is None
+        return
+    with pytest.raises(ConfigError, match=f"{told}.*; the sensor is set up for {RATE_HZ:g} Hz"):
+        _learn(machine, recording)
+    with pytest.raises(ConfigError, match=f"{told}.*, not {RATE_HZ:g} Hz"):
+        bursts_of(Replay(file=recording, topic="a", sampling_rate_hz=RATE_HZ))
+
+
 def test_a_speed_that_a_recording_states_shows_the_fault_lines(tmp_path: Path) -> None:
     machine = Machine.model_validate(machine_settings() | {"speed": {}})
     for said, has_lines in (({}, False), ({"rpm": 1800}, True)):

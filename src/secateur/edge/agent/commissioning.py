@@ -9,7 +9,6 @@ from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.file import read_config
 from secateur.edge.agent.pipeline import SensorPath
-from secateur.edge.agent.signal.quality import is_rate_of
 from secateur.edge.agent.sources.recording import IN_COMMAND, open_recording
 from secateur.edge.agent.state.baseline import baseline_file
 from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
@@ -90,10 +89,9 @@ def learn_from(
         raise CheckpointError(f"{path.baseline.trouble.rstrip('.')} with --forget.")
     stored = open_recording(recording, channel, how=IN_COMMAND)
     rate_hz = path.sensor.sampling_rate_hz
-    if stored.sampling_rate_hz is not None and not is_rate_of(path.sensor, stored.sampling_rate_hz):
-        raise ConfigError(
-            f"{recording} has {stored.sampling_rate_hz:g} Hz; the sensor is set up for {rate_hz:g} Hz."
-        )
+    told = stored.another_rate(rate_hz)
+    if told is not None:
+        raise ConfigError(f"{recording} {told}; the sensor is set up for {rate_hz:g} Hz.")
     shaft_rpm = _believed_rpm(path, shaft_rpm, stored.speed, recording)
     kept, path.baseline = path.baseline, path.baseline.draft(empty=forget)
     learned_before = path.baseline.learned_bands()

@@ -14,7 +14,6 @@ import numpy as np
 from secateur.core.errors import ConfigError
 from secateur.edge.agent.config.connections import Broker
 from secateur.edge.agent.config.machines import Unit
-from secateur.edge.agent.signal.quality import RATE_TOLERANCE
 from secateur.edge.agent.sinks.mqtt_session import Message, MqttSession
 from secateur.edge.agent.sources.payloads import Piece, to_json, to_raw
 from secateur.edge.agent.sources.recording import IN_COMMAND, open_recording
@@ -72,8 +71,10 @@ def bursts_of(replay: Replay) -> Iterator[tuple[float, Piece]]:
     rate_hz = recording.sampling_rate_hz or replay.sampling_rate_hz
     if rate_hz is None:
         raise ConfigError(f"{replay.file} does not state its sampling rate; give --sampling-rate in Hz.")
-    if abs((replay.sampling_rate_hz or rate_hz) - rate_hz) > RATE_TOLERANCE * rate_hz:
-        raise ConfigError(f"{replay.file} has {rate_hz:g} Hz, not {replay.sampling_rate_hz:g} Hz.")
+    said_hz = replay.sampling_rate_hz or rate_hz
+    told = recording.another_rate(said_hz)
+    if told is not None:
+        raise ConfigError(f"{replay.file} {told}, not {said_hz:g} Hz.")
     length = replay.burst_samples or recording.burst_samples or round(rate_hz)
     longest = recording.burst_samples or len(recording.samples)
     if length > longest:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from secateur.signals.sources.choice import Choice, choose
 from secateur.signals.sources.npy import NpySource
 from secateur.signals.sources.npz import NpzSource, npz_scalars
 from secateur.signals.sources.orientation import channels_first
-from secateur.signals.sources.stated import Statement, rate_among, speed_among
+from secateur.signals.sources.stated import RATE_TOLERANCE, Statement, rate_among, rate_in_name, speed_among
+from secateur.signals.sources.time_axis import TimeAxis
 
 DAMAGED = (
     *(ValueError, EOFError, OSError, KeyError, IndexError, SyntaxError, MemoryError, NotImplementedError),
@@ -50,6 +52,10 @@ class StoredBursts:
         Start of each burst from the first on.
     speed : Statement or None
         Shaft speed in rpm that the file states.
+    time_axis : TimeAxis or None
+        Where the file has one.
+    rate_in_name : Statement or None
+        Sampling rate that the file's name states; it is compared, it never gives the rate.
 
     Raises
     ------
@@ -63,6 +69,8 @@ class StoredBursts:
     burst_samples: int | None = None
     burst_times_s: np.ndarray | None = None
     speed: Statement | None = None
+    time_axis: TimeAxis | None = None
+    rate_in_name: Statement | None = None
 
     def __post_init__(self) -> None:
         rate_hz, length, times_s = self.sampling_rate_hz, self.burst_samples, self.burst_times_s
@@ -75,6 +83,17 @@ class StoredBursts:
             times_s.ndim != 1 or len(times_s) < count or not np.isfinite(times_s).all()
         ):
             raise ValueError(f"burst_time_s must hold one finite time for each of the {count} bursts")
+
+    def another_rate(self, sampling_rate_hz: float) -> str | None:
+        """Return in words which other sampling rate the file has: "has 48000 Hz"; None if none."""
+        own, axis, named = self.sampling_rate_hz, self.time_axis, self.rate_in_name
+        if own is not None and _is_off(own, sampling_rate_hz, RATE_TOLERANCE):
+            return f"has {own:g} Hz"
+        if own is None and axis is not None and not axis.agrees(sampling_rate_hz):
+            return f"has times in steps of {axis.step:.6g} (column '{axis.name}')"
+        if named is not None and _is_off(named.value, sampling_rate_hz, named.tolerance):
+            return f"is named for {named.value:g} Hz"
+        return None
 
     def cut(self, length: int, sampling_rate_hz: float) -> Iterator[tuple[float, np.ndarray]]:
         """Yield bursts with the seconds at which they start; no burst reaches over a seam.
@@ -95,6 +114,10 @@ class StoredBursts:
                 place = number * stored + first
                 piece = np.asarray(self.samples[place : place + length], dtype=np.float32)
                 yield start_s + first / sampling_rate_hz, piece * np.float32(self.scale)
+
+
+def _is_off(one: float, other: float, tolerance: float) -> bool:
+    return abs(one - other) > tolerance * max(one, other)
 
 
 def open_recording(path: Path, channel: int | None = None, *, how: str = IN_SETTINGS) -> StoredBursts:
@@ -134,13 +157,15 @@ def open_recording(path: Path, channel: int | None = None, *, how: str = IN_SETT
 def _open_npy(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
     choice = choose(NpySource(path), wanted, how=how)
     table = channels_first(np.load(path, mmap_mode="r", allow_pickle=False), path)
-    return StoredBursts(samples=table[choice.numbers[0]], sampling_rate_hz=_rate_hz(choice, None, path))
+    return StoredBursts(samples=table[choice.numbers[0]], **_rates(choice, None, path))
 
 
 def _open_npz(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
     choice = choose(ArchiveColumns(NpzSource(path)), wanted, how=how)
     scalars = npz_scalars(path)
-    rate_hz = _rate_hz(choice, rate_among(scalars, str(path)), path)
+    rates = _rates(choice, rate_among(scalars, str(path)), path)
+    if rates["sampling_rate_hz"] is None:
+        rates["sampling_rate_hz"] = scalars.get("sampling_rate_hz")  # 0, say: that is told
     burst = scalars.get("burst_length")
     with np.load(path, allow_pickle=False) as archive:
         name, row = split_row(choice.names[0], archive.files)
@@ -148,10 +173,10 @@ def _open_npz(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
         return StoredBursts(
             samples=channels_first(archive[name], path, name)[row or 0],
             scale=float(archive[factor].reshape(-1)[0]) if factor in archive.files else 1.0,
-            sampling_rate_hz=scalars.get("sampling_rate_hz") if rate_hz is None else rate_hz,
             burst_samples=None if burst is None else int(burst),
             burst_times_s=archive[BURST_TIMES] if BURST_TIMES in archive.files else None,
             speed=speed_among(scalars),
+            **rates,
         )
 
 
@@ -159,19 +184,18 @@ def _open_wav(path: Path, wanted: Sequence[str], how: str) -> StoredBursts:
     choice = choose(WavColumns(path), wanted, how=how)
     found = read_wav(path, choice.numbers[0])
     stated = Statement(value=found.sampling_rate_hz, said_by="the file's header")
-    return StoredBursts(
-        samples=found.samples, scale=found.scale, sampling_rate_hz=_rate_hz(choice, stated, path)
-    )
+    return StoredBursts(samples=found.samples, scale=found.scale, **_rates(choice, stated, path))
 
 
-def _rate_hz(choice: Choice, stated: Statement | None, path: Path) -> float | None:
-    """Return the sampling rate that a file states, or that its time axis tells."""
+def _rates(choice: Choice, stated: Statement | None, path: Path) -> dict[str, Any]:
+    """Return what a file says of its sampling rate: in so many words, by its time axis, and by its name."""
     axis = choice.time_axis
-    if stated is None:
-        return None if axis is None else axis.sampling_rate_hz
-    if axis is not None and not axis.agrees(stated.value):
-        raise DataError(
-            f"{path}: {stated.said_by} says {stated.value:.6g} Hz, and the column '{axis.name}' steps of "
-            f"{axis.step:.6g}; correct the one that is wrong."
-        )
-    return stated.value
+    rate_hz = None if axis is None else axis.sampling_rate_hz
+    if stated is not None:
+        rate_hz = stated.value
+        if axis is not None and not axis.agrees(rate_hz):
+            raise DataError(
+                f"{path}: {stated.said_by} says {rate_hz:.6g} Hz, and the column '{axis.name}' steps of "
+                f"{axis.step:.6g}; correct the one that is wrong."
+            )
+    return {"sampling_rate_hz": rate_hz, "time_axis": axis, "rate_in_name": rate_in_name(path)}

@@ -10,7 +10,6 @@ from secateur.edge.agent.burst import Burst
 from secateur.edge.agent.config.connections import ReplaySource as ReplaySettings
 from secateur.edge.agent.config.machines import Sensor
 from secateur.edge.agent.intake import IntakeFull, Submission
-from secateur.edge.agent.signal.quality import is_rate_of
 from secateur.edge.agent.sources.base import Inlet, SourceStatus, ThreadedSource
 from secateur.edge.agent.sources.recording import open_recording
 
@@ -38,11 +37,10 @@ class ReplaySource(ThreadedSource):
         super().__init__(name, thread="source-replay")
         self._settings, self._inlet, self._sensor = settings, inlet, sensor
         self._recording = open_recording(settings.file, settings.channel)
-        rate_hz = self._recording.sampling_rate_hz
-        if rate_hz is not None and not is_rate_of(sensor, rate_hz):
+        told = self._recording.another_rate(sensor.sampling_rate_hz)
+        if told is not None:
             raise DataError(
-                f"{settings.file} has {rate_hz:g} Hz; sensor {sensor.name} is set up for "
-                f"{sensor.sampling_rate_hz:g} Hz."
+                f"{settings.file} {told}; sensor {sensor.name} is set up for {sensor.sampling_rate_hz:g} Hz."
             )
         longest = self._recording.burst_samples or len(self._recording.samples)
         if longest < sensor.burst_samples:
