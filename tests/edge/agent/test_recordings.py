@@ -17,6 +17,7 @@ from secateur.edge.agent.pipeline import SensorPath
 from secateur.edge.agent.publish import Replay, bursts_of
 from secateur.edge.agent.sources.folder import read_burst_file
 from secateur.edge.agent.sources.recording import open_recording
+from secateur.signals.sources import time_axis
 
 WAVS = [
     ("PCM_U8", 2**-7),
@@ -154,6 +155,14 @@ def test_what_is_no_vibration_is_no_channel_and_the_rate_is_found(
     found = open_recording(_recorded(tmp_path, **arrays))
     np.testing.assert_array_equal(found.samples, ACC)
     assert found.sampling_rate_hz == rate_hz
+
+
+def test_a_long_time_axis_is_read_without_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(time_axis, "FEW_BLOCKS", 0)
+    open_recording(_recorded(tmp_path, time=TIME, acc=ACC))
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("axis", [0, 1])

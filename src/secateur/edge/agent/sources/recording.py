@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from secateur.core.errors import DataError
+from secateur.core.progress import quiet
 from secateur.edge.agent.sources.recorded_columns import BURST_TIMES, ArchiveColumns, WavColumns
 from secateur.edge.agent.sources.wav import read_wav
 from secateur.signals.sources.arrays import split_row
@@ -149,7 +150,8 @@ def open_recording(path: Path, channel: int | None = None, *, how: str = IN_SETT
         raise DataError(f"{path} cannot be replayed; allowed: {', '.join(openers)}.")
     wanted = () if channel is None else (str(channel),)
     try:
-        return openers[kind](path, wanted, how)
+        with quiet():  # an agent, and a replay that shows a bar of its own, show none of the time axis
+            return openers[kind](path, wanted, how)
     except DAMAGED as error:
         raise DataError(f"{path} is no recording that can be read: {error}.") from None
 
