@@ -40,7 +40,12 @@ def replay(
         int | None,
         typer.Option(help="Samples in a burst; default: the bursts of the file, or one second.", min=64),
     ] = None,
-    channel: Annotated[int, typer.Option(help="Number of the channel.", min=0)] = 0,
+    channel: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of the channel, from 0; default: the only one that can be vibration.", min=0
+        ),
+    ] = None,
     speed_factor: Annotated[
         float, typer.Option(help="Times real time; 0: as fast as the broker acknowledges.", min=0.0)
     ] = 1.0,
