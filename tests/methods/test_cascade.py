@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
-from secateur.core.records import read_json, write_json
+from secateur.core.records import read_json
 from secateur.methods import cascade as cascade_module
 from secateur.methods import stage as stage_module
 from secateur.methods.cascade import Cascade
@@ -96,79 +95,8 @@ def test_a_stage_after_steps_cuts_the_weights_that_they_left(dense, task, recove
     assert record.after_recovery == staged.records[1].before
 
 
-@pytest.mark.parametrize("taken", ["fresh", "earlier"])
-def test_the_plan_that_is_measured_better_is_carried_out(trained, task, monkeypatch, tmp_path, taken):
-    """Each stage plans the finished model; probes are made to prefer those of later stages, or of earlier."""
-    measured, sign = [], {"fresh": -1.0, "earlier": 1.0}[taken]
-
-    def rising_or_falling(self, plan):
-        del self
-        of_this_depth = sum(len(other.layers) == len(plan.layers) for other in measured)
-        measured.append(plan)
-        return np.full(4, 10.0 + sign * of_this_depth)
-
-    monkeypatch.setattr(Workbench, "probe_losses", rising_or_falling)
-    result = Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
-    layers, *_, channels = result.records
-    n_depths = len(layers.decisions["probes"])
-    of_depths, fresh = measured[:n_depths], measured[-1]
-    chosen = next(plan for plan in of_depths if len(plan.layers) == layers.decisions["depth"])
-    assert fresh != chosen and len(measured) > n_depths
-    assert result.plan == {"fresh": fresh, "earlier": chosen}[taken]
-    plans = channels.decisions["plans"]
-    assert plans["taken"] == taken
-    assert (plans["fresh"] < plans["earlier"]) == (taken == "fresh")
-
-
-def test_a_plan_that_fresh_scores_confirm_is_not_probed_again(trained, task, monkeypatch):
-    """Where all layers stay, the groups are scored on the model of the probe."""
-    dense, measured = trained["mha"], []
-    original = Workbench.probe_losses
-
-    def noted(self, plan):
-        measured.append(plan)
-        return original(self, plan)
-
-    monkeypatch.setattr(Workbench, "probe_losses", noted)
-    n_layers = bind(dense).shape.n_layers
-    monkeypatch.setattr(cascade_module, "candidate_starts", lambda identity, *_, **__: [identity] * 2)
-    groups = Cascade().compress(dense, task, Budget(ratio=1.6), None).records[1]
-    assert len(groups.kept) == n_layers and groups.decisions["plans"] == {}
-    assert len(measured) == len(set(measured))
-
-
-def test_after_steps_the_scores_of_the_trained_model_decide(dense, task, recovery, monkeypatch):
-    settings = CascadeSettings(recovery_shares=(1.0, 0.0, 0.0), search=SearchSettings(max_depths=1))
-
-    def no_probe(self, plan):
-        raise AssertionError("nothing is to be compared with what an untrained model told")
-
-    monkeypatch.setattr(Workbench, "probe_losses", no_probe)
-    result = Cascade(settings).compress(dense, task, BUDGET, recovery)
-    assert "plans" not in result.records[-1].decisions
-
-
 def _fingerprint(folder):
     return read_json(folder / "stage-1-layers" / "record.json", ("fingerprint",))["fingerprint"]
-
-
-def test_a_run_begun_by_a_version_that_kept_no_plans_goes_on_by_fresh_scores(
-    trained, task, monkeypatch, tmp_path
-):
-    with monkeypatch.context() as patched:
-        kill_after_stage(patched, 1)
-        with pytest.raises(KilledError):
-            Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
-    (tmp_path / "plan-groups.json").unlink()
-    probes = sorted(tmp_path.glob("depth-*.json"))
-    assert len(probes) > 1
-    for path in probes:
-        kept = read_json(path, ("fingerprint", "found"))
-        del kept["found"]["plan"]
-        write_json(path, kept)
-    result = Cascade().compress(trained["mha"], task, BUDGET, None, tmp_path)
-    assert result.records[1].decisions["plans"] == {}
-    assert result.records[2].decisions["plans"]["taken"] in ("fresh", "earlier")
 
 
 def test_a_re_fit_that_does_harm_leaves_no_trace(dense, task, monkeypatch):

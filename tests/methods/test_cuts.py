@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from even_shapes import whole
 from secateur.core.errors import PlanError
-from secateur.methods.cuts import KIND_OF, equal_share_cut, full_cut, part_of
+from secateur.methods.cuts import KIND_OF, equal_share_cut, width_cut
 from secateur.methods.largest import narrowest
 from secateur.scoring.allocation import allocate
 from secateur.scoring.scores import Scores
@@ -51,13 +51,12 @@ def run_order(order, identity: PruningPlan, target: int, depth: int, rng) -> lis
             relative = start.without_layers(rng.permutation(len(start.layers))[:excess].tolist())
         else:
             kinds = tuple(KIND_OF[name] for name in order[number:] if name != "layers")
-            options, kind = {"kinds": kinds, "multiple": None}, KIND_OF[stage]
+            options = {"kind": KIND_OF[stage], "kinds": kinds, "multiple": None}
             scores = random_scores(start.shape, rng)
             if excess:
-                relative = equal_share_cut(scores, start, target, depth=depth, kind=kind, **options)
+                relative = equal_share_cut(scores, start, target, depth=depth, **options)
             else:
-                full = full_cut(scores, start, Target(parameters=target), **options)
-                relative = part_of(start, full, kind)
+                relative = width_cut(scores, start, Target(parameters=target), **options)
         now = now.then(relative)
         plans.append(now)
     return plans
@@ -128,8 +127,8 @@ def test_without_later_layers_a_stage_is_its_part_of_one_ranking(seed):
     identity = identity_of()
     scores = random_scores(identity.shape, np.random.default_rng(seed))
     whole = allocate(scores, identity, 30_000, multiple=None, kinds=("group", "channel"))
-    target = Target(parameters=30_000)
-    full = full_cut(scores, identity, target, kinds=("group", "channel"), multiple=None)
-    plan = part_of(identity, full, "group")
+    plan = width_cut(
+        scores, identity, Target(parameters=30_000), kind="group", kinds=("group", "channel"), multiple=None
+    )
     assert [layer.groups for layer in plan.layers] == [layer.groups for layer in whole.layers]
     assert [layer.channels for layer in plan.layers] == [layer.channels for layer in identity.layers]

@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from secateur.core.errors import ConfigError
 from secateur.core.records import to_jsonable
 from secateur.methods.base import METHODS
-from secateur.methods.cuts import KIND_OF, check_hand, equal_share_cut, full_cut, hand_counts, part_of
-from secateur.methods.depth import (
-    DepthChoice,
-    candidate_starts,
-    choose_depth,
-    probe_name,
-    removable_layers,
-)
+from secateur.methods.cuts import KIND_OF, check_hand, equal_share_cut, hand_counts, width_cut
+from secateur.methods.depth import DepthChoice, candidate_starts, choose_depth, removable_layers
+from secateur.methods.largest import largest_plan
 from secateur.methods.records import StageRecord
 from secateur.methods.settings import CascadeSettings, split_steps
 from secateur.methods.stage import State, Workbench
 from secateur.methods.stage_store import StageStore
 from secateur.methods.staged import Stage, Staged
 from secateur.models.binding import bind
-from secateur.scoring.allocation import keep_best
+from secateur.scoring.allocation import allocate, keep_best
 from secateur.scoring.layers import LayerRanking
 from secateur.structure.plan import PruningPlan
-from secateur.structure.plan_file import plan_from_json, plan_to_json
 from secateur.structure.target import Target
 from secateur.surgery.apply import apply
 
@@ -38,8 +30,8 @@ class Cascade(Staged):
 
     How much each granularity gives is measured: candidate depths are cut to the full target (layers by
     exact loss, groups and channels by one ranking of score per parameter), and the shallowest that is as
-    good as any is taken. At that depth groups and channels are ranked anew after each stage, and what the
-    new ranking plans is carried out where it measures better than the plan of the stage before.
+    good as any is taken; the share of groups and channels then follows from the ranking at that depth,
+    taken anew on the recovered model.
 
     Parameters
     ----------
@@ -121,47 +113,12 @@ class _Planner:
             return keep_best(scores, identity, **wanted), decisions
         kind, multiple, size = KIND_OF[stage], self.search.multiple, self.target.parameters
         if excess > 0:
-            return equal_share_cut(
+            plan = equal_share_cut(
                 scores, identity, size, depth=depth, kind=kind, kinds=kinds, multiple=multiple
-            ), decisions
-        fresh = state.plan.then(full_cut(scores, identity, self.target, kinds=kinds, multiple=multiple))
-        finished, compared = self._settled(stage, fresh, records, is_last=len(pending) == 1)
-        return part_of(identity, finished.relative_to(state.plan), kind), {**decisions, **compared}
-
-    def _settled(
-        self, stage: str, fresh: PruningPlan, records: Sequence[StageRecord], *, is_last: bool
-    ) -> tuple[PruningPlan, dict[str, Any]]:
-        """Return the finished model as this stage or the one before plans it, whichever is measured better.
-
-        Fresh scores know what the cuts so far have done. But they are taken on a model that no step has
-        recovered yet: where it is badly damaged, units that recovery would need seem to do nothing.
-        """
-        if self.settings.order[0] != "layers" or any(record.recovery_steps for record in records):
-            return fresh, {}
-        earlier = self._earlier(records[-1])
-        if earlier is None and is_last:
-            return fresh, {}
-
-        def settle() -> dict[str, Any]:
-            plan = plan_to_json(fresh)
-            if earlier is not None and plan_from_json(earlier["plan"]) == fresh:
-                return {"plan": plan, "losses": earlier["losses"]}
-            losses = self.bench.probe_losses(fresh)
-            if earlier is None:
-                return {"plan": plan, "losses": losses}
-            means = {"fresh": float(losses.mean()), "earlier": float(np.mean(earlier["losses"]))}
-            taken = min(means, key=means.__getitem__)
-            settled = earlier if taken == "earlier" else {"plan": plan, "losses": losses}
-            return {**settled, "compared": {**means, "taken": taken}}
-
-        found = self.store.remember(_settled_name(stage), settle)
-        return plan_from_json(found["plan"]), {"plans": found.get("compared", {})}
-
-    def _earlier(self, last: StageRecord) -> dict[str, Any] | None:
-        """Return the plan that the stage before settled on, and its losses; None if it measured none."""
-        depth = last.decisions["depth"]
-        found = self.store.recall(probe_name(depth) if last.stage == "layers" else _settled_name(last.stage))
-        return found if found is not None and "plan" in found else None
+            )
+        else:
+            plan = width_cut(scores, identity, self.target, kind=kind, kinds=kinds, multiple=multiple)
+        return plan, decisions
 
     def _choose_depth(self) -> DepthChoice:
         """Rank the dense model's layers and choose how many of them stay."""
@@ -176,9 +133,13 @@ class _Planner:
         def full_plan(start: PruningPlan) -> PruningPlan:
             shallow = apply(bench.dense, start)
             whole, scores = bind(shallow).whole_plan, bench.score(shallow, self.kinds)
-            return start.then(
-                full_cut(scores, whole, self.target, kinds=self.kinds, multiple=self.search.multiple)
+            relative = largest_plan(
+                lambda limit: allocate(scores, whole, limit, multiple=self.search.multiple, kinds=self.kinds),
+                whole,
+                self.target,
+                kinds=self.kinds,
             )
+            return start.then(relative)
 
         return choose_depth(
             ranking,
@@ -192,7 +153,3 @@ class _Planner:
     def _ranking(self, n_removed: int) -> LayerRanking:
         found = self.store.remember("ranking", lambda: self.bench.rank_layers(self.bench.dense, n_removed))
         return LayerRanking(**{name: tuple(values) for name, values in found.items()})
-
-
-def _settled_name(stage: str) -> str:
-    return f"plan-{stage}"

@@ -15,15 +15,16 @@ from secateur.structure.target import Target
 KIND_OF: dict[str, ScoredKind] = {stage: kind for kind, stage in STAGE_OF.items()}
 
 
-def full_cut(
+def width_cut(
     scores: Scores,
     identity: PruningPlan,
     target: Target,
     *,
+    kind: ScoredKind,
     kinds: Sequence[ScoredKind],
     multiple: int | None,
 ) -> PruningPlan:
-    """Return the plan of the finished model: the target allocated over all kinds still to be cut.
+    """Allocate the full target over all kinds still to be cut, and carry out the part of one kind.
 
     Parameters
     ----------
@@ -33,17 +34,20 @@ def full_cut(
         The model as it stands, all of whose layers stay.
     target : Target
         For the finished model.
+    kind : {"group", "head", "channel"}
+        What this stage cuts.
     kinds : sequence of {"group", "head", "channel"}
-        What is still to be cut.
+        What this stage and later ones cut.
     multiple : int or None
         Of channel widths.
     """
-    return largest_plan(
+    full = largest_plan(
         lambda limit: allocate(scores, identity, limit, multiple=multiple, kinds=kinds),
         identity,
         target,
         kinds=kinds,
     )
+    return _part(identity, full, kind)
 
 
 def equal_share_cut(
@@ -64,10 +68,8 @@ def equal_share_cut(
 
     Parameters
     ----------
-    scores, identity, kinds
-        As in :func:`full_cut`.
-    kind : {"group", "head", "channel"}
-        What this stage cuts.
+    scores, identity, kind, kinds
+        As in :func:`width_cut`.
     target_parameters : int
         Parameters of the finished model.
     depth : int
@@ -94,11 +96,11 @@ def equal_share_cut(
                 f"so that each may have {share:,} parameters; cutting {' and '.join(kinds)}s does not bring "
                 f"layer {layer.index} so far. Ask for more parameters, or remove layers first."
             ) from None
-        plan = part_of(plan, full, kind)
+        plan = _part(plan, full, kind)
     return plan
 
 
-def part_of(plan: PruningPlan, full: PruningPlan, kind: ScoredKind) -> PruningPlan:
+def _part(plan: PruningPlan, full: PruningPlan, kind: ScoredKind) -> PruningPlan:
     """Return ``plan`` with the units of one kind that ``full`` keeps in its layers."""
     for layer in full.layers:
         if kind == "group":

@@ -15,7 +15,6 @@ from secateur.methods.largest import narrowest
 from secateur.scoring.layers import LayerRanking
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
-from secateur.structure.plan_file import plan_to_json
 from secateur.structure.target import Target
 
 
@@ -59,11 +58,6 @@ class DepthChoice:
     layers: int
     ranking: LayerRanking
     probes: tuple[DepthProbe, ...]
-
-
-def probe_name(layers: int) -> str:
-    """Return the name under which the probe of a depth is remembered."""
-    return f"depth-{layers}"
 
 
 def removable_layers(identity: PruningPlan, target: Target) -> int:
@@ -150,10 +144,10 @@ def choose_depth(
 
     def probed(start: PruningPlan) -> dict[str, Any]:
         plan = plan_for(start)
-        return {"parameters": parameters(plan), "losses": losses_of(plan), "plan": plan_to_json(plan)}
+        return {"parameters": parameters(plan), "losses": losses_of(plan)}
 
     found = [
-        remember(probe_name(len(start.layers)), partial(probed, start))
+        remember(f"depth-{len(start.layers)}", partial(probed, start))
         for start in track(starts, "probing depths")
     ]
     losses = np.array([entry["losses"] for entry in found])

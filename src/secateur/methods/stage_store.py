@@ -35,7 +35,6 @@ class StageStore:
 
     def __init__(self, folder: Path | None, fingerprint: dict[str, Any]) -> None:
         self.folder, self.fingerprint = folder, to_jsonable(fingerprint)
-        self._remembered: dict[str, Any] = {}
 
     def place(self, number: int, stage: str) -> Path | None:
         """Return the folder of one stage."""
@@ -58,22 +57,16 @@ class StageStore:
 
     def remember(self, name: str, find: Callable[[], Any]) -> Any:
         """Return JSON values that took long to find: those of an earlier try, or those found now."""
-        found = self.recall(name)
-        if found is None:
-            found = self._remembered[name] = to_jsonable(find())
-            if self.folder is not None:
-                write_json(self.folder / f"{name}.json", {"fingerprint": self.fingerprint, "found": found})
+        if self.folder is None:
+            return to_jsonable(find())
+        path = self.folder / f"{name}.json"
+        if path.exists():
+            kept = read_json(path, ("fingerprint", "found"))
+            self._require_same(kept["fingerprint"], path)
+            return kept["found"]
+        found = to_jsonable(find())
+        write_json(path, {"fingerprint": self.fingerprint, "found": found})
         return found
-
-    def recall(self, name: str) -> Any | None:
-        """Return what is remembered under a name, also by an earlier try; None if nothing is."""
-        if name not in self._remembered and self.folder is not None:
-            path = self.folder / f"{name}.json"
-            if path.exists():
-                kept = read_json(path, ("fingerprint", "found"))
-                self._require_same(kept["fingerprint"], path)
-                self._remembered[name] = kept["found"]
-        return self._remembered.get(name)
 
     def _require_same(self, theirs: dict[str, Any], place: Path) -> None:
         if theirs != self.fingerprint:
