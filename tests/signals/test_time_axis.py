@@ -85,6 +85,70 @@ def test_where_a_recording_breaks(times: np.ndarray, told: str) -> None:
         axis(times)
 
 
+N_LONG = 100_000
+AT = np.arange(N_LONG)
+CHANCE = np.random.default_rng(1)
+
+
+@pytest.mark.parametrize("fs", [25_600.0, 12_000.0, 10_000.0, 1000.0])
+@pytest.mark.parametrize("places", [6, 9])
+@pytest.mark.parametrize("jitter", [0.0, 0.05])
+@pytest.mark.parametrize(
+    "times",
+    [
+        np.where(AT < 66_667, AT, 2 * AT - 66_667),
+        np.where(AT < 50_000, AT, (AT + 50_000) / 2),
+        np.where(AT < 95_000, AT, (AT + 95_000) / 2),
+        AT[AT % 80 < 64],
+        AT[AT % 192 < 64],
+        AT[CHANCE.random(N_LONG) > 0.03],
+        AT[CHANCE.random(N_LONG) > 0.15],
+    ],
+    ids=["half", "double", "double late", "fifo", "bursts", "3 % lost", "15 % lost"],
+)
+def test_what_is_often_uneven_is_uneven(times: np.ndarray, fs: float, places: int, jitter: float) -> None:
+    stamped = times + jitter * CHANCE.uniform(-1, 1, len(times))
+    with pytest.raises(DataError, match=r"sample \d+ (comes|is|repeats|goes)"):
+        axis(np.round(stamped / fs, places))
+
+
+@pytest.mark.parametrize("fs", [25_600.0, 12_000.0])
+def test_every_32nd_sample_lost(fs: float) -> None:
+    with pytest.raises(DataError, match="2 steps instead of 1"):
+        axis(np.round(AT[AT % 32 != 31] / fs, 6))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        (AT + 0.4 * CHANCE.uniform(-1, 1, N_LONG)) / 12_000,
+        (AT + 0.05 * CHANCE.uniform(-1, 1, N_LONG)) / 12_000 + 1.7e9,
+        np.round(1.5e-3 * AT, 3),
+        np.round(1.03e-3 * AT, 3),
+        np.round(2.003e-3 * AT, 3),
+        (AT + 1e-9 * AT * AT) / 12_000,
+    ],
+    ids=["jitter", "little jitter", "1.5", "1.03", "2.003", "drift"],
+)
+def test_rounded_and_uneven_stamps_of_even_samples_pass(times: np.ndarray) -> None:
+    assert axis(times).sampling_rate_hz == pytest.approx((N_LONG - 1) / (times[-1] - times[0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "per_second"),
+    [("Time [min]", 1 / 60), ("t (msec)", 1e3), ("time_usec", 1e6), ("Time [microseconds]", 1e6)],
+)
+def test_units_of_time_that_are_spelt_out(name: str, per_second: float) -> None:
+    assert axis(EVEN * per_second, name).sampling_rate_hz == pytest.approx(12_000)
+
+
+def test_a_unit_that_is_not_known_tells_no_rate(tmp_path: Path) -> None:
+    opened = open_source(write_csv(tmp_path / "x.csv", EVEN, "Time [jiffies]"))
+    assert opened.rate(None, "x") is None
+    assert "the unit 'jiffies' of 'Time [jiffies]' is not known; known are h, " in opened.why_no_rate
+    assert opened.rate(said(2000.0), "x").value == 2000.0
+
+
 @settings(max_examples=40)
 @given(rate=st.floats(300, 200_000), start=st.floats(0, 1e4), places=st.integers(6, 9))
 def test_written_times_give_back_their_rate(rate: float, start: float, places: int) -> None:

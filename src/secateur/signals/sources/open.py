@@ -15,7 +15,7 @@ from secateur.signals.recording import WaveformSource
 from secateur.signals.sources.choice import Choice, Column, choose
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.orientation import require_real
-from secateur.signals.sources.quantities import UNITS, VIBRATION, quantity_of, unit_of
+from secateur.signals.sources.quantities import TIME_UNITS_S, UNITS, VIBRATION, quantity_of, unit_of
 from secateur.signals.sources.stated import (
     SPEED_TOLERANCE,
     Statement,
@@ -106,6 +106,11 @@ class OpenedFile:
     def why_no_rate(self) -> str:
         """What hinders the time axis from telling the rate, in words; empty if there is none."""
         axis = self.time_axis
+        if axis is not None and axis.unknown_unit:
+            return (
+                f" (the unit '{axis.unknown_unit}' of '{axis.name}' is not known; known are "
+                f"{', '.join(TIME_UNITS_S)})"
+            )
         if axis is None or not axis.is_coarse:
             return ""
         return f" (the times of '{axis.name}' are rounded too coarsely to tell it)"

@@ -12,11 +12,20 @@ Quantity = Literal[
 
 VIBRATION: tuple[Quantity, ...] = ("acceleration", "velocity", "displacement")
 
+TIME_UNITS_S = {
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "msecs", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "µs", "μs", "usec", "µsec", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), 1e-9),
+}  # fmt: skip
+
 UNITS: dict[str, Quantity] = {
     **dict.fromkeys(("g", "mg", "m/s2", "m/s^2", "m/s²", "mm/s2", "mm/s^2", "in/s2"), "acceleration"),
     **dict.fromkeys(("mm/s", "m/s", "in/s", "ips", "um/s"), "velocity"),
     **dict.fromkeys(("um", "µm", "mm", "mil", "mils"), "displacement"),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "ms", "us", "µs", "ns"), "time"),
+    **dict.fromkeys(TIME_UNITS_S, "time"),
     **dict.fromkeys(("degc", "°c", "degf", "°f", "celsius"), "temperature"),
     **dict.fromkeys(("rpm", "1/min", "u/min", "min-1"), "shaft speed"),
     **dict.fromkeys(("nm", "n·m", "n*m"), "torque"),
@@ -29,11 +38,6 @@ UNITS: dict[str, Quantity] = {
     **dict.fromkeys(("hz", "khz"), "frequency"),
 }  # fmt: skip
 """Units by their usual spelling in lower case; an accelerometer's raw volts are no acceleration by name."""
-
-TIME_UNITS_S = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9,
-}  # fmt: skip
 
 _WORDS: dict[str, Quantity] = {
     **dict.fromkeys(("acc", "accel", "acceleration", "accelerometer", "beschleunigung", "vib", "vibration"),
@@ -78,6 +82,12 @@ def unit_of(name: str) -> str | None:
     named = _named(" ".join(before))
     fits = named == quantity or (named in VIBRATION and quantity in VIBRATION)
     return last if fits or "/" in last or last.lower() in _CLEAR_UNITS else None
+
+
+def unknown_unit_of(name: str) -> str | None:
+    """Return the word in brackets in a column's name that is no known unit: ``Time [fortnights]``."""
+    words = [found for found in _BRACKETED.findall(name) if re.fullmatch(r"[^\d\s]{1,16}", found)]
+    return words[-1] if words and unit_of(name) is None else None
 
 
 def quantity_of(name: str) -> Quantity | None:

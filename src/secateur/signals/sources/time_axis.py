@@ -12,7 +12,7 @@ import numpy as np
 
 from secateur.core.errors import DataError
 from secateur.core.progress import track
-from secateur.signals.sources.quantities import seconds_in, unit_of
+from secateur.signals.sources.quantities import seconds_in, unit_of, unknown_unit_of
 
 PROBE = 4096
 BLOCK = 1 << 18
@@ -28,6 +28,15 @@ SLOWEST_HZ, FASTEST_HZ = 200.0, 1e7
 
 SINCE_1970 = 1e9
 """Whole numbers above this are times since 1970 rather than row numbers (1e9 s is 2001)."""
+
+NO_GAP = 1.55
+"""Usual steps that a step may have everywhere; times that are rounded to half a step make one of 1.5."""
+
+MOST_SCATTER = 3.0
+"""Usual steps that a step may have where many are long: times are rounded, or stamped unevenly."""
+
+MOST_ASTRAY = 2.5
+"""Steps by which times may stray from even ones, besides a drift of the rate within RATE_TOLERANCE."""
 
 Reader = Callable[[int, int], np.ndarray]
 
@@ -46,21 +55,24 @@ class TimeAxis:
         How far the step may be off, relatively: times are rounded.
     unit_s : float or None
         Seconds in that unit; None if the column does not say.
+    unknown_unit : str
+        The unit that its name gives, if that is none that is known; else empty.
     """
 
     name: str
     step: float
     uncertainty: float
     unit_s: float | None
+    unknown_unit: str = ""
 
     @property
     def sampling_rate_hz(self) -> float | None:
         """The rate that the column tells.
 
-        None where its unit is not known and seconds make no sense, or where its times are rounded so
-        coarsely that they do not tell it.
+        None where its unit is not known, where it has none and seconds make no sense, or where its times are
+        rounded so coarsely that they do not tell it.
         """
-        if self.is_coarse:
+        if self.is_coarse or self.unknown_unit:
             return None
         unit_s = self.unit_s
         if unit_s is None and SLOWEST_HZ <= 1.0 / self.step <= FASTEST_HZ:
@@ -77,7 +89,12 @@ class TimeAxis:
         return self.uncertainty > RATE_TOLERANCE
 
     def agrees(self, sampling_rate_hz: float) -> bool:
-        """Say whether a stated rate fits; without a unit, seconds down to nanoseconds are tried."""
+        """Say whether a stated rate fits; without a unit, seconds down to nanoseconds are tried.
+
+        Times of an unknown unit contradict no rate.
+        """
+        if self.unknown_unit:
+            return True
         units = (1.0, 1e-3, 1e-6, 1e-9) if self.unit_s is None else (self.unit_s,)
         allowed = max(RATE_TOLERANCE, self.uncertainty)
         return any(abs(self.step * unit_s * sampling_rate_hz - 1.0) <= allowed for unit_s in units)
@@ -148,19 +165,35 @@ def read_time_axis(name: str, read: Reader, n_samples: int, where: str) -> TimeA
     rounding = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else step
     exact = rounding <= 1.01 * step
     usual = rounding if exact and rounding else step
-    allowed = max(1.5 * usual, 1.05 * float(np.quantile(sizes, 0.99))) if exact else np.inf
-    before = 0.0
+    span = float(ends[1] - ends[0])
+    allowed = _widest_step(sizes, usual) if exact else np.inf
+    farthest, sample, before = 0.0, 0, 0.0
     blocks = range(0, n_samples, BLOCK)
     for start in track(blocks, f"reading the times of {where}") if len(blocks) > FEW_BLOCKS else blocks:
         times = _relative(read(start, min(start + BLOCK, n_samples)), first)
         steps = np.diff(times, prepend=before)
         _require_even(steps, start, where=where, step=usual, allowed=allowed, unit_s=unit_s)
-        if not exact:
-            _require_straight(times, start, where=where, step=step, rounding=rounding, unit_s=unit_s)
+        astray = np.abs(times - step * np.arange(start, start + len(times)))
+        if (most := float(astray.max())) > farthest:
+            farthest, sample = most, start + int(np.argmax(astray))
         before = times[-1]
-    span = ends[1] - ends[0]
+    if not exact:
+        near = 1.5 * (rounding + step)
+    elif _is_lattice(sizes, usual) and allowed > NO_GAP * usual:
+        near = MOST_ASTRAY * step  # rounded times keep to the clock, where lost samples wander off
+    else:
+        near = MOST_ASTRAY * step + RATE_TOLERANCE / 4.0 * span
+    if farthest > near:
+        raise DataError(
+            f"{where}: the time of sample {sample} is {_duration(farthest, unit_s)} away from even steps; "
+            "there is a gap, times repeat, or the rate changes. Cut the file there, or repair the times."
+        )
     return TimeAxis(
-        name=name, step=step, uncertainty=2.0 * rounding / span if not exact else 1e-6, unit_s=unit_s
+        name=name,
+        step=step,
+        uncertainty=2.0 * rounding / span if not exact else 1e-6,
+        unit_s=unit_s,
+        unknown_unit="" if unit_s is not None else unknown_unit_of(name) or "",
     )
 
 
@@ -197,6 +230,27 @@ def _first_steps(read: Reader, n_samples: int) -> np.ndarray:
     return sizes
 
 
+def _widest_step(sizes: np.ndarray, usual: float) -> float:
+    """Return the widest step that is no gap.
+
+    Where many steps are long, times are rounded or stamped unevenly, and the steps themselves tell how long.
+    Steps of once and twice the usual one are lost samples, unless times rounded to that step make them:
+    people round to 0.001, never to 1/25600.
+    """
+    long = float(np.quantile(sizes, 0.99)) / usual
+    if not _is_lattice(sizes, usual):
+        return usual * min(max(NO_GAP, 1.5 * long), MOST_SCATTER)
+    tens = np.log10(usual)
+    is_rounding = abs(tens - round(tens)) < 1e-3
+    return usual * (max(NO_GAP, 1.05 * min(long, 2.0)) if is_rounding else NO_GAP)
+
+
+def _is_lattice(sizes: np.ndarray, usual: float) -> bool:
+    """Say whether nearly all steps are whole numbers of the usual one."""
+    multiples = sizes / usual
+    return bool((np.abs(multiples - np.round(multiples)) <= 0.1).mean() >= 0.99)
+
+
 def _require_even(
     steps: np.ndarray, start: int, *, where: str, step: float, allowed: float,
     unit_s: float | None,
@@ -222,18 +276,6 @@ def _require_even(
         f"{where}: the time of sample {sample} {what}. The samples are not one even recording; cut the file "
         "there, or repair the times."
     )
-
-
-def _require_straight(
-    times: np.ndarray, start: int, *, where: str, step: float, rounding: float, unit_s: float | None
-) -> None:
-    off = np.abs(times - step * np.arange(start, start + len(times)))
-    at = int(np.argmax(off))
-    if not off[at] <= 1.5 * rounding + 1.5 * step:
-        raise DataError(
-            f"{where}: the time of sample {start + at} is {_duration(off[at], unit_s)} away from even steps; "
-            "there is a gap, or times repeat. Cut the file there, or repair the times."
-        )
 
 
 def _duration(size: float, unit_s: float | None) -> str:
