@@ -68,8 +68,8 @@ def diagnose(
     from secateur.core.progress import quiet
     from secateur.edge.foundation import SHIPPED
     from secateur.edge.runtime import Runtime
-    from secateur.workflow.diagnosis import SUMMARY
     from secateur.workflow.diagnosis import diagnose as diagnose_all
+    from secateur.workflow.diagnosis_folders import SUMMARY
     from secateur.workflow.diagnosis_subjects import UNKNOWN, Given, Unreadable, find_subjects
 
     known = bearing_options.bearing_from(bearing, balls, ball_mm, pitch_mm, angle, orders)

@@ -22,10 +22,10 @@ from secateur.edge.runtime import Runtime
 from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import root_mean_square
 from secateur.signals.checks.run import doubts
+from secateur.workflow.diagnosis_folders import SUMMARY, WINDOWS
 from secateur.workflow.diagnosis_overview import folder_names, write_overview
 from secateur.workflow.diagnosis_subjects import Subject, Unreadable
 
-SUMMARY, WINDOWS = "diagnosis.json", "windows.csv"
 TIMELINE, SPECTRUM = "timeline.svg", "envelope_spectrum.svg"
 MOST_BINS = 450
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from secateur.workflow.diagnosis_folders import OVERVIEW
 from secateur.workflow.diagnosis_subjects import Subject
 
-TABLE, PICTURE = "recordings.csv", "recordings.svg"
+TABLE, PICTURE = "recordings.csv", OVERVIEW
 LONGEST_FOLDER = 100
 """Bytes of a folder's name; file systems allow 255."""
 _COLUMNS = (

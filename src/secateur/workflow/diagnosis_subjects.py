@@ -18,6 +18,7 @@ from secateur.signals.series import channel_number
 from secateur.signals.sources.open import SUFFIXES, open_source
 from secateur.signals.sources.quantities import UNITS
 from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
+from secateur.workflow.diagnosis_folders import contents_of, unlisted_files
 
 HOW = "--channel NAME"
 UNKNOWN = ChannelRecord()
@@ -152,23 +153,54 @@ def _described(description: Path, paths: Sequence[Path]) -> list[Recording]:
 def _of_path(path: Path, given: Given, unreadable: list[Unreadable]) -> list[Subject]:
     if not path.exists():
         raise DataError(f"{path} does not exist; give a recording, or a folder of recordings.")
+    if not path.is_dir():
+        return _of_one(path, given, *recording_names([Path(path.name)]))
+    contents = contents_of(path)
+    if not contents.sets and not contents.files:
+        raise DataError(f"{path} holds no waveform file; formats that are read: {', '.join(SUFFIXES)}.")
+    subjects = []
+    for folder in contents.sets:
+        try:
+            subjects += _of_set(folder, given, unreadable)
+        except DataError as error:
+            if folder == path:
+                raise
+            name = folder.relative_to(path).as_posix()
+            unreadable.append(Unreadable(name=name, path=folder, reason=str(error)))
+    names = recording_names([file.relative_to(path) for file in contents.files])
+    for file, name in zip(contents.files, names, strict=True):
+        try:
+            subjects += _of_one(file, given, name)
+        except DataError as error:
+            unreadable.append(Unreadable(name=name, path=file, reason=str(error)))
+    return subjects
+
+
+def _of_set(folder: Path, given: Given, unreadable: list[Unreadable]) -> list[Subject]:
+    """Open what an index lists; waveform files that it leaves out are named."""
+    recordings = load_recordings(folder)
+    subjects = [_subject(recording, given) for recording in recordings]
+    left_out = unlisted_files(folder, recordings)
+    names = recording_names([file.relative_to(folder) for file in left_out])
+    unreadable += [
+        Unreadable(
+            name=name,
+            path=file,
+            reason=f"{file} lies beside the recordings that {folder} lists, and is none of them; add it "
+            "there, move it elsewhere, or give the file by itself.",
+        )
+        for file, name in zip(left_out, names, strict=True)
+    ]
+    return subjects
+
+
+def _of_one(path: Path, given: Given, name: str) -> list[Subject]:
+    """Open a file: an original one of a known data set, a description, one of an archive, or any other."""
     if known_layout(path) is not None:
         return [_subject(recording, given) for recording in load_recordings(path)]
     if (indexed := archived(path)) is not None:
         return [_subject(indexed, given)]
-    if not path.is_dir():
-        return [_of_file(path, given, *recording_names([Path(path.name)]))]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-    if not files:
-        raise DataError(f"{path} holds no waveform file; formats that are read: {', '.join(SUFFIXES)}.")
-    names = recording_names([file.relative_to(path) for file in files])
-    subjects = []
-    for file, name in zip(files, names, strict=True):
-        try:
-            subjects.append(_of_file(file, given, name))
-        except DataError as error:
-            unreadable.append(Unreadable(name=name, path=file, reason=str(error)))
-    return subjects
+    return [_of_file(path, given, name)]
 
 
 def _of_file(path: Path, given: Given, name: str) -> Subject:

@@ -43,8 +43,19 @@ OPTIONAL_COLUMNS = (
 # rpm_estimated was estimated from the vibration itself: it identifies the class.
 PASSED_OVER = ("rpm_estimated", "load_other", "n_samples", "derived_from", "source_name")
 _COLUMNS = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS, *PASSED_OVER)
+_TELLING_COLUMNS, _LONGEST_HEADER = ("recording_id", "group_id", "fault_type"), 1 << 16
 # In these sets a group is an uninterrupted recording; which bearing it is of is not documented.
 GROUPS_ARE_RECORDINGS = ("uestc", "jnu", "mfpt")
+
+
+def is_archive(folder: Path) -> bool:
+    """Say whether a folder holds an index, by the header: other tables are called ``recordings.csv`` too."""
+    index = folder / INDEX_NAME
+    if not index.is_file():
+        return False
+    with index.open("rb") as stream:
+        header = stream.readline(_LONGEST_HEADER).decode("utf-8", errors="replace")
+    return any(name in header for name in _TELLING_COLUMNS)
 
 
 def load_archive(folder: Path) -> list[Recording]:

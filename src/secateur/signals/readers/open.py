@@ -8,7 +8,7 @@ from pathlib import Path
 
 from secateur.core.errors import DataError
 from secateur.signals.readers import jnu, mfpt, paderborn, uestc
-from secateur.signals.readers.archive import INDEX_NAME, load_archive
+from secateur.signals.readers.archive import INDEX_NAME, is_archive, load_archive
 from secateur.signals.readers.bearing_datasets import METADATA, SIGNALS, is_built_set, load_built_set
 from secateur.signals.readers.cwru import file_number, load_cwru
 from secateur.signals.readers.described import DESCRIPTION_NAMES, load_described
@@ -72,7 +72,7 @@ LAYOUTS = (
     Layout(
         name="archive",
         looks_like=f"a folder with {INDEX_NAME} and one npz file a recording",
-        recognises=lambda path: (path / INDEX_NAME).is_file(),
+        recognises=is_archive,
         load=load_archive,
     ),
     Layout(
@@ -197,8 +197,13 @@ def indexed_recordings(path: Path) -> list[Recording]:
     )
 
 
+def is_indexed(path: Path) -> bool:
+    """Say whether an index in a folder lists its recordings: described, archive or bearing-datasets."""
+    return any(layout.recognises(path) for layout in _INDEXED)
+
+
 def _indexed_parts(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
-    return [folder for folder in folders if any(layout.recognises(folder) for layout in _INDEXED)]
+    return [folder for folder in folders if is_indexed(folder)]
