@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -188,8 +189,39 @@ def test_text_that_is_not_a_table_from_its_first_line_says_what_to_leave_out(tmp
     with pytest.raises(DataError, match=r"begins with 2 lines of 1 columns.*\{skip_lines: 2\}"):
         open_source(tmp_path / "x.csv")
     (tmp_path / "x.csv").write_text("time,acc\nclock,left\n" + lines_of(TIME, ACC))
-    with pytest.raises(DataError, match=r"time: text, such as 'clock'; acc: text, such as 'left'"):
+    with pytest.raises(DataError, match=r"'acc' holds numbers with words, the first 'left' in row 1"):
         open_source(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("word", ["OVL", "--", "1,234.50", "#REF!"])
+@pytest.mark.parametrize("suffix", ["csv", "npz"])
+def test_a_word_in_a_channel_does_not_leave_the_other_alone(tmp_path: Path, word: str, suffix: str) -> None:
+    torn = ACC.astype(str).astype("U16")
+    torn[1000] = f'"{word}"' if suffix == "csv" else word
+    path = write(tmp_path / f"x.{suffix}", {"DE": torn, "FE": OTHER})
+    told = f"DE: numbers with words, the first {word!r} in row 1001"
+    with pytest.raises(DataError, match=re.escape(told)):
+        open_source(path)
+    with pytest.raises(DataError, match=f"'DE' holds numbers with words, the first {re.escape(repr(word))}"):
+        open_source(path, ("DE",))
+    with pytest.raises(DataError, match="'DE' holds numbers with words"):
+        open_source(path, preferred="DE")
+    assert open_source(path, ("FE",)).channels == ("FE",)
+    alone = write(tmp_path / f"y.{suffix}", {"DE": torn})
+    with pytest.raises(DataError, match="'DE' holds numbers with words"):
+        open_source(alone)
+
+
+def test_what_the_name_says_decides_where_most_values_are_words(tmp_path: Path) -> None:
+    torn = np.where(np.arange(N) % 3, "OVL", ACC.astype(str))
+    path = write(tmp_path / "x.csv", {"acc_x [g]": torn, "spare": OTHER, "acc_state": np.full(N, "ok")})
+    with pytest.raises(DataError, match="holds 2 columns that may be vibration"):
+        open_source(path)
+    codes = np.where(np.arange(N) % 50, "0", "stop")
+    label = write(
+        tmp_path / "y.csv", {"acc": ACC, "error": codes, "rpm": np.where(codes == "0", "1797", "x")}
+    )
+    assert open_source(label).channels == ("acc",)
 
 
 def test_quoted_numbers_with_decimal_commas_and_western_headers(tmp_path: Path) -> None:

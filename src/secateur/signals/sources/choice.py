@@ -15,11 +15,15 @@ from typing import Protocol
 import numpy as np
 
 from secateur.core.errors import DataError
-from secateur.signals.sources.meaning import NEVER_VIBRATION, Meaning, meaning_of
+from secateur.signals.sources.meaning import NEVER_VIBRATION, Kind, Meaning, meaning_of
 from secateur.signals.sources.time_axis import PROBE, TimeAxis, read_time_axis
 
 MOST_NAMED = 24
 """Columns that a message lists."""
+
+_SIGNALS: tuple[Kind, ...] = ("signal", "words in signal")
+_READABLE: tuple[Kind, ...] = (*_SIGNALS, "constant")
+"""The one column that is left is taken if it is of these kinds; one with words is then refused."""
 
 MOST_COLUMNS = 1024
 """More columns are no channels: rows and columns are swapped, or windows are stacked."""
@@ -133,6 +137,8 @@ def choose(stored: StoredColumns, wanted: Sequence[str], *, how: str, preferred:
         named = [n for n in possible if columns[n].name == preferred and not columns[n].name.isdecimal()]
         is_preferred = len(possible) > 1 and len(named) == 1
         numbers = tuple(named) if is_preferred else (_only(stored, meanings, how),)
+    for number in numbers:
+        _require_numbers(stored, columns[number], meanings[number])
     return Choice(
         numbers=numbers,
         names=tuple(columns[number].name for number in numbers),
@@ -242,27 +248,35 @@ def _require_signal(stored: StoredColumns, column: Column, meaning: Meaning) -> 
         )
 
 
+def _require_numbers(stored: StoredColumns, column: Column, meaning: Meaning) -> None:
+    if meaning.kind == "words in signal":
+        raise DataError(
+            f"{stored.path}: '{column.name}' holds {meaning.in_words}. Leave the field empty where there is "
+            "no value, write numbers without signs between thousands, and cut remarks off."
+        )
+
+
 def possible_columns(stored: StoredColumns) -> list[int]:
     """Return the numbers of the columns that may be vibration."""
     _require_few(stored)
     _require_samples(stored, ())
     meanings = _meanings(stored)
     _require_no_lists(stored, meanings)
-    return [n for n in _possible(meanings) if meanings[n].kind in ("signal", "constant")]
+    return [n for n in _possible(meanings) if meanings[n].kind in _READABLE]
 
 
 def _possible(meanings: Sequence[Meaning]) -> list[int]:
     """Return the columns that may be vibration; where none is, those that could still be a dead sensor."""
     possible = [n for n, meaning in enumerate(meanings) if meaning.kind not in NEVER_VIBRATION]
     if len(possible) > 1:
-        possible = [n for n in possible if meanings[n].kind == "signal"] or possible
+        possible = [n for n in possible if meanings[n].kind in _SIGNALS] or possible
     return possible
 
 
 def _only(stored: StoredColumns, meanings: Sequence[Meaning], how: str) -> int:
     """Return the one column that can be vibration."""
     possible = _possible(meanings)
-    if len(possible) == 1 and meanings[possible[0]].kind in ("signal", "constant"):
+    if len(possible) == 1 and meanings[possible[0]].kind in _READABLE:
         return possible[0]
     told = "; ".join(
         f"{column.name}: {meaning.in_words}"
@@ -270,7 +284,7 @@ def _only(stored: StoredColumns, meanings: Sequence[Meaning], how: str) -> int:
     )
     if len(stored.present) > MOST_NAMED:
         told += f"; and {len(stored.present) - MOST_NAMED} more"
-    if not any(meaning.kind == "signal" for meaning in meanings):
+    if not any(meaning.kind in _SIGNALS for meaning in meanings):
         raise DataError(
             f"{stored.path} holds no column that looks like vibration ({told}). If one is, choose it with "
             f"{how}."

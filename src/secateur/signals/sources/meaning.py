@@ -12,14 +12,17 @@ from secateur.signals.sources.quantities import VIBRATION, Quantity, quantity_of
 from secateur.signals.sources.time_axis import LEAST_SAMPLES, SINCE_1970, is_count, is_ramp
 
 Kind = Literal[
-    "signal", "time axis", "counter", "text", "lists", "complex", "spectrum axis", "held", "constant",
-    "other quantity",
+    "signal", "words in signal", "time axis", "counter", "text", "lists", "complex", "spectrum axis", "held",
+    "constant", "other quantity",
 ]  # fmt: skip
 
 NEVER_VIBRATION: tuple[Kind, ...] = ("time axis", "counter", "text", "lists", "complex", "spectrum axis")
 """Refused even when chosen by name: no sensor gives these."""
 
 _HELD_SHARE = 0.95
+
+_MOSTLY = 0.5
+"""Share of numbers above which words among them are a logger's (``OVL``, ``--``), and no text."""
 
 _LISTS = re.compile(
     r"^(?:<object>|<.*(?:double|float|int|decimal)"
@@ -35,7 +38,7 @@ class Meaning:
     Attributes
     ----------
     kind : str
-        "signal" if it may be vibration.
+        "signal" if it may be vibration; "words in signal" if it may be but cannot be read.
     in_words : str
         For messages: "a time axis", "never changes", "temperature by its name".
     """
@@ -66,6 +69,11 @@ def meaning_of(name: str, values: np.ndarray) -> Meaning:
         word = _first_word(values)
         if values.dtype.names or _LISTS.match(word):
             return Meaning(kind="lists", in_words=f"several values in one, such as {word!r}")
+        if _is_signal_with_words(name, values):
+            row = next(n for n, value in enumerate(values.tolist(), start=1) if str(value)[:40] == word)
+            return Meaning(
+                kind="words in signal", in_words=f"numbers with words, the first {word!r} in row {row}"
+            )
         return Meaning(kind="text", in_words=f"text, such as {word!r}")
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
@@ -97,6 +105,23 @@ def _ramp(quantity: Quantity | None) -> Meaning:
     if quantity in (None, "time", "counter"):
         return Meaning(kind="time axis", in_words="rises in even steps: a time axis")
     return Meaning(kind="counter", in_words=f"rises in even steps, {quantity} by its name")
+
+
+def _is_signal_with_words(name: str, values: np.ndarray) -> bool:
+    """Say whether values are those of a sensor but for some words: most are numbers, or its name says so."""
+    numbers = np.array([number for value in values.tolist() if (number := _number(value)) is not None])
+    if not len(numbers):
+        return False
+    if quantity_of(name) in VIBRATION:
+        return True
+    return len(numbers) > _MOSTLY * len(values) and meaning_of(name, numbers).kind == "signal"
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value).replace(",", "."))
+    except ValueError:
+        return None
 
 
 def _first_word(values: np.ndarray) -> str:
