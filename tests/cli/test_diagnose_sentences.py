@@ -37,7 +37,7 @@ def test_of_several_recordings_reasons_are_counted_and_an_unfit_model_is_told():
 
     def entry(name, *reasons, doubts=()):
         judged = {"judgement": {"reasons": list(reasons)}, "doubts": list(doubts), "verdict": verdict}
-        return {"recording": name, "label": "normal", **judged}
+        return {"recording": name, "label": "normal", "layout": "jnu" if name == "d" else None, **judged}
 
     entries = [
         {"recording": "broken", "label": None, "error": "is empty"},
@@ -49,6 +49,7 @@ def test_of_several_recordings_reasons_are_counted_and_an_unfit_model_is_told():
     assert _sentences_on_all(entries) == [
         "cannot say of 2: the model is not sure",
         "cannot say of 1: the model says normal, the fault lines say ball",
+        "1 recording read by the layout jnu",
         "doubtful are 1; the first, b: clipped",
         "this model is not fit for use: the model is near chance: 25.0 % right",
     ]

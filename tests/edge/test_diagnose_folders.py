@@ -65,10 +65,15 @@ def test_files_that_a_description_leaves_out_are_named(tmp_path, bundle_folder, 
     assert found_in(tmp_path / "lab/recordings.yaml") == (["x"], [])
 
 
-def test_files_beside_one_that_is_named_as_a_public_set_are_diagnosed(tmp_path):
+def test_files_beside_one_that_is_named_as_a_public_set_are_diagnosed(tmp_path, bundle_folder, capsys):
     np.savetxt(tmp_path / "n1000_1.csv", np.random.default_rng(0).standard_normal(N))
     write_wav(tmp_path / "pump.wav")
     assert found_in(tmp_path) == (["jnu_n1000_1", "pump"], [])
+    asked = ["--bundle", str(bundle_folder), "--out", str(tmp_path / "out"), "--overwrite"]
+    assert run(["diagnose", str(tmp_path), *asked]) == 0
+    assert "1 recording read by the layout jnu" in capsys.readouterr().out
+    assert run(["diagnose", str(tmp_path / "n1000_1.csv"), *asked]) == 0
+    assert "; layout jnu; " in " ".join(capsys.readouterr().out.split())
 
 
 def test_links_to_folders_are_followed_once(tmp_path):

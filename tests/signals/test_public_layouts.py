@@ -232,3 +232,40 @@ def test_without_the_package_the_message_says_how_to_install_it(
         (tmp_path / name).touch()
         with pytest.raises(ConfigError, match=r"pip install 'secateur\[formats\]'"):
             open_source(tmp_path / name)
+
+
+def test_a_name_alone_makes_no_file_one_of_jnu(tmp_path: Path) -> None:
+    np.savetxt(tmp_path / "ob1000_1.csv", ACC)
+    assert known_layout(tmp_path / "ob1000_1.csv").name == "jnu"
+    rows = np.stack([np.arange(N) / 25_600, ACC], axis=1)
+    np.savetxt(tmp_path / "ob1000_2.csv", rows, delimiter=",", header="time_s,acc", comments="")
+    np.savetxt(tmp_path / "ob1000_3.csv", ACC, header="acc", comments="")
+    for name in ("ob1000_2.csv", "ob1000_3.csv"):
+        assert known_layout(tmp_path / name) is None
+    assert [recording.recording_id for recording in load_recordings(tmp_path)] == ["jnu_ob1000_1"]
+    assert open_source(tmp_path / "ob1000_2.csv").rate(None, "x").value == 25_600
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "said"),
+    [
+        ("O_1500_1", {"Data": ACC, "fs": 25_600.0}, "UESTC.* says 20000 Hz and the file's 'fs' 25600 Hz"),
+        ("O_1500_1", {"Data": ACC, "rpm": 900.0}, "UESTC.* says 1500 rpm and the file's 'rpm' 900 rpm"),
+        ("105", {"X105_DE_time": ACC, "fs": 25_600.0}, "CWRU.* says 12000 Hz and the file's 'fs' 25600 Hz"),
+    ],
+)
+def test_what_a_file_says_goes_before_what_its_set_is_known_for(
+    tmp_path: Path, name: str, variables: dict, said: str
+) -> None:
+    savemat(tmp_path / f"{name}.mat", variables)
+    with pytest.raises(DataError, match=f"{said}.*If the file is none of .*'s, give it another name"):
+        load_recordings(tmp_path)
+
+
+def test_a_name_alone_makes_no_file_one_of_paderborn_or_ims(tmp_path: Path) -> None:
+    savemat(tmp_path / "N15_M07_F10_KA04_1.mat", {"acc": ACC, "fs": 25_600.0})
+    assert known_layout(tmp_path) is None
+    rows = RNG.standard_normal((20_480, 4)).round(3)
+    snapshot = tmp_path / "2003.10.22.12.06.24"
+    np.savetxt(snapshot, rows, delimiter="\t", fmt="%.3f", header="a\tb\tc\td", comments="")
+    assert known_layout(snapshot) is None

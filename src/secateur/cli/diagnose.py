@@ -126,10 +126,11 @@ def _show(result: dict[str, Any], out: Path) -> None:
     rpm = result["shaft_speed_rpm"]
     speed = "speed unknown" if rpm is None else f"{rpm:g} rpm"
     windows = f"{result['windows']} window{'s' * (result['windows'] != 1)}"
+    layout = f"; layout {result['layout']}" if result["layout"] else ""
     pictures = ", ".join(str(path) for path in sorted(out.glob("*.svg")))
     console.print(
         f"channel {result['channel']}{unit} ({result['channel_chosen_by']}), "
-        f"{result['sampling_rate_hz']:g} Hz, {speed}; {windows}, "
+        f"{result['sampling_rate_hz']:g} Hz, {speed}{layout}; {windows}, "
         f"{result['duration_s']:.1f} s of recording in {result['seconds']:.1f} s "
         f"({result['times_real_time']:.0f} times real time); pictures: {pictures}",
         soft_wrap=True,
@@ -196,6 +197,10 @@ def _sentences_on_all(entries: list[dict[str, Any]]) -> list[str]:
         re.split(r": | \(", reason)[0] for entry in told for reason in entry["judgement"]["reasons"]
     )
     sentences = [f"cannot say of {number}: {reason}" for reason, number in reasons.most_common()]
+    layouts = Counter(entry["layout"] for entry in told if entry["layout"])
+    sentences += [
+        f"{counted(number, 'recording')} read by the layout {name}" for name, number in layouts.items()
+    ]
     doubtful = [f"{entry['recording']}: {entry['doubts'][0]}" for entry in told if entry["doubts"]]
     if doubtful:
         sentences.append(f"doubtful are {len(doubtful)}; the first, {doubtful[0]}")

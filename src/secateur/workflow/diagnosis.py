@@ -114,6 +114,7 @@ def _identity(subject: Subject) -> dict[str, Any]:
     return {
         "file": recording.path.name if recording.path else recording.recording_id,
         "recording": recording.recording_id,
+        "layout": subject.layout or None,
         "channel": subject.channel_name,
         "channel_chosen_by": subject.chosen_by,
         "unit": recording.unit,

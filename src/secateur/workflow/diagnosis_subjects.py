@@ -59,6 +59,8 @@ class Subject:
         Why that one, in words.
     shaft_speed_rpm : float or None
     fault_orders : FaultOrders or None
+    layout : str
+        Name of the layout that knows the recording; empty for a file of none, read by what it says of itself.
     """
 
     recording: Recording
@@ -66,6 +68,7 @@ class Subject:
     chosen_by: str
     shaft_speed_rpm: float | None
     fault_orders: FaultOrders | None
+    layout: str = ""
 
     @property
     def channel_name(self) -> str:
@@ -121,7 +124,7 @@ def find_subjects(
         raise ConfigError("no recording was given; name files or folders, or --description recordings.yaml.")
     if description is not None:
         recordings = _described(description, paths)
-        return [_subject(recording, given) for recording in recordings]
+        return [_subject(recording, given, "described") for recording in recordings]
     unreadable: list[Unreadable] = []
     subjects = [subject for path in paths for subject in _of_path(Path(path), given, unreadable)]
     if unreadable and (passed_over is None or not subjects):
@@ -178,8 +181,9 @@ def _of_path(path: Path, given: Given, unreadable: list[Unreadable]) -> list[Sub
 
 def _of_set(folder: Path, given: Given, unreadable: list[Unreadable]) -> list[Subject]:
     """Open what an index lists; waveform files that it leaves out are named."""
-    recordings = load_recordings(folder)
-    subjects = [_subject(recording, given) for recording in recordings]
+    recordings, layout = load_recordings(folder), known_layout(folder)
+    assert layout is not None, "what is read is of a layout"
+    subjects = [_subject(recording, given, layout.name) for recording in recordings]
     left_out = unlisted_files(folder, recordings)
     names = recording_names([file.relative_to(folder) for file in left_out])
     unreadable += [
@@ -196,10 +200,10 @@ def _of_set(folder: Path, given: Given, unreadable: list[Unreadable]) -> list[Su
 
 def _of_one(path: Path, given: Given, name: str) -> list[Subject]:
     """Open a file: an original one of a known data set, a description, one of an archive, or any other."""
-    if known_layout(path) is not None:
-        return [_subject(recording, given) for recording in load_recordings(path)]
+    if (layout := known_layout(path)) is not None:
+        return [_subject(recording, given, layout.name) for recording in load_recordings(path)]
     if (indexed := archived(path)) is not None:
-        return [_subject(indexed, given)]
+        return [_subject(indexed, given, "archive")]
     return [_of_file(path, given, name)]
 
 
@@ -243,7 +247,7 @@ def _of_file(path: Path, given: Given, name: str) -> Subject:
     )
 
 
-def _subject(recording: Recording, given: Given) -> Subject:
+def _subject(recording: Recording, given: Given, layout: str) -> Subject:
     """Choose the channel of a recording that a layout or a description knows."""
     where = str(recording.path or recording.recording_id)
     stated = Statement(value=recording.sampling_rate_hz, said_by="what describes it")
@@ -258,6 +262,7 @@ def _subject(recording: Recording, given: Given) -> Subject:
         chosen_by=chosen_by,
         shaft_speed_rpm=None if speed is None else speed.value,
         fault_orders=_orders(recording, given, where),
+        layout=layout,
     )
 
 

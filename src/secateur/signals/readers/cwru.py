@@ -14,8 +14,8 @@ from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.readers.files import files_below
 from secateur.signals.recording import FaultLocation, Recording
-from secateur.signals.sources.mat import MatSource, mat_value, mat_variables
-from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
+from secateur.signals.sources.mat import MatSource, mat_scalars, mat_value, mat_variables
+from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed, require_as_in_set
 
 _TABLE = Path(__file__).with_name("cwru_files.yaml")
 _SERIES = re.compile(r"^X(\d+)_(DE|FE|BA)_time$")
@@ -153,6 +153,7 @@ def _recording(path: Path, file: CwruFile) -> Recording:
     channels = tuple(channel for channel in file.channels if channel in series)
     measured = next((name for name in present if re.fullmatch(rf"X0*{number}RPM", name)), None)
     speed = _speed_rpm(path, file, measured)
+    require_as_in_set("CWRU", path, mat_scalars(path), rate_hz=file.sampling_rate_hz)
     return Recording(
         recording_id=file.recording_id,
         source=MatSource(path, tuple(series[channel] for channel in channels)),

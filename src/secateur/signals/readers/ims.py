@@ -35,9 +35,13 @@ def is_ims(path: Path) -> bool:
         return False
     try:
         source = DelimitedSource(first)
-        return source.n_channels in _CHANNELS and source.n_samples == ROWS
+        return _has_no_header(source) and source.n_channels in _CHANNELS and source.n_samples == ROWS
     except DataError:
         return False
+
+
+def _has_no_header(source: DelimitedSource) -> bool:
+    return source.channels == tuple(map(str, range(source.n_channels)))
 
 
 def load_ims(folder: Path) -> list[Recording]:

@@ -20,8 +20,23 @@ _FAULTS: dict[str, FaultLocation] = {
 }
 
 
+def is_jnu(path: Path) -> bool:
+    """Say whether a file is one by its name and its shape: one column without a header.
+
+    A damaged one counts; it is told when it is read.
+    """
+    if NAME.match(path.stem) is None:
+        return False
+    try:
+        return DelimitedSource(path).channels == ("0",)
+    except DataError:
+        return True
+
+
 def load_jnu(folder: Path) -> list[Recording]:
     """Read every file below a folder whose name is like ``ib600_2.csv``: class, speed in rpm, number.
+
+    A file of such a name with a header or several columns is passed over.
 
     Each file is one uninterrupted recording and a group of its own. Whether the same specimen was used
     at all three speeds is not documented, nor is the geometry of the bearings: fault orders are unknown.
@@ -35,7 +50,7 @@ def load_jnu(folder: Path) -> list[Recording]:
     recordings = []
     for path in files_below(folder, ".csv"):
         found = NAME.match(path.stem)
-        if found is None:
+        if found is None or not is_jnu(path):
             continue
         recordings.append(
             Recording(

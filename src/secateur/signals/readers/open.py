@@ -107,13 +107,15 @@ LAYOUTS = (
     Layout(
         name="jnu",
         looks_like="JNU's csv files (ib600_2.csv, n1000_3_2.csv, ...)",
-        recognises=lambda path: _any_file(path, ".csv", lambda file: jnu.NAME.match(file.stem)),
+        recognises=lambda path: _any_file(path, ".csv", jnu.is_jnu),
         load=load_jnu,
     ),
     Layout(
         name="paderborn",
         looks_like="Paderborn's mat files (N15_M07_F10_KA01_1.mat, ...)",
-        recognises=lambda path: _any_file(path, ".mat", lambda file: paderborn.NAME.match(file.stem)),
+        recognises=lambda path: _any_file(
+            path, ".mat", lambda file: paderborn.NAME.match(file.stem) and _has_variable(file, file.stem)
+        ),
         load=load_paderborn,
     ),
     Layout(

@@ -9,7 +9,8 @@ from secateur.core.errors import DataError
 from secateur.signals.bearings.catalogue import known_bearing
 from secateur.signals.readers.files import files_below
 from secateur.signals.recording import FaultLocation, Recording
-from secateur.signals.sources.mat import MatSource
+from secateur.signals.sources.mat import MatSource, mat_scalars
+from secateur.signals.sources.stated import require_as_in_set
 
 SAMPLING_RATE_HZ = 20_000.0
 NAME = re.compile(r"^([NBIO])_(\d+)_(\d+)$")
@@ -31,13 +32,15 @@ def load_uestc(folder: Path) -> list[Recording]:
     Raises
     ------
     DataError
-        If there is no such file.
+        If there is no such file, or one states another rate or speed.
     """
     recordings = []
     for path in files_below(folder, ".mat"):
         found = NAME.match(path.stem)
         if found is None:
             continue
+        speed_rpm = float(found[2])
+        require_as_in_set("UESTC", path, mat_scalars(path), rate_hz=SAMPLING_RATE_HZ, speed_rpm=speed_rpm)
         recordings.append(
             Recording(
                 recording_id=f"uestc_{path.stem.lower()}",
@@ -47,8 +50,8 @@ def load_uestc(folder: Path) -> list[Recording]:
                 group_id=f"uestc_{found[1].lower()}_{found[2]}",
                 dataset="UESTC",
                 fault_location=_FAULTS[found[1]],
-                shaft_speed_rpm=float(found[2]),
-                nominal_speed_rpm=float(found[2]),
+                shaft_speed_rpm=speed_rpm,
+                nominal_speed_rpm=speed_rpm,
                 severity=_SEVERITY[found[1]],
                 fault_orders=known_bearing("UC204"),
                 path=path,

@@ -107,5 +107,39 @@ def agreed(statements: Iterable[Statement | None], unit: str, where: str) -> Sta
     return made[0] if made else None
 
 
+def require_as_in_set(
+    name: str, path: Path, scalars: Mapping[str, float], *, rate_hz: float, speed_rpm: float | None = None
+) -> None:
+    """Check that a file which is called as one of a public set states what the set is known for.
+
+    Parameters
+    ----------
+    name : str
+        Of the set.
+    path : Path
+    scalars : mapping of str to float
+        The single numbers of the file.
+    rate_hz : float
+        Sampling rate of the set.
+    speed_rpm : float, optional
+        Shaft speed by the file's name.
+
+    Raises
+    ------
+    DataError
+        If it states another rate or speed.
+    """
+    said_by, where = f"{name}, by whose way it is named,", str(path)
+    rate = Statement(value=rate_hz, said_by=said_by)
+    speed = None
+    if speed_rpm is not None:
+        speed = Statement(value=speed_rpm, said_by=said_by, tolerance=SPEED_TOLERANCE)
+    try:
+        agreed([rate, rate_among(scalars, where)], "Hz", where)
+        agreed([speed, speed_among(scalars)], "rpm", where)
+    except DataError as error:
+        raise DataError(f"{error} If the file is none of {name}'s, give it another name.") from None
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.rpartition(".")[2].lower())
