@@ -86,6 +86,7 @@ def test_screen_shows_label_and_what_was_passed_over(recording, bundle_folder, t
         (("--sampling-rate", 12000, "--channel", "7"), "no channel '7'"),
         (("--sampling-rate", 12000, "--bearing", "cheese"), "unknown bearing"),
         (("--sampling-rate", 12000, "--hop-s", 0), "hop-s"),
+        (("--sampling-rate", 12000, "--hop-s", "inf"), "a hop of inf s between windows"),
     ],
 )
 def test_wrong_use_leaves_nothing_behind(recording, bundle_folder, tmp_path, capsys, options, message):

@@ -166,6 +166,7 @@ STATED = {"shaft_rate_hz": 25.0, "fault_orders": known_bearing("6205"), "channel
 def test_what_is_stated_otherwise_cannot_be_compared(otherwise, said):
     LIMITS.require_comparable(**STATED)
     LIMITS.require_comparable(**STATED | {"channel": None, "unit": None})
+    LIMITS.model_copy(update={"unit": "m/s^2"}).require_comparable(**STATED | {"unit": "m/s²"})
     with pytest.raises(DataError, match=said):
         LIMITS.require_comparable(**STATED | otherwise)
 

@@ -205,3 +205,13 @@ def test_numbers_and_names_are_taken_as_they_are_written(folder: Path) -> None:
     (recording,) = load_recordings(describe(folder, f"dataset: p\nrecordings: [{entry}]\n"))
     assert (recording.shaft_speed_rpm, recording.group_id) == (1500.0, "007")
     assert (recording.fault_location, recording.notes, recording.position) == ("normal", "2024-03-01", "6:00")
+
+
+def test_a_unit_that_the_column_contradicts_is_refused_and_other_spellings_pass(tmp_path: Path) -> None:
+    rows = "\n".join(f"{value:.6f}" for value in np.random.default_rng(0).standard_normal(500))
+    (tmp_path / "a.csv").write_text(f"acc [m/s²]\n{rows}\n", encoding="utf-8")
+    text = "dataset: pump\nsampling_rate_hz: 12000\nunit: {}\nrecordings: [{{file: a.csv}}]\n"
+    with pytest.raises(DataError, match="the description says 'g' and the file 'm/s²'"):
+        load_recordings(describe(tmp_path, text.format("g")))
+    (recording,) = load_recordings(describe(tmp_path, text.format("m/s2")))
+    assert recording.unit == "m/s2"

@@ -111,6 +111,13 @@ def test_speeds(rpm, duration_s, found):
     assert codes(findings) == found
 
 
+@pytest.mark.parametrize(("duration_s", "needed"), [(10.0, 10), (60.0, 100)])
+def test_turns_that_a_slow_shaft_needs(duration_s, needed):
+    (finding,) = speed_findings("r", sampling_rate_hz=12_000.0, shaft_speed_rpm=29.9, duration_s=duration_s)
+    assert f"holds {29.9 * duration_s / 60:.3g} turns" in finding.message
+    assert f"need {needed} turns or more" in finding.message
+
+
 @pytest.mark.parametrize(
     ("sizes", "said"),
     [

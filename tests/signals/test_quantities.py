@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from secateur.signals.sources.quantities import quantity_of, seconds_in, unit_of
+from secateur.signals.sources.quantities import are_same_unit, quantity_of, seconds_in, unit_of
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,14 @@ def test_units_of_time() -> None:
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("m/s²", "m/s^2", True), ("m/s2", "M/S²", True), ("um", "µm", True), ("μm/s", "um/s", True),
+        ("mils", "mil", True), ("g", "m/s²", False), ("g", "mg", False), ("mm/s", "mm/s2", False),
+    ],
+)  # fmt: skip
+def test_spellings_of_one_unit(one: str, other: str, same: bool) -> None:
+    assert are_same_unit(one, other) is same

@@ -21,6 +21,7 @@ from secateur.core.errors import CheckpointError, ConfigError, DataError
 from secateur.edge.robust import median_and_spread
 from secateur.edge.window_diagnoses import WindowDiagnoses, root_mean_square
 from secateur.signals.kinematics import FaultOrders
+from secateur.signals.sources.quantities import are_same_unit
 
 NORMAL = "normal"
 """The class of a healthy machine."""
@@ -152,7 +153,11 @@ class OwnHealthy(Part):
                 "stated" if knows_speed else "not stated of all",
             ),
             "channel": (None in (channel, self.channel) or channel == self.channel, channel, self.channel),
-            "unit": (None in (unit, self.unit) or unit == self.unit, unit, self.unit),
+            "unit": (
+                unit is None or self.unit is None or are_same_unit(unit, self.unit),
+                unit,
+                self.unit,
+            ),
         }
         differing = [
             f"its {what} is {here}, that of the healthy recordings {there}"

@@ -254,10 +254,10 @@ def _slow_findings(subject: str, speed_rpm: float, duration_s: float | None) -> 
     if turns >= FEW_TURNS and duration_s is not None:
         return
     held = "" if duration_s is None else f" the recording of {duration_s:.3g} s holds {turns:.3g} turns, and"
-    grave = error if turns < LEAST_TURNS else warning
+    grave, needed = (error, LEAST_TURNS) if turns < LEAST_TURNS else (warning, FEW_TURNS)
     yield grave(
         "speed",
         subject,
-        f"shaft speed {speed_rpm:g} rpm:{held} fault lines of so slow a shaft need {LEAST_TURNS:g} turns or "
+        f"shaft speed {speed_rpm:g} rpm:{held} fault lines of so slow a shaft need {needed:g} turns or "
         f"more. If {speed_rpm:g} Hz is meant, write {60 * speed_rpm:g} rpm.",
     )

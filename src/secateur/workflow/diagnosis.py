@@ -18,6 +18,7 @@ from secateur.core.files import folder_aside, require_replaceable, sha256_of
 from secateur.core.progress import progress
 from secateur.core.provenance import provenance
 from secateur.core.records import write_json
+from secateur.edge.inputs import require_hop
 from secateur.edge.runtime import Runtime
 from secateur.edge.speed_by_lines import speed_by_lines
 from secateur.edge.window_diagnoses import root_mean_square
@@ -128,6 +129,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     recording = subject.recording
     if recording.n_samples == 0:
         raise DataError(f"{recording.recording_id} is empty: it holds no sample.")
+    require_hop(hop_s, recording.sampling_rate_hz)
     stated = replace(recording, shaft_speed_rpm=subject.shaft_speed_rpm, fault_orders=subject.fault_orders)
     stated_hz = stated.shaft_rate_hz or 0.0
     if runtime.own_healthy is not None:

@@ -17,7 +17,7 @@ from secateur.signals.readers.description import (
 from secateur.signals.readers.files import recording_names, require_inside
 from secateur.signals.recording import FAULT_LOCATIONS, FaultLocation, Recording
 from secateur.signals.sources.open import OpenedFile, open_source
-from secateur.signals.sources.quantities import UNITS, VIBRATION
+from secateur.signals.sources.quantities import UNITS, VIBRATION, are_same_unit
 from secateur.signals.sources.stated import SPEED_TOLERANCE, Statement, agreed
 from secateur.signals.sources.text_format import TextFormat
 
@@ -143,7 +143,7 @@ def _unit(description: Description, entry: RecordingEntry, opened: OpenedFile, w
             f"{where}: unit '{unit}'; write that of an acceleration (g, m/s2), a velocity (mm/s), a "
             "displacement (um) or a raw voltage (V)."
         )
-    if unit is not None and opened.unit is not None and UNITS[unit.lower()] != UNITS[opened.unit.lower()]:
+    if unit is not None and opened.unit is not None and not are_same_unit(unit, opened.unit):
         raise DataError(
             f"{where}: the description says '{unit}' and the file '{opened.unit}'; correct the one that is "
             "wrong."

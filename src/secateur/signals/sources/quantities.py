@@ -22,9 +22,10 @@ TIME_UNITS_S = {
 }  # fmt: skip
 
 UNITS: dict[str, Quantity] = {
-    **dict.fromkeys(("g", "mg", "m/s2", "m/s^2", "m/s²", "mm/s2", "mm/s^2", "in/s2"), "acceleration"),
-    **dict.fromkeys(("mm/s", "m/s", "in/s", "ips", "um/s"), "velocity"),
-    **dict.fromkeys(("um", "µm", "mm", "mil", "mils"), "displacement"),
+    **dict.fromkeys(("g", "mg", "m/s2", "m/s^2", "m/s²", "mm/s2", "mm/s^2", "mm/s²", "in/s2"),
+                    "acceleration"),
+    **dict.fromkeys(("mm/s", "m/s", "in/s", "ips", "um/s", "µm/s", "μm/s"), "velocity"),
+    **dict.fromkeys(("um", "µm", "μm", "mm", "mil", "mils"), "displacement"),
     **dict.fromkeys(TIME_UNITS_S, "time"),
     **dict.fromkeys(("degc", "°c", "degf", "°f", "celsius"), "temperature"),
     **dict.fromkeys(("rpm", "1/min", "u/min", "min-1"), "shaft speed"),
@@ -64,6 +65,16 @@ _CLEAR_UNITS = ("rpm", "degc", "degf", "hz", "khz", "ips")
 
 _BRACKETED = re.compile(r"[\[(<{]\s*([^\])>}]+?)\s*[\])>}]")
 _WORD = re.compile(r"[A-Z]?[a-zäöüß]+|[A-Z]+(?![a-z])")
+
+
+def are_same_unit(one: str, other: str) -> bool:
+    """Say whether two spellings are of one unit: ``m/s^2`` and ``m/s²``, ``um`` and ``µm``."""
+    return _plain_unit(one) == _plain_unit(other)
+
+
+def _plain_unit(unit: str) -> str:
+    plain = unit.strip().lower().replace("^", "").replace("²", "2").replace("µ", "u").replace("μ", "u")
+    return {"ips": "in/s", "mils": "mil"}.get(plain, plain)
 
 
 def unit_of(name: str) -> str | None:
