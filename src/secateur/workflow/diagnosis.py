@@ -25,6 +25,7 @@ from secateur.edge.window_diagnoses import root_mean_square
 from secateur.signals.checks.run import doubts
 from secateur.workflow.diagnosis_folders import SUMMARY, WINDOWS
 from secateur.workflow.diagnosis_overview import folder_names, write_overview
+from secateur.workflow.diagnosis_stretch import StretchFinder
 from secateur.workflow.diagnosis_subjects import Subject, Unreadable
 
 TIMELINE, SPECTRUM = "timeline.svg", "envelope_spectrum.svg"
@@ -148,6 +149,12 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
     doubtful = doubts(stated, subject.channel, window_s=runtime.window_s, found=speed.found)
     as_stated = speed.shaft_rate_hz == stated_hz
     bins = _Bins(recording.duration_s, runtime.window_s, hop_s, len(runtime.labels))
+    abstention = runtime.manifest.abstention
+    stretches = StretchFinder(
+        runtime.labels,
+        window_s=runtime.window_s,
+        least_confidence=None if abstention is None else abstention.least_confidence,
+    )
     usabilities: Counter[str] = Counter()
     decisions: Counter[str] = Counter()
     energies: list[np.ndarray] = []
@@ -175,6 +182,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
                 usabilities.update(part.usability)
                 decisions.update(label for label in labels if label)
                 bins.add(part.starts_s, part.probabilities)
+                stretches.add(part.starts_s, part.probabilities)
                 energies.append(part.energies[part.usable])
                 levels.append(part.rms[part.usable])
                 bar.advance(round(part.starts_s[-1]) - round(seen_s))
@@ -185,15 +193,17 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
             f"{recording.path or recording.recording_id}, channel {subject.channel_name}, has no usable "
             f"window: {_told(usabilities)}. Check the sensor."
         )
+    overall = bins.overall()
+    stretch = stretches.within_normal(overall)
     judgement = runtime.judge(
         recording.source,
-        bins.overall(),
+        overall,
         float(np.median(np.concatenate(energies))),
         sampling_rate_hz=recording.sampling_rate_hz,
         channel=subject.channel,
         shaft_rate_hz=speed.shaft_rate_hz,
         fault_orders=subject.fault_orders,
-        doubts=speed.doubts,
+        doubts=speed.doubts if stretch is None else (*speed.doubts, stretch.to_reason()),
         rms=root_mean_square(np.concatenate(levels)),
     )
     verdict = runtime.manifest.verdict
@@ -212,7 +222,7 @@ def _diagnose_one(subject: Subject, runtime: Runtime, folder: Path, hop_s: float
         "doubts": [finding.message for finding in doubtful],
         "shaft_speed_used_rpm": stated.shaft_speed_rpm if as_stated else 60.0 * speed.shaft_rate_hz,
         "decisions": {label: decisions[label] for label in runtime.labels},
-        "mean_probabilities": dict(zip(runtime.labels, bins.overall().tolist(), strict=True)),
+        "mean_probabilities": dict(zip(runtime.labels, overall.tolist(), strict=True)),
         "seconds": seconds,
         "times_real_time": recording.duration_s / seconds,
         "provenance": provenance(),
