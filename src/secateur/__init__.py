@@ -111,7 +111,7 @@ def prune(
         :class:`secateur.workflow.option_types.LiveOptionTypes`: ``ratio``, ``block_fraction`` or
         ``max_parameters``; ``method`` ("rounds", "cascade", "one_shot", "scratch";
         "magnitude", "int4", "svd"), ``rounds``, ``units``, ``uniform``, ``recovery_steps``, ``floors``,
-        ``seed`` and more.
+        ``seed`` and more. Tokens are cut of folders alone (``secateur prune --vocabulary``).
 
     Returns
     -------

@@ -82,7 +82,7 @@ def test_unknown_options_are_refused_with_those_that_are_known():
     assert {*OF_UNITS, *(name for only in ONLY_FOR.values() for name in only)} <= declared
 
 
-@pytest.mark.parametrize("name", sorted(get_type_hints(LiveOptionTypes)))
+@pytest.mark.parametrize("name", sorted({*get_type_hints(LiveOptionTypes), "vocabulary"}))
 def test_every_option_of_a_wrong_type_is_told_by_its_name(name):
     for wrong in (object(), [object()], {"a": 1}, b"2"):
         with pytest.raises(ConfigError, match=f"^{name} is .*; give "):

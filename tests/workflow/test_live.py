@@ -8,7 +8,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import secateur
 import tiny_tokenizers
-from secateur.core.errors import ConfigError, DataError, UnsupportedArchitecture
+from secateur.core.errors import ConfigError, DataError, PlanError, UnsupportedArchitecture
 from secateur.core.progress import quiet
 from secateur.models.binding import bind
 from secateur.models.checkpoint_files import read_plan
@@ -38,6 +38,17 @@ def test_a_live_model_is_cut_on_batches_and_left_as_it_is():
         for parameter in found.model.parameters():
             parameter.fill_(7.0)
     assert digest(model) == before
+
+
+def test_tokens_are_cut_of_folders_alone_and_messages_say_so(tmp_path):
+    model, text = CASES["llama-text"].model(), tmp_path / "text"
+    text.write_text("a pump hums")
+    with pytest.raises(ConfigError, match="unknown options: vocabulary; allowed: "):
+        secateur.prune(model, block_fraction=0.2, vocabulary=text)
+    with pytest.raises(PlanError, match=r"give ratio, .*\(of a folder, by secateur prune --vocabulary\)"):
+        secateur.prune(model)
+    with pytest.raises(PlanError, match=r"ask for less, .*\(of a folder, by secateur prune --vocabulary\)"):
+        secateur.prune(model, ratio=900)
 
 
 def test_a_mixture_of_experts_is_cut_and_its_stock_modules_stay():

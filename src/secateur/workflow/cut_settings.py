@@ -198,8 +198,8 @@ class CutSettings:
             raise PlanError(f"method '{self.method}' goes by a ratio; give --ratio.")
         if not self.cuts_blocks and (self.text is None or self.text.vocabulary is None):
             raise PlanError(
-                "nothing is to be cut; give --ratio, --block-fraction, --latency-ms, --memory-mib, "
-                "--vocabulary, or a shape by hand."
+                "nothing is to be cut; give --ratio, --block-fraction, --memory-mib or a shape by hand "
+                "(--layers, --heads and --channels), or cut tokens alone (--vocabulary)."
             )
         if self.ratio is not None and self.block_fraction is not None:
             raise PlanError("both --ratio and --block-fraction were given; give one of them.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ Calibration = str | Path | Sequence[str] | Sequence[Mapping[str, str | int | flo
 """A file, texts, rows of a table, batches of tensors as the model takes them, or nothing."""
 
 _OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+_OF_FOLDERS = {*get_type_hints(CutOptionTypes)} - {"calibration", "task", *get_type_hints(LiveOptionTypes)}
+"""Options of the command that Python lacks."""
 
 
 def prune_live(
@@ -118,7 +120,7 @@ def _source(model: nn.Module, tokenizer: Any) -> Source:
 
 @contextmanager
 def _told_by_parameters() -> Iterator[None]:
-    """Call options by their names in Python, which others than the command line know them by.
+    """Call options by their names in Python; those that Python lacks are named with the command's.
 
     A cut takes gradients, also where the program has turned them off by inference mode.
     """
@@ -126,10 +128,13 @@ def _told_by_parameters() -> Iterator[None]:
         with torch.inference_mode(mode=False):
             yield
     except SecateurError as error:
-        error.args = tuple(
-            _OPTION.sub(lambda found: found[1].replace("-", "_"), str(part)) for part in error.args
-        )
+        error.args = tuple(_OPTION.sub(_told, str(part)) for part in error.args)
         raise
+
+
+def _told(option: re.Match[str]) -> str:
+    name = option[1].replace("-", "_")
+    return f"of a folder, by secateur prune {option[0]}" if name in _OF_FOLDERS else name
 
 
 def _with_criterion(given: Path | Table | None, cut: LiveOptionTypes) -> LiveOptionTypes:

@@ -35,7 +35,6 @@ class LiveOptionTypes(TypedDict, total=False):
     layers: int | None
     heads: int | None
     channels: int | None
-    vocabulary: str | Path | None
     # by what
     method: str | None
     criterion: str | None
@@ -68,6 +67,7 @@ class CutOptionTypes(LiveOptionTypes, total=False):
     task: TextTaskName | None
     calibration: str | Path | Table | None
     max_memory: str | None
+    vocabulary: str | Path | None  # cuts the tokenizer too, and so a folder alone
     recovery_control: bool | None
     # of Diagnosers
     data: str | None
