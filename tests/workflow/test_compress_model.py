@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pydoc_data.topics
 import shutil
 
 import pytest
@@ -16,10 +17,12 @@ from secateur.methods.stage import Workbench
 from secateur.models import checkpoint
 from secateur.models.tables import read_rows
 from secateur.workflow import compress_model as module
+from secateur.workflow import export_text
 from secateur.workflow.compress_model import ModelRunSettings, compress_model
 from secateur.workflow.cut_options import cut_of_model
 from secateur.workflow.settings import SiaSettings
 from token_tasks import BERT, DROPOUT_FREE
+from zoo import ZOO
 
 LABELS = ("normal", "inner")
 
@@ -46,6 +49,18 @@ def classifier(tmp_path_factory):
     rows = [f"{'assert ' * (n % 20 + 1)}statement,{LABELS[n % 2]}" for n in range(40)]
     (folder / "table.csv").write_text("\n".join(["text,label", *rows]) + "\n")
     return folder / "dense", folder / "table.csv"
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory):
+    """Folder of a tiny language model, and a text."""
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = tiny_tokenizers.llama()
+    specimen = next(specimen for specimen in ZOO if specimen.name == "llama")
+    specimen.build(vocab_size=len(tokenizer), intermediate_size=48).save_pretrained(folder / "dense")
+    tokenizer.save_pretrained(folder / "dense")
+    (folder / "text.txt").write_text(pydoc_data.topics.topics["assert"] * 12)
+    return folder / "dense", folder / "text.txt"
 
 
 def settings_of(classifier, **cut):
@@ -124,6 +139,22 @@ def test_a_run_on_another_model_of_the_same_name_is_not_gone_on_with(classifier,
     model.save_pretrained(mine)
     with pytest.raises(ConfigError, match="of another model: what the files hold has changed"):
         compress_model(settings_of((mine, table)), out)
+
+
+def test_answers_are_no_running_text_for_the_exporter(speaker, tmp_path):
+    rows = ({"prompt": "assert " * (number % 5 + 1), "answer": f"statement {number}"} for number in range(60))
+    table = tmp_path / "answers.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = compress_model(settings_of((speaker[0], table), task="answers"), tmp_path / "run")
+    assert result["task"] == "answers"
+    assert result["bundle"] == {"path": "bundle"}
+
+
+def test_a_text_too_short_for_the_exporter_costs_the_bundle_alone(speaker, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_text, "PROMPTS", 10**6)
+    result = compress_model(settings_of(speaker), tmp_path / "run")
+    assert result["bundle"] is None
+    assert "give at least 16000000" in result["no_bundle_because"]
 
 
 def _stopped(*_arguments):

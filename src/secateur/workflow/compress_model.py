@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from secateur.core.errors import ConfigError, ExportError, UnsupportedArchitecture
+from secateur.core.errors import ConfigError, DataError, ExportError, UnsupportedArchitecture
 from secateur.core.progress import console
 from secateur.core.records import to_jsonable, write_json
 from secateur.core.typed import typed
@@ -141,7 +141,7 @@ class _TextStations:
         return {
             **pruned,
             "samples": _samples(self.source, self.task, out / "pruned"),
-            **_bundle(self.file if self.task.name in ("text", "answers") else None, out),
+            **_bundle(self.file if self.task.name == "text" else None, out),
             "data_sha256": pruned["calibration_sha256"],
         }
 
@@ -169,7 +169,7 @@ def _samples(source: Source, task: TokenTask, folder: Path) -> list[dict[str, An
 
 
 def _bundle(text: Path | None, out: Path) -> dict[str, Any]:
-    """Export the pruned model; say why where there is no exporter for it."""
+    """Export the pruned model; say why where there is no exporter for it, or the text is too short for one."""
     folder = out / "bundle"
     try:
         if not folder.exists():
@@ -177,7 +177,7 @@ def _bundle(text: Path | None, out: Path) -> dict[str, Any]:
                 ExportRequest(source=str(out / "pruned"), folder=folder, text=text),
                 format="onnx",
             )
-    except (ExportError, UnsupportedArchitecture, ConfigError) as error:
+    except (ExportError, UnsupportedArchitecture, ConfigError, DataError) as error:
         console.print(f"no bundle: {error}")
         return {"bundle": None, "no_bundle_because": str(error)}
     return {"bundle": {"path": "bundle"}, "no_bundle_because": None}
