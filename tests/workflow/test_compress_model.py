@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 import tiny_tokenizers
-from secateur.core.errors import ConfigError, DataError
+from secateur.core.errors import ConfigError, DataError, PlanError
 from secateur.core.progress import quiet
 from secateur.methods.stage import Workbench
 from secateur.models import checkpoint
@@ -155,6 +155,26 @@ def test_a_text_too_short_for_the_exporter_costs_the_bundle_alone(speaker, tmp_p
     result = compress_model(settings_of(speaker), tmp_path / "run")
     assert result["bundle"] is None
     assert "give at least 16000000" in result["no_bundle_because"]
+
+
+def test_the_vocabulary_can_be_the_whole_cut(speaker, tmp_path):
+    result = compress_model(settings_of(speaker, ratio=None, vocabulary=speaker[1]), tmp_path / "run")
+    assert result["ratio"] > 1
+    assert result["stages"] == []
+    assert result["pruned"]["block_parameters"] == result["dense"]["block_parameters"]
+    assert result["standings"]["cut"]["over_dense"][0] == pytest.approx(1)
+    assert (tmp_path / "run/report.html").is_file()
+
+
+def test_the_target_counts_the_tokens_that_leave(speaker, tmp_path):
+    cut = {"vocabulary": speaker[1], "method": "rounds"}
+    with pytest.raises(PlanError, match="largest ratio that can be reached is") as refusal:
+        compress_model(settings_of(speaker, ratio=50.0, **cut), tmp_path / "run")
+    largest = float(str(refusal.value).split("can be reached is ")[1].split(" ")[0])
+    blocks_alone = settings_of(speaker, ratio=largest, method="rounds")
+    with pytest.raises(PlanError, match=r"cut the vocabulary too \(--vocabulary\)"):
+        compress_model(blocks_alone, tmp_path / "run")
+    assert compress_model(settings_of(speaker, ratio=largest, **cut), tmp_path / "run")["ratio"] >= largest
 
 
 def _stopped(*_arguments):

@@ -27,7 +27,7 @@ from secateur.workflow.cut_model import task_of
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.export import export_model
 from secateur.workflow.export_request import ExportRequest
-from secateur.workflow.prune import prune_model
+from secateur.workflow.prune import prune_model, require_vocabulary_file, trimmed_vocabulary
 from secateur.workflow.run import RECORDS, carry_out
 from secateur.workflow.settings import SiaSettings
 from secateur.workflow.source import Source, open_source
@@ -70,12 +70,15 @@ class ModelRunSettings:
 def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
     """Carry out a whole run on a trained model; see :func:`secateur.workflow.compress.compress`."""
     out = Path(out)
+    require_vocabulary_file(settings.cut.tokens.vocabulary)
     source = open_source(settings.source)
     asked, data = settings.cut.tokens, settings.cut.data
     assert data is not None and isinstance(data.path, Path), "the settings ask for a file"
     cut = replace(settings.cut, text=replace(asked, judged=True))
     cut = cut.on(asked.task or task_of_model(source.model))
-    budget = budget_of(cut, bind(source.model).whole_plan)
+    trimmed = trimmed_vocabulary(source, asked.vocabulary)
+    tokens_cut = bind(source.model).whole_plan.with_tokens(None if trimmed is None else trimmed.tokens)
+    budget = budget_of(cut, tokens_cut)
     if isinstance(method := cut.chosen_method, WeightMethod):
         method.require_reachable(source.model, budget)
     task = task_of(source, cut)

@@ -91,8 +91,9 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
     task, data = task_of(source, cut), cut.data
     if data is not None:
         cut = cut.on(cast("TextTaskName", task.name))
-    scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
-    console.print(f"{cut.method}{scored}")
+    if cut.cuts_blocks:
+        scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
+        console.print(f"{cut.method}{scored}")
     if task.name == "text" and data is not None and not cut.changes_weights:
         other = f"and on {data.general_text or 'the general text that comes along'}"
         if not data.share:
@@ -118,7 +119,7 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
 
 
 def _trained_whole(model: nn.Module, task: TokenTask, cut: CutSettings, out: Path | None) -> Compression:
-    """Return a copy of the dense model, trained where the vocabulary alone is to be cut."""
+    """Return a copy of the dense model, trained if asked for, where the vocabulary alone is to be cut."""
     small, plan = deepcopy(model), bind(model).whole_plan
     if (recovery := cut.recovery) is not None:
         recover(small, model, task, recovery, out)

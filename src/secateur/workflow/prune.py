@@ -66,17 +66,16 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     if out.exists() and Path(name).exists() and out.resolve() == Path(name).resolve():
         raise ConfigError(f"--out {out} is the model itself; choose another folder.")
     asked = cut.tokens
-    if asked.vocabulary is not None and not asked.vocabulary.is_file():
-        raise DataError(f"{asked.vocabulary} is not a file; give a text file in UTF-8.")
+    require_vocabulary_file(asked.vocabulary)
     started = time.perf_counter()
     console.print(f"opening {name}")
     source = open_source(name)
     plan = bind(source.model).whole_plan
     family, dense, dense_figures = plan.family, plan.shape, figures(source.model)
-    trimmed = _trimmed(source, asked.vocabulary)
+    trimmed = trimmed_vocabulary(source, asked.vocabulary)
     small, record = source.model, {}
     change, ratio, counted = None, None, "parameters"
-    if cut.cuts_blocks or cut.recovery is not None:
+    if cut.cuts_blocks or cut.recovery is not None or cut.holds_out:
         tokens_cut = plan.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
@@ -126,7 +125,20 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     }
 
 
-def _trimmed(source: Source, text: Path | None) -> TrimmedVocabulary | None:
+def require_vocabulary_file(text: Path | None) -> None:
+    """Check that the text whose tokens are to stay is there, before a model is opened.
+
+    Raises
+    ------
+    DataError
+        If it is no file.
+    """
+    if text is not None and not text.is_file():
+        raise DataError(f"{text} is not a file; give a text file in UTF-8.")
+
+
+def trimmed_vocabulary(source: Source, text: Path | None) -> TrimmedVocabulary | None:
+    """Return the tokens of a text and their tokenizer; None without a text."""
     if text is None:
         return None
     return trim_vocabulary(source.model, tokenizer_of(source, "--vocabulary"), text)
