@@ -10,6 +10,7 @@ import pytest
 from secateur.core.errors import ConfigError
 from secateur.methods.floor import Floors
 from secateur.methods.registered import METHODS, changes_weights
+from secateur.methods.settings import HandAllocation
 from secateur.tasks.text_data import TEXT_TASKS
 from secateur.workflow.cut_options import OF_UNITS, ONLY_BY, ONLY_FOR, cut_of_diagnoser, cut_of_model
 from secateur.workflow.option_types import CutOptionTypes, LiveOptionTypes
@@ -90,6 +91,30 @@ def test_every_option_of_a_wrong_type_is_told_by_its_name(name):
         if name != "method":
             with pytest.raises(ConfigError, match=f"^{name} is .*; give "):
                 of_diagnoser(**{name: wrong})
+
+
+HAND = {"layers": 1, "heads": 2, "channels": 3}
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"units": ("channel",)}, "--units"),
+        ({"uniform": True}, "--uniform"),
+        ({"multiple": 8, "rounds": 2}, "--multiple, --rounds"),
+        ({"method": "cascade", "order": ("layers", "channels")}, "order"),
+        ({"hand": HandAllocation(**HAND)}, "the shape was given by hand and by --layers"),
+    ],
+)
+def test_a_shape_by_hand_takes_no_option_that_would_say_something_else(other, said):
+    with pytest.raises(ConfigError, match=said):
+        cut_of_model(criterion="magnitude", **HAND, **other)
+    assert cut_of_model(criterion="magnitude", **HAND, ratio=1.2).search.hand == HandAllocation(**HAND)
+
+
+def test_a_shape_by_hand_of_a_diagnoser_takes_no_multiple():
+    with pytest.raises(ConfigError, match="--multiple: not with a shape by hand"):
+        of_diagnoser(**HAND, multiple=8)
 
 
 def test_lists_and_names_of_files_do_as_well_as_tuples_and_paths(tmp_path):

@@ -266,6 +266,17 @@ def test_a_ratio_out_of_reach_names_the_largest_in_reach(llama, tmp_path):
     assert not (tmp_path / "more").exists()
 
 
+def test_a_shape_by_hand_is_kept_or_refused(llama, tmp_path):
+    options = {"criterion": "magnitude", "heads": 2, "channels": 8}
+    layers = bind(AutoModelForCausalLM.from_pretrained(llama)).shape.n_layers
+    kept = prune(llama, tmp_path / "cut", layers=layers, **options)["pruned"]
+    assert (kept["layers"], set(kept["heads"]), set(kept["channels"])) == (layers, {2}, {8})
+    with pytest.raises(PlanError, match=rf"leaves all {layers} layers; give --layers {layers}, or choose"):
+        prune(llama, tmp_path / "less", layers=1, **options)
+    with pytest.raises(PlanError, match="the dense model has 48"):
+        prune(llama, tmp_path / "more", **options | {"layers": layers, "channels": 49})
+
+
 def test_a_size_out_of_reach_is_told_before_the_data_are_read(llama, text, tmp_path, monkeypatch):
     def never(*_args, **_options):
         raise AssertionError("nothing is to be read")

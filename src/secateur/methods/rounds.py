@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from secateur.core.errors import PlanError
 from secateur.methods.base import METHODS
 from secateur.methods.cuts import hand_counts
 from secateur.methods.largest import largest_plan
 from secateur.methods.records import StageRecord
-from secateur.methods.settings import RoundsSettings
+from secateur.methods.settings import HandAllocation, RoundsSettings
 from secateur.methods.stage import State, Workbench
 from secateur.methods.stage_store import StageStore
 from secateur.methods.staged import Stage, Staged
@@ -61,6 +62,7 @@ class Rounds(Staged):
 
 class _Planner:
     def __init__(self, settings: RoundsSettings, bench: Workbench, target: Target) -> None:
+        require_all_layers(settings.search.hand, bench.identity)
         self.settings, self.bench, self.target = settings, bench, target
         self.kinds = settings.kinds or kinds_to_cut(
             settings.search.criterion, bench.identity, target.parameters
@@ -91,6 +93,22 @@ class _Planner:
             allowed = whole - (whole - self.target.parameters) * number // settings.rounds
             plan = allocate(scores, identity, allowed, multiple=1, kinds=self.kinds)
         return plan, {"kinds": self.kinds}
+
+
+def require_all_layers(hand: HandAllocation | None, identity: PruningPlan) -> None:
+    """Check that a shape by hand leaves all layers, as rounds do.
+
+    Raises
+    ------
+    PlanError
+        If it has fewer.
+    """
+    layers = identity.shape.n_layers
+    if hand is not None and hand.layers != layers:
+        raise PlanError(
+            f"--layers {hand.layers} was asked for, but method 'rounds' leaves all {layers} layers; give "
+            f"--layers {layers}, or choose --method cascade or one_shot, which also remove layers."
+        )
 
 
 def kinds_to_cut(criterion: str, identity: PruningPlan, target_parameters: int) -> tuple[ScoredKind, ...]:

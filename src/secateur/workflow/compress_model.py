@@ -172,7 +172,7 @@ def _samples(source: Source, task: TokenTask, folder: Path) -> list[dict[str, An
 
 
 def _bundle(text: Path | None, out: Path) -> dict[str, Any]:
-    """Export the pruned model; say why where there is no exporter for it, or the text is too short for one."""
+    """Export the pruned model; say why where no exporter takes it, or its text is too short."""
     folder = out / "bundle"
     try:
         if not folder.exists():

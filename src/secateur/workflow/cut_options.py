@@ -221,6 +221,8 @@ def _hand(given: Options) -> HandAllocation | None:
     missing = [name for name, value in parts.items() if value is None]
     if len(missing) == len(parts):
         return given.get("hand")
+    if given.get("hand") is not None:
+        raise ConfigError("the shape was given by hand and by --layers, --heads or --channels; give one.")
     if missing:
         raise ConfigError(
             f"an allocation by hand needs --layers, --heads and --channels; missing: {', '.join(missing)}."

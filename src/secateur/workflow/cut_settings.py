@@ -211,11 +211,28 @@ class CutSettings:
         if self.units is not None and len(set(self.units)) < max(1, len(self.units)):
             said = f"units are {', '.join(self.units)}" if self.units else "no units are to be cut"
             raise ConfigError(f"{said}; give some of {', '.join(STAGE_OF)}, each once, or leave them out.")
+        if self.search.hand is not None:
+            self._require_hand_alone()
         _ = self.chosen_method
         if self.method == "scratch" and self.recovery is None:
             raise ConfigError("training from scratch needs --recovery-steps or --recovery-minutes.")
         if self.text is not None and self.text.data is None:
             self._require_no_data()
+
+    def _require_hand_alone(self) -> None:
+        """Refuse what a shape by hand leaves nothing to say for."""
+        said = {
+            "--units": self.units is not None,
+            "--uniform": self.uniform,
+            "--multiple": self.search.multiple is not None,
+            "--rounds": self.rounds > 1,
+            "order": {*self.order} != {*STAGE_NAMES},
+        }
+        if wrong := [name for name, is_given in said.items() if is_given]:
+            raise ConfigError(
+                f"{', '.join(wrong)}: not with a shape by hand, which sets the layers and all widths in one "
+                "cut; leave out, or give a size (--ratio) in place of --layers, --heads and --channels."
+            )
 
     def _require_no_data(self) -> None:
         """Refuse what is measured on a file that is not there."""

@@ -28,7 +28,7 @@ from secateur.training.settings import FitSettings, LoopSettings, WindowLoopSett
 from secateur.workflow.backbone import dense_for
 from secateur.workflow.cut_settings import CutSettings
 from secateur.workflow.settings import TaskSettings
-from secateur.workflow.target import budget_of
+from secateur.workflow.target import budget_of, require_shape_by_hand
 from secateur.workflow.task import Preparation, prepare_one
 
 
@@ -137,6 +137,7 @@ def require_reachable(model: Diagnoser, cut: CutSettings) -> None:
     if isinstance(method, WeightMethod):
         method.require_reachable(model, budget)
     else:
+        require_shape_by_hand(cut, bind(model).whole_plan)
         target_of(bind(model).whole_plan, budget, cut.search.hand)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from secateur.core.errors import PlanError
+from secateur.methods.cuts import check_hand
+from secateur.methods.rounds import Rounds, require_all_layers
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
@@ -29,8 +31,11 @@ def budget_of(
     Raises
     ------
     PlanError
-        If a number is out of range or out of reach, or the latency table is of other windows.
+        If a number is out of range or out of reach, the latency table is of other windows, or the model has
+        no such shape as was chosen by hand.
     """
+    if tokens_cut is not None:
+        require_shape_by_hand(cut, tokens_cut)
     limits = () if cut.device is None else cut.device.limits(window_tokens=window_tokens)
     counted = (cut.ratio, cut.block_fraction, cut.max_parameters) != (None, None, None)
     if not counted and not limits:
@@ -39,6 +44,20 @@ def budget_of(
         return Budget(ratio=cut.ratio, limits=limits)
     assert tokens_cut is not None, "given with a model of tokens"
     return Budget(max_parameters=target_parameters(cut, tokens_cut))
+
+
+def require_shape_by_hand(cut: CutSettings, dense: PruningPlan) -> None:
+    """Check that the dense model can be brought to the shape by hand, if there is one, by the chosen method.
+
+    Raises
+    ------
+    PlanError
+        Naming what was given and what is allowed.
+    """
+    if (hand := cut.search.hand) is not None:
+        check_hand(hand, dense)
+        if cut.method == Rounds.name:
+            require_all_layers(hand, dense)
 
 
 def target_parameters(cut: CutSettings, tokens_cut: PruningPlan) -> int:
