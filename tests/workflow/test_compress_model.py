@@ -158,7 +158,9 @@ def test_a_text_too_short_for_the_exporter_costs_the_bundle_alone(speaker, tmp_p
 
 
 def test_the_vocabulary_can_be_the_whole_cut(speaker, tmp_path):
-    result = compress_model(settings_of(speaker, ratio=None, vocabulary=speaker[1]), tmp_path / "run")
+    nothing = dict.fromkeys(("ratio", "method", "max_depths"))
+    result = compress_model(settings_of(speaker, **nothing, vocabulary=speaker[1]), tmp_path / "run")
+    assert result["criterion"] is None
     assert result["ratio"] > 1
     assert result["stages"] == []
     assert result["pruned"]["block_parameters"] == result["dense"]["block_parameters"]

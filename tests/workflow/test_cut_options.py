@@ -12,7 +12,14 @@ from secateur.methods.floor import Floors
 from secateur.methods.registered import METHODS, changes_weights
 from secateur.methods.settings import HandAllocation
 from secateur.tasks.text_data import TEXT_TASKS
-from secateur.workflow.cut_options import OF_UNITS, ONLY_BY, ONLY_FOR, cut_of_diagnoser, cut_of_model
+from secateur.workflow.cut_options import (
+    OF_BLOCKS,
+    OF_UNITS,
+    ONLY_BY,
+    ONLY_FOR,
+    cut_of_diagnoser,
+    cut_of_model,
+)
 from secateur.workflow.option_types import CutOptionTypes, LiveOptionTypes
 from secateur.workflow.target import budget_of
 
@@ -91,6 +98,17 @@ def test_every_option_of_a_wrong_type_is_told_by_its_name(name):
         if name != "method":
             with pytest.raises(ConfigError, match=f"^{name} is .*; give "):
                 of_diagnoser(**{name: wrong})
+
+
+@pytest.mark.parametrize("name", sorted(OF_BLOCKS))
+def test_options_of_the_blocks_are_refused_where_the_vocabulary_is_the_whole_cut(name, tmp_path):
+    text = tmp_path / "text"
+    text.touch()
+    method = {"method": ONLY_BY[name][0]} if name in ONLY_BY else {}
+    value = {"method": "cascade", "criterion": "magnitude"}.get(name, of_the_type(name))
+    with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}.*: not where the vocabulary is"):
+        cut_of_model(vocabulary=text, calibration=text, **method | {name: value})
+    assert cut_of_model(vocabulary=text, calibration=text).holds_out
 
 
 HAND = {"layers": 1, "heads": 2, "channels": 3}

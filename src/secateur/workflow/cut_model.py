@@ -94,7 +94,8 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
     if cut.cuts_blocks:
         scored = "" if cut.criterion is None else f": scoring by {cut.criterion}"
         console.print(f"{cut.method}{scored}")
-    if task.name == "text" and data is not None and not cut.changes_weights:
+    fits = not cut.changes_weights and (cut.cuts_blocks or cut.recovery is not None)
+    if task.name == "text" and data is not None and fits:
         other = f"and on {data.general_text or 'the general text that comes along'}"
         if not data.share:
             other = "alone: texts of other kinds lose more than texts like it"

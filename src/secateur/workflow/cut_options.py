@@ -68,6 +68,16 @@ GOES_WITH: Mapping[str, tuple[str, ...]] = {
 }
 """Options of transformers models that say nothing without one of others."""
 
+SIZES = (
+    "ratio", "block_fraction", "max_parameters", "memory_mib", "layers", "heads", "channels", "hand",
+)  # fmt: skip
+"""Options that ask for a cut of the blocks of transformers models."""
+
+OF_BLOCKS = (
+    *ONLY_BY, "method", "criterion", "multiple", "max_depths", "refit_blocks", "refit_target",
+)  # fmt: skip
+"""Options that say nothing where the vocabulary is the whole cut."""
+
 NOTHING: Options = {"uniform": False, "recovery_steps": 0, "general_share": 0.0}
 """Values that ask for nothing."""
 
@@ -102,7 +112,19 @@ def require_fitting(given: Options, kind: Kind, *, method: str) -> None:
             )
 
 
+def cuts_tokens_alone(given: Options) -> bool:
+    """Return whether options of a transformers model ask for its vocabulary and for no cut of its blocks."""
+    return given.get("vocabulary") is not None and all(given.get(size) is None for size in SIZES)
+
+
 def _require_company(given: Options) -> None:
+    """Refuse options that say nothing without one of others, or without a cut of the blocks."""
+    wrong = [_said(name) for name in OF_BLOCKS if given.get(name) not in (None, NOTHING.get(name))]
+    if wrong and cuts_tokens_alone(given):
+        raise ConfigError(
+            f"{', '.join(wrong)}: not where the vocabulary is the whole cut; leave out, or cut the blocks too "
+            "(--ratio or --block-fraction)."
+        )
     for name, others in GOES_WITH.items():
         if given.get(name) in (None, NOTHING.get(name)) or any(given.get(other) for other in others):
             continue

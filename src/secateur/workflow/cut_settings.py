@@ -265,7 +265,7 @@ class CutSettings:
     @property
     def criterion(self) -> str | None:
         """By which units are scored; None where none is removed."""
-        return None if self.changes_weights else self.search.criterion
+        return self.search.criterion if self.cuts_blocks and not self.changes_weights else None
 
     @property
     def chosen_method(self) -> Method:
@@ -297,7 +297,7 @@ class CutSettings:
     @property
     def holds_out(self) -> bool:
         """Whether a part of a text is held out, to choose or to judge by."""
-        if self.changes_weights:
+        if self.changes_weights or not self.cuts_blocks:
             return self.tokens.data is not None
         chooses = self.recovery is not None or self.method != "rounds" or self.floors != NO_FLOORS
         return self.tokens.judged or chooses

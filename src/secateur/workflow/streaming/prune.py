@@ -158,13 +158,13 @@ def _check(source: Path, out: Path, cut: CutSettings) -> None:
         raise ConfigError(
             f"method '{cut.method}' takes the whole model into memory; leave --method or --max-memory out."
         )
+    if cut.tokens.vocabulary is not None:
+        raise ConfigError("--vocabulary does not go with --max-memory; cut the vocabulary of the result.")
     if cut.criterion not in CRITERIA:
         raise ConfigError(
             f"criterion '{cut.criterion}' looks at the whole model at once; within a limit of memory there "
             f"are: {', '.join(CRITERIA)}."
         )
-    if cut.tokens.vocabulary is not None:
-        raise ConfigError("--vocabulary does not go with --max-memory; cut the vocabulary of the result.")
     if cut.rounds > 1 or cut.holds_out or cut.search.hand is not None:
         raise ConfigError(
             "methods, floors, rounds and recovery look at the whole model at once; leave --method, floors, "
