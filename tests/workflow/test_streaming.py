@@ -110,6 +110,17 @@ def test_magnitude_needs_no_data(family: str, uniform: bool, tmp_path: Path):
     assert found["refit"] is None
 
 
+@pytest.mark.parametrize("uniform", [True, False])
+@pytest.mark.parametrize("on_text", [True, False])
+def test_random_scores_are_those_of_a_cut_in_memory(
+    uniform: bool, on_text: bool, glm: Path, text: Path, tmp_path: Path
+):
+    cut = a_cut(text if on_text else None, criterion="random", uniform=uniform, seed=3)
+    prune_model(str(glm), cut, tmp_path / "memory")
+    prune_streaming(glm, tmp_path / "streamed", cut, max_memory_bytes=LIMIT)
+    require_equal(tmp_path / "memory", tmp_path / "streamed")
+
+
 def test_half_precision_stays_the_folder_is_plain_and_the_result_can_be_shown(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
@@ -235,7 +246,10 @@ def test_a_configuration_of_another_model_is_refused(text: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"criterion": "taylor"}, "looks at the whole model at once"),
+        (
+            {"criterion": "taylor"},
+            "takes gradients of the whole model at once; .* activation, magnitude, random",
+        ),
         ({"vocabulary": Path("text.txt")}, "--vocabulary does not go with --max-memory"),
         ({"rounds": 2}, "rounds and recovery look at the whole model at once"),
         ({"recovery_steps": 5}, "rounds and recovery look at the whole model at once"),

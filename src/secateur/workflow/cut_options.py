@@ -122,8 +122,8 @@ def _require_company(given: Options) -> None:
     wrong = [_said(name) for name in OF_BLOCKS if given.get(name) not in (None, NOTHING.get(name))]
     if wrong and cuts_tokens_alone(given):
         raise ConfigError(
-            f"{', '.join(wrong)}: not where the vocabulary is the whole cut; leave out, or cut the blocks too "
-            "(--ratio or --block-fraction)."
+            f"{', '.join(wrong)}: not where the vocabulary is the whole cut; leave out, or cut the blocks "
+            "too (--ratio or --block-fraction)."
         )
     for name, others in GOES_WITH.items():
         if given.get(name) in (None, NOTHING.get(name)) or any(given.get(other) for other in others):

@@ -11,6 +11,7 @@ from secateur.core.seeds import generator
 from secateur.models.binding import BoundModel
 from secateur.models.calls import Batch
 from secateur.scoring.scores import CRITERIA, Needs, Scores
+from secateur.structure.shape import ModelShape
 
 
 @CRITERIA.register("random")
@@ -22,14 +23,18 @@ class Random:
     def score(self, model: nn.Module, bound: BoundModel, batches: Iterable[Batch], *, seed: int) -> Scores:
         """Draw one number for every unit; neither model nor batches are looked at."""
         del model, batches
-        draw = generator(seed, "random-criterion")
-        widths = [layer.widths for layer in bound.layers]
-        groups = tuple(draw.random(width.groups) for width in widths)
-        channels = tuple(draw.random(width.channels) for width in widths)
-        return Scores(
-            groups=groups,
-            channels=channels,
-            heads=tuple(draw.random(width.heads) for width in widths),
-            cross_groups=tuple(draw.random(width.cross_groups) for width in widths),
-            comparable=False,
-        )
+        return drawn_scores(bound.shape, seed=seed)
+
+
+def drawn_scores(shape: ModelShape, *, seed: int) -> Scores:
+    """Draw one number for every unit of a model of this shape."""
+    draw = generator(seed, "random-criterion")
+    groups = tuple(map(draw.random, shape.kv_groups_per_layer))
+    channels = tuple(map(draw.random, shape.channels_per_layer))
+    return Scores(
+        groups=groups,
+        channels=channels,
+        heads=tuple(map(draw.random, shape.heads_per_layer)),
+        cross_groups=tuple(map(draw.random, shape.cross_groups_per_layer)),
+        comparable=False,
+    )

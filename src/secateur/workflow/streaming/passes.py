@@ -18,6 +18,7 @@ from secateur.core.records import to_jsonable
 from secateur.models.binding import BoundLayer
 from secateur.scoring.criteria.activation import layer_energies
 from secateur.scoring.criteria.magnitude import layer_magnitudes
+from secateur.scoring.criteria.random import drawn_scores
 from secateur.scoring.scores import SCORED_KINDS
 from secateur.structure.plan import LayerPlan, PruningPlan
 from secateur.surgery.widths import keep_widths
@@ -92,7 +93,10 @@ def _cut_one(
 
 
 def _scores(job: Job, index: int) -> LayerScores:
-    """Score the units of a dense block."""
+    """Score the units of a dense block, as the criterion would score them in memory."""
+    if job.cut.criterion == "random":
+        drawn = drawn_scores(job.dense, seed=job.cut.tokens.seed)
+        return {kind: drawn.of(kind)[index] for kind in SCORED_KINDS}
     layer = job.model.bound.layers[index]
     if job.scoring is None:
         return {kind: layer_magnitudes(layer, kind) for kind in SCORED_KINDS}

@@ -42,7 +42,7 @@ from secateur.workflow.streaming.source import StreamedModel, open_streamed
 from secateur.workflow.streaming.texts import texts
 from secateur.workflow.target import target_parameters
 
-CRITERIA = ("activation", "magnitude")
+CRITERIA = ("activation", "magnitude", "random")
 """Criteria that need no gradient, and so no more than one block at a time."""
 
 
@@ -65,8 +65,8 @@ def prune_streaming(
     out : Path
         Folder for the checkpoint; new, empty, or a former checkpoint.
     cut : CutSettings
-        With the criterion ``activation`` or ``magnitude``, and without a vocabulary. Where widths need not be
-        equal, scores of all layers are gathered first, for which every block is read twice.
+        With the criterion ``activation``, ``magnitude`` or ``random``, and without a vocabulary. Where widths
+        need not be equal, scores of all layers are gathered first, for which every block is read twice.
     max_memory_bytes : int
         Memory of the whole process.
 
@@ -162,13 +162,14 @@ def _check(source: Path, out: Path, cut: CutSettings) -> None:
         raise ConfigError("--vocabulary does not go with --max-memory; cut the vocabulary of the result.")
     if cut.criterion not in CRITERIA:
         raise ConfigError(
-            f"criterion '{cut.criterion}' looks at the whole model at once; within a limit of memory there "
-            f"are: {', '.join(CRITERIA)}."
+            f"criterion '{cut.criterion}' takes gradients of the whole model at once; within a limit of "
+            f"memory there are: {', '.join(CRITERIA)}."
         )
     if cut.rounds > 1 or cut.holds_out or cut.search.hand is not None:
         raise ConfigError(
-            "methods, floors, rounds and recovery look at the whole model at once; leave --method, floors, "
-            "--rounds and --recovery-... out, or --max-memory."
+            "shapes by hand, methods, floors, rounds and recovery look at the whole model at once; leave "
+            "--method, floors, --rounds, --recovery-... and --layers, --heads and --channels out, or "
+            "--max-memory."
         )
 
 
