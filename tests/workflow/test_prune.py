@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 import secateur
 import tiny_tokenizers
+from secateur.cli.cut_tables import print_cut
 from secateur.core.errors import ConfigError, PlanError, UnsupportedArchitecture
 from secateur.core.progress import quiet
 from secateur.models import checkpoint
@@ -18,6 +19,7 @@ from secateur.models.binding import bind
 from secateur.structure.counting import block_parameters, parameters
 from secateur.workflow import cut_model
 from secateur.workflow.cut_options import cut_of_model
+from secateur.workflow.judge_text import judge_language_model
 from secateur.workflow.prune import prune_model
 from zoo import ZOO
 
@@ -190,6 +192,23 @@ def test_recovered_models_can_lose_tokens_too(llama, text, tmp_path):
     assert result["standings"]["dense"]["over_dense"] is None
     assert result["pruned"]["tokens"] < result["dense"]["tokens"]
     assert loss(secateur.load(tmp_path / "cut"), tmp_path / "cut") > 0
+
+
+def test_a_model_that_loses_tokens_is_judged_as_it_is_saved(llama, text, tmp_path, capsys):
+    few = tmp_path / "few.txt"
+    few.write_text("assert\n")
+    result = prune(llama, tmp_path / "cut", vocabulary=few, calibration=text)
+    assert result["standings"]["cut"]["over_dense"][0] == pytest.approx(1), "of all tokens"
+    found = result["bits_per_byte"]
+    assert checkpoint.describe(tmp_path / "cut").metadata["bits_per_byte"] == found
+    for name, folder in (("dense", llama), ("saved", tmp_path / "cut")):
+        judged = judge_language_model(str(folder), text)["bits_per_byte"]
+        assert found[name] == pytest.approx(judged, rel=0.05)
+    print_cut(result)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"it needs {found['saved']:.3f} bits a byte of the same data" in shown
+    unjudged = prune(llama, tmp_path / "tokens", vocabulary=few)
+    assert "bits_per_byte" not in unjudged
 
 
 @pytest.mark.parametrize("specimen", ["bert", "modernbert", "deberta_v3"])

@@ -12,7 +12,7 @@ from secateur.cli.console import Console
 from secateur.cli.tables import stage_table
 from secateur.report.numbers import count, decimal, duration, percent, size, times, with_interval
 from secateur.report.sia import sentence
-from secateur.report.tables import comparisons
+from secateur.report.tables import comparisons, tokens_note
 
 
 def print_cut(result: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def print_cut(result: Mapping[str, Any]) -> None:
     if result.get("reason"):
         console.print(result["reason"])
     if result.get("standings"):
-        console.print(standings_table(result["standings"]))
+        _print_standings(console, result)
     for way in result["loads_with"]:
         console.print(f"load with: {way}", highlight=False)
     if result["not_plain_because"]:
@@ -55,11 +55,17 @@ def print_model_run(result: Mapping[str, Any], out: Path) -> None:
         console.print(stage_table(result["stages"]))
     if result.get("reason"):
         console.print(result["reason"])
-    console.print(standings_table(result["standings"]))
+    _print_standings(console, result)
     if result["no_bundle_because"]:
         console.print(f"no bundle: {result['no_bundle_because']}")
     saved = f"{times(result['ratio'])} fewer {result['counted']}"
     console.print(f"{saved}; report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _print_standings(console: Console, result: Mapping[str, Any]) -> None:
+    console.print(standings_table(result["standings"]))
+    if (note := tokens_note(result)) is not None:
+        console.print(note, highlight=False)
 
 
 def cut_table(dense: Mapping[str, Any], pruned: Mapping[str, Any], model_class: str, family: str) -> Table:

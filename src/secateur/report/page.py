@@ -105,6 +105,7 @@ def render(
         stage_figure=stage_figure(stages).words,
         validated_on=tables.validated_on(result.get("split") or {}),
         standings=tables.standing_rows(result.get("standings")),
+        tokens_note=tables.tokens_note(result),
         standing_tile=tables.standing_tile(result.get("standings")),
         samples=result.get("samples") or [],
         layers=layer_rows(dict(plan)) if plan else [],

@@ -211,6 +211,25 @@ def standing_tile(standings: Mapping[str, Any] | None) -> tuple[str, str] | None
     return decimal(cut[known]), f"{words(known)}, pruned (dense {decimal(dense[known])})"
 
 
+def tokens_note(result: Mapping[str, Any]) -> str | None:
+    """Return what the figures of a model that lost tokens are of; None where none went or none are told.
+
+    Perplexity, accuracy and similarity are measured while the vocabulary is whole, so that the dense model's
+    compare. Bits a byte, where the model predicts a next token, are of both as they are saved.
+    """
+    dense, pruned = (result.get(name) or {} for name in ("dense", "pruned"))
+    if not result.get("standings") or dense.get("tokens") == pruned.get("tokens"):
+        return None
+    told = "Figures of the cut model are of all tokens, before some of them left."
+    if (found := result.get("bits_per_byte")) is None:
+        return f"{told} The saved model reads texts in other tokens, and was not judged with them."
+    dense_bits, saved_bits = (f"{found[name]:.3f}" for name in ("dense", "saved"))
+    return (
+        f"{told} As saved, with its own tokenizer, it needs {saved_bits} bits a byte of the same data, the "
+        f"dense model {dense_bits}."
+    )
+
+
 UNITS_OF_STAGE = {
     "removed_groups": "head groups",
     "removed_heads": "query heads",

@@ -40,10 +40,13 @@ class CutModel:
         What to write down: ``stages``, ``refit`` (of the last stage), ``calibration`` (the file) and
         ``calibration_sha256``; ``standings``
         of the models on samples that took no part, where any are held out.
+    task : TokenTask
+        What it was cut and judged on.
     """
 
     compression: Compression
     record: dict[str, Any]
+    task: TokenTask
 
 
 def task_of(source: Source, cut: CutSettings, **other: Any) -> TokenTask:
@@ -116,7 +119,7 @@ def cut_blocks(source: Source, cut: CutSettings, tokens_cut: PruningPlan, folder
     }
     if cut.holds_out:
         record["standings"] = _standings(source.model, task, made, cut, folder)
-    return CutModel(compression=made, record=record)
+    return CutModel(compression=made, record=record, task=task)
 
 
 def _trained_whole(model: nn.Module, task: TokenTask, cut: CutSettings, out: Path | None) -> Compression:

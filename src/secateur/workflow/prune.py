@@ -26,6 +26,7 @@ from secateur.structure.counting import block_parameters, flops_per_token, param
 from secateur.surgery.apply import apply
 from secateur.workflow.cut_model import cut_blocks, tokenizer_of
 from secateur.workflow.cut_settings import CutSettings
+from secateur.workflow.own_tokens import bits_per_byte, text_of
 from secateur.workflow.source import Source, open_source
 from secateur.workflow.steps import partial_folder
 
@@ -73,18 +74,25 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
     plan = bind(source.model).whole_plan
     family, dense, dense_figures = plan.family, plan.shape, figures(source.model)
     trimmed = trimmed_vocabulary(source, asked.vocabulary)
-    small, record = source.model, {}
+    small, record, held_out = source.model, {}, None
     change, ratio, counted = None, None, "parameters"
     if cut.cuts_blocks or cut.recovery is not None or cut.holds_out:
         tokens_cut = plan.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
+        held_out = made.task.test if made.task.objective.name == "language" else None
         if (change := made.compression.weights) is not None:
             ratio, counted = made.compression.cost.ratio, made.compression.cost.unit
     tokenizer = source.tokenizer
     if trimmed is not None:
         small = apply(small, bind(small).whole_plan.with_tokens(trimmed.tokens))
         plan, tokenizer = plan.with_tokens(trimmed.tokens), trimmed.tokenizer
+        if held_out is not None:
+            text = text_of(held_out, source.tokenizer)
+            record["bits_per_byte"] = {
+                "dense": bits_per_byte(source.model, source.tokenizer, text),
+                "saved": bits_per_byte(small, tokenizer, text),
+            }
     origin, folder = origin_after(source.model, plan, change), source.folder
     del source  # from here on the dense model would only take memory
     trim_heap()
