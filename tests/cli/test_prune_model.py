@@ -10,6 +10,7 @@ import pytest
 import secateur
 import tiny_tokenizers
 from secateur.cli.app import run
+from secateur.training import tracking
 from zoo import ZOO
 
 
@@ -33,6 +34,25 @@ def test_the_table_shows_before_and_after_and_how_to_load(llama, tmp_path, capfd
     assert "load with: transformers.AutoModelForCausalLM.from_pretrained(folder)" in told
     assert str(out) in told
     assert secateur.load(out).config.num_hidden_layers == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [(["--method", "svd"], ""), (["--criterion", "magnitude"], "(--uniform keeps widths equal)")],
+)
+def test_equal_widths_are_advised_where_they_help(options, advice, llama, tmp_path, capfd):
+    assert run(["prune", str(llama), *options, "--ratio", "1.05", "--out", str(tmp_path / "cut")]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "not a plain transformers folder: " in told
+    assert ("--uniform" in told) == bool(advice)
+    assert advice in told
+
+
+def test_trackers_are_refused_where_nothing_is_trained(llama, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(tracking, "find_spec", lambda name: name)
+    arguments = ["prune", str(llama), "--criterion", "magnitude", "--ratio", "1.05", "--track", "mlflow"]
+    assert run([*arguments, "--out", str(tmp_path / "cut")]) == 2
+    assert "--track mlflow: nothing is trained; add --recovery-steps" in capfd.readouterr().err
 
 
 def test_json_is_the_only_output(llama, tmp_path, capfd):

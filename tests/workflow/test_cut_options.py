@@ -111,6 +111,20 @@ def test_options_of_the_blocks_are_refused_where_the_vocabulary_is_the_whole_cut
     assert cut_of_model(vocabulary=text, calibration=text).holds_out
 
 
+def test_units_and_order_are_not_both_given(tmp_path):
+    text = tmp_path / "text"
+    text.touch()
+    both = {"order": ("layers", "channels"), "units": ("group",)}
+    with pytest.raises(ConfigError, match="order names what is cut, and --units too; give one"):
+        cut_of_model(method="cascade", ratio=1.2, calibration=text, **both)
+
+
+def test_a_control_goes_with_recovery():
+    with pytest.raises(ConfigError, match="--recovery-control: goes with --recovery-steps or --recovery-min"):
+        cut_of_model(criterion="magnitude", ratio=1.2, recovery_control=True)
+    assert cut_of_model(criterion="magnitude", ratio=1.2, recovery_control=False).recovery is None
+
+
 HAND = {"layers": 1, "heads": 2, "channels": 3}
 
 

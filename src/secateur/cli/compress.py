@@ -173,6 +173,7 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
 def _for_model(model: str, given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any, Any]:
     from secateur.cli.cut_tables import print_model_run
     from secateur.core.errors import ConfigError
+    from secateur.training.tracking import require_training
     from secateur.workflow.compress_model import EVALUATIONS, NEEDS_DATA, ModelRunSettings, compress_model
     from secateur.workflow.cut_options import cut_of_model, cuts_tokens_alone
     from secateur.workflow.settings import SiaSettings
@@ -183,4 +184,5 @@ def _for_model(model: str, given: dict[str, Any], measure_sia: bool) -> tuple[An
         given["method"] = "cascade"
     sia = SiaSettings(measure=measure_sia, follow=False, evaluations=EVALUATIONS)
     settings = ModelRunSettings(source=model, cut=cut_of_model(**given), sia=sia)
+    require_training(settings.cut.recovery is not None)
     return settings, compress_model, print_model_run

@@ -39,8 +39,7 @@ def print_cut(result: Mapping[str, Any]) -> None:
         console.print(f"load with: {way}", highlight=False)
     if result["not_plain_because"]:
         console.print(
-            f"not a plain transformers folder: {result['not_plain_because']}"
-            + ("" if result["settings"]["uniform"] else " (--uniform keeps widths equal)")
+            f"not a plain transformers folder: {result['not_plain_because']}{_way_to_plain(result)}"
         )
     console.print(f"checkpoint: {result['checkpoint']}", soft_wrap=True)
 
@@ -60,6 +59,15 @@ def print_model_run(result: Mapping[str, Any], out: Path) -> None:
         console.print(f"no bundle: {result['no_bundle_because']}")
     saved = f"{times(result['ratio'])} fewer {result['counted']}"
     console.print(f"{saved}; report: {out / 'report.html'}", soft_wrap=True)
+
+
+def _way_to_plain(result: Mapping[str, Any]) -> str:
+    """Advise equal widths where units were removed and widths could differ."""
+    settings = result["settings"]
+    if result["criterion"] is None or settings["uniform"] or settings["search"]["hand"] is not None:
+        return ""
+    needed = "--uniform" if result["method"] == "rounds" else "--method rounds --uniform"
+    return f" ({needed} keeps widths equal)"
 
 
 def _print_standings(console: Console, result: Mapping[str, Any]) -> None:

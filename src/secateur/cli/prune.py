@@ -88,6 +88,7 @@ def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
     from secateur.core.records import JsonLines
     from secateur.models.checkpoint import describe
     from secateur.recovery.settings import RecoverySettings
+    from secateur.training.tracking import require_training
     from secateur.workflow.cut_options import cut_of_diagnoser
     from secateur.workflow.steps import load_for_task, prune_and_save
 
@@ -102,6 +103,7 @@ def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
         method=given["method"] or "cascade",
         learning_rate=fitted.get("learning_rate", RecoverySettings.learning_rate),
     )
+    require_training(cut.recovery is not None)
     data = data if calibration is None else str(calibration)
     dense, task, preparation = load_for_task(Path(model), data=data, split=given["split"])
     prune_and_save(dense, preparation, task=task, cut=cut, folder=out)
@@ -119,11 +121,13 @@ def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
 def _prune_model(model: str, out: Path, given: dict[str, Any]) -> Any:
     from secateur.cli.cut_tables import print_cut
     from secateur.core.memory import parse_size
+    from secateur.training.tracking import require_training
     from secateur.workflow.cut_options import cut_of_model
     from secateur.workflow.prune import prune_model
     from secateur.workflow.streaming.prune import prune_streaming
 
     cut = cut_of_model(**given)
+    require_training(cut.recovery is not None)
     if given["max_memory"] is None:
         result = prune_model(model, cut, out)
     else:

@@ -55,6 +55,21 @@ def tracking(names: Sequence[str]) -> Iterator[None]:
         _chosen.reset(token)
 
 
+def require_training(training: bool) -> None:
+    """Refuse trackers where nothing will be trained.
+
+    Raises
+    ------
+    ConfigError
+        If some were chosen all the same.
+    """
+    if _chosen.get() and not training:
+        raise ConfigError(
+            f"--track {','.join(_chosen.get())}: nothing is trained; add --recovery-steps or "
+            "--recovery-minutes, or leave it out."
+        )
+
+
 @contextmanager
 def curves(description: str, settings: Mapping[str, Any]) -> Iterator[Curves]:
     """Open one run in each chosen tracker; it is closed at the end of the block, failed or not.

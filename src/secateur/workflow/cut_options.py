@@ -63,7 +63,7 @@ GOES_WITH: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("task", "calibration_blocks", "refit_blocks", "general_share", "general_text"), ("calibration",)
     ),
-    "recovery_adapter": ("recovery_steps", "recovery_minutes"),
+    **dict.fromkeys(("recovery_adapter", "recovery_control"), ("recovery_steps", "recovery_minutes")),
     "precision": ("memory_mib",),
 }
 """Options of transformers models that say nothing without one of others."""
@@ -78,7 +78,7 @@ OF_BLOCKS = (
 )  # fmt: skip
 """Options that say nothing where the vocabulary is the whole cut."""
 
-NOTHING: Options = {"uniform": False, "recovery_steps": 0, "general_share": 0.0}
+NOTHING: Options = {"uniform": False, "recovery_steps": 0, "recovery_control": False, "general_share": 0.0}
 """Values that ask for nothing."""
 
 DEFAULT_RATIO = 13.8
@@ -125,6 +125,8 @@ def _require_company(given: Options) -> None:
             f"{', '.join(wrong)}: not where the vocabulary is the whole cut; leave out, or cut the blocks "
             "too (--ratio or --block-fraction)."
         )
+    if given.get("order") is not None and given.get("units") is not None:
+        raise ConfigError("order names what is cut, and --units too; give one of them.")
     for name, others in GOES_WITH.items():
         if given.get(name) in (None, NOTHING.get(name)) or any(given.get(other) for other in others):
             continue
