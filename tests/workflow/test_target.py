@@ -6,6 +6,7 @@ import pytest
 
 from even_shapes import whole
 from secateur.core.errors import PlanError
+from secateur.methods.largest import narrowest
 from secateur.methods.rounds import kinds_to_cut
 from secateur.structure.counting import parameters
 from secateur.structure.memory import parameters_within
@@ -41,6 +42,33 @@ def test_a_memory_that_holds_no_such_model_is_refused_with_what_does():
         cut_of_model(criterion="magnitude", max_parameters=0)
     with pytest.raises(PlanError, match="--memory-mib"):
         cut_of_model(criterion="magnitude")
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        (("channel",), "with one FFN channel in each layer"),
+        (("group",), "with one key/value group in each layer"),
+        (("group", "channel"), "with one key/value group and one FFN channel in each layer"),
+        (("group", "head"), "with one key/value group and one query head a group in each layer"),
+    ],
+)
+def test_the_largest_ratio_is_that_of_the_units_that_may_go(units, said):
+    with pytest.raises(PlanError, match=said) as refusal:
+        target(ratio=50.0, units=units)
+    largest = float(str(refusal.value).split("can be reached is ")[1].split(" ")[0])
+    least = parameters(narrowest(IDENTITY, units))
+    assert least <= target(ratio=largest, units=units) < 1.02 * least
+    if units == ("channel",):
+        assert largest < float(DENSE / parameters(narrowest(IDENTITY)))
+
+
+def test_the_largest_ratio_is_that_of_the_order_of_a_cascade(tmp_path):
+    text = tmp_path / "text"
+    text.touch()
+    cut = cut_of_model(method="cascade", ratio=50.0, order=("layers", "channels"), calibration=text)
+    with pytest.raises(PlanError, match="with one FFN channel in one layer"):
+        target_parameters(cut, IDENTITY)
 
 
 @pytest.mark.parametrize(

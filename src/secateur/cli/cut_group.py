@@ -70,7 +70,10 @@ class CutOptions:
         ),
     ]
     vocabulary: Annotated[
-        Path | None, typer.Option(help="Keep only the tokens that this text uses (transformers only).")
+        Path | None,
+        typer.Option(
+            help="Keep only the tokens that this text uses (transformers only); without a size the whole cut."
+        ),
     ]
     units: Annotated[
         str | None,
@@ -84,7 +87,13 @@ class CutOptions:
         bool | None,
         typer.Option("--uniform", help="Equal widths in all layers, for a plain folder (transformers only)."),
     ]
-    layers: Annotated[int | None, typer.Option(help="Layers to keep, by hand; with --heads and --channels.")]
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            help="Layers to keep, by hand; with --heads and --channels, without --units, --uniform, --multiple "
+            "and --rounds. Method rounds keeps all."
+        ),
+    ]
     heads: Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]
     channels: Annotated[int | None, typer.Option(help="FFN channels to keep in each layer, by hand.")]
     multiple: Annotated[

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from secateur.core.errors import PlanError
 from secateur.methods.cuts import check_hand
+from secateur.methods.largest import narrowest
 from secateur.methods.rounds import Rounds, require_all_layers
+from secateur.methods.settings import STAGE_NAMES, STAGE_OF, CutUnit
 from secateur.structure.budget import Budget
 from secateur.structure.counting import block_parameters, parameters, shape_parameters
 from secateur.structure.plan import PruningPlan
 from secateur.workflow.cut_settings import CutSettings
+
+ONE: Mapping[CutUnit, str] = {
+    "group": "one key/value group",
+    "head": "one query head a group",
+    "channel": "one FFN channel",
+}
+"""The least that can stay of each kind of unit."""
 
 
 def budget_of(
@@ -77,12 +87,12 @@ def target_parameters(cut: CutSettings, tokens_cut: PruningPlan) -> int:
     family, shape = tokens_cut.family, tokens_cut.shape
     dense = shape_parameters(family, shape)
     tokens = dense - parameters(tokens_cut)
-    narrowest = PruningPlan.identity(family, shape)
+    least = PruningPlan.identity(family, shape)
     if cut.method != "rounds" and len(shape.stack_sizes) == 1:
-        narrowest = narrowest.without_layers(range(1, shape.n_layers))
-    for layer in narrowest.layers:
-        narrowest = narrowest.with_groups(layer.index, [0]).with_channels(layer.index, [0])
-    smallest = parameters(narrowest) - tokens
+        least = least.without_layers(range(1, shape.n_layers))
+    units = _units(cut)
+    least = narrowest(least, units)
+    smallest = parameters(least) - tokens
     allowed = []
     if cut.ratio is not None:
         allowed.append((Budget(ratio=cut.ratio).target_parameters(dense), f"ratio {cut.ratio:g}"))
@@ -96,12 +106,20 @@ def target_parameters(cut: CutSettings, tokens_cut: PruningPlan) -> int:
     if remaining < smallest:
         fraction = int(1000 * (dense - tokens - smallest) / block_parameters(family, shape)) / 1000
         ratio = int(100 * dense / smallest) / 100
+        kept = " and ".join(ONE[unit] for unit in units)
+        where = "each" if len(least.layers) == shape.n_layers else "one"
         raise PlanError(
-            f"{wanted} leaves {remaining:,} of {dense:,} parameters, but with one key/value group and one "
-            f"FFN channel in {'each' if len(narrowest.layers) == shape.n_layers else 'one'} layer "
+            f"{wanted} leaves {remaining:,} of {dense:,} parameters, but with {kept} in {where} layer "
             f"{smallest:,} stay, {shape.other_parameters - tokens:,} of them outside the blocks. The largest "
-            f"ratio that can be reached is {ratio:.2f} "
-            f"(block fraction {fraction:g}); ask for less"
+            f"ratio that can be reached is {ratio:.2f} (block fraction {fraction:g}); ask for less"
             + (", or cut the vocabulary too (--vocabulary)." if shape.vocabulary and not tokens else ".")
         )
     return remaining + tokens
+
+
+def _units(cut: CutSettings) -> tuple[CutUnit, ...]:
+    """Return the kinds of units that the method may cut."""
+    if cut.units is not None:
+        return cut.units
+    order = cut.order if cut.method == "cascade" else STAGE_NAMES
+    return tuple(unit for unit, stage in STAGE_OF.items() if stage in order)
