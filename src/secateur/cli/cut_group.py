@@ -90,8 +90,8 @@ class CutOptions:
     layers: Annotated[
         int | None,
         typer.Option(
-            help="Layers to keep, by hand; with --heads and --channels, without --units, --uniform, --multiple "
-            "and --rounds. Method rounds keeps all."
+            help="Layers to keep, by hand; with --heads and --channels, without --units, --uniform, "
+            "--multiple and --rounds. Method rounds keeps all."
         ),
     ]
     heads: Annotated[int | None, typer.Option(help="Heads to keep in each layer, by hand.")]
