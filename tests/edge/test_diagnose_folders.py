@@ -108,3 +108,10 @@ def test_another_table_called_as_the_archives_index_is_none(tmp_path):
         load_recordings(tmp_path)
     names, (table,) = found_in(tmp_path)
     assert (names, table.name) == (["pump"], "recordings")
+
+
+def test_an_archive_leaves_nothing_out_and_its_index_is_no_recording(cwru_dir, uestc_dir):
+    for archive, channel in ((cwru_dir, "DE"), (uestc_dir, None)):
+        names, left = found_in(archive, channel=channel)
+        assert left == []
+        assert len(names) == len(load_recordings(archive)) > 0

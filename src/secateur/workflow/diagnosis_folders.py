@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from secateur.core.errors import DataError
+from secateur.signals.readers.archive import INDEX_NAME, is_archive
 from secateur.signals.readers.bearing_datasets import METADATA, SIGNALS, is_built_set
 from secateur.signals.readers.ims import NAME as IMS_NAME
 from secateur.signals.readers.open import is_indexed
@@ -16,6 +17,10 @@ from secateur.signals.sources.open import DELIMITED_SUFFIXES, SUFFIXES, open_col
 
 SUMMARY, WINDOWS, OVERVIEW = "diagnosis.json", "windows.csv", "recordings.svg"
 """Files of a result of ``secateur diagnose``."""
+
+
+FEW_ROWS = 256
+"""A text with fewer is no recording that an index could have forgotten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +54,16 @@ def contents_of(folder: Path) -> FolderContents:
 def unlisted_files(folder: Path, recordings: Sequence[Recording]) -> list[Path]:
     """Return the waveform files below a set that its index leaves out.
 
-    Text without a column that may be vibration is none: a table of the tests, a file that says what to read.
+    Text without a column that may be vibration, or with few rows, is none: a table of tests, a list of files.
     """
     listed = {recording.path.resolve() for recording in recordings if recording.path}
+    if is_archive(folder):
+        listed.add((folder / INDEX_NAME).resolve())
     if is_built_set(folder):
         parts = _waveform_files(folder / SIGNALS)
         listed |= {file.resolve() for file in (folder / METADATA, *parts)}
     found = [file for below in _folders(folder, stop_at_sets=False) for file in _waveform_files(below)]
-    return sorted(file for file in found if file.resolve() not in listed and not _is_prose(file))
+    return sorted(file for file in found if file.resolve() not in listed and not _is_table(file))
 
 
 def _folders(folder: Path, *, stop_at_sets: bool) -> Iterator[Path]:
@@ -84,10 +91,11 @@ def _waveform_files(folder: Path) -> list[Path]:
     ]
 
 
-def _is_prose(file: Path) -> bool:
+def _is_table(file: Path) -> bool:
     if file.suffix.lower() not in DELIMITED_SUFFIXES:
         return False
     try:
-        return not possible_columns(open_columns(file))
+        columns = open_columns(file)
+        return not possible_columns(columns) or columns.present[0].n_samples < FEW_ROWS
     except DataError:
         return True
