@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from secateur.core.errors import CheckpointError, ConfigError, PlanError
-from secateur.core.records import read_json
 from secateur.methods import cascade as cascade_module
 from secateur.methods import stage as stage_module
 from secateur.methods.cascade import Cascade
@@ -16,7 +15,6 @@ from secateur.methods.floor import Floors
 from secateur.methods.one_shot import OneShot
 from secateur.methods.settings import CascadeSettings, HandAllocation, SearchSettings
 from secateur.methods.stage import Workbench
-from secateur.methods.stage_store import StageStore
 from secateur.models.binding import bind
 from secateur.recovery.recover import recover
 from secateur.structure.budget import Budget
@@ -26,7 +24,6 @@ from secateur.training.state import digest
 from secateur.workflow.order_settings import ORDERS
 
 BUDGET = Budget(ratio=2.0)
-OF_A_STAGE = {"stage": "once", "steps": 0, "target_parameters": None, "decisions": {}, "started": 0.0}
 
 
 class KilledError(Exception):
@@ -71,32 +68,6 @@ def test_a_killed_run_goes_on_from_the_last_finished_stage(trained, task, recove
 
     monkeypatch.setattr(Workbench, "cut_and_recover", no_stage)
     assert digest(Cascade().compress(dense, task, BUDGET, recovery, tmp_path).model) == digest(whole.model)
-
-
-def test_stages_without_steps_come_to_one_cut_of_the_dense_weights(dense, task):
-    """The stages decide what stays; the weights are those of that plan, cut from the dense model at once."""
-    staged = Cascade().compress(dense, task, BUDGET, None)
-    assert len([record for record in staged.records if record.refit]) > 1
-    bench = Workbench("once", dense, task, SearchSettings(), None)
-    once, record = bench.cut_and_recover(bench.start(), staged.plan, number=1, **OF_A_STAGE)
-    assert digest(staged.model) == digest(once.model)
-    assert staged.records[-1].after_cut == record.after_cut
-
-
-def test_a_stage_after_steps_cuts_the_weights_that_they_left(dense, task, recovery, tmp_path):
-    settings = CascadeSettings(recovery_shares=(1.0, 0.0, 0.0))
-    staged = Cascade(settings).compress(dense, task, BUDGET, recovery, tmp_path)
-    trained, record = StageStore(tmp_path, _fingerprint(tmp_path)).read(1, "layers")
-    assert [stage.recovery_steps for stage in staged.records] == [recovery.max_steps, 0, 0]
-    bench = Workbench("cascade", dense, task, SearchSettings(), recovery)
-    relative = staged.plan.relative_to(trained.plan)
-    once, _ = bench.cut_and_recover(trained, relative, number=2, **OF_A_STAGE)
-    assert digest(staged.model) == digest(once.model)
-    assert record.after_recovery == staged.records[1].before
-
-
-def _fingerprint(folder):
-    return read_json(folder / "stage-1-layers" / "record.json", ("fingerprint",))["fingerprint"]
 
 
 def test_a_re_fit_that_does_harm_leaves_no_trace(dense, task, monkeypatch):

@@ -92,36 +92,6 @@ def test_composition_is_associative_and_keeps_the_result(data):
     assert DENSE.then(first) == first
 
 
-@given(data=st.data())
-def test_a_plan_relative_to_a_former_one_undoes_the_composition(data):
-    first = data.draw(plans())
-    second = data.draw(plans(first.result))
-    assert first.then(second).relative_to(first) == second
-    assert first.relative_to(first).is_identity
-    assert first.relative_to(DENSE) == first
-
-
-@pytest.mark.parametrize(
-    ("former", "plan", "message"),
-    [
-        (DENSE.without_layers([1]), DENSE, r"layers: \[1\] are kept"),
-        (DENSE.with_groups(0, [1]), DENSE, r"groups of layer 0: \[0\] are kept"),
-        (
-            DENSE.with_channels(2, [0, 1]),
-            DENSE.with_channels(2, [1, 3]),
-            r"channels of layer 2: \[3\] are kept",
-        ),
-        (DENSE.with_heads(0, [[1], [0]]), DENSE, r"query heads of layer 0: \[0\] are kept"),
-        (DENSE.with_tokens([0, 2]), DENSE, "tokens: all are kept"),
-        (DENSE.with_tokens([0, 2]), DENSE.with_tokens([0, 1]), r"tokens: \[1\] are kept"),
-        (replace(DENSE, family="gpt2"), DENSE, "the same model"),
-    ],
-)
-def test_a_plan_that_keeps_what_is_gone_is_refused(former, plan, message):
-    with pytest.raises(PlanError, match=message):
-        plan.relative_to(former)
-
-
 @given(plan=plans())
 def test_json_round_trip(plan):
     assert plan_from_json(json.loads(json.dumps(plan_to_json(plan)))) == plan

@@ -1,4 +1,4 @@
-"""The cascade: layers, groups, query heads, channels; each chosen on what the last stage left."""
+"""The cascade: layers, groups, query heads, channels; each cut and re-fitted on what the last one left."""
 
 from __future__ import annotations
 

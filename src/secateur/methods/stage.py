@@ -169,7 +169,6 @@ class Workbench:
         target_parameters: int | None,
         decisions: dict[str, Any],
         started: float,
-        base: State | None = None,
         out: Path | None = None,
     ) -> tuple[State, StageRecord]:
         """Carry out one stage.
@@ -186,23 +185,17 @@ class Workbench:
             Recovery steps.
         started : float
             ``time.perf_counter()`` when the stage began to be planned.
-        base : State, optional
-            The state whose weights are cut, by all that was decided since; default: ``state`` itself. Where
-            no stage since then took a recovery step, all cuts are so re-fitted once, not one after another.
         out : Path, optional
             Folder of the recovery's own resumable state.
         """
         plan = state.plan.then(relative)
-        if base is None or relative.is_identity:
-            base = state
-        relative = plan.relative_to(base.plan)
-        cut = self._cut(base.model, relative)
+        cut = self._cut(state.model, relative)
         if cut.record:
             decisions = {**decisions, "compensation": cut.record}
         after_cut = self.yardstick.measure(cut.model)
-        model, after_refit, report = self._refitted(base, cut.model, relative, after_cut)
+        model, after_refit, report = self._refitted(state, cut.model, relative, after_cut)
         if self.recovery is not None and steps > 0:
-            own_what_is_shared(model, base.model)
+            own_what_is_shared(model, state.model)
         done = self._recover(model, self.task.for_last_fit(), steps, stage, out)
         after_recovery = self.yardstick.measure(model) if done is not None else after_refit
         record = StageRecord(
@@ -233,7 +226,7 @@ class Workbench:
         return compensated(model, small, relative, batches, self.references("ranking", batches))
 
     def _refitted(
-        self, base: State, model: nn.Module, relative: PruningPlan, after_cut: Figures
+        self, state: State, model: nn.Module, relative: PruningPlan, after_cut: Figures
     ) -> tuple[nn.Module, Figures, dict[str, Any]]:
         """Re-fit a model cut from that of a state where that brings it nearer to the dense one.
 
@@ -242,12 +235,12 @@ class Workbench:
         """
         if relative.is_identity:
             return model, after_cut, {}
-        report = self._refit(model, base.plan.then(relative), self.task.fitting)
+        report = self._refit(model, state.plan.then(relative), self.task.fitting)
         if not report:
             return model, after_cut, {}
         after_refit = self.yardstick.measure(model)
         if after_cut.kl is not None and after_refit.kl is not None and after_refit.kl >= after_cut.kl:
-            return self._cut(base.model, relative).model, after_cut, {**report, "undone": True}
+            return self._cut(state.model, relative).model, after_cut, {**report, "undone": True}
         return model, after_refit, report
 
     def _refit(self, model: nn.Module, plan: PruningPlan, batches: tuple[Batch, ...]) -> dict[str, Any]:

@@ -107,15 +107,15 @@ class Staged:
         self.floors.require_dense(state.figures)
         if self.search.hand is None and target.met_by(state.plan):
             return self._whole(bench)
-        dense, carried, base = state.figures, 0, state
+        dense, carried = state.figures, 0
         records: list[StageRecord] = []
         stages = self.stages(bench.total_steps)
         for number, stage in enumerate(stages, start=1):
             former, available = state, stage.steps + carried
             state, record = store.read(number, stage.name) or self._carry_out(
-                bench, store, planner, former, base, records, stage.name, available, number == len(stages)
+                bench, store, planner, former, records, stage.name, available, is_last=number == len(stages)
             )
-            carried, base = (0, state) if record.recovery_steps else (available, base)
+            carried = available if record.recovery_steps == 0 else 0
             broken = self.floors.broken_by(record.after_recovery, dense)
             if broken is not None:
                 records.append(replace(record, accepted=False))
@@ -131,10 +131,10 @@ class Staged:
         store: StageStore,
         planner: Planner,
         state: State,
-        base: State,
         records: Sequence[StageRecord],
         stage: str,
         steps: int,
+        *,
         is_last: bool,
     ) -> tuple[State, StageRecord]:
         number, started = len(records) + 1, time.perf_counter()
@@ -151,7 +151,6 @@ class Staged:
             target_parameters=None if self.search.hand else parameters(whole),
             decisions=decisions,
             started=started,
-            base=base,
             out=store.recovery_place(number, stage),
         )
         store.write(*result)

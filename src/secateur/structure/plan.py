@@ -228,44 +228,6 @@ class PruningPlan:
         layers = tuple(self._compose(self.layers[step.index], step) for step in relative.layers)
         return replace(self, layers=layers, tokens=_compose_tokens(self.tokens, relative.tokens))
 
-    def relative_to(self, former: PruningPlan) -> PruningPlan:
-        """Return this plan in indices of the model that a former one of the same dense model leaves.
-
-        The inverse of :meth:`then`: ``former.then(plan.relative_to(former)) == plan``.
-
-        Raises
-        ------
-        PlanError
-            If the plans are of different models, or this one keeps what the former removes.
-        """
-        if (former.family, former.shape) != (self.family, self.shape):
-            raise PlanError(
-                f"a plan for {self.family} {self.shape.summary()} cannot be told in indices of one for "
-                f"{former.family} {former.shape.summary()}; both must be made for the same model."
-            )
-        places = _positions("layers", _indices(self), _indices(former))
-        layers = tuple(
-            self._since(former.layers[place], own, place)
-            for own, place in zip(self.layers, places, strict=True)
-        )
-        tokens = _tokens_since(former.tokens, self.tokens)
-        return PruningPlan(family=self.family, shape=former.result, layers=layers, tokens=tokens)
-
-    def _since(self, before: LayerPlan, own: LayerPlan, position: int) -> LayerPlan:
-        """Return what stays of a layer, in indices of what a former plan keeps of it."""
-        dense, place = self.shape.heads_per_group(own.index), f"of layer {own.index}"
-        groups = _positions(f"groups {place}", own.groups, before.groups)
-        return LayerPlan(
-            index=position,
-            groups=groups,
-            channels=_positions(f"channels {place}", own.channels, before.channels),
-            heads=tuple(
-                _positions(f"query heads {place}", own.heads_of(nth, dense), before.heads_of(group, dense))
-                for nth, group in enumerate(groups)
-            ),
-            cross_groups=_positions(f"cross-attention groups {place}", own.cross_groups, before.cross_groups),
-        )
-
     def _compose(self, own: LayerPlan, step: LayerPlan) -> LayerPlan:
         dense, between = self.shape.heads_per_group(own.index), self.heads_per_group(own)
         return LayerPlan(
@@ -334,26 +296,6 @@ def _compose_tokens(first: tuple[int, ...] | None, second: tuple[int, ...] | Non
     if first is None or second is None:
         return second if first is None else first
     return tuple(first[token] for token in second)
-
-
-def _indices(plan: PruningPlan) -> list[int]:
-    return [layer.index for layer in plan.layers]
-
-
-def _tokens_since(former: tuple[int, ...] | None, own: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    if former is None or own is None:
-        if former is not None:
-            raise PlanError("tokens: all are kept, but the former plan removes some.")
-        return own
-    return _positions("tokens", own, former)
-
-
-def _positions(what: str, kept: Iterable[int], former: Iterable[int]) -> tuple[int, ...]:
-    """Return where each index of ``kept`` stands among those that a former plan keeps."""
-    places, wanted = {index: position for position, index in enumerate(former)}, tuple(kept)
-    if gone := [index for index in wanted if index not in places]:
-        raise PlanError(f"{what}: {_short(gone)} are kept, but the former plan removes them.")
-    return tuple(places[index] for index in wanted)
 
 
 def _check_kept(what: str, kept: Sequence[int], available: int) -> None:
