@@ -278,7 +278,7 @@ def test_healthy_recordings_of_two_bearings_or_damaged_ones_are_refused(stated, 
         (["--healthy", "a.wav"], "needs --out"),
         (["--healthy", "a.wav", "--out", "b.json", "--sensor", "m/s"], "--sensor is for an agent's sensor"),
         (["agent.yaml", "--sensor", "m/s", "--bearing", "6205"], "--bearing is for a bundle"),
-        (["agent.yaml", "--sensor", "m/s", "--channel", "x"], "give its number"),
+        (["agent.yaml", "--sensor", "m/s", "--recording", "a.npy", "--channel", "x"], "give its number"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(arguments, said, capsys):
