@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from even_shapes import whole
+from secateur.core.errors import PlanError
 from secateur.methods.depth import candidate_starts, choose_depth, removable_layers
 from secateur.methods.largest import narrowest
 from secateur.scoring.layers import LayerRanking
@@ -82,6 +84,19 @@ def test_candidates_run_from_whole_layers_to_narrowest_that_fit():
     assert [len(start.layers) for start in limited] == [1, 2, 4]
     spending = candidate_starts(IDENTITY, order, Target(parameters=whole), limit=10)
     assert [len(start.layers) for start in spending] == [2, 3, 4, 5, 6]
+
+
+def test_depths_that_the_units_to_be_cut_cannot_bring_down_are_no_candidates():
+    order = (3, 1, 4, 0, 2)
+    target = Target(parameters=parameters(narrowest(IDENTITY.without_layers(order[:2]), ("channel",))))
+    starts = candidate_starts(IDENTITY, order, target, limit=10, kinds=("channel",))
+    assert [len(start.layers) for start in starts] == [2, 3, 4]
+    assert len(candidate_starts(IDENTITY, order, target, limit=10)) == 5
+    least = parameters(narrowest(IDENTITY.without_layers(order), ("channel",)))
+    with pytest.raises(
+        PlanError, match=f"fewest layers, 1, cutting channels leaves at least {least:,} parameters"
+    ):
+        candidate_starts(IDENTITY, order, Target(parameters=least - 1), limit=10, kinds=("channel",))
 
 
 def test_a_depth_that_leaves_budget_unspent_is_the_last_resort():

@@ -128,7 +128,9 @@ class _Planner:
             ranking = self._ranking(len(identity.layers) - self.hand.layers)
             return DepthChoice(layers=self.hand.layers, ranking=ranking, probes=())
         ranking = self._ranking(removable_layers(identity, self.target))
-        starts = candidate_starts(identity, ranking.order, self.target, limit=self.search.max_depths)
+        starts = candidate_starts(
+            identity, ranking.order, self.target, limit=self.search.max_depths, kinds=self.kinds
+        )
 
         def full_plan(start: PruningPlan) -> PruningPlan:
             shallow = apply(bench.dense, start)

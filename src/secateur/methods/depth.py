@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from secateur.core.errors import PlanError
 from secateur.core.progress import track
 from secateur.core.records import to_jsonable
 from secateur.methods.largest import narrowest
+from secateur.scoring.allocation import CUT_BY_DEFAULT
 from secateur.scoring.layers import LayerRanking
+from secateur.scoring.scores import ScoredKind
 from secateur.structure.counting import parameters
 from secateur.structure.plan import PruningPlan
 from secateur.structure.target import Target
@@ -73,7 +76,12 @@ def removable_layers(identity: PruningPlan, target: Target) -> int:
 
 
 def candidate_starts(
-    identity: PruningPlan, order: Sequence[int], target: Target, *, limit: int
+    identity: PruningPlan,
+    order: Sequence[int],
+    target: Target,
+    *,
+    limit: int,
+    kinds: Sequence[ScoredKind] = CUT_BY_DEFAULT,
 ) -> list[PruningPlan]:
     """Return plans that lack the first layers of ``order``, for every depth that can spend the target.
 
@@ -92,14 +100,27 @@ def candidate_starts(
     limit : int
         Most candidates. They are spread by ratio, not by difference: the cheap shallow ones, between
         which the choice matters most for latency, lie closest.
+    kinds : sequence of {"group", "head", "channel"}
+        What is cut of the layers that stay.
 
     Returns
     -------
     list of PruningPlan
         The shallowest first.
+
+    Raises
+    ------
+    PlanError
+        If no depth meets the target by these kinds.
     """
     starts = [identity.without_layers(order[:n_removed]) for n_removed in range(len(order), -1, -1)]
-    possible = [start for start in starts if target.met_by(narrowest(start))]
+    possible = [start for start in starts if target.met_by(narrowest(start, kinds))]
+    if not possible:
+        least = narrowest(starts[0], kinds)
+        raise PlanError(
+            f"with the fewest layers, {len(least.layers)}, cutting {' and '.join(kinds)}s leaves at least "
+            f"{', '.join(target.excesses(least))}; ask for more, or cut other units too."
+        )
     possible = [start for start in possible if target.spent_by(start)] or possible[-1:]
     if len(possible) <= limit:
         return possible
