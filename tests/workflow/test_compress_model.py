@@ -141,6 +141,17 @@ def test_a_run_on_another_model_of_the_same_name_is_not_gone_on_with(classifier,
         compress_model(settings_of((mine, table)), out)
 
 
+def test_a_run_with_another_vocabulary_of_the_same_name_is_not_gone_on_with(speaker, tmp_path):
+    kept = tmp_path / "kept.txt"
+    shutil.copyfile(speaker[1], kept)
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "carry_out", _stopped)
+        compress_model(settings_of(speaker, vocabulary=kept), tmp_path / "run")
+    kept.write_text("assert statement\n" * 50)
+    with pytest.raises(ConfigError, match="what the files hold has changed"):
+        compress_model(settings_of(speaker, vocabulary=kept), tmp_path / "run")
+
+
 def test_answers_are_no_running_text_for_the_exporter(speaker, tmp_path):
     rows = ({"prompt": "assert " * (number % 5 + 1), "answer": f"statement {number}"} for number in range(60))
     table = tmp_path / "answers.jsonl"

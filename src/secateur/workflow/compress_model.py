@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from secateur.core.errors import ConfigError, DataError, ExportError, UnsupportedArchitecture
+from secateur.core.files import sha256_of
 from secateur.core.progress import console
 from secateur.core.records import to_jsonable, write_json
 from secateur.core.typed import typed
@@ -83,7 +84,7 @@ def compress_model(settings: ModelRunSettings, out: Path, *, overwrite: bool = F
         method.require_reachable(source.model, budget)
     task = task_of(source, cut)
     weights = digest(source.model)
-    read = [*data.digests, weights]
+    read = [*data.digests, weights, *([] if asked.vocabulary is None else [sha256_of(asked.vocabulary)])]
     claim(out, settings.to_json(), seed=asked.seed, data_sha256=read, overwrite=overwrite)
     stations = _TextStations(
         source=source,
