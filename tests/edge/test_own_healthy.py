@@ -253,6 +253,7 @@ def test_commissioned_by_a_user_the_machine_is_normal_until_it_gets_loud(tmp_pat
     ("stated", "said"),
     [
         (({"bearing": "6203"}, {"bearing": "6205"}), "of several bearings"),
+        (({"unit": "m/s2"}, {"unit": "g"}), "of several units (g; m/s2)"),
         (
             ({"label": "normal"}, {"label": "ball"}),
             "1 of 2 recordings are described as damaged (first: 1, ball)",
@@ -269,6 +270,19 @@ def test_healthy_recordings_of_two_bearings_or_damaged_ones_are_refused(stated, 
     call = ["commission", "--description", str(described), "--out", str(tmp_path / "pump.json")]
     assert run(call) == 2
     assert said in capsys.readouterr().err
+
+
+def test_one_unit_in_two_spellings_is_one(tmp_path, capsys):
+    entries = [
+        {"file": Path(recording(tmp_path / f"{number}.wav", seed=number)).name, "unit": unit}
+        for number, unit in enumerate(("m/s2", "m/s^2"))
+    ]
+    described = tmp_path / "recordings.yaml"
+    described.write_text(
+        json.dumps({"dataset": "pumps", "speed_rpm": 1770, "bearing": "6205", "recordings": entries})
+    )
+    call = ["commission", "--description", str(described), "--out", str(tmp_path / "pump.json")]
+    assert run(call) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from secateur.edge.own_healthy import (
 from secateur.edge.runtime import Runtime
 from secateur.signals.envelope_rule import FAMILY_OF, envelope_rule
 from secateur.signals.no_machine import first_samples, why_no_machine
+from secateur.signals.sources.quantities import plain_unit
 from secateur.workflow.diagnosis_subjects import Subject
 
 
@@ -62,9 +63,10 @@ def commission(subjects: Sequence[Subject], runtime: Runtime, out: Path) -> dict
             f"{len(damaged)} of {len(subjects)} recordings are described as damaged (first: "
             f"{damaged[0].recording_id}, {damaged[0].fault_location}); give healthy ones alone."
         )
+    units = [subject.recording.unit for subject in subjects]
     for what, found in (
         ("channels", {subject.channel_name for subject in subjects}),
-        ("units", {subject.recording.unit for subject in subjects}),
+        ("units", {unit and plain_unit(unit) for unit in units}),
         ("bearings", {subject.fault_orders for subject in subjects}),
     ):
         if len(found) > 1:

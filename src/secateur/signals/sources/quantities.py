@@ -69,10 +69,11 @@ _WORD = re.compile(r"[A-Z]?[a-zäöüß]+|[A-Z]+(?![a-z])")
 
 def are_same_unit(one: str, other: str) -> bool:
     """Say whether two spellings are of one unit: ``m/s^2`` and ``m/s²``, ``um`` and ``µm``."""
-    return _plain_unit(one) == _plain_unit(other)
+    return plain_unit(one) == plain_unit(other)
 
 
-def _plain_unit(unit: str) -> str:
+def plain_unit(unit: str) -> str:
+    """Return the one spelling of a unit that all its spellings share, such as ``m/s2``."""
     plain = unit.strip().lower().replace("^", "").replace("²", "2").replace("µ", "u").replace("μ", "u")
     return {"ips": "in/s", "mils": "mil"}.get(plain, plain)
 
