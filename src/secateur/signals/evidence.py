@@ -223,8 +223,10 @@ def line_strengths(
 
 def _segments(waveform: np.ndarray, sampling_rate_hz: float, shaft_rate_hz: float) -> np.ndarray:
     """Return standardised segments (n, samples) in float32, evenly spread over a long waveform."""
-    if waveform.ndim != 1 or not np.isfinite(waveform).all():
-        raise DataError("evidence is looked for in one channel of finite samples, shape (samples,).")
+    if waveform.ndim != 1:
+        raise DataError(f"a waveform is one channel, shape (samples,); this one has shape {waveform.shape}.")
+    if bad := np.count_nonzero(~np.isfinite(waveform)):
+        raise DataError(f"{bad} of {len(waveform)} samples are NaN or infinite; cut them out or repair them.")
     turn = sampling_rate_hz / shaft_rate_hz
     if len(waveform) < 8 * turn:
         raise DataError(
