@@ -39,3 +39,13 @@ def test_short_work_and_work_of_unknown_length_say_no_time(log):
                 clock["now"] += 6.0
                 bar.advance()
     assert out.readouterr().err == "checking ...\nchecking ...\n"
+
+
+def test_quiet_lasts_as_long_as_any_thread_wants_it_and_no_longer(log):
+    first, second = told.quiet(), told.quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert told.console.quiet
+    second.__exit__(None, None, None)
+    assert not told.console.quiet

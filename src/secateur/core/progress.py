@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,14 +16,37 @@ T = TypeVar("T")
 console = Console(stderr=True, markup=False)
 
 
+class _Silence:
+    """Keeps the console quiet while anybody wants it so, in whatever order threads come and go."""
+
+    def __init__(self) -> None:
+        self._lock, self._wanted_by, self._former = threading.Lock(), 0, False
+
+    def begin(self) -> None:
+        with self._lock:
+            if self._wanted_by == 0:
+                self._former = console.quiet
+            self._wanted_by += 1
+            console.quiet = True
+
+    def end(self) -> None:
+        with self._lock:
+            self._wanted_by -= 1
+            if self._wanted_by == 0:
+                console.quiet = self._former
+
+
+_silence = _Silence()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence progress and notes, for machine-readable output and for tests."""
-    former, console.quiet = console.quiet, True
+    _silence.begin()
     try:
         yield
     finally:
-        console.quiet = former
+        _silence.end()
 
 
 TOLD_AFTER_S = 5.0
