@@ -35,7 +35,7 @@ def of_the_type(name):
 
 
 def of_diagnoser(**given):
-    return cut_of_diagnoser(given, method=given.pop("method", "cascade"), learning_rate=3e-4)
+    return cut_of_diagnoser(given, learning_rate=3e-4)
 
 
 def test_recovery_takes_steps_of_the_rate_that_the_dense_model_was_trained_with():

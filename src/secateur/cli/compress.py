@@ -162,7 +162,7 @@ def _for_recordings(given: dict[str, Any], measure_sia: bool) -> tuple[Any, Any,
             batch_size=chosen["batch_size"],
             learning_rate=learning_rate,
         ),
-        cut=cut_of_diagnoser(given, method=given["method"] or "cascade", learning_rate=learning_rate),
+        cut=cut_of_diagnoser(given, learning_rate=learning_rate),
         snr_curve_db=options.parse_snr(chosen["snr"]),
         rivals=chosen["rivals"],
         sia=SiaSettings(measure=measure_sia, follow=given["criterion"] is None),
@@ -176,12 +176,13 @@ def _for_model(model: str, given: dict[str, Any], measure_sia: bool) -> tuple[An
     from secateur.training.tracking import require_training
     from secateur.workflow.compress_model import EVALUATIONS, NEEDS_DATA, ModelRunSettings, compress_model
     from secateur.workflow.cut_options import cut_of_model, cuts_tokens_alone
+    from secateur.workflow.cut_settings import CutSettings
     from secateur.workflow.settings import SiaSettings
 
     if given.get("calibration") is None:  # before a cut alone is asked what it needs
         raise ConfigError(NEEDS_DATA)
     if given["method"] is None and not cuts_tokens_alone(given):
-        given["method"] = "cascade"
+        given["method"] = CutSettings.method
     sia = SiaSettings(measure=measure_sia, follow=False, evaluations=EVALUATIONS)
     settings = ModelRunSettings(source=model, cut=cut_of_model(**given), sia=sia)
     require_training(settings.cut.recovery is not None)

@@ -125,7 +125,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     unit = f" in {result['unit']}" if result["unit"] else ""
     rpm = result["shaft_speed_rpm"]
     speed = "speed unknown" if rpm is None else f"{rpm:g} rpm"
-    windows = f"{result['windows']} window{'s' * (result['windows'] != 1)}"
+    windows = counted(result["windows"], "window")
     layout = f"; layout {result['layout']}" if result["layout"] else ""
     pictures = ", ".join(str(path) for path in sorted(out.glob("*.svg")))
     console.print(

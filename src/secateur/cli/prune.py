@@ -98,11 +98,7 @@ def _prune_diagnoser(model: str, out: Path, given: dict[str, Any]) -> Any:
     if given["seed"] is not None:
         raise ConfigError("--seed: a Diagnoser is cut with the seed that it was trained with; leave out.")
     fitted = describe(Path(model)).metadata.get("fit_settings") or {}
-    cut = cut_of_diagnoser(
-        given,
-        method=given["method"] or "cascade",
-        learning_rate=fitted.get("learning_rate", RecoverySettings.learning_rate),
-    )
+    cut = cut_of_diagnoser(given, learning_rate=fitted.get("learning_rate", RecoverySettings.learning_rate))
     require_training(cut.recovery is not None)
     data = data if calibration is None else str(calibration)
     dense, task, preparation = load_for_task(Path(model), data=data, split=given["split"])

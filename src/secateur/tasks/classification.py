@@ -49,6 +49,7 @@ class Classification(Objective):
 
     name: ObjectiveName = "classification"
     learns_alone = True
+    predicts_tokens = False
 
     def __init__(self, *, rounds: bool) -> None:
         self.rounds = rounds

@@ -117,6 +117,7 @@ class Embedding(Objective):
     name: ObjectiveName = "embedding"
     rounds = True
     learns_alone = False
+    predicts_tokens = False
 
     def backward(
         self, model: nn.Module, batch: Batch, loss: SummedLoss, *, seed: int, first: int = 0

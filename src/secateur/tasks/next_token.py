@@ -47,6 +47,7 @@ class NextToken(Objective):
     name: ObjectiveName = "language"
     rounds = True
     learns_alone = True
+    predicts_tokens = True
 
     def backward(
         self, model: nn.Module, batch: Batch, loss: SummedLoss, *, seed: int, first: int = 0

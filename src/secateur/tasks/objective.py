@@ -34,11 +34,14 @@ class Objective(Protocol):
         Whether it is scored in bfloat16 where the processor multiplies that in hardware.
     learns_alone : bool
         Whether there is something to learn without a teacher.
+    predicts_tokens : bool
+        Whether models with other tokenizers can be compared by the bits that they need for a byte of text.
     """
 
     name: ObjectiveName
     rounds: bool
     learns_alone: bool
+    predicts_tokens: bool
 
     def backward(
         self, model: nn.Module, batch: Batch, loss: SummedLoss, *, seed: int, first: int = 0

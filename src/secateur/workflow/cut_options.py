@@ -139,7 +139,7 @@ def _said(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def cut_of_diagnoser(given: Options, *, method: str, learning_rate: float) -> CutSettings:
+def cut_of_diagnoser(given: Options, *, learning_rate: float) -> CutSettings:
     """Gather what options say about cutting a Diagnoser.
 
     Recovery takes steps of the ``learning_rate`` that the dense model was trained with: one that went on
@@ -154,6 +154,7 @@ def cut_of_diagnoser(given: Options, *, method: str, learning_rate: float) -> Cu
         If an option does not fit, or they contradict each other.
     """
     require_options(given, CutOptionTypes)
+    method = _or(given, "method", CutSettings.method)
     require_fitting(given, "recordings", method=method)
     of_units = not changes_weights(method)
     device, hand, ratio = _device_limits(given), _hand(given), given.get("ratio")

@@ -80,7 +80,7 @@ def prune_model(name: str, cut: CutSettings, out: Path) -> dict[str, Any]:
         tokens_cut = plan.with_tokens(None if trimmed is None else trimmed.tokens)
         made = cut_blocks(source, cut, tokens_cut, partial_folder(out))
         small, plan, record = made.compression.model, made.compression.plan, made.record
-        held_out = made.task.test if made.task.objective.name == "language" else None
+        held_out = made.task.test if made.task.objective.predicts_tokens else None
         if (change := made.compression.weights) is not None:
             ratio, counted = made.compression.cost.ratio, made.compression.cost.unit
     tokenizer = source.tokenizer

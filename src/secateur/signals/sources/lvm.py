@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from secateur.core.documents import one_line, require_regular_file
+from secateur.core.documents import one_line
 from secateur.core.errors import DataError
-from secateur.signals.sources.channelwise import ChannelwiseSource
 from secateur.signals.sources.choice import Column
-from secateur.signals.sources.decoded import PIECES
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.time_axis import TimeAxis
+from secateur.signals.sources.whole_file import Decoded, WholeFileSource, require_decodable
 
-LARGEST_BYTES = 1 << 30
 _HEAD = "LabVIEW Measurement"
 _TIME = "Time"
 _NO_SIGNAL = ("X_Value", "Comment")
@@ -26,19 +23,13 @@ _SPACING_DIGITS = 1e-5
 """The spacing is written with six digits."""
 
 
-@dataclass(frozen=True)
-class LvmSource(ChannelwiseSource):
+class LvmSource(WholeFileSource):
     """Channels of an LVM file under their names; the segments of a long measurement are put together."""
 
-    @cached_property
-    def present(self) -> tuple[Column, ...]:
-        """Every channel of the file."""
-        require_regular_file(self.path)
-        return _columns(self.path, self.path.stat().st_mtime_ns)
-
-    def _values(self, number: int, start: int, stop: int) -> np.ndarray:
-        key = (self.path, self.path.stat().st_mtime_ns, number)
-        return np.array(PIECES.get(key, lambda: _channels(self.path)[number].values)[start:stop])
+    @staticmethod
+    def decode(path: Path) -> Decoded:
+        """Return every channel of a file."""
+        return [(_column(path, channel), channel.values) for channel in _channels(path)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +74,15 @@ class _Channel:
         return same and abs(gap) <= 0.5 * abs(first.step)
 
 
-@lru_cache(maxsize=64)
-def _columns(path: Path, mtime_ns: int) -> tuple[Column, ...]:
-    columns = []
-    for number, channel in enumerate(_channels(path)):
-        fault = f"{path}, channel '{channel.name}': {channel.fault}." if channel.fault else ""
-        columns.append(
-            Column(
-                name=channel.name,
-                n_samples=len(channel.values),
-                sampling_rate_hz=None if fault else _rate(channel),
-                unit=channel.unit or None,
-                fault=fault,
-            )
-        )
-        PIECES.get((path, mtime_ns, number), partial(np.array, channel.values))
-    return tuple(columns)
+def _column(path: Path, channel: _Channel) -> Column:
+    fault = f"{path}, channel '{channel.name}': {channel.fault}." if channel.fault else ""
+    return Column(
+        name=channel.name,
+        n_samples=len(channel.values),
+        sampling_rate_hz=None if fault else _rate(channel),
+        unit=channel.unit or None,
+        fault=fault,
+    )
 
 
 def _channels(path: Path) -> list[_Channel]:
@@ -110,8 +94,7 @@ def _channels(path: Path) -> list[_Channel]:
         If it is no whole LVM file, or its segments do not follow each other.
     """
     lvm = required("lvm_read", f"{path} is a LabVIEW measurement file (LVM)")
-    if path.stat().st_size > LARGEST_BYTES:
-        raise DataError(f"{path} is larger than 1 GiB; store it as TDMS, WAV or Parquet.")
+    require_decodable(path)
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if not text.startswith(_HEAD):
         raise DataError(

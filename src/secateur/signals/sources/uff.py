@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from secateur.core.documents import one_line, require_regular_file
+from secateur.core.documents import one_line
 from secateur.core.errors import DataError
-from secateur.signals.sources.channelwise import ChannelwiseSource
 from secateur.signals.sources.choice import Column
-from secateur.signals.sources.decoded import PIECES
 from secateur.signals.sources.extras import required
 from secateur.signals.sources.quantities import UNITS, seconds_in
 from secateur.signals.sources.time_axis import TimeAxis, read_time_axis
+from secateur.signals.sources.whole_file import Decoded, WholeFileSource, require_decodable
 
-LARGEST_BYTES = 1 << 30
 _TIME_RESPONSE = 1
 _MARK = b"-1"
 _SPACING_DIGITS = 1e-5
@@ -29,43 +25,29 @@ _UNITS_OF_TYPES = {5: "degC", 8: "mm", 9: "N", 11: "m/s", 12: "m/s^2", 13: "N", 
 """One unit of each quantity that a data set may hold, where it does not label the unit."""
 
 
-@dataclass(frozen=True)
-class UffSource(ChannelwiseSource):
+class UffSource(WholeFileSource):
     """Time responses of a universal file, named by node and direction (``1 x+``); spectra are passed over."""
 
-    @cached_property
-    def present(self) -> tuple[Column, ...]:
-        """Every time response of the file."""
-        require_regular_file(self.path)
-        return _columns(self.path, self.path.stat().st_mtime_ns)
-
-    def _values(self, number: int, start: int, stop: int) -> np.ndarray:
-        key = (self.path, self.path.stat().st_mtime_ns, number)
-        values = PIECES.get(key, lambda: np.asarray(_responses(self.path)[number]["data"]))
-        return np.array(values[start:stop])
+    @staticmethod
+    def decode(path: Path) -> Decoded:
+        """Return every time response of a file."""
+        return [_decoded(path, number, entry) for number, entry in enumerate(_responses(path))]
 
 
-@lru_cache(maxsize=64)
-def _columns(path: Path, mtime_ns: int) -> tuple[Column, ...]:
-    columns = []
-    for number, entry in enumerate(_responses(path)):
-        name, values = _name(entry, number), np.asarray(entry["data"])
-        where, fault = f"{path}, response '{name}'", ""
-        if len(values) != entry["num_pts"]:
-            fault = f"{where}: its header tells of {entry['num_pts']} samples, {len(values)} are there."
-        rate = None if fault or not len(values) else _rate(entry, where)
-        columns.append(
-            Column(name=name, n_samples=len(values), sampling_rate_hz=rate, unit=_unit(entry), fault=fault)
-        )
-        PIECES.get((path, mtime_ns, number), partial(np.array, values))
-    return tuple(columns)
+def _decoded(path: Path, number: int, entry: dict[str, Any]) -> tuple[Column, np.ndarray]:
+    name, values = _name(entry, number), np.asarray(entry["data"])
+    where, fault = f"{path}, response '{name}'", ""
+    if len(values) != entry["num_pts"]:
+        fault = f"{where}: its header tells of {entry['num_pts']} samples, {len(values)} are there."
+    rate = None if fault or not len(values) else _rate(entry, where)
+    unit = _unit(entry)
+    return Column(name=name, n_samples=len(values), sampling_rate_hz=rate, unit=unit, fault=fault), values
 
 
 def _responses(path: Path) -> list[dict[str, Any]]:
     """Read the whole file."""
     uff = required("pyuff", f"{path} is a universal file (UFF)")
-    if path.stat().st_size > LARGEST_BYTES:
-        raise DataError(f"{path} is larger than 1 GiB; store it as WAV, NPY or Parquet.")
+    require_decodable(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on sets of other kinds, which are passed over
